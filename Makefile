@@ -1,0 +1,40 @@
+# Needs Python, git and make. `make PYTHON=/path/to/python` names the interpreter to use.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# One stamp for each PYTHON asked for, so that naming another one sets up anew.
+STAMP := $(VENV)/.ready$(if $(PYTHON),-$(subst /,_,$(subst $() ,_,$(PYTHON))))
+
+export PYTHON
+
+.PHONY: help setup demo test test-long lint
+
+help:
+	@echo 'make demo       the whole broker on this machine, against a simulated GitHub'
+	@echo 'make test       the tests and their coverage gate'
+	@echo 'make test-long  the same promises, repeated at length'
+	@echo 'make lint       ruff, mypy, import-linter'
+	@echo 'make setup      only the environment (.venv), which all others make as needed'
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml uv.lock tools/setup.sh
+	@sh tools/setup.sh
+	@touch '$@'
+
+demo: $(STAMP)
+	@$(BIN)/zekt demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --durations=20 --cov --cov-report=
+	$(BIN)/python -m coverage json --quiet -o .coverage.json
+	$(BIN)/python tools/coverage_gate.py .coverage.json
+
+test-long: $(STAMP)
+	ZEKT_TEST_PROFILE=long $(BIN)/python -m pytest -n 2 --durations=20 -m 'long or not long'
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo

@@ -1,0 +1,55 @@
+"""What may go on: allow-list, forks, declared event types, approval, consent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zekt_bot import DeliveryPolicyFacts, Envelope, EnvelopePolicyFacts, RunPolicyFacts, hookimpl
+
+if TYPE_CHECKING:
+    from zekt_bot import Delivery, Run
+
+
+@hookimpl
+def zekt_block_reason(
+    subject: Run | Envelope | Delivery,
+    facts: RunPolicyFacts | EnvelopePolicyFacts | DeliveryPolicyFacts,
+) -> str | None:
+    """The first reason of the built-in policy, or None. A pair that it does not know raises."""
+    if isinstance(facts, RunPolicyFacts):
+        return _run(facts)
+    if isinstance(facts, EnvelopePolicyFacts) and isinstance(subject, Envelope):
+        declared = facts.service.declares(subject.event_type)
+        return None if declared else "event_type_not_declared"
+    if isinstance(facts, DeliveryPolicyFacts):
+        return _run(facts.run) or _approval(facts) or _access(facts)
+    raise TypeError(f"{type(facts).__name__} of a {type(subject).__name__} decide nothing.")
+
+
+def _run(facts: RunPolicyFacts) -> str | None:
+    """May this run leave its repository?"""
+    if not facts.repository.provider or facts.allowed is None:
+        return "not_allowed"
+    if facts.from_fork and not facts.allowed.forks:
+        return "from_fork"
+    return None if facts.repository.consented else "consent"
+
+
+def _approval(facts: DeliveryPolicyFacts) -> str | None:
+    """Is the service published, the subscription approved, the consumer enabled?"""
+    service, subscription = facts.service, facts.subscription
+    approved = (
+        service is not None
+        and service.published
+        and subscription is not None
+        and subscription.state == "approved"
+        and facts.consumer.consumer
+    )
+    return None if approved else "not_approved"
+
+
+def _access(facts: DeliveryPolicyFacts) -> str | None:
+    """Is the App still installed at both ends, and can the consumer run workflows?"""
+    if not (facts.provider.consented and facts.consumer.consented):
+        return "consent"
+    return "no_access" if facts.consumer.archived else None

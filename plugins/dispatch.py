@@ -1,0 +1,207 @@
+"""The channel `repository_dispatch`: one POST, and what its answer means.
+
+Source: https://docs.github.com/rest/repos/repos#create-a-repository-dispatch-event and
+https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from zekt_bot import (
+    AppRejected,
+    GitHubAnswered,
+    GitHubUnreachable,
+    InstallationGone,
+    InstallationSuspended,
+    Outcome,
+    RepositoryNotGranted,
+    hookimpl,
+    retry_delay,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from zekt_bot import ApiResponse, Attempt, Channel, DispatchRequest, InstallationApi
+    from zekt_bot import GitHubError as Refusal
+
+REDIRECTS = frozenset({301, 302, 307, 308})
+LONGEST_WAIT = 24 * 3600.0
+_LIMIT_TEXT = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
+_SECRET = re.compile(r"(?:gh[a-z]_|github_pat_|v1\.|eyJ)[A-Za-z0-9._-]{10,}")
+_BLOCKS: dict[type[Refusal], str] = {
+    InstallationGone: "installation_gone",
+    InstallationSuspended: "installation_suspended",
+    RepositoryNotGranted: "repository_not_granted",
+}
+
+
+class RepositoryDispatch:
+    """Starts the workflows of a repository that listen to `repository_dispatch`."""
+
+    name = "repository_dispatch"
+
+    async def send(self, request: DispatchRequest, client: InstallationApi) -> Outcome:
+        """POST `request.body`; only GitHub's 204 is `dispatched`.
+
+        A blocked outcome's `error` begins with the machine word that says why, and a colon.
+        """
+        try:
+            return await _send(request, client)
+        except tuple(_BLOCKS) as error:
+            return Outcome("blocked", error=_cut(f"{_BLOCKS[type(error)]}: {error}"))
+        except AppRejected as error:
+            return Outcome("app_paused", status=401, error=_cut(str(error)))
+        except GitHubAnswered as error:
+            return Outcome("retry", status=error.status, error=_cut(str(error)))
+        except GitHubUnreachable as error:
+            return Outcome("retry", error=_cut(str(error)))
+
+
+@hookimpl
+def zekt_channels() -> Sequence[Channel]:
+    """Offer the channel."""
+    return [RepositoryDispatch()]
+
+
+@hookimpl
+def zekt_retry_delay(attempt: Attempt) -> timedelta | None:
+    """The built-in schedule: from five seconds to six hours, for 96 hours."""
+    return retry_delay(attempt.delivery.id, attempt.n, attempt.age)
+
+
+async def _send(request: DispatchRequest, client: InstallationApi) -> Outcome:
+    answer = await _post(request, request.repository, client)
+    if answer.status not in REDIRECTS:
+        return await _outcome(answer, request, client)
+    found = await client.get(f"/repositories/{request.repository_id:d}")
+    name = _object(found).get("full_name") if found.status == 200 else None
+    if found.status == 404:
+        return await _without_access(answer, request, client)
+    if not isinstance(name, str) or "/" not in name:
+        return _said("retry", found)
+    outcome = await _outcome(await _post(request, name, client), request, client)
+    return replace(outcome, renamed_to=None if name == request.repository else name)
+
+
+async def _post(request: DispatchRequest, repository: str, client: InstallationApi) -> ApiResponse:
+    """POST, and after a 401 once more with a fresh token."""
+    owner, _, name = repository.partition("/")
+    path = f"/repos/{quote(owner, safe='')}/{quote(name, safe='')}/dispatches"
+    answer = await client.post(path, request.body)
+    if answer.status == 401:
+        answer = await client.post(path, request.body, fresh_token=True)
+    return answer
+
+
+async def _outcome(
+    answer: ApiResponse, request: DispatchRequest, client: InstallationApi
+) -> Outcome:
+    if answer.status == 204:
+        return Outcome("dispatched", status=204, request_id=_request_id(answer))
+    if answer.status == 422:
+        return _said("dead", answer)
+    if _is_limit(answer):
+        not_before = client.now() + timedelta(seconds=_wait(answer, request, client.now()))
+        return replace(_said("retry", answer), not_before=not_before, closes_lane=True)
+    if answer.status in {403, 404}:
+        return await _without_access(answer, request, client)
+    return _said("retry", answer)
+
+
+async def _without_access(
+    answer: ApiResponse, request: DispatchRequest, client: InstallationApi
+) -> Outcome:
+    """GitHub hides why: read the installation, then the repository."""
+    reason = _installation_reason(await client.installation())
+    if reason is None:
+        found = await client.get(f"/repositories/{request.repository_id:d}")
+        if found.status == 404:
+            reason = "repository_not_granted"
+        elif found.status == 200 and _object(found).get("archived") is True:
+            reason = "repository_archived"
+    return _said("retry", answer) if reason is None else _said("blocked", answer, f"{reason}: ")
+
+
+def _installation_reason(answer: ApiResponse) -> str | None:
+    if answer.status == 404:
+        return "installation_gone"
+    if answer.status != 200:
+        return None
+    installation = _object(answer)
+    if installation.get("suspended_at"):
+        return "installation_suspended"
+    permissions = installation.get("permissions")
+    if isinstance(permissions, dict) and permissions.get("contents") != "write":
+        return "permission_missing"
+    return None
+
+
+def _is_limit(answer: ApiResponse) -> bool:
+    return answer.status == 429 or (
+        answer.status == 403
+        and (
+            "retry-after" in answer.headers
+            or _none_remains(answer)
+            or _LIMIT_TEXT.search(_message(answer)) is not None
+        )
+    )
+
+
+def _none_remains(answer: ApiResponse) -> bool:
+    return answer.headers.get("x-ratelimit-remaining", "").strip() == "0"
+
+
+def _wait(answer: ApiResponse, request: DispatchRequest, now: datetime) -> float:
+    """Seconds: `retry-after`; or until the reset if nothing remains; or a minute, doubled."""
+    seconds = _number(answer.headers.get("retry-after"))
+    if seconds is None and _none_remains(answer):
+        reset = _number(answer.headers.get("x-ratelimit-reset"))
+        seconds = None if reset is None else reset - now.timestamp()
+    if seconds is None or seconds < 0:
+        seconds = 60.0 * 2 ** min(max(request.attempt - 1, 0), 12)
+    return min(max(seconds, 1.0), LONGEST_WAIT)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number
+
+
+def _said(kind: Any, answer: ApiResponse, word: str = "") -> Outcome:
+    message = _message(answer)
+    error = f"{word}GitHub answered {answer.status}{': ' + message if message else ''}"
+    return Outcome(kind, status=answer.status, request_id=_request_id(answer), error=_cut(error))
+
+
+def _request_id(answer: ApiResponse) -> str | None:
+    return (answer.headers.get("x-github-request-id") or "")[:100] or None
+
+
+def _message(answer: ApiResponse) -> str:
+    message = _object(answer).get("message")
+    return message if isinstance(message, str) else ""
+
+
+def _object(answer: ApiResponse) -> dict[str, Any]:
+    try:
+        value = json.loads(answer.body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _cut(text: str) -> str:
+    """One line of at most 500 characters; what looks like a token is left out."""
+    return _SECRET.sub("[hidden]", " ".join(text.split()))[:500]

@@ -1,0 +1,135 @@
+"""Zekt: a self-hosted, trusted broker of workflow events between GitHub organizations.
+
+What stands in `__all__` is the public API for plugins, resolved lazily so that importing one
+pure value loads no framework.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service, Subscription
+    from zekt_bot.domain.deliveries import (
+        GIVE_UP_AFTER,
+        Attempt,
+        Delivery,
+        DeliveryPolicyFacts,
+        DispatchRequest,
+        EnvelopePolicyFacts,
+        Outcome,
+        RunPolicyFacts,
+        retry_delay,
+    )
+    from zekt_bot.domain.events import (
+        DEFAULT_EVENT_TYPE,
+        AggregationPolicy,
+        Draft,
+        Envelope,
+        Job,
+        Message,
+        Run,
+        RunFacts,
+        RunKey,
+        every_seen_job_completed,
+    )
+    from zekt_bot.errors import (
+        AppRejected,
+        GitHubAnswered,
+        GitHubError,
+        GitHubUnreachable,
+        InstallationGone,
+        InstallationSuspended,
+        PluginFailed,
+        RepositoryNotGranted,
+        ZektError,
+    )
+    from zekt_bot.hookspecs import ApiResponse, Channel, InstallationApi, hookimpl
+
+_HOME = {
+    "DEFAULT_EVENT_TYPE": "domain.events",
+    "GIVE_UP_AFTER": "domain.deliveries",
+    "AggregationPolicy": "domain.events",
+    "AllowedWorkflow": "domain.catalog",
+    "ApiResponse": "hookspecs",
+    "AppRejected": "errors",
+    "Attempt": "domain.deliveries",
+    "Channel": "hookspecs",
+    "Delivery": "domain.deliveries",
+    "DeliveryPolicyFacts": "domain.deliveries",
+    "DispatchRequest": "domain.deliveries",
+    "Draft": "domain.events",
+    "Entry": "domain.audit",
+    "Envelope": "domain.events",
+    "EnvelopePolicyFacts": "domain.deliveries",
+    "GitHubAnswered": "errors",
+    "GitHubError": "errors",
+    "GitHubUnreachable": "errors",
+    "InstallationApi": "hookspecs",
+    "InstallationGone": "errors",
+    "InstallationSuspended": "errors",
+    "Job": "domain.events",
+    "Message": "domain.events",
+    "Outcome": "domain.deliveries",
+    "PluginFailed": "errors",
+    "Repository": "domain.catalog",
+    "RepositoryNotGranted": "errors",
+    "Run": "domain.events",
+    "RunFacts": "domain.events",
+    "RunKey": "domain.events",
+    "RunPolicyFacts": "domain.deliveries",
+    "Service": "domain.catalog",
+    "Subscription": "domain.catalog",
+    "ZektError": "errors",
+    "every_seen_job_completed": "domain.events",
+    "hookimpl": "hookspecs",
+    "retry_delay": "domain.deliveries",
+}
+
+__all__ = [
+    "DEFAULT_EVENT_TYPE",
+    "GIVE_UP_AFTER",
+    "AggregationPolicy",
+    "AllowedWorkflow",
+    "ApiResponse",
+    "AppRejected",
+    "Attempt",
+    "Channel",
+    "Delivery",
+    "DeliveryPolicyFacts",
+    "DispatchRequest",
+    "Draft",
+    "Entry",
+    "Envelope",
+    "EnvelopePolicyFacts",
+    "GitHubAnswered",
+    "GitHubError",
+    "GitHubUnreachable",
+    "InstallationApi",
+    "InstallationGone",
+    "InstallationSuspended",
+    "Job",
+    "Message",
+    "Outcome",
+    "PluginFailed",
+    "Repository",
+    "RepositoryNotGranted",
+    "Run",
+    "RunFacts",
+    "RunKey",
+    "RunPolicyFacts",
+    "Service",
+    "Subscription",
+    "ZektError",
+    "every_seen_job_completed",
+    "hookimpl",
+    "retry_delay",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'zekt_bot' has no attribute {name!r}")
+    return getattr(import_module(f"zekt_bot.{_HOME[name]}"), name)

@@ -1,0 +1,41 @@
+"""The one source of time. Everything that knows time takes a `Clock` in its constructor."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall-clock time, a monotonic counter and a way to wait."""
+
+    def now(self) -> datetime:
+        """The present moment, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary point; for measuring durations."""
+        ...
+
+    async def sleep_until(self, when: datetime) -> None:
+        """Return once `now()` is at or past `when`."""
+        ...
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> datetime:
+        """The present moment, aware, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary point; for measuring durations."""
+        return time.monotonic()
+
+    async def sleep_until(self, when: datetime) -> None:
+        """Return once `now()` is at or past `when`."""
+        while (left := (when - self.now()).total_seconds()) > 0:
+            await asyncio.sleep(left)

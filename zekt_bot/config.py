@@ -1,0 +1,264 @@
+"""Settings: read from the environment once, frozen, with secrets hidden in repr."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from zekt_bot.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+App = Literal["orchestrator", "oauth"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class AppCredentials:
+    """What GitHub gave when an App was made. `version` changes whenever one of them does."""
+
+    app_id: str | None = None
+    private_key: str | None = field(default=None, repr=False)
+    webhook_secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    version: str = ""
+
+
+class Credentials(Protocol):
+    """The one provider of the Apps' credentials, asked at the point of use."""
+
+    async def get(self, app: App, *, reread: bool = False) -> AppCredentials:
+        """The App's present credentials; `reread` looks behind the cache (once a second)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an operator can set; the defaults are those of one process on SQLite."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - a platform's router must reach it
+    port: int = 8080
+    database_url: str = field(default="sqlite:///./zekt.db", repr=False)
+    secret_keys: tuple[str, ...] = field(default=(), repr=False)
+    public_url: str = "http://localhost:8080"
+    github_url: str = "https://github.com"
+    github_api_url: str = "https://api.github.com"
+    orchestrator: AppCredentials = AppCredentials()
+    oauth: AppCredentials = AppCredentials()
+    allowed_accounts: tuple[str, ...] = ()
+    inflight_bytes: int = 128 * 1024 * 1024
+    job_grace: timedelta = timedelta(seconds=2)
+    lane_per_minute: int = 60
+    lane_burst: int = 20
+    lane_in_flight: int = 8
+    lease: timedelta = timedelta(seconds=60)
+    shutdown_timeout: timedelta = timedelta(seconds=25)
+    plugins_dir: Path | None = None
+    disabled_plugins: tuple[str, ...] = ()
+    log_level: str = "INFO"
+    log_format: Literal["console", "json"] = "console"
+
+    @property
+    def on_postgresql(self) -> bool:
+        """Whether the database is PostgreSQL; else it is SQLite."""
+        return self.database_url.startswith(("postgres://", "postgresql://", "postgresql+"))
+
+
+class _Environment:
+    """Reads typed values and remembers which names it was asked for."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.asked: set[str] = set()
+
+    def text(self, name: str) -> str | None:
+        """The value of NAME, or the content of the file that NAME_FILE names."""
+        self.asked |= {name, f"{name}_FILE"}
+        value, path = self._environ.get(name), self._environ.get(f"{name}_FILE")
+        if value and path:
+            raise ConfigurationError(f"{name} and {name}_FILE are both set; remove one.")
+        if path:
+            try:
+                value = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+                raise ConfigurationError(f"{name}_FILE: cannot read {path}: {reason}.") from None
+        return value or None
+
+    def get(self, name: str, read: Callable[[str], T], default: T, what: str) -> T:
+        """NAME read by `read`; a ValueError of it names `what` would be right."""
+        value = self.text(name)
+        if value is None:
+            return default
+        try:
+            return read(value)
+        except ValueError:
+            raise ConfigurationError(f"{name} must be {what}.") from None
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """NAME as a list of words divided by commas."""
+        return tuple(word.strip() for word in (self.text(name) or "").split(",") if word.strip())
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError(value)
+    return value.rstrip("/")
+
+
+def _between(low: int, high: int) -> Callable[[str], int]:
+    def read(value: str) -> int:
+        number = int(value)
+        if not low <= number <= high:
+            raise ValueError(value)
+        return number
+
+    return read
+
+
+def _seconds(value: str) -> timedelta:
+    seconds = float(value)
+    if not 0 <= seconds <= 3600:
+        raise ValueError(value)
+    return timedelta(seconds=seconds)
+
+
+def _lease(value: str) -> timedelta:
+    lease = _seconds(value)
+    if lease < timedelta(seconds=1):
+        raise ValueError(value)
+    return lease
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(value: str) -> str:
+        if value not in words:
+            raise ValueError(value)
+        return value
+
+    return read
+
+
+def _database_url(value: str) -> str:
+    if not value.startswith(
+        ("sqlite:///", "sqlite+aiosqlite:///", "postgres://", "postgresql://", "postgresql+asyncpg")
+    ):
+        raise ValueError(value)
+    return value
+
+
+def _credentials(env: _Environment, prefix: str) -> AppCredentials:
+    def app_id(value: str) -> str:
+        if not (value.isascii() and value.isdigit()):
+            raise ValueError(value)
+        return value
+
+    return AppCredentials(
+        app_id=env.get(f"{prefix}_APP_ID", app_id, None, "the App's number, as GitHub shows it"),
+        private_key=env.text(f"{prefix}_PRIVATE_KEY"),
+        webhook_secrets=tuple(w.encode() for w in env.words(f"{prefix}_WEBHOOK_SECRET")),
+        version="environment",
+    )
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `environ` (default: the process's own).
+
+    Raises:
+        ConfigurationError: naming the variable and what it must be.
+    """
+    env = _Environment(os.environ if environ is None else environ)
+    default = Settings()
+    port = env.get("PORT", _between(0, 65535), default.port, "a port number, 0 to 65535")
+    settings = Settings(
+        host=env.text("ZEKT_HOST") or default.host,
+        port=port,
+        database_url=env.get(
+            "DATABASE_URL",
+            _database_url,
+            default.database_url,
+            "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME",
+        ),
+        secret_keys=env.words("ZEKT_SECRET_KEY"),
+        public_url=env.get(
+            "ZEKT_PUBLIC_URL",
+            _url,
+            f"http://localhost:{port}",
+            "a URL such as https://zekt.example",
+        ),
+        github_url=env.get(
+            "ZEKT_GITHUB_URL", _url, default.github_url, "a URL such as https://github.com"
+        ),
+        github_api_url=env.get(
+            "ZEKT_GITHUB_API_URL", _url, default.github_api_url, "a URL: https://api.github.com"
+        ),
+        orchestrator=_credentials(env, "ZEKT_ORCHESTRATOR"),
+        oauth=_credentials(env, "ZEKT_OAUTH"),
+        allowed_accounts=tuple(w.lower() for w in env.words("ZEKT_ALLOWED_ACCOUNTS")),
+        inflight_bytes=env.get(
+            "ZEKT_INFLIGHT_BYTES",
+            _between(1024 * 1024, 1 << 40),
+            default.inflight_bytes,
+            "a number of bytes, at least 1048576",
+        ),
+        job_grace=env.get(
+            "ZEKT_JOB_GRACE", _seconds, default.job_grace, "a number of seconds, 0 to 3600"
+        ),
+        lane_per_minute=env.get(
+            "ZEKT_LANE_PER_MINUTE",
+            _between(0, 100_000),
+            default.lane_per_minute,
+            "a number of dispatches a minute (0: unpaced)",
+        ),
+        lane_burst=env.get(
+            "ZEKT_LANE_BURST", _between(1, 10_000), default.lane_burst, "a number from 1"
+        ),
+        lane_in_flight=env.get(
+            "ZEKT_LANE_IN_FLIGHT",
+            _between(1, 100),
+            default.lane_in_flight,
+            "a number from 1 to 100",
+        ),
+        lease=env.get("ZEKT_LEASE", _lease, default.lease, "a number of seconds, 1 to 3600"),
+        shutdown_timeout=env.get(
+            "ZEKT_SHUTDOWN_TIMEOUT",
+            _seconds,
+            default.shutdown_timeout,
+            "a number of seconds, 0 to 3600",
+        ),
+        plugins_dir=env.get("ZEKT_PLUGINS_DIR", Path, None, "a folder"),
+        disabled_plugins=env.words("ZEKT_DISABLED_PLUGINS"),
+        log_level=env.get(
+            "LOG_LEVEL",
+            lambda value: _one_of("DEBUG", "INFO", "WARNING", "ERROR")(value.upper()),
+            default.log_level,
+            "DEBUG, INFO, WARNING or ERROR",
+        ),
+        log_format=(
+            "json"
+            if env.get("LOG_FORMAT", _one_of("console", "json"), "console", "console or json")
+            == "json"
+            else "console"
+        ),
+    )
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    if settings.on_postgresql and not settings.secret_keys:
+        raise ConfigurationError(
+            "ZEKT_SECRET_KEY is not set. On PostgreSQL every process needs the same key: make one "
+            "with `openssl rand -base64 32` and give it to all of them."
+        )
+    for key in settings.secret_keys:
+        if len(key) < 32:
+            raise ConfigurationError(
+                "A key in ZEKT_SECRET_KEY is shorter than 32 characters: make one with "
+                "`openssl rand -base64 32`."
+            )

@@ -1,0 +1,1 @@
+"""The database: one writer, reading connections, and the SQL of one noun a file."""

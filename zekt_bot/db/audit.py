@@ -1,0 +1,123 @@
+"""Audit rows: buffered in the unit, chained and inserted as the last act of its transaction."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select, text, update
+
+from zekt_bot.db.sql import insert_new
+from zekt_bot.db.tables import audit, audit_chains, microseconds, principals
+from zekt_bot.domain.audit import GENESIS, Entry, chain_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+_NEW_CHAIN = "SELECT count(*) FROM audit_chains"
+
+
+@dataclass(slots=True)
+class Unit:
+    """What one transaction gathers beside its rows."""
+
+    entries: list[Entry] = field(default_factory=list)
+    topics: set[str] = field(default_factory=set)
+
+
+def begin(connection: Connection) -> Unit:
+    """Start with an empty buffer."""
+    unit = Unit()
+    connection.info["zekt_unit"] = unit
+    return unit
+
+
+def record(connection: Connection, entry: Entry) -> None:
+    """Write `entry` with this transaction."""
+    connection.info["zekt_unit"].entries.append(entry)
+
+
+def wake(connection: Connection, topic: str) -> None:
+    """Wake whoever waits for `topic`, once this transaction is committed."""
+    connection.info["zekt_unit"].topics.add(topic)
+
+
+def flush(connection: Connection, now: datetime) -> None:
+    """Chain and insert the buffered entries, and notify other processes."""
+    unit: Unit = connection.info["zekt_unit"]
+    if unit.topics and connection.dialect.name == "postgresql":
+        connection.execute(
+            text("SELECT pg_notify('zekt', :topics)"), {"topics": ",".join(sorted(unit.topics))}
+        )
+    if unit.entries:
+        _chain(connection, unit.entries, now)
+
+
+def _chain(connection: Connection, entries: Sequence[Entry], now: datetime) -> None:
+    chain, seq, previous = _take_chain(connection)
+    rows: list[dict[str, Any]] = []
+    for entry in entries:
+        seq += 1
+        previous = chain_hash(previous, chain, seq, microseconds(now), entry)
+        rows.append(
+            {
+                "chain": chain,
+                "seq": seq,
+                "at": now,
+                "actor": entry.actor,
+                "verb": entry.verb,
+                "correlation_id": entry.correlation_id,
+                "delivery_id": entry.delivery_id,
+                "account_id": entry.account_id,
+                "repository_id": entry.repository_id,
+                "details": json.dumps(dict(entry.details), separators=(",", ":")),
+                "hash": previous,
+            }
+        )
+    insert_new(
+        connection,
+        principals,
+        [
+            {"id": actor, "name": actor, "first_seen_at": now}
+            for actor in sorted({entry.actor for entry in entries})
+        ],
+    )
+    connection.execute(insert(audit), rows)
+    connection.execute(
+        update(audit_chains)
+        .where(audit_chains.c.chain == chain)
+        .values(head_seq=seq, head_hash=previous)
+    )
+
+
+def _take_chain(connection: Connection) -> tuple[str, int, str]:
+    """Lock a chain that no other transaction holds, or begin a new one.
+
+    So there are as many chains as transactions ever were open at once, and no connection has to
+    remember which is its own (a pooler may swap connections underneath).
+    """
+    free = connection.execute(
+        select(audit_chains.c.chain, audit_chains.c.head_seq, audit_chains.c.head_hash)
+        .order_by(audit_chains.c.chain)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).first()
+    if free:
+        return free.chain, free.head_seq, free.head_hash
+    number = connection.execute(text(_NEW_CHAIN)).scalar_one()
+    while True:
+        chain = f"chain-{number:04}"
+        row = {
+            "chain": chain,
+            "first_seq": 1,
+            "first_previous": GENESIS,
+            "head_seq": 0,
+            "head_hash": GENESIS,
+        }
+        if insert_new(connection, audit_chains, [row]) == 1:
+            return chain, 0, GENESIS
+        number += 1

@@ -1,0 +1,168 @@
+"""Allow-list, services and subscriptions."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, select, update
+
+from zekt_bot.db.rows import (
+    ALLOWED,
+    INSTALLATION,
+    OWNER,
+    REPOSITORY,
+    SERVICE,
+    SUBSCRIPTION,
+    allowed_of,
+    labelled,
+    repository_of,
+    service_of,
+    subscription_of,
+)
+from zekt_bot.db.sql import insert_new
+from zekt_bot.db.tables import (
+    accounts,
+    allowed_workflows,
+    installations,
+    repositories,
+    services,
+    subscriptions,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service, Subscription
+
+
+def allowed(connection: Connection, repository_id: int, path: str) -> AllowedWorkflow | None:
+    """The allow-list entry of a workflow."""
+    row = (
+        connection.execute(
+            select(*labelled("", allowed_workflows, ALLOWED)).where(
+                allowed_workflows.c.repository_id == repository_id,
+                allowed_workflows.c.path == path,
+            )
+        )
+        .mappings()
+        .first()
+    )
+    return allowed_of(row) if row else None
+
+
+def allow(connection: Connection, row: Mapping[str, Any]) -> bool:
+    """Add an allow-list entry; False: it was there."""
+    return insert_new(connection, allowed_workflows, [row]) == 1
+
+
+def _service(connection: Connection, *which: ColumnElement[bool]) -> Service | None:
+    joined = services.outerjoin(accounts, accounts.c.id == services.c.account_id)
+    row = (
+        connection.execute(
+            select(*labelled("s_", services, SERVICE), *labelled("o_", accounts, OWNER))
+            .select_from(joined)
+            .where(*which)
+        )
+        .mappings()
+        .first()
+    )
+    return service_of(row, "s_", row["o_login"]) if row else None
+
+
+def service_of_workflow(connection: Connection, repository_id: int, path: str) -> Service | None:
+    """The service that publishes this workflow."""
+    return _service(
+        connection, services.c.repository_id == repository_id, services.c.workflow_path == path
+    )
+
+
+def service_by_slug(connection: Connection, owner: str, slug: str) -> Service | None:
+    """The service `OWNER/SLUG`."""
+    return _service(connection, accounts.c.login_lower == owner.lower(), services.c.slug == slug)
+
+
+def add_service(connection: Connection, row: Mapping[str, Any]) -> bool:
+    """Add a service; False: its slug or its workflow is taken."""
+    row = {**row, "event_types": json.dumps(row["event_types"])}
+    return insert_new(connection, services, [row]) == 1
+
+
+def change_service(connection: Connection, service_id: str, **values: Any) -> None:
+    """Change a service; its version rises."""
+    if "event_types" in values:
+        values["event_types"] = json.dumps(values["event_types"])
+    connection.execute(
+        update(services)
+        .where(services.c.id == service_id)
+        .values(version=services.c.version + 1, **values)
+    )
+
+
+def subscription(
+    connection: Connection, service_id: str, repository_id: int, channel: str
+) -> Subscription | None:
+    """A repository's subscription to a service on a channel."""
+    row = (
+        connection.execute(
+            select(*labelled("", subscriptions, SUBSCRIPTION))
+            .where(
+                subscriptions.c.service_id == service_id,
+                subscriptions.c.repository_id == repository_id,
+                subscriptions.c.channel == channel,
+            )
+            .with_for_update()
+        )
+        .mappings()
+        .first()
+    )
+    return subscription_of(row) if row else None
+
+
+def add_subscription(connection: Connection, row: Mapping[str, Any]) -> bool:
+    """Add a subscription; False: there is one already."""
+    row = {**row, "event_types": json.dumps(row["event_types"])}
+    return insert_new(connection, subscriptions, [row]) == 1
+
+
+def change_subscription(connection: Connection, subscription_id: str, **values: Any) -> None:
+    """Change a subscription; its version rises."""
+    connection.execute(
+        update(subscriptions)
+        .where(subscriptions.c.id == subscription_id)
+        .values(version=subscriptions.c.version + 1, **values)
+    )
+
+
+def subscribers(
+    connection: Connection, service_id: str, after: str, limit: int
+) -> Sequence[tuple[Subscription, Repository]]:
+    """Subscriptions of a service with their repositories, in pages by id."""
+    joined = subscriptions.join(
+        repositories, repositories.c.id == subscriptions.c.repository_id
+    ).outerjoin(
+        installations,
+        and_(
+            installations.c.id == repositories.c.installation_id,
+            installations.c.app == "orchestrator",
+        ),
+    )
+    found = connection.execute(
+        select(
+            *labelled("u_", subscriptions, SUBSCRIPTION),
+            *labelled("r_", repositories, REPOSITORY),
+            *labelled("i_", installations, INSTALLATION),
+        )
+        .select_from(joined)
+        .where(subscriptions.c.service_id == service_id, subscriptions.c.id > after)
+        .order_by(subscriptions.c.id)
+        .limit(limit)
+    ).mappings()
+    page = []
+    for row in found:
+        held = subscription_of(row, "u_")
+        if held is not None:
+            page.append((held, repository_of(row, "r_", row["i_state"])))
+    return page

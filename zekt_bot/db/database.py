@@ -1,0 +1,167 @@
+"""The database as the rest of the product sees it: read, write, wake."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+from filelock import FileLock, Timeout
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from zekt_bot.db import engine, schema
+from zekt_bot.db.crypto import Keyring, key_beside
+from zekt_bot.db.listener import Listener
+from zekt_bot.db.writer import Backend, PostgresqlBackend, SqliteBackend, Writer
+from zekt_bot.errors import ConfigurationError, StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from zekt_bot.clock import Clock
+    from zekt_bot.config import Settings
+
+Row = TypeVar("Row")
+Answer = TypeVar("Answer")
+
+TOPICS = ("inbox", "runs", "envelopes", "deliveries")
+_READERS = 8
+_log = structlog.get_logger()
+
+
+class Database:
+    """One process's way to the database. Make it with `open_database`."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        """Parse the address and find the keys; connects to nothing yet."""
+        self.address = engine.parse(settings.database_url)
+        path = self.address.path
+        if path and not path.parent.is_dir():
+            raise ConfigurationError(f"DATABASE_URL: there is no folder {path.parent}.")
+        keys = settings.secret_keys or ((key_beside(path),) if path else ())
+        self.keyring = Keyring(keys)
+        self._clock = clock
+        self._wakes: dict[str, list[asyncio.Event]] = {topic: [] for topic in TOPICS}
+        self._lock = FileLock(f"{path}.lock") if path else None
+        backend: Backend
+        if path:
+            backend = SqliteBackend(engine.sqlite_writer(path))
+            self._reader = engine.sqlite_reader(path)
+        else:
+            backend = PostgresqlBackend(engine.postgresql(self.address.url, size=1))
+            self._reader = engine.postgresql(self.address.url, size=_READERS)
+        self._writer = Writer(backend, clock, self._wake)
+        self._listener: Listener | None = None
+
+    async def start(self, *, alone: bool) -> None:
+        """Open for reading and writing; `alone`: as a server, the only one on an SQLite file.
+
+        Raises:
+            ConfigurationError: another server has the SQLite file.
+        """
+        if alone and self._lock:
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                raise ConfigurationError(
+                    f"Another Zekt server uses {self.address.path}. SQLite serves one process: "
+                    "stop the other one, or use PostgreSQL."
+                ) from None
+        self._writer.start()
+        if alone:
+            self._listener = Listener(self.address, self._clock, self._wake)
+            self._listener.start()
+
+    async def close(self) -> None:
+        """Finish what waits to be written and close every connection."""
+        if self._listener:
+            await self._listener.close()
+        await self._writer.close()
+        await self._reader.dispose()
+        if self._lock:
+            self._lock.release()
+
+    async def migrate(self) -> None:
+        """Bring the schema to this version's (`db/migrations`)."""
+        await schema.migrate(self.address)
+
+    async def schema_is_current(self) -> bool:
+        """Whether the schema is this version's."""
+        async with self.read() as connection:
+            return await connection.run_sync(schema.is_current)
+
+    async def write(
+        self, fn: Callable[[Connection, Sequence[Row]], Sequence[Answer]], row: Row
+    ) -> Answer:
+        """Write `row` with `fn`, together with what else waits (see `db/writer.py`)."""
+        return await self._writer.write(fn, row)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading.
+
+        Raises:
+            StorageUnavailable: the database cannot be reached.
+        """
+        try:
+            async with self._reader.connect() as connection:
+                yield connection
+        except (DBAPIError, OSError, TimeoutError) as error:
+            raise StorageUnavailable from error
+
+    async def query(self, fn: Callable[..., Answer], *args: object) -> Answer:
+        """Read with `fn(connection, *args)`."""
+        async with self.read() as connection:
+            return await connection.run_sync(fn, *args)
+
+    async def check(self) -> None:
+        """Write and roll back nothing: raises StorageUnavailable unless this process can store."""
+        await self.write(_touch, None)
+
+    def subscribe(self, topic: str) -> asyncio.Event:
+        """An event that is set whenever a commit made work for `topic`."""
+        event = asyncio.Event()
+        self._wakes[topic].append(event)
+        return event
+
+    def _wake(self, topics: set[str]) -> None:
+        for topic in topics:
+            for event in self._wakes.get(topic, ()):
+                event.set()
+
+
+def _touch(connection: Connection, rows: Sequence[None]) -> Sequence[None]:
+    connection.execute(text("UPDATE chores SET lease = lease WHERE name = 'none'"))
+    return rows
+
+
+@asynccontextmanager
+async def open_database(
+    settings: Settings, clock: Clock, *, alone: bool = False
+) -> AsyncIterator[Database]:
+    """Open the database; on SQLite the schema is migrated, on PostgreSQL it must be current.
+
+    Raises:
+        ConfigurationError: the schema is not this version's, or another server has the file.
+    """
+    database = Database(settings, clock)
+    if database.address.path:
+        await database.migrate()
+    elif not await database.schema_is_current():
+        await database.close()
+        raise ConfigurationError(
+            "The database's tables are not this version's: run `zekt migrate` first."
+        )
+    with contextlib.ExitStack() as stack:
+        stack.callback(_log.debug, "database.closed")
+        try:
+            await database.start(alone=alone)
+            yield database
+        finally:
+            await database.close()

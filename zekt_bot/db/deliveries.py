@@ -1,0 +1,276 @@
+"""Deliveries and their attempts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, func, insert, select, update
+
+from zekt_bot.db import audit, lanes, mirror
+from zekt_bot.db.rows import (
+    ALLOWED,
+    DELIVERY,
+    ENVELOPE,
+    INSTALLATION,
+    MESSAGE,
+    OWNER,
+    REPOSITORY,
+    RUN,
+    SERVICE,
+    SUBSCRIPTION,
+    allowed_of,
+    delivery_of,
+    envelope_of,
+    labelled,
+    message_of,
+    repository_of,
+    run_of,
+    service_of,
+    subscription_of,
+)
+from zekt_bot.db.sql import insert_new
+from zekt_bot.db.tables import (
+    accounts,
+    allowed_workflows,
+    attempts,
+    deliveries,
+    envelopes,
+    installations,
+    messages,
+    repositories,
+    runs,
+    services,
+    subscriptions,
+)
+from zekt_bot.domain.deliveries import (
+    DeliveryPolicyFacts,
+    DeliveryState,
+    RunPolicyFacts,
+    sources_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, RowMapping, Select
+
+    from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.deliveries import Delivery
+    from zekt_bot.domain.events import Envelope, Message, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """All that sending a delivery needs, read in one statement. Bodies are still sealed."""
+
+    delivery: Delivery
+    lease: str
+    run: Run
+    envelope: Envelope
+    envelope_body: bytes
+    message: Message | None
+    message_body: bytes | None
+    facts: DeliveryPolicyFacts
+    failures: int
+
+
+def _work() -> Select[Any]:
+    provider, consumer = repositories.alias("provider"), repositories.alias("consumer")
+    gives, takes = installations.alias("gives"), installations.alias("takes")
+    joined = (
+        deliveries.join(envelopes, envelopes.c.id == deliveries.c.envelope)
+        .join(runs, runs.c.id == envelopes.c.run)
+        .join(provider, provider.c.id == runs.c.repository_id)
+        .join(consumer, consumer.c.id == deliveries.c.target_repository_id)
+        .outerjoin(gives, and_(gives.c.id == provider.c.installation_id, _ORCHESTRATOR(gives)))
+        .outerjoin(takes, and_(takes.c.id == consumer.c.installation_id, _ORCHESTRATOR(takes)))
+        .outerjoin(messages, messages.c.id == envelopes.c.message)
+        .outerjoin(services, services.c.id == deliveries.c.service_id)
+        .outerjoin(accounts, accounts.c.id == services.c.account_id)
+        .outerjoin(
+            subscriptions,
+            and_(
+                deliveries.c.cause_kind == "subscription",
+                subscriptions.c.id == deliveries.c.cause_id,
+            ),
+        )
+        .outerjoin(
+            allowed_workflows,
+            and_(
+                allowed_workflows.c.repository_id == runs.c.repository_id,
+                allowed_workflows.c.path == runs.c.workflow_path,
+            ),
+        )
+    )
+    return select(
+        *labelled("d_", deliveries, DELIVERY),
+        *labelled("e_", envelopes, ENVELOPE),
+        *labelled("r_", runs, RUN),
+        *labelled("p_", provider, REPOSITORY),
+        *labelled("c_", consumer, REPOSITORY),
+        *labelled("pi_", gives, INSTALLATION),
+        *labelled("ci_", takes, INSTALLATION),
+        *labelled("m_", messages, MESSAGE),
+        *labelled("s_", services, SERVICE),
+        *labelled("o_", accounts, OWNER),
+        *labelled("u_", subscriptions, SUBSCRIPTION),
+        *labelled("a_", allowed_workflows, ALLOWED),
+    ).select_from(joined)
+
+
+def _ORCHESTRATOR(table: Any) -> Any:  # noqa: N802
+    return table.c.app == "orchestrator"
+
+
+def load(connection: Connection, ids: Sequence[str]) -> list[Work]:
+    """Everything needed to send these deliveries, with facts as they are now."""
+    found = connection.execute(_work().where(deliveries.c.id.in_(ids))).mappings()
+    return [_work_of(row) for row in found]
+
+
+def _work_of(row: RowMapping) -> Work:
+    run = run_of(row, "r_")
+    provider = repository_of(row, "p_", row["pi_state"])
+    return Work(
+        delivery=delivery_of(row, "d_"),
+        lease=row["d_lease"] or "",
+        run=run,
+        envelope=envelope_of(row, "e_"),
+        envelope_body=row["e_body"],
+        message=message_of(row, "m_") if row["m_id"] else None,
+        message_body=row["m_body"],
+        facts=DeliveryPolicyFacts(
+            run=RunPolicyFacts(provider, allowed_of(row, "a_"), run.from_fork),
+            service=service_of(row, "s_", row["o_login"]),
+            subscription=subscription_of(row, "u_"),
+            provider=provider,
+            consumer=repository_of(row, "c_", row["ci_state"]),
+        ),
+        failures=row["d_failures"],
+    )
+
+
+def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert deliveries that are not there yet, and wake the lanes of those that are due."""
+    insert_new(connection, deliveries, rows)
+    due: dict[str, datetime] = {}
+    for row in rows:
+        if row["due_at"] is not None:
+            due[row["lane"]] = min(row["due_at"], due.get(row["lane"], row["due_at"]))
+    lanes.wake(connection, due)
+    if due:
+        audit.wake(connection, "deliveries")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A delivery's next state, written only while `lease` is its own."""
+
+    delivery_id: str
+    lease: str
+    lane: str
+    to: DeliveryState
+    now: datetime
+    entry: Entry
+    attempt: Mapping[str, Any] | None = None
+    due_at: datetime | None = None
+    waits_for: str | None = None
+    blocked_reason: str | None = None
+    reason: str | None = None
+    close_lane_until: datetime | None = None
+    renamed: tuple[int, str] | None = None
+    sent: bool = True
+    failed: bool = False
+
+
+def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
+    """Record results; answers whether the lease was still one's own.
+
+    Without it only the attempt is kept: another worker has the delivery now.
+    """
+    answers = [_record(connection, row) for row in rows]
+    mine = [row for row, own in zip(rows, answers, strict=True) if own]
+    lanes.wake(connection, {row.lane: row.now for row in rows})  # first: locks them in order
+    lanes.give_back(connection, [row.lane for row in mine if not row.sent])
+    for lane, until in sorted(
+        (row.lane, row.close_lane_until) for row in rows if row.close_lane_until
+    ):
+        lanes.close(connection, lane, until)
+    for row in rows:
+        if row.renamed:
+            mirror.change_repository(
+                connection, row.renamed[0], {"full_name": row.renamed[1]}, row.now
+            )
+    audit.wake(connection, "deliveries")
+    return answers
+
+
+def _record(connection: Connection, row: Change) -> bool:
+    if row.attempt is not None:
+        _add_attempt(connection, row)
+    values: dict[str, Any] = {
+        "state": row.to,
+        "updated_at": row.now,
+        "due_at": row.due_at,
+        "waits_for": row.waits_for,
+        "blocked_reason": row.blocked_reason,
+        "reason": row.reason,
+        "lease": None,
+        "failures": deliveries.c.failures + 1 if row.failed else 0,
+        "attempts": deliveries.c.attempts + (1 if row.attempt is not None else 0),
+    }
+    if row.to == "dispatched":
+        values["dispatched_at"] = row.now
+    own = connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.id == row.delivery_id,
+            deliveries.c.lease == row.lease,
+            deliveries.c.state.in_((*sources_of(row.to), row.to)),
+        )
+        .values(values)
+    ).rowcount
+    if own:
+        audit.record(connection, row.entry)
+    return bool(own)
+
+
+def _add_attempt(connection: Connection, row: Change) -> None:
+    taken = select(func.coalesce(func.max(attempts.c.n), 0)).where(
+        attempts.c.delivery == row.delivery_id
+    )
+    n = connection.execute(taken).scalar_one() + 1
+    connection.execute(
+        insert(attempts).values(
+            **{**(row.attempt or {}), "delivery": row.delivery_id, "n": n, "at": row.now}
+        )
+    )
+
+
+def release(connection: Connection, rows: Sequence[tuple[str, str, datetime]]) -> list[None]:
+    """Give leases back untouched (id, lease, now): the worker stops."""
+    freed: list[str] = []
+    for delivery_id, lease, now in rows:
+        held = update(deliveries).where(deliveries.c.id == delivery_id, deliveries.c.lease == lease)
+        found = held.values(due_at=now, lease=None).returning(deliveries.c.lane)
+        freed.extend(connection.execute(found).scalars())
+    lanes.wake(connection, dict.fromkeys(freed, rows[0][2]))
+    lanes.give_back(connection, freed)
+    return [None] * len(rows)
+
+
+def resume(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[int]:
+    """Make due what waits for `waits_for`; answers how many."""
+    answers = []
+    for waits_for, now in rows:
+        waiting = update(deliveries).where(deliveries.c.waits_for == waits_for)
+        found = list(
+            connection.execute(
+                waiting.values(waits_for=None, due_at=now).returning(deliveries.c.lane)
+            ).scalars()
+        )
+        lanes.wake(connection, dict.fromkeys(found, now))
+        answers.append(len(found))
+    return answers

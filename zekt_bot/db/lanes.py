@@ -1,0 +1,219 @@
+"""Lanes: claiming due deliveries at each installation's pace.
+
+A claim locks the lanes that are ready (skipping those that another worker holds), takes a few due
+rows from each and writes back when each lane is worth looking at again. Five statements, however
+many rows wait in lanes that are not ready.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, case, func, or_, select, update
+
+from zekt_bot.db.sql import insert_new
+from zekt_bot.db.tables import deliveries, lanes
+from zekt_bot.domain.lanes import (
+    MOST_A_CLAIM,
+    Bucket,
+    Look,
+    Pace,
+    allowance,
+    next_ready,
+    refill,
+    spend,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, RowMapping, Select
+
+_LANES_A_CLAIM = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LaneClaim:
+    """Take up to `limit` deliveries that are due at `now`, until `until`."""
+
+    now: datetime
+    until: datetime
+    lease: str
+    limit: int
+    pace: Pace
+
+
+def ready(now: datetime, limit: int) -> Select[Any]:
+    """The lanes worth looking at; those that another worker holds are skipped."""
+    return (
+        select(lanes.c.name)
+        .where(lanes.c.next_ready_at <= now)
+        .order_by(lanes.c.next_ready_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def looks(names: Sequence[str], now: datetime) -> Select[Any]:
+    """Locked lanes, with what is in flight in each and when its next row is due.
+
+    A statement of its own, after the lock: it must see what the former holder committed.
+    """
+    of_lane = deliveries.c.lane == lanes.c.name
+    in_flight = (
+        select(func.count())
+        .select_from(deliveries)
+        .where(of_lane, deliveries.c.lease.is_not(None), deliveries.c.due_at > now)
+        .scalar_subquery()
+    )
+    next_due = (
+        select(func.min(deliveries.c.due_at))
+        .where(of_lane, deliveries.c.due_at > now)
+        .scalar_subquery()
+    )
+    return select(lanes, in_flight.label("in_flight"), next_due.label("next_due")).where(
+        lanes.c.name.in_(names)
+    )
+
+
+def due(names: Sequence[str], now: datetime) -> Select[Any]:
+    """The first due deliveries of each lane: one more than a claim takes, to see what is left."""
+    inner = deliveries.alias("inner")
+    first = (
+        select(inner.c.id)
+        .where(inner.c.lane == lanes.c.name, inner.c.due_at <= now)
+        .order_by(inner.c.due_at)
+        .limit(MOST_A_CLAIM + 1)
+        .correlate(lanes)
+    )
+    return (
+        select(deliveries.c.id, deliveries.c.lane)
+        .select_from(lanes.join(deliveries, deliveries.c.id.in_(first)))
+        .where(lanes.c.name.in_(names))
+        .order_by(deliveries.c.due_at)
+    )
+
+
+def claim(connection: Connection, rows: Sequence[LaneClaim]) -> list[list[str]]:
+    """Lease due deliveries; answers their ids."""
+    return [_claim(connection, row) for row in rows]
+
+
+def _claim(connection: Connection, request: LaneClaim) -> list[str]:
+    names = list(connection.execute(ready(request.now, _LANES_A_CLAIM)).scalars())
+    if not names:
+        return []
+    found = connection.execute(looks(names, request.now)).mappings().all()
+    waiting: dict[str, list[str]] = {name: [] for name in names}
+    for row in connection.execute(due(names, request.now)):
+        waiting[row.lane].append(row.id)
+    taken: list[str] = []
+    written: list[dict[str, Any]] = []
+    for lane in found:
+        mine, after = _take(lane, waiting[lane["name"]], request, request.limit - len(taken))
+        taken.extend(mine)
+        written.append(after)
+    connection.execute(
+        update(lanes)
+        .where(lanes.c.name == bindparam("lane"))
+        .values(
+            tokens=bindparam("left"), refilled_at=bindparam("at"), next_ready_at=bindparam("ready")
+        ),
+        written,
+    )
+    # A slow worker may meanwhile have recorded a row whose lease ran out: it is due no more.
+    still_due = (
+        update(deliveries)
+        .where(deliveries.c.id.in_(taken), deliveries.c.due_at <= request.now)
+        .values(due_at=request.until, lease=request.lease)
+        .returning(deliveries.c.id)
+    )
+    return list(connection.execute(still_due).scalars()) if taken else []
+
+
+def _take(
+    lane: RowMapping, ids: list[str], request: LaneClaim, limit: int
+) -> tuple[list[str], dict[str, Any]]:
+    pace, closed = request.pace, lane["open_at"] is not None and lane["open_at"] > request.now
+    bucket = refill(Bucket(lane["tokens"], lane["refilled_at"]), request.now, pace)
+    may = 0 if closed else min(allowance(bucket, lane["in_flight"], pace), max(0, limit))
+    mine = ids[:may]
+    bucket = spend(bucket, len(mine), pace)
+    look = Look(
+        left_due=len(ids) > len(mine),
+        room=lane["in_flight"] + len(mine) < pace.in_flight,
+        next_due=lane["next_due"],
+        lease_end=request.until if mine else None,
+    )
+    return mine, {
+        "lane": lane["name"],
+        "left": bucket.tokens,
+        "at": bucket.at,
+        "ready": next_ready(look, bucket, lane["open_at"], pace),
+    }
+
+
+def open_new(connection: Connection, names: Iterable[str], now: datetime, pace: Pace) -> None:
+    """Make lanes that are not there yet, full of tokens."""
+    rows = [
+        {"name": name, "tokens": float(pace.burst), "refilled_at": now} for name in sorted(names)
+    ]
+    insert_new(connection, lanes, rows)
+
+
+def wake(connection: Connection, ready_at: dict[str, datetime]) -> None:
+    """Lower `next_ready_at` of lanes in which rows became due, always in the same order.
+
+    The update is unconditional: one whose condition is false takes no lock, and a claim in
+    between would then write NULL over it.
+    """
+    at = bindparam("at", type_=lanes.c.next_ready_at.type)
+    opens = case((lanes.c.open_at > at, lanes.c.open_at), else_=at)
+    lower = or_(lanes.c.next_ready_at.is_(None), lanes.c.next_ready_at > opens)
+    statement = (
+        update(lanes)
+        .where(lanes.c.name == bindparam("lane"))
+        .values(next_ready_at=case((lower, opens), else_=lanes.c.next_ready_at))
+    )
+    if ready_at:
+        rows = [{"lane": name, "at": moment} for name, moment in sorted(ready_at.items())]
+        connection.execute(statement, rows)
+
+
+def close(connection: Connection, name: str, until: datetime) -> None:
+    """Send nothing more in this lane before `until`; a later time that is set already stands."""
+    later = or_(lanes.c.open_at.is_(None), lanes.c.open_at < until)
+    connection.execute(
+        update(lanes)
+        .where(lanes.c.name == name)
+        .values(
+            open_at=case((later, until), else_=lanes.c.open_at),
+            next_ready_at=case((later, until), else_=lanes.c.open_at),
+        )
+    )
+
+
+def give_back(connection: Connection, names: Sequence[str]) -> None:
+    """Return a token for each name: nothing was sent for it."""
+    statement = (
+        update(lanes).where(lanes.c.name == bindparam("lane")).values(tokens=lanes.c.tokens + 1)
+    )
+    if names:
+        connection.execute(statement, [{"lane": name} for name in sorted(names)])
+
+
+def sweep(connection: Connection, rows: Sequence[datetime]) -> list[int]:
+    """Repair: a lane with waiting rows that nobody would look at is looked at; answers how many."""
+    answers = []
+    for now in rows:
+        waits = (
+            select(deliveries.c.id)
+            .where(deliveries.c.lane == lanes.c.name, deliveries.c.due_at.is_not(None))
+            .correlate(lanes)
+            .exists()
+        )
+        forgotten = update(lanes).where(lanes.c.next_ready_at.is_(None), waits)
+        answers.append(connection.execute(forgotten.values(next_ready_at=now)).rowcount)
+    return answers

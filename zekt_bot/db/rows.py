@@ -1,0 +1,159 @@
+"""From rows to domain values. Columns carry a prefix, so that one join fills several values."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from zekt_bot.db.tables import (
+    accounts,
+    allowed_workflows,
+    deliveries,
+    envelopes,
+    installations,
+    messages,
+    repositories,
+    runs,
+    services,
+    subscriptions,
+)
+from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service, Subscription
+from zekt_bot.domain.deliveries import Delivery
+from zekt_bot.domain.events import Envelope, Job, Message, Run, RunFacts, RunKey
+
+if TYPE_CHECKING:
+    from sqlalchemy import FromClause, Label, RowMapping
+
+    Row = RowMapping
+
+
+def labelled(prefix: str, source: FromClause, names: tuple[str, ...]) -> list[Label[Any]]:
+    """The columns `names` of `source`, labelled with `prefix`."""
+    return [source.c[name].label(prefix + name) for name in names]
+
+
+RUN = tuple(column.name for column in runs.c if column.name not in {"lease", "due_at"})
+ENVELOPE = tuple(column.name for column in envelopes.c if column.name not in {"lease", "due_at"})
+MESSAGE = tuple(column.name for column in messages.c if column.name != "step_ref")
+DELIVERY = tuple(column.name for column in deliveries.c)
+SERVICE = tuple(column.name for column in services.c)
+SUBSCRIPTION = tuple(column.name for column in subscriptions.c)
+REPOSITORY = tuple(column.name for column in repositories.c)
+ALLOWED = tuple(column.name for column in allowed_workflows.c)
+OWNER = tuple(column.name for column in accounts.c)
+INSTALLATION = tuple(column.name for column in installations.c)
+
+
+def run_of(row: Row, p: str = "") -> Run:
+    """A run; its facts are there once a `workflow_run` webhook told them."""
+    facts = None
+    if row[p + "workflow_path"] is not None:
+        facts = RunFacts(**{name: row[p + name] for name in RunFacts.__dataclass_fields__})
+    return Run(
+        id=row[p + "id"],
+        key=RunKey(row[p + "repository_id"], row[p + "run_id"], row[p + "run_attempt"]),
+        correlation_id=row[p + "correlation_id"],
+        state=row[p + "state"],
+        version=row[p + "version"],
+        hops=row[p + "hops"],
+        facts=facts,
+        gather_until=row[p + "gather_until"],
+        aggregated_at=row[p + "aggregated_at"],
+        blocked_reason=row[p + "blocked_reason"],
+    )
+
+
+def job_of(row: Row) -> Job:
+    """A job."""
+    return Job(**{name: row[name] for name in Job.__dataclass_fields__})
+
+
+def message_of(row: Row, p: str = "") -> Message:
+    """A message without its body."""
+    return Message(
+        id=row[p + "id"],
+        run_id=row[p + "run"],
+        envelope_id=row[p + "envelope_id"],
+        event_type=row[p + "event_type"],
+        sha256=row[p + "sha256"],
+        size=row[p + "size"],
+        created_at=row[p + "created_at"],
+    )
+
+
+def envelope_of(row: Row, p: str = "") -> Envelope:
+    """An envelope without its body."""
+    return Envelope(
+        id=row[p + "id"],
+        run_id=row[p + "run"],
+        kind=row[p + "kind"],
+        event_type=row[p + "event_type"],
+        message_id=row[p + "message"],
+        version=row[p + "version"],
+        fanned_out_to=row[p + "fanned_out_to"],
+        created_at=row[p + "created_at"],
+        blocked_reason=row[p + "blocked_reason"],
+    )
+
+
+def delivery_of(row: Row, p: str = "") -> Delivery:
+    """A delivery."""
+    return Delivery(**{name: row[p + name] for name in _DELIVERY}, envelope_id=row[p + "envelope"])
+
+
+_DELIVERY = tuple(name for name in Delivery.__dataclass_fields__ if name != "envelope_id")
+
+
+def repository_of(row: Row, p: str, state: str | None) -> Repository:
+    """A repository; `state` is its installation's."""
+    return Repository(
+        id=row[p + "id"],
+        full_name=row[p + "full_name"],
+        account_id=row[p + "account_id"],
+        installation_id=row[p + "installation_id"],
+        installation_state=state,  # type: ignore[arg-type]
+        archived=row[p + "archived"],
+        provider=row[p + "provider_enabled_at"] is not None,
+        consumer=row[p + "consumer_enabled_at"] is not None,
+        version=row[p + "version"],
+    )
+
+
+def allowed_of(row: Row, p: str = "") -> AllowedWorkflow | None:
+    """An allow-list entry, or None where an outer join found none."""
+    if row[p + "path"] is None:
+        return None
+    return AllowedWorkflow(row[p + "repository_id"], row[p + "path"], forks=row[p + "forks"])
+
+
+def service_of(row: Row, p: str, owner: str | None) -> Service | None:
+    """A service, or None where an outer join found none."""
+    if row[p + "id"] is None:
+        return None
+    return Service(
+        id=row[p + "id"],
+        account_id=row[p + "account_id"],
+        owner=owner or "",
+        slug=row[p + "slug"],
+        repository_id=row[p + "repository_id"],
+        workflow_path=row[p + "workflow_path"],
+        published=row[p + "published_at"] is not None,
+        event_types=tuple(json.loads(row[p + "event_types"])),
+        version=row[p + "version"],
+    )
+
+
+def subscription_of(row: Row, p: str = "") -> Subscription | None:
+    """A subscription, or None where an outer join found none."""
+    if row[p + "id"] is None:
+        return None
+    return Subscription(
+        id=row[p + "id"],
+        service_id=row[p + "service_id"],
+        repository_id=row[p + "repository_id"],
+        channel=row[p + "channel"],
+        state=row[p + "state"],
+        event_types=tuple(json.loads(row[p + "event_types"])),
+        paused=row[p + "paused_at"] is not None,
+        version=row[p + "version"],
+    )

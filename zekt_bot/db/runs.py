@@ -1,0 +1,129 @@
+"""Runs, their jobs and their messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select, update
+
+from zekt_bot.db.rows import job_of, message_of, run_of
+from zekt_bot.db.sql import insert_new, upsert
+from zekt_bot.db.tables import envelopes, jobs, messages, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.domain.events import Job, Message, Run, RunKey
+
+
+def meet(connection: Connection, key: RunKey, fresh: Mapping[str, Any]) -> Run:
+    """The run of `key`; `fresh` (id, correlation_id, account_id, received_at) if it is new.
+
+    The row stays locked until the transaction ends.
+    """
+    row = {**fresh, **key._asdict(), "state": "open", "version": 1, "hops": 0, "failures": 0}
+    insert_new(connection, runs, [row])
+    found = (
+        connection.execute(
+            select(runs)
+            .where(
+                runs.c.repository_id == key.repository_id,
+                runs.c.run_id == key.run_id,
+                runs.c.run_attempt == key.run_attempt,
+            )
+            .with_for_update()
+        )
+        .mappings()
+        .one()
+    )
+    return run_of(found)
+
+
+def change(connection: Connection, run_id: str, **values: Any) -> None:
+    """Set `values` and raise the version: whatever is decided about this run is decided anew."""
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == run_id)
+        .values(version=runs.c.version + 1, lease=None, **values)
+    )
+
+
+def put_job(connection: Connection, run_id: str, job: Job) -> None:
+    """Learn a job; a completed one stays completed, whatever comes late."""
+    row = {"run": run_id, **{name: getattr(job, name) for name in job.__dataclass_fields__}}
+    if job.status == "completed":
+        upsert(
+            connection, jobs, row, ("name", "status", "conclusion", "started_at", "completed_at")
+        )
+        return
+    insert_new(connection, jobs, [row])
+
+
+def jobs_of(connection: Connection, run_id: str) -> list[Job]:
+    """The run's jobs in the order in which they began."""
+    found = connection.execute(
+        select(jobs).where(jobs.c.run == run_id).order_by(jobs.c.started_at, jobs.c.job_id)
+    ).mappings()
+    return [job_of(row) for row in found]
+
+
+def runs_of(connection: Connection, ids: Sequence[str]) -> list[Run]:
+    """The runs with these ids."""
+    found = connection.execute(select(runs).where(runs.c.id.in_(ids))).mappings()
+    return [run_of(row) for row in found]
+
+
+def unsent_messages(connection: Connection, run_id: str) -> list[Message]:
+    """The run's messages that stand in no envelope yet, oldest first."""
+    found = connection.execute(
+        select(messages)
+        .outerjoin(envelopes, envelopes.c.message == messages.c.id)
+        .where(messages.c.run == run_id, envelopes.c.id.is_(None))
+        .order_by(messages.c.id)
+    ).mappings()
+    return [message_of(row) for row in found]
+
+
+def message_like(
+    connection: Connection, run_id: str, event_type: str, sha256: str
+) -> Message | None:
+    """The message of this run with the same type and content."""
+    found = (
+        connection.execute(
+            select(messages).where(
+                messages.c.run == run_id,
+                messages.c.event_type == event_type,
+                messages.c.sha256 == sha256,
+            )
+        )
+        .mappings()
+        .first()
+    )
+    return message_of(found) if found else None
+
+
+def add_message(connection: Connection, row: Mapping[str, Any]) -> bool:
+    """Insert a message; False: the run has the same one already."""
+    return insert_new(connection, messages, [row]) == 1
+
+
+def settle(
+    connection: Connection,
+    run: Run,
+    values: Mapping[str, Any],
+    new_envelopes: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> bool:
+    """Apply what aggregation decided about `run`, as it was read; False: it has changed since."""
+    applied = connection.execute(
+        update(runs)
+        .where(runs.c.id == run.id, runs.c.version == run.version)
+        .values(version=runs.c.version + 1, lease=None, **values)
+    ).rowcount
+    if applied and new_envelopes:
+        rows = [{**row, "created_at": now, "due_at": now} for row in new_envelopes]
+        connection.execute(envelopes.insert(), rows)
+    return bool(applied)

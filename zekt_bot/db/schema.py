@@ -1,0 +1,75 @@
+"""Migrations (Alembic), run from the code."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from zekt_bot.db.engine import sqlite_writer
+from zekt_bot.errors import StorageUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from zekt_bot.db.engine import Address
+
+_LOCK = 0x7A656B74  # "zekt"
+
+
+def config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration, bound to `connection`."""
+    configuration = Config()
+    configuration.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    configuration.attributes["connection"] = connection
+    return configuration
+
+
+def upgrade(connection: Connection) -> None:
+    """Upgrade to the newest revision; on PostgreSQL one process at a time."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    command.upgrade(config(connection), "head")
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether the database is at this version's newest revision."""
+    head = ScriptDirectory.from_config(config()).get_current_head()
+    return MigrationContext.configure(connection).get_current_revision() == head
+
+
+async def migrate(address: Address) -> None:
+    """Bring the database at `address` to the newest revision.
+
+    Raises:
+        StorageUnavailable: it cannot be reached.
+    """
+    if address.path:
+        engine = sqlite_writer(address.path)
+        try:
+            await asyncio.to_thread(_upgrade_sqlite, engine)
+        finally:
+            engine.dispose()
+        return
+    remote = create_async_engine(address.url, poolclass=NullPool)
+    try:
+        async with remote.begin() as connection:
+            await connection.run_sync(upgrade)
+    except (OSError, DBAPIError) as error:
+        raise StorageUnavailable(f"{address.shown} cannot be migrated: {error}") from error
+    finally:
+        await remote.dispose()
+
+
+def _upgrade_sqlite(engine: Engine) -> None:
+    with engine.begin() as connection:
+        upgrade(connection)

@@ -1,0 +1,29 @@
+"""A decision is applied only to the facts it was made on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Table, select
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from sqlalchemy import Connection
+
+
+def hold(connection: Connection, table: Table, read: Mapping[Any, int]) -> bool:
+    """Whether every row of `read` (id → version) still has that version.
+
+    The rows stay locked against change until this transaction ends.
+    """
+    if not read:
+        return True
+    rows = connection.execute(
+        select(table.c.id, table.c.version)
+        .where(table.c.id.in_(list(read)))
+        .order_by(table.c.id)
+        .with_for_update(read=True)
+    )
+    return {row.id: row.version for row in rows} == dict(read)

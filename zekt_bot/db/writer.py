@@ -1,0 +1,221 @@
+"""The only way to write: calls that wait share one transaction, and each is answered after it.
+
+`await writer.write(fn, row)` runs `fn(connection, rows) -> answers`, a plain synchronous function
+that does no other I/O and keeps nothing between calls, because it may run twice: neighbours with
+the same `fn` are one call with many rows, and when a transaction fails before COMMIT its rows run
+again one at a time, so that a bad row fails alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from zekt_bot.db import audit
+from zekt_bot.errors import OutcomeUnknown, StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from zekt_bot.clock import Clock
+
+Row = TypeVar("Row")
+Answer = TypeVar("Answer")
+
+_ROWS_A_COMMIT = 64
+_MOST_WAITING = 10_000
+
+
+@dataclass(slots=True)
+class _Call:
+    fn: Callable[[Connection, Sequence[Any]], Sequence[Any]]
+    row: Any
+    answer: asyncio.Future[Any]
+
+
+class Backend(Protocol):
+    """Runs a function in one transaction; what differs between the two databases."""
+
+    async def run(self, work: Callable[[Connection], list[Any]]) -> list[Any]:
+        """Begin, call `work`, commit. Raises StorageUnavailable and OutcomeUnknown."""
+        ...
+
+    async def close(self) -> None:
+        """Give back the connections."""
+        ...
+
+
+def _unavailable(error: DBAPIError) -> bool:
+    """Whether the database, not the row, is at fault: locked, full, read-only, unreachable."""
+    code = str(getattr(error.orig, "sqlstate", None) or "")
+    if code[:2] in {"08", "53", "57", "25", "40", "55"}:
+        return True
+    return not code and (error.connection_invalidated or isinstance(error, OperationalError))
+
+
+class SqliteBackend:
+    """A synchronous engine in a thread of its own: a locked file cannot stop the loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Take the engine over; `close` disposes of it."""
+        self._engine = engine
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="zekt-writer")
+
+    async def run(self, work: Callable[[Connection], list[Any]]) -> list[Any]:
+        """Run in the writer's thread. SQLite's failed COMMIT is a rollback: nothing is unknown."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+
+    def _run(self, work: Callable[[Connection], list[Any]]) -> list[Any]:
+        try:
+            with self._engine.begin() as connection:
+                return work(connection)
+        except DBAPIError as error:
+            if _unavailable(error):
+                raise StorageUnavailable(
+                    f"The database cannot store this now ({error.orig}); try again."
+                ) from error
+            raise
+
+    async def close(self) -> None:
+        """Dispose of the engine in its own thread."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+        self._thread.shutdown()
+
+
+class PostgresqlBackend:
+    """One asyncpg connection at a time, through SQLAlchemy's greenlet bridge."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Take the engine over; `close` disposes of it."""
+        self._engine = engine
+
+    async def run(self, work: Callable[[Connection], list[Any]]) -> list[Any]:
+        """Run in one transaction; a connection lost at COMMIT leaves the outcome unknown."""
+        try:
+            async with self._engine.connect() as connection:
+                answers = await connection.run_sync(work)
+                try:
+                    await connection.commit()
+                except (DBAPIError, OSError) as error:
+                    raise OutcomeUnknown from error
+                return answers
+        except DBAPIError as error:
+            if _unavailable(error):
+                raise StorageUnavailable from error
+            raise
+        except (OSError, TimeoutError) as error:
+            raise StorageUnavailable from error
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._engine.dispose()
+
+
+class Writer:
+    """The queue before the database. Functions are never reordered."""
+
+    def __init__(self, backend: Backend, clock: Clock, committed: Callable[[set[str]], None]):
+        """`committed` hears, after each commit, the topics that the units asked to wake."""
+        self._backend = backend
+        self._clock = clock
+        self._committed = committed
+        self._waiting: deque[_Call] = deque()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def start(self) -> None:
+        """Begin to take calls."""
+        self._task = asyncio.create_task(self._loop(), name="zekt-writer")
+
+    async def close(self) -> None:
+        """Finish what waits, then give back the connections."""
+        self._closing = True
+        self._wake.set()
+        if self._task:
+            await self._task
+        await self._backend.close()
+
+    async def write(
+        self, fn: Callable[[Connection, Sequence[Row]], Sequence[Answer]], row: Row
+    ) -> Answer:
+        """Write `row` with `fn`; returns its answer once it is committed.
+
+        Raises:
+            StorageUnavailable: nothing was stored.
+            OutcomeUnknown: the connection was lost at COMMIT.
+        """
+        if self._closing or len(self._waiting) >= _MOST_WAITING:
+            raise StorageUnavailable
+        call = _Call(fn, row, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        self._wake.set()
+        answer: Answer = await call.answer
+        return answer
+
+    async def _loop(self) -> None:
+        while True:
+            while self._waiting:
+                take = min(len(self._waiting), _ROWS_A_COMMIT)
+                await self._commit([self._waiting.popleft() for _ in range(take)])
+            if self._closing:
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _commit(self, calls: list[_Call]) -> None:
+        try:
+            await self._run(calls)
+        except StorageUnavailable as error:
+            _fail(calls, error)
+        except Exception as error:
+            if len(calls) == 1:
+                _fail(calls, error)
+                return
+            for call in calls:
+                await self._commit([call])
+
+    async def _run(self, calls: list[_Call]) -> None:
+        topics: set[str] = set()
+
+        def work(connection: Connection) -> list[Any]:
+            unit = audit.begin(connection)
+            answers: list[Any] = []
+            for fn, neighbours in _grouped(calls):
+                answers.extend(fn(connection, [call.row for call in neighbours]))
+            audit.flush(connection, self._clock.now())
+            topics.update(unit.topics)
+            return answers
+
+        answers = await self._backend.run(work)
+        self._committed(topics)
+        for call, answer in zip(calls, answers, strict=True):
+            with contextlib.suppress(asyncio.InvalidStateError):  # its caller is gone
+                call.answer.set_result(answer)
+
+
+def _grouped(
+    calls: list[_Call],
+) -> list[tuple[Callable[[Connection, Sequence[Any]], Sequence[Any]], list[_Call]]]:
+    groups: list[tuple[Callable[[Connection, Sequence[Any]], Sequence[Any]], list[_Call]]] = []
+    for call in calls:
+        if groups and groups[-1][0] == call.fn:
+            groups[-1][1].append(call)
+        else:
+            groups.append((call.fn, [call]))
+    return groups
+
+
+def _fail(calls: list[_Call], error: Exception) -> None:
+    for call in calls:
+        with contextlib.suppress(asyncio.InvalidStateError):
+            call.answer.set_exception(error)

@@ -1,0 +1,192 @@
+"""A delivery's states, the outcomes of a POST, and when to try again: data and arithmetic."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from zekt_bot.domain.events import EnvelopeKind, RunState
+
+if TYPE_CHECKING:
+    from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service, Subscription
+
+DeliveryState = Literal[
+    "pending",
+    "retrying",
+    "dispatched",
+    "confirmed",
+    "completed",
+    "failed",
+    "dead",
+    "blocked",
+]
+BlockedReason = Literal[
+    "not_allowed",
+    "from_fork",
+    "event_type_not_declared",
+    "not_approved",
+    "no_access",
+    "consent",
+]
+WaitsFor = Literal["pause", "app", "sequence"]
+OutcomeKind = Literal["dispatched", "retry", "blocked", "dead", "app_paused"]
+
+# From a state (None: new) to the states it may move to. What no line names is refused.
+TRANSITIONS: dict[DeliveryState | None, frozenset[DeliveryState]] = {
+    None: frozenset({"pending", "blocked"}),
+    "pending": frozenset(
+        {"dispatched", "retrying", "dead", "blocked", "confirmed", "completed", "failed"}
+    ),
+    "retrying": frozenset(
+        {"dispatched", "retrying", "dead", "blocked", "confirmed", "completed", "failed"}
+    ),
+    "dispatched": frozenset({"confirmed", "completed", "failed", "pending", "dead", "blocked"}),
+    "confirmed": frozenset({"completed", "failed"}),
+    "completed": frozenset({"failed"}),
+    "failed": frozenset({"completed"}),
+    "dead": frozenset({"confirmed", "completed", "failed"}),
+    "blocked": frozenset(),
+}
+STATES: tuple[DeliveryState, ...] = tuple(state for state in TRANSITIONS if state is not None)
+SENDABLE: frozenset[DeliveryState] = frozenset({"pending", "retrying"})
+
+# Seconds before the 2nd, 3rd … attempt; the last one repeats until GIVE_UP_AFTER has passed.
+RETRY_SCHEDULE = (5, 15, 45, 120, 300, 900, 1800, 3600, 7200, 14400, 21600)
+GIVE_UP_AFTER = timedelta(hours=96)
+_JITTER = 0.2
+
+
+def may_move(state: DeliveryState | None, to: DeliveryState) -> bool:
+    """Whether the table lets a delivery move from `state` to `to`."""
+    return to in TRANSITIONS[state]
+
+
+def sources_of(to: DeliveryState) -> tuple[DeliveryState, ...]:
+    """The states from which the table lets a delivery move to `to`."""
+    return tuple(state for state in STATES if may_move(state, to))
+
+
+def retry_delay(delivery_id: str, attempts: int, age: timedelta) -> timedelta | None:
+    """How long to wait after `attempts` failed attempts; None: give up.
+
+    The jitter (± 20 %) follows from the delivery's id and attempt, so the same question has the
+    same answer, and deliveries that failed together do not come back together.
+    """
+    if age >= GIVE_UP_AFTER:
+        return None
+    base = RETRY_SCHEDULE[min(attempts, len(RETRY_SCHEDULE)) - 1]
+    digest = hashlib.sha256(f"{delivery_id}:{attempts}".encode()).digest()
+    spread = int.from_bytes(digest[:4], "big") / 0xFFFFFFFF * 2 - 1
+    return timedelta(seconds=base * (1 + _JITTER * spread))
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One envelope for one cause (a subscription), on its way to one repository."""
+
+    id: str
+    envelope_id: str
+    cause_kind: str
+    cause_id: str
+    replay_no: int
+    target_repository_id: int
+    channel: str
+    lane: str
+    state: DeliveryState
+    attempts: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunPolicyFacts:
+    """What decides whether a finished run may leave its repository."""
+
+    repository: Repository
+    allowed: AllowedWorkflow | None
+    from_fork: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopePolicyFacts:
+    """What decides whether an envelope may leave its service."""
+
+    service: Service
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPolicyFacts:
+    """What decides whether a delivery may reach its consumer, read anew before every POST."""
+
+    run: RunPolicyFacts
+    service: Service | None
+    subscription: Subscription | None
+    provider: Repository
+    consumer: Repository
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchRequest:
+    """What a channel is asked to send. `body` is compact JSON, complete as it goes out."""
+
+    delivery_id: str
+    event_type: str
+    body: bytes
+    repository_id: int
+    repository: str
+    installation_id: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attempt.
+
+    `kind` says what follows: `dispatched`; `retry` (at `not_before`, else by the schedule);
+    `blocked` and `dead` for good; `app_paused` until the App's credentials work again.
+    `closes_lane`: nothing more goes to this lane before `not_before`.
+    """
+
+    kind: OutcomeKind
+    status: int | None = None
+    request_id: str | None = None
+    error: str | None = None
+    not_before: datetime | None = None
+    closes_lane: bool = False
+    renamed_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt as a plugin's retry hook sees it."""
+
+    delivery: Delivery
+    n: int
+    outcome: Outcome
+    age: timedelta
+
+
+__all__ = [
+    "GIVE_UP_AFTER",
+    "RETRY_SCHEDULE",
+    "SENDABLE",
+    "STATES",
+    "TRANSITIONS",
+    "Attempt",
+    "BlockedReason",
+    "Delivery",
+    "DeliveryPolicyFacts",
+    "DeliveryState",
+    "DispatchRequest",
+    "EnvelopeKind",
+    "EnvelopePolicyFacts",
+    "Outcome",
+    "OutcomeKind",
+    "RunPolicyFacts",
+    "RunState",
+    "WaitsFor",
+    "may_move",
+    "retry_delay",
+    "sources_of",
+]

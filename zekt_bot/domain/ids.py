@@ -1,0 +1,37 @@
+"""Identifiers that Zekt mints: a prefix and 26 characters of `[0-9a-z]`.
+
+Time-ordered ones are ULIDs (https://github.com/ulid/spec) in lower case: neighbours in time are
+neighbours in an index. Correlation ids are wholly random, because strangers see them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+Kind = Literal["dlv", "evt", "msg", "inb", "run", "svc", "sub"]
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_RANDOM_BITS = 80
+
+
+def _base32(number: int) -> str:
+    digits = []
+    for _ in range(26):
+        number, rest = divmod(number, 32)
+        digits.append(_ALPHABET[rest])
+    return "".join(reversed(digits))
+
+
+def new_id(kind: Kind, now: datetime) -> str:
+    """Mint a time-ordered id such as `dlv_01j…` (millisecond resolution)."""
+    milliseconds = max(0, int(now.timestamp() * 1000)) & ((1 << 48) - 1)
+    return f"{kind}_{_base32(milliseconds << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS))}"
+
+
+def new_correlation_id() -> str:
+    """Mint an opaque correlation id, `cor_` and 26 random characters."""
+    return f"cor_{_base32(secrets.randbits(128))}"

@@ -1,0 +1,40 @@
+"""A webhook whose signature was checked, and the answer to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from zekt_bot.domain.events import RunKey
+
+WebhookApp = Literal["orchestrator", "oauth"]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedWebhook:
+    """Only `pipeline.verify` makes one. `malformed` says what the body lacks, if anything.
+
+    Ids that are missing or absurd (not 1 to 2⁶³-1) are None.
+    """
+
+    app: WebhookApp
+    guid: str
+    event: str
+    action: str | None
+    installation_id: int | None
+    account_id: int | None
+    account_login: str | None
+    repository_id: int | None
+    run_key: RunKey | None
+    run_event: str | None
+    malformed: str | None
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a verified webhook. `ignored`: why nothing was stored."""
+
+    duplicate: bool = False
+    ignored: str | None = None

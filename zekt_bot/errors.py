@@ -1,0 +1,134 @@
+"""Every error that Zekt raises on purpose.
+
+    ZektError
+    ├── ConfigurationError        a setting is missing or wrong; names it and the cure
+    ├── Refused                   an operation that is not done; nothing was changed
+    │   ├── InvalidInput          the input itself is wrong
+    │   ├── AccessDenied          this principal may not do that
+    │   ├── NotFound              no such thing for this principal
+    │   └── Conflict              the thing is in another state than the operation needs
+    ├── WebhookRefused            an HTTP request that is not a webhook of ours (has a status)
+    ├── MalformedEvent            a verified webhook that lacks what it should have: set aside
+    ├── StorageUnavailable        nothing was stored; the caller may try again
+    │   └── OutcomeUnknown        the connection was lost at COMMIT: it may or may not be stored
+    ├── DecryptionFailed          a stored value does not open with any known key
+    ├── PluginError
+    │   ├── PluginRejected        a plugin that cannot be loaded: stops the start
+    │   └── PluginFailed          a hook raised or answered senselessly: fails that row only
+    └── GitHubError               GitHub did not do what was asked
+        ├── GitHubUnreachable     no answer: connection, time-out
+        ├── GitHubAnswered        an answer other than the one wanted (has a status)
+        ├── AppRejected           401 on the App's own JWT: key or App id are wrong or gone
+        ├── InstallationGone      404 when minting a token: uninstalled
+        ├── InstallationSuspended 403 when minting a token
+        └── RepositoryNotGranted  422 when minting a token for this one repository
+
+A class's docstring is its default message.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ZektError(Exception):
+    """Zekt could not do this."""
+
+    def __init__(self, message: str | None = None, **data: Any) -> None:
+        """Keep `data` as plain values beside the sentence."""
+        super().__init__(message or (type(self).__doc__ or "").strip())
+        self.data = data
+
+
+class ConfigurationError(ZektError):
+    """A setting is missing or wrong."""
+
+
+class Refused(ZektError):
+    """This was not done; nothing was changed."""
+
+
+class InvalidInput(Refused):
+    """The input is not what this operation takes."""
+
+
+class AccessDenied(Refused):
+    """You may not do this."""
+
+
+class NotFound(Refused):
+    """There is no such thing, or you may not see it."""
+
+
+class Conflict(Refused):
+    """This cannot be done in the present state."""
+
+
+class WebhookRefused(ZektError):
+    """This request is not a webhook that Zekt takes."""
+
+    def __init__(self, status: int, message: str) -> None:
+        """`status` is the HTTP status of the answer."""
+        super().__init__(message)
+        self.status = status
+
+
+class MalformedEvent(ZektError):
+    """The event lacks a part that it should have."""
+
+
+class StorageUnavailable(ZektError):
+    """The database cannot store this now; try again."""
+
+
+class OutcomeUnknown(StorageUnavailable):
+    """The connection was lost while committing; it may or may not be stored."""
+
+
+class DecryptionFailed(ZektError):
+    """No key in ZEKT_SECRET_KEY opens this stored value."""
+
+
+class PluginError(ZektError):
+    """A plugin is at fault."""
+
+
+class PluginRejected(PluginError):
+    """A plugin cannot be loaded."""
+
+
+class PluginFailed(PluginError):
+    """A plugin's hook failed."""
+
+
+class GitHubError(ZektError):
+    """GitHub did not do what was asked."""
+
+
+class GitHubUnreachable(GitHubError):
+    """GitHub does not answer."""
+
+
+class GitHubAnswered(GitHubError):
+    """GitHub answered something else than was asked for."""
+
+    def __init__(self, status: int, message: str = "") -> None:
+        """`status` is GitHub's, `message` is what GitHub said."""
+        super().__init__(f"GitHub answered {status}{': ' + message if message else ''}")
+        self.status = status
+
+
+class AppRejected(GitHubError):
+    """GitHub does not accept the App's key: check the App id and the private key."""
+
+
+class InstallationGone(GitHubError):
+    """The App is no longer installed there."""
+
+
+class InstallationSuspended(GitHubError):
+    """The installation is suspended."""
+
+
+class RepositoryNotGranted(GitHubError):
+    """The installation does not grant this repository or permission."""

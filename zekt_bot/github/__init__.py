@@ -1,0 +1,1 @@
+"""GitHub's API, spoken as the orchestration App."""

@@ -1,0 +1,248 @@
+"""What Zekt asks of GitHub: as the App, and as one installation with its narrow tokens."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+from zekt_bot.errors import AppRejected, ConfigurationError, GitHubAnswered
+from zekt_bot.github.http import ACCEPT, API_VERSION, USER_AGENT, Answer, exchange
+from zekt_bot.github.octo import App, app_config
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    import aiohttp
+
+    from zekt_bot.clock import Clock
+    from zekt_bot.config import Credentials, Settings
+    from zekt_bot.github.octo import Installation
+    from zekt_bot.hookspecs import InstallationApi
+
+REDIRECTS = frozenset({301, 302, 307, 308})
+T = TypeVar("T")
+
+
+class GitHub:
+    """GitHub's API. Every call raises only `GitHubError`s (and `app` `ConfigurationError`)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials,
+        clock: Clock,
+        session: aiohttp.ClientSession,
+    ) -> None:
+        """Nothing is asked of GitHub; `session` stays the caller's to close."""
+        self._settings = settings
+        self._credentials = credentials
+        self._clock = clock
+        self._session = session
+        self._base = settings.github_api_url.rstrip("/")
+        self._lock = asyncio.Lock()
+        self._app: tuple[str, App] | None = None
+
+    async def app(self, *, reread: bool = False) -> App:
+        """The App with its present credentials; with other ones all its tokens are forgotten.
+
+        Raises:
+            ConfigurationError: there are no credentials, or the key is none.
+        """
+        found = await self._credentials.get("orchestrator", reread=reread)
+        if self._app is not None and self._app[0] == found.version:
+            return self._app[1]
+        async with self._lock:
+            if self._app is None or self._app[0] != found.version:
+                config = await asyncio.to_thread(app_config, found)
+                app = App(config, self._settings, self._clock, self._session)
+                self._app = found.version, app
+            return self._app[1]
+
+    def now(self) -> datetime:
+        """The present moment."""
+        return self._clock.now()
+
+    def installation_api(self, installation_id: int, repository_id: int) -> InstallationApi:
+        """What a channel is handed to reach one repository of one installation."""
+        return _Api(self, installation_id, repository_id)
+
+    async def installation(self, installation_id: int) -> dict[str, Any] | None:
+        """The installation, or None if it is gone.
+
+        Raises:
+            AppRejected: GitHub refuses the App's key, or there is none.
+            GitHubAnswered: any status but 200 and 404.
+            GitHubUnreachable: no answer.
+
+        Source: https://docs.github.com/rest/apps/apps#get-an-installation-for-the-authenticated-app
+        """
+        return _found(await self.ask_as_app(f"/app/installations/{installation_id:d}"))
+
+    async def repository_installation(self, full_name: str) -> dict[str, Any] | None:
+        """The installation that covers `OWNER/NAME`, or None if the App is not there.
+
+        Raises:
+            GitHubError: as in `installation`.
+
+        Source: https://docs.github.com/rest/apps/apps#get-a-repository-installation-for-the-authenticated-app
+        """
+        path = f"/repos/{_escaped(full_name)}/installation"
+        answer = await self.ask_as_app(path)
+        if answer.status in REDIRECTS:
+            answer = await self.ask_as_app(self._path_of(answer))
+        return _found(answer)
+
+    async def repository(
+        self,
+        installation_id: int,
+        *,
+        full_name: str | None = None,
+        repository_id: int | None = None,
+    ) -> dict[str, Any] | None:
+        """The repository by its id, or else by its name (also a former one), or None.
+
+        A public repository is found even if the installation does not grant it.
+
+        Raises:
+            InstallationGone, InstallationSuspended: the installation cannot be asked.
+            GitHubError: as in `installation`.
+
+        Source: https://docs.github.com/rest/repos/repos#get-a-repository
+        """
+        if repository_id is not None:
+            path = f"/repositories/{repository_id:d}"
+        else:
+            path = f"/repos/{_escaped(full_name or '')}"
+        answer = await self.ask_as_installation(installation_id, path)
+        if answer.status in REDIRECTS:
+            answer = await self.ask_as_installation(installation_id, self._path_of(answer))
+        return _found(answer)
+
+    async def account(self, login: str) -> dict[str, Any] | None:
+        """The public account with this login, or None; asked without a token.
+
+        Raises:
+            GitHubAnswered: any status but 200 and 404, such as 403 after 60 requests an hour.
+            GitHubUnreachable: no answer.
+
+        Source: https://docs.github.com/rest/users/users#get-a-user
+        """
+        url = f"{self._base}/users/{quote(login, safe='')}"
+        headers = {"accept": ACCEPT, "user-agent": USER_AGENT, "x-github-api-version": API_VERSION}
+        return _found(await exchange(self._session, "GET", url, headers, b""))
+
+    async def ask_as_app(self, path: str) -> Answer:
+        """GET with the App's JWT; any status but 401 is an answer.
+
+        Raises:
+            AppRejected: GitHub refuses the App's key, or there is none.
+            GitHubUnreachable: no answer.
+        """
+
+        async def ask(app: App) -> Answer:
+            answer = await app.ask("GET", path)
+            if answer.status == 401:
+                raise AppRejected(f"{AppRejected()} (GitHub says: {answer.message})")
+            return answer
+
+        return await self.with_app(ask)
+
+    async def ask_as_installation(self, installation_id: int, path: str) -> Answer:
+        """GET with the installation's `read` token, after a 401 once with a new one.
+
+        Raises:
+            GitHubError: no token can be minted, or no answer came.
+        """
+
+        async def ask(app: App) -> Answer:
+            installation = app.installation(installation_id)
+            token = await installation.tokens.read()
+            answer = await installation.api_client.ask("GET", path, token=token)
+            if answer.status == 401:
+                token = await installation.tokens.read(rejected=token)
+                answer = await installation.api_client.ask("GET", path, token=token)
+            return answer
+
+        return await self.with_app(ask)
+
+    async def with_app(self, call: Callable[[App], Awaitable[T]]) -> T:
+        """Call with the App; if its key is refused, once more if there are newer credentials.
+
+        Raises:
+            AppRejected: the key is refused or cannot be used.
+        """
+        try:
+            app = await self.app()
+            try:
+                return await call(app)
+            except AppRejected:
+                newer = await self.app(reread=True)
+                if newer is app:
+                    raise
+            return await call(newer)
+        except ConfigurationError as error:
+            raise AppRejected(str(error)) from None
+
+    def _path_of(self, answer: Answer) -> str:
+        """The path of a redirect that stays within the API; tokens go nowhere else."""
+        location = answer.headers.get("location", "")
+        if location.startswith(f"{self._base}/"):
+            return location.removeprefix(self._base)
+        raise GitHubAnswered(answer.status, "a redirect to another place")
+
+
+class _Api:
+    """`zekt_bot.InstallationApi`: one repository of one installation, for one attempt."""
+
+    def __init__(self, github: GitHub, installation_id: int, repository_id: int) -> None:
+        self._github = github
+        self._installation_id = installation_id
+        self._repository_id = repository_id
+        self._used: str | None = None
+
+    async def post(self, path: str, body: bytes, *, fresh_token: bool = False) -> Answer:
+        """POST with the `dispatch` token."""
+
+        async def call(app: App) -> Answer:
+            installation = app.installation(self._installation_id)
+            token = self._used = await self._token(installation, fresh=fresh_token)
+            answer = await installation.api_client.ask("POST", path, body, token=token)
+            if answer.status in {403, 404} and not answer.limited:
+                installation.tokens.doubt(self._repository_id)
+            return answer
+
+        return await self._github.with_app(call)
+
+    async def _token(self, installation: Installation, *, fresh: bool) -> str:
+        dispatch = installation.tokens.dispatch
+        token = await dispatch(self._repository_id)
+        if fresh and self._used in {None, token}:  # else another attempt has renewed it already
+            token = await dispatch(self._repository_id, rejected=token)
+        return token
+
+    async def get(self, path: str) -> Answer:
+        """GET with the `read` token."""
+        return await self._github.ask_as_installation(self._installation_id, path)
+
+    async def installation(self) -> Answer:
+        """GET the installation as the App."""
+        return await self._github.ask_as_app(f"/app/installations/{self._installation_id:d}")
+
+    def now(self) -> datetime:
+        """The present moment."""
+        return self._github.now()
+
+
+def _found(answer: Answer) -> dict[str, Any] | None:
+    if answer.status == 404:
+        return None
+    if answer.status != 200:
+        raise answer.error()
+    return answer.mapping()
+
+
+def _escaped(full_name: str) -> str:
+    owner, _, name = full_name.partition("/")
+    return f"{quote(owner, safe='')}/{quote(name, safe='')}"

@@ -1,0 +1,344 @@
+"""The seam to octomachinery: its App, its installations, its client and its router, subclassed.
+
+The only import of octomachinery in Zekt. What is taken: the class tree that plugins know
+(`GitHubApp` → `GitHubAppInstallation` → `RawGitHubAPI`), the configuration with its parsed key,
+the token types and the routing. What is replaced: the clock, the base URL, the error tracker
+that it starts, a GET for each event, and one wide token for everything.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from gidgethub import sansio
+from octomachinery.github.api.app_client import GitHubApp
+from octomachinery.github.api.raw_client import RawGitHubAPI
+from octomachinery.github.api.tokens import GitHubJWTToken, GitHubOAuthToken
+from octomachinery.github.config.app import GitHubAppIntegrationConfig
+from octomachinery.github.entities.app_installation import GitHubAppInstallation
+from octomachinery.github.models import GitHubInstallationAccessToken
+from octomachinery.github.models.utils import SuperSecretStr
+from octomachinery.routing.default_router import WEBHOOK_EVENTS_ROUTER
+from octomachinery.routing.routers import GidgetHubRouterBase
+
+from zekt_bot.errors import ConfigurationError, InstallationSuspended
+from zekt_bot.github.http import ACCEPT, API_VERSION, USER_AGENT, Answer, exchange
+from zekt_bot.github.tokens import READ, InstallationTokens, mint_error, token_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from aiohttp import ClientSession
+
+    from zekt_bot.clock import Clock
+    from zekt_bot.config import AppCredentials, Settings
+    from zekt_bot.github.tokens import Token
+
+JWT_LIFE = timedelta(minutes=9)  # with the 60 s back it spans the ten minutes that GitHub allows
+JWT_KEPT = timedelta(minutes=7)
+_SKEW = timedelta(seconds=60)
+_KEY_WANTED = (
+    "ZEKT_ORCHESTRATOR_PRIVATE_KEY must be the App's RSA private key: the PEM file that GitHub "
+    "gave, as it is, with \\n for its line ends, or in base64."
+)
+
+H = TypeVar("H")
+
+
+def pem_of(text: str) -> str:
+    r"""The PEM text in `text`, which is PEM, PEM with literal `\n`, or PEM in base64.
+
+    Raises:
+        ConfigurationError: it is none of these; the message shows nothing of it.
+    """
+    text = text.strip().strip("\"'").replace("\\r", "").replace("\\n", "\n")
+    if "-----BEGIN" not in text:
+        try:
+            text = base64.b64decode("".join(text.split()), validate=True).decode("ascii")
+        except (binascii.Error, ValueError):
+            raise ConfigurationError(_KEY_WANTED) from None
+    return text.strip() + "\n"
+
+
+def app_config(credentials: AppCredentials) -> GitHubAppIntegrationConfig:
+    """octomachinery's configuration of the App, its private key parsed (slow: up to 0.3 s).
+
+    Raises:
+        ConfigurationError: the App id or the key is missing, or the key is no RSA key.
+    """
+    if not credentials.app_id:
+        raise ConfigurationError("ZEKT_ORCHESTRATOR_APP_ID is not set: give the App's number.")
+    if not credentials.private_key:
+        raise ConfigurationError(f"ZEKT_ORCHESTRATOR_PRIVATE_KEY is not set. {_KEY_WANTED}")
+    pem = pem_of(credentials.private_key)
+    try:
+        values = {"app_id": str(credentials.app_id), "private_key": pem, "app_name": "zekt"}
+        config = GitHubAppIntegrationConfig(**values)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ConfigurationError(_KEY_WANTED) from None
+    if not isinstance(_key(config), RSAPrivateKey):
+        raise ConfigurationError(_KEY_WANTED)
+    return config
+
+
+def _key(config: GitHubAppIntegrationConfig) -> Any:
+    # Its own make_jwt_for reads the system's clock, so the key object is taken out.
+    return config.private_key._rsa_private_key
+
+
+class ApiClient(RawGitHubAPI):
+    """octomachinery's client over our exchange: no redirects, a time-out, a pinned version.
+
+    gidgethub's methods (`getitem`, `getiter` …) work and raise its errors; `ask` returns any
+    answer, also those with a status that Python does not know (520, 529).
+    """
+
+    async def ask(
+        self, method: str, path: str, body: bytes = b"", *, token: str | None = None
+    ) -> Answer:
+        """Send JSON (or nothing) to a path below the API's base, with the client's own token
+        or the installation token given.
+
+        Raises:
+            GitHubUnreachable: no answer came.
+            GitHubError: the client's own token cannot be minted.
+        """
+        headers = await self._authorized(token)
+        if body:
+            headers["content-type"] = "application/json"
+        url = f"{self.base_url}/{path.lstrip('/')}"
+        answer = Answer(*await self._request(method, url, headers, body))
+        with suppress(ValueError, OverflowError, OSError):  # senseless headers of a proxy
+            self.rate_limit = sansio.RateLimit.from_http(answer.headers) or self.rate_limit
+        return answer
+
+    async def _authorized(self, token: str | None) -> dict[str, str]:
+        if token is not None:
+            return sansio.create_headers(USER_AGENT, oauth_token=token)
+        own = self._token
+        if iscoroutinefunction(own):
+            own = await own()
+        if isinstance(own, GitHubJWTToken):
+            return sansio.create_headers(USER_AGENT, jwt=str(own))
+        return sansio.create_headers(USER_AGENT, oauth_token=str(own))
+
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        pinned = {**headers, "accept": ACCEPT, "x-github-api-version": API_VERSION}
+        answer = await exchange(self._session, method, url, pinned, body)
+        return answer.status, answer.headers, answer.body
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationId:
+    """All that an installation needs to be known by; octomachinery's own model needs a GET."""
+
+    id: int
+
+    @property
+    def access_tokens_url(self) -> str:
+        """Where its tokens are minted, below the API's base."""
+        return f"/app/installations/{self.id}/access_tokens"
+
+
+class Installation(GitHubAppInstallation):
+    """An installation of the App: its narrow tokens, and its one client (with `read`)."""
+
+    def __init__(self, app: App, installation_id: int) -> None:
+        """Nothing is asked of GitHub."""
+        super().__init__(InstallationId(installation_id), app)  # type: ignore[arg-type]
+        self.id = installation_id
+        self.tokens = InstallationTokens(self.mint, app.clock)
+        self._client = app.client(self._refresh_api_token)
+
+    def __repr__(self) -> str:
+        return f"<Installation {self.id}>"
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__  # type: ignore[assignment] # attrs had taken it away
+
+    @property
+    def api_client(self) -> ApiClient:
+        """The client, always the same one, so that it remembers its rate limit."""
+        return self._client
+
+    async def mint(
+        self, permissions: Mapping[str, str], repository_ids: Sequence[int] | None
+    ) -> Token:
+        """Make a token with these permissions for these repositories (None: all).
+
+        Raises:
+            AppRejected: 401 to the App's JWT.
+            InstallationGone: 404.
+            InstallationSuspended: 403 because of a suspension.
+            GitHubAnswered: any other status than 201, such as 422 for what is not granted.
+            GitHubUnreachable: no answer.
+
+        Source: https://docs.github.com/rest/apps/apps#create-an-installation-access-token-for-an-app
+        """
+        wanted: dict[str, Any] = {"permissions": dict(permissions)}
+        if repository_ids is not None:
+            wanted["repository_ids"] = list(repository_ids)
+        answer = await self.app.ask(
+            "POST", self._metadata.access_tokens_url, json.dumps(wanted).encode()
+        )
+        if answer.status == 403 and not answer.limited and await self._is_suspended(answer):
+            raise InstallationSuspended
+        if answer.status not in {200, 201}:
+            raise mint_error(answer)
+        return token_of(answer)
+
+    async def _is_suspended(self, refusal: Answer) -> bool:
+        if "suspend" in refusal.message.lower():
+            return True
+        answer = await self.app.ask("GET", f"/app/installations/{self.id}")
+        return answer.status == 200 and bool(answer.mapping().get("suspended_at"))
+
+    async def get_token(self) -> GitHubInstallationAccessToken:
+        """The kept `read` token, in octomachinery's type."""
+        value = await self.tokens.read()
+        return GitHubInstallationAccessToken(
+            token=SuperSecretStr(value),
+            expires_at=0,  # unused: `tokens` knows, from our Clock
+            permissions=dict(READ),
+            repository_selection="all",
+        )
+
+    async def _refresh_api_token(self) -> GitHubOAuthToken:
+        return GitHubOAuthToken(SuperSecretStr(await self.tokens.read()))
+
+
+class App(GitHubApp):
+    """The orchestration App with one set of credentials; other credentials, another App."""
+
+    def __init__(
+        self,
+        config: GitHubAppIntegrationConfig,
+        settings: Settings,
+        clock: Clock,
+        session: ClientSession,
+    ) -> None:
+        """`config` is from `app_config`. Nothing is asked of GitHub."""
+        super().__init__(config, session)
+        self.clock = clock
+        self._base_url = settings.github_api_url.rstrip("/")
+        self._jwt: tuple[datetime, str] | None = None
+        self._client = self.client(self._jwt_token)
+        self._installations: dict[int, Installation] = {}
+
+    def __attrs_post_init__(self) -> None:
+        """Do nothing: the original starts Sentry, which costs and displaces the user's own."""
+
+    def __repr__(self) -> str:
+        return f"<App {self._config.app_id}>"
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__  # type: ignore[assignment] # attrs had taken it away
+
+    def client(self, token: Callable[[], Any]) -> ApiClient:
+        """A client whose token `token` (a coroutine function) gives at each request."""
+        return ApiClient(
+            token,  # type: ignore[arg-type] # its annotation forgets what its code takes
+            session=self._http_session,
+            user_agent=USER_AGENT,
+            base_url=self._base_url,
+        )
+
+    @property
+    def api_client(self) -> ApiClient:
+        """The client that speaks as the App, always the same one."""
+        return self._client
+
+    @property
+    def gh_jwt(self) -> GitHubJWTToken:
+        """The App's JSON Web Token, signed by our Clock and kept for seven minutes.
+
+        Source: https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app
+        """
+        now = self.clock.now()
+        if self._jwt is None or not timedelta(0) <= now - self._jwt[0] < JWT_KEPT:
+            issued = int((now - _SKEW).timestamp())
+            claims = {
+                "iat": issued,
+                "exp": int((now + JWT_LIFE).timestamp()),
+                "iss": self._config.app_id,
+            }
+            self._jwt = now, jwt.encode(claims, _key(self._config), algorithm="RS256")
+        return GitHubJWTToken(SuperSecretStr(self._jwt[1]))
+
+    async def _jwt_token(self) -> GitHubJWTToken:
+        return self.gh_jwt
+
+    async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
+        """Ask as the App; after a 401 once more with a new JWT.
+
+        Raises:
+            GitHubUnreachable: no answer.
+        """
+        answer = await self._client.ask(method, path, body)
+        if answer.status == 401:
+            self._jwt = None
+            answer = await self._client.ask(method, path, body)
+        return answer
+
+    def installation(self, installation_id: int) -> Installation:
+        """The installation with this id, always the same object; GitHub is not asked."""
+        known = self._installations.get(installation_id)
+        if known is None:
+            known = self._installations[installation_id] = Installation(self, installation_id)
+        return known
+
+    async def get_installation_by_id(self, install_id: int) -> Installation:
+        """octomachinery's name for `installation`; its `get_installation(event)` uses it."""
+        return self.installation(install_id)
+
+
+class EventRouter(Generic[H]):
+    """Which handlers an event has: octomachinery's matching without its dispatching."""
+
+    def __init__(self, routes: GidgetHubRouterBase | None = None) -> None:
+        """Begin empty, or read octomachinery's `routes`."""
+        self._routes = GidgetHubRouterBase() if routes is None else routes
+
+    def add(self, handler: H, event: str, action: str | None = None) -> None:
+        """Let `handler` have `event`, with `action` only, or with any and none."""
+        if action is None:
+            self._routes.add(handler, event)  # type: ignore[arg-type] # any object will do
+        else:
+            self._routes.add(handler, event, action=action)  # type: ignore[arg-type]
+
+    def match(self, event: str, payload: Mapping[str, Any]) -> list[H]:
+        """The handlers of an event, each once, in the order of their adding.
+
+        Handlers of all actions come first. A payload can hold anything: only its plain values
+        are compared.
+        """
+        plain = {k: v for k, v in payload.items() if isinstance(v, str | int | float | None)}
+        return list(dict.fromkeys(self._routes.emit_routes_for(event, plain)))  # type: ignore[arg-type]
+
+
+def plugin_router() -> EventRouter[Callable[..., Any]]:
+    """The router that octomachinery's `@process_event…` decorators fill when plugins load."""
+    return EventRouter(WEBHOOK_EVENTS_ROUTER)
+
+
+__all__ = [
+    "ApiClient",
+    "App",
+    "EventRouter",
+    "Installation",
+    "app_config",
+    "pem_of",
+    "plugin_router",
+]

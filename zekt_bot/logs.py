@@ -1,0 +1,39 @@
+"""Structured logs: one wide line a step, as JSON or for a person's eyes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from typing import Literal, TextIO
+
+
+def configure(level: str, style: Literal["console", "json"], stream: TextIO | None = None) -> None:
+    """Send this process's logs to `stream` (default: standard error)."""
+    out = stream or sys.stderr
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        else structlog.dev.ConsoleRenderer(
+            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    )
+    processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if style == "json":
+        processors.append(structlog.processors.format_exc_info)
+    structlog.configure(
+        processors=[*processors, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    # Libraries speak through logging; only what an operator must hear passes.
+    logging.basicConfig(stream=out, level=logging.WARNING, format="%(levelname)s %(message)s")

@@ -1,0 +1,1 @@
+"""What people and GitHub's news do: every public operation decides, then writes with its audit."""

@@ -1,0 +1,46 @@
+"""What every step and operation needs, in one value made by the composition root."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zekt_bot.domain.audit import Entry
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from zekt_bot.clock import Clock
+    from zekt_bot.config import Credentials, Settings
+    from zekt_bot.db.database import Database
+    from zekt_bot.github.client import GitHub
+    from zekt_bot.plugins import Plugins
+
+SYSTEM = "zekt"
+GITHUB = "github"
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """The parts, each made once a process."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    credentials: Credentials
+    github: GitHub
+    plugins: Plugins
+
+    def now(self) -> datetime:
+        """The present moment."""
+        return self.clock.now()
+
+    def entry(self, verb: str, actor: str, **facts: Any) -> Entry:
+        """An audit entry with what plugins add, made before the write begins."""
+        return self.plugins.audited(Entry(verb=verb, actor=actor, **facts))
+
+
+def new_lease() -> str:
+    """A token that tells one claim from every other."""
+    return secrets.token_hex(12)

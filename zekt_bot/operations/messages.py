@@ -1,0 +1,133 @@
+"""A run's messages: stored before the sender is answered, joined with the run's event later."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from zekt_bot.db import audit, mirror, runs
+from zekt_bot.domain.access import RunResource, decide
+from zekt_bot.domain.catalog import check_event_type
+from zekt_bot.domain.ids import new_correlation_id, new_id
+from zekt_bot.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.domain.access import Principal
+    from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.events import RunKey
+    from zekt_bot.operations.broker import Broker
+
+MOST_BYTES = 524_288
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A stored message. `event_id` is that of the envelope it will travel in."""
+
+    message_id: str
+    event_id: str
+    correlation_id: str
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Storing:
+    key: RunKey
+    run: Mapping[str, Any]
+    message: Mapping[str, Any]
+    entry: Entry
+    now: datetime
+
+
+async def store(
+    broker: Broker, principal: Principal, key: RunKey, event_type: str, body: bytes
+) -> Stored:
+    """Store a message of the run `key`; the same content again answers as before.
+
+    `body` is JSON, kept byte for byte, at most 524,288 bytes.
+
+    Raises:
+        AccessDenied: this principal does not speak for that run.
+        InvalidInput: the event type or the body is not what a message has.
+        NotFound: the repository is not enabled as a provider.
+        StorageUnavailable: nothing was stored.
+    """
+    decide(principal, "message:store", RunResource(key))
+    check_event_type(event_type)
+    _check_body(body)
+    now = broker.now()
+    message_id = new_id("msg", now)
+    correlation_id = new_correlation_id()
+    storing = _Storing(
+        key=key,
+        run={"id": new_id("run", now), "correlation_id": correlation_id, "received_at": now},
+        message={
+            "id": message_id,
+            "envelope_id": new_id("evt", now),
+            "event_type": event_type,
+            "sha256": hashlib.sha256(body).hexdigest(),
+            "size": len(body),
+            "body": broker.database.keyring.seal(("messages", "body", message_id), body),
+            "created_at": now,
+        },
+        entry=broker.entry(
+            "run:message:stored",
+            principal.actor,
+            correlation_id=correlation_id,
+            repository_id=key.repository_id,
+            details={"bytes": len(body), "message": message_id},
+        ),
+        now=now,
+    )
+    stored = await broker.database.write(_store, storing)
+    if stored is None:
+        raise NotFound(
+            f"Repository {key.repository_id} is not enabled as a provider: "
+            "run `zekt repositories enable OWNER/REPO`."
+        )
+    return stored
+
+
+def _check_body(body: bytes) -> None:
+    if len(body) > MOST_BYTES:
+        raise InvalidInput(f"The message has {len(body)} bytes; at most {MOST_BYTES} are taken.")
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"The message is not JSON: {error.msg} (byte {error.pos}).") from None
+
+
+def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Stored | None]:
+    known = mirror.repositories_by_id(connection, {row.key.repository_id for row in rows})
+    return [
+        _store_one(connection, row, known[row.key.repository_id].account_id)
+        if row.key.repository_id in known and known[row.key.repository_id].provider
+        else None
+        for row in rows
+    ]
+
+
+def _store_one(connection: Connection, row: _Storing, account_id: int) -> Stored:
+    run = runs.meet(connection, row.key, {**row.run, "account_id": account_id})
+    if not runs.add_message(connection, {**row.message, "run": run.id}):
+        former = runs.message_like(
+            connection, run.id, row.message["event_type"], row.message["sha256"]
+        )
+        assert former is not None, "the unique key refused it, so it is there"  # noqa: S101
+        return Stored(former.id, former.envelope_id, run.correlation_id, duplicate=True)
+    # A run that still gathers keeps its time; one that was sent sends this after it.
+    if run.state == "done" and run.blocked_reason is None:
+        runs.change(connection, run.id, due_at=row.now)
+        audit.wake(connection, "runs")
+    else:
+        runs.change(connection, run.id)
+    audit.record(connection, replace(row.entry, correlation_id=run.correlation_id))
+    return Stored(row.message["id"], row.message["envelope_id"], run.correlation_id, False)

@@ -1,0 +1,11 @@
+"""One event's way, a file a step, in the order in which they happen.
+
+1. `verify`     bytes and headers in, a verified webhook out; no I/O
+2. `store`      one row, before GitHub hears 202
+3. `route`      which step an inbox row belongs to
+4. `collect`    runs and jobs out of webhooks
+5. `aggregate`  a finished run and its messages become envelopes
+6. `match`      an envelope becomes deliveries, one a subscription
+7. `render`     what is sent, as bytes; pure
+8. `deliver`    policy again, POST, record
+"""

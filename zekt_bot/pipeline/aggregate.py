@@ -1,0 +1,185 @@
+"""A finished run and its messages become envelopes, or the reason why not stands on the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+
+from zekt_bot.db import audit, catalog, mirror, runs, versions
+from zekt_bot.db.tables import repositories
+from zekt_bot.domain.deliveries import RunPolicyFacts
+from zekt_bot.domain.events import AggregationPolicy
+from zekt_bot.domain.ids import new_id
+from zekt_bot.errors import PluginFailed
+from zekt_bot.operations.broker import SYSTEM
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.catalog import AllowedWorkflow, Repository
+    from zekt_bot.domain.events import Draft, Job, Message, Run
+    from zekt_bot.operations.broker import Broker
+
+_TRIES = 8
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    run: Run
+    jobs: list[Job]
+    messages: list[Message]
+    repository: Repository
+    allowed: AllowedWorkflow | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Settling:
+    read: _Read
+    values: Mapping[str, Any]
+    envelopes: Sequence[Mapping[str, Any]]
+    entry: Entry | None
+    now: datetime
+
+
+async def aggregate(broker: Broker, run_id: str) -> None:
+    """Decide about a due run and write it; facts that moved meanwhile are read again.
+
+    Raises:
+        PluginFailed: a plugin failed; the run is tried again later.
+    """
+    for _ in range(_TRIES):
+        read = await broker.database.query(_read, run_id)
+        if read is None:
+            return
+        settling = _decide(broker, read)
+        if await broker.database.write(_settle, settling):
+            _log.info(
+                "run.aggregated",
+                correlation_id=read.run.correlation_id,
+                envelopes=len(settling.envelopes),
+                blocked=settling.values.get("blocked_reason"),
+            )
+            return
+    raise PluginFailed("The run changed faster than it could be decided.")
+
+
+def _read(connection: Connection, run_id: str) -> _Read | None:
+    found = runs.runs_of(connection, [run_id])
+    if not found or found[0].facts is None or found[0].state not in {"gathering", "done"}:
+        return None
+    run, facts = found[0], found[0].facts
+    repository = mirror.repositories_by_id(connection, [run.key.repository_id])
+    return _Read(
+        run=run,
+        jobs=runs.jobs_of(connection, run_id),
+        messages=runs.unsent_messages(connection, run_id),
+        repository=repository[run.key.repository_id],
+        allowed=catalog.allowed(connection, run.key.repository_id, facts.workflow_path),
+    )
+
+
+def _decide(broker: Broker, read: _Read) -> _Settling:
+    now, run = broker.now(), read.run
+    facts = RunPolicyFacts(read.repository, read.allowed, run.from_fork)
+    done = {"state": "done", "due_at": None, "failures": 0, "reason": None}
+    reason = broker.plugins.block_reason(run, facts)
+    if reason:
+        entry = _entry(broker, run, "zekt:run:blocked", {"reason": reason})
+        return _Settling(read, {**done, "blocked_reason": reason}, (), entry, now)
+    policy = AggregationPolicy(broker.settings.job_grace.total_seconds())
+    answer = broker.plugins.aggregate(run, read.jobs, read.messages, now, policy)
+    if isinstance(answer, datetime):
+        return _Settling(read, {"due_at": answer}, (), None, now)
+    rows = [_envelope(broker, read, draft) for draft in answer]
+    entry = _entry(broker, run, "zekt:run:aggregated", {"envelopes": len(rows)})
+    return _Settling(read, {**done, "aggregated_at": now}, rows, entry, now)
+
+
+def _entry(broker: Broker, run: Run, verb: str, details: Mapping[str, str | int]) -> Entry:
+    return broker.entry(
+        verb,
+        SYSTEM,
+        correlation_id=run.correlation_id,
+        repository_id=run.key.repository_id,
+        details=details,
+    )
+
+
+def _envelope(broker: Broker, read: _Read, draft: Draft) -> dict[str, Any]:
+    promised = {message.id: message.envelope_id for message in read.messages}
+    envelope_id = promised.get(draft.message_id or "") or new_id("evt", broker.now())
+    body = orjson.dumps(metadata(read.run, read.jobs, read.repository.full_name))
+    return {
+        "id": envelope_id,
+        "run": read.run.id,
+        "account_id": read.repository.account_id,
+        "kind": draft.kind,
+        "event_type": draft.event_type,
+        "message": draft.message_id,
+        "body": broker.database.keyring.seal(("envelopes", "body", envelope_id), body),
+        "version": 1,
+        "fanned_out_to": "",
+        "filtered": 0,
+        "failures": 0,
+    }
+
+
+def metadata(run: Run, jobs: Sequence[Job], source: str) -> dict[str, Any]:
+    """The event as it stands on the wire: `sourceRepo`, `workflow` and `jobs`."""
+    facts = run.facts
+    if facts is None:
+        raise PluginFailed("A run without facts has no event.")
+    return {
+        "sourceRepo": source,
+        "workflow": {
+            "name": facts.workflow_name,
+            "path": facts.workflow_path,
+            "runId": run.key.run_id,
+            "runAttempt": run.key.run_attempt,
+            "runNumber": facts.run_number,
+            "event": facts.event,
+            "conclusion": facts.conclusion,
+            "headBranch": facts.head_branch,
+            "headSha": facts.head_sha,
+            "htmlUrl": facts.html_url,
+            "actor": facts.actor,
+            "startedAt": _wire(facts.started_at),
+            "completedAt": _wire(facts.completed_at),
+        },
+        "jobs": [
+            {
+                "name": job.name,
+                "conclusion": job.conclusion,
+                "startedAt": _wire(job.started_at),
+                "completedAt": _wire(job.completed_at),
+            }
+            for job in jobs
+        ],
+    }
+
+
+def _wire(moment: datetime | None) -> str | None:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+
+
+def _settle(connection: Connection, rows: Sequence[_Settling]) -> list[bool]:
+    answers = []
+    for row in rows:
+        read = {row.read.repository.id: row.read.repository.version}
+        applied = versions.hold(connection, repositories, read) and runs.settle(
+            connection, row.read.run, row.values, row.envelopes, row.now
+        )
+        if applied and row.entry:
+            audit.record(connection, row.entry)
+        if applied and row.envelopes:
+            audit.wake(connection, "envelopes")
+        answers.append(applied)
+    return answers

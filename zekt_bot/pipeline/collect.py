@@ -1,0 +1,177 @@
+"""Runs and jobs out of webhooks, in whatever order they come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from zekt_bot.db import audit, inbox, mirror, runs
+from zekt_bot.domain.catalog import workflow_path
+from zekt_bot.domain.events import Job, RunFacts, RunKey, every_seen_job_completed
+from zekt_bot.domain.ids import new_correlation_id, new_id
+from zekt_bot.operations import fields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.events import Run
+    from zekt_bot.operations.broker import Broker
+    from zekt_bot.operations.installations import News
+
+
+@dataclass(frozen=True, slots=True)
+class _Collected:
+    inbox_id: str
+    key: RunKey
+    fresh: Mapping[str, Any]
+    now: datetime
+    grace: timedelta
+    facts: RunFacts | None = None
+    job: Job | None = None
+    entry: Entry | None = None
+
+
+def run_facts(body: Mapping[str, Any]) -> RunFacts:
+    """GitHub's `workflow_run` webhook as facts.
+
+    The workflow's name is `workflow.name`: `workflow_run.name` is the run's own name where
+    `run-name` is set. Source: https://docs.github.com/webhooks/webhook-events-and-payloads
+    """
+    run = fields.part(body, "workflow_run")
+    workflow = fields.optional_part(dict(body), "workflow") or run
+    head = fields.optional_part(run, "head_repository")
+    actor = fields.optional_part(run, "actor")
+    created_at = fields.moment(run, "created_at")
+    completed = run.get("status") == "completed"
+    return RunFacts(
+        workflow_path=workflow_path(fields.text(run, "path", 300)),
+        workflow_name=fields.optional_text(workflow, "name") or "",
+        run_number=fields.number(run, "run_number"),
+        event=fields.text(run, "event", 100),
+        status=fields.text(run, "status", 40),
+        conclusion=fields.optional_text(run, "conclusion", 40),
+        head_branch=fields.optional_text(run, "head_branch"),
+        head_sha=fields.text(run, "head_sha", 64),
+        head_repository_id=fields.number(head, "id") if head else None,
+        html_url=fields.text(run, "html_url", 2000),
+        actor=fields.optional_text(actor, "login", 200) if actor else None,
+        display_title=(fields.optional_text(run, "display_title", 100_000) or "")[:1000],
+        created_at=created_at,
+        started_at=fields.optional_moment(run, "run_started_at") or created_at,
+        completed_at=fields.moment(run, "updated_at") if completed else None,
+    )
+
+
+def job_facts(body: Mapping[str, Any]) -> Job:
+    """GitHub's `workflow_job` webhook as a job."""
+    job = fields.part(body, "workflow_job")
+    return Job(
+        job_id=fields.number(job, "id"),
+        name=fields.text(job, "name"),
+        status=fields.text(job, "status", 40),
+        conclusion=fields.optional_text(job, "conclusion", 40),
+        started_at=fields.optional_moment(job, "started_at"),
+        completed_at=fields.optional_moment(job, "completed_at"),
+    )
+
+
+async def collect_run(broker: Broker, news: News) -> None:
+    """Learn what a `workflow_run` webhook says; a completed one begins to gather."""
+    run, repository = fields.part(news.body, "workflow_run"), fields.part(news.body, "repository")
+    key = RunKey(
+        fields.number(repository, "id"), fields.number(run, "id"), fields.number(run, "run_attempt")
+    )
+    await _collect(broker, news, key, facts=run_facts(news.body))
+
+
+async def collect_job(broker: Broker, news: News) -> None:
+    """Learn what a `workflow_job` webhook says; the last one ends the gathering."""
+    job, repository = fields.part(news.body, "workflow_job"), fields.part(news.body, "repository")
+    key = RunKey(
+        fields.number(repository, "id"),
+        fields.number(job, "run_id"),
+        fields.number(job, "run_attempt"),
+    )
+    await _collect(broker, news, key, job=job_facts(news.body))
+
+
+async def _collect(
+    broker: Broker,
+    news: News,
+    key: RunKey,
+    facts: RunFacts | None = None,
+    job: Job | None = None,
+) -> None:
+    now = broker.now()
+    correlation_id = new_correlation_id()
+    completed = facts is not None and facts.status == "completed"
+    collected = _Collected(
+        inbox_id=news.inbox_id,
+        key=key,
+        fresh={"id": new_id("run", now), "correlation_id": correlation_id, "received_at": now},
+        now=now,
+        grace=broker.settings.job_grace,
+        facts=facts,
+        job=job,
+        entry=broker.entry("github:run:completed", "github", repository_id=key.repository_id)
+        if completed
+        else None,
+    )
+    await broker.database.write(_write, collected)
+
+
+def _write(connection: Connection, rows: Sequence[_Collected]) -> list[None]:
+    known = mirror.repositories_by_id(connection, {row.key.repository_id for row in rows})
+    for row in rows:
+        repository = known.get(row.key.repository_id)
+        fresh = {**row.fresh, "account_id": repository.account_id if repository else None}
+        run = runs.meet(connection, row.key, fresh)
+        if row.facts:
+            _learn_run(
+                connection, row, run, provider=repository is not None and repository.provider
+            )
+        if row.job:
+            _learn_job(connection, row, run)
+    inbox.processed(connection, [row.inbox_id for row in rows], rows[0].now)
+    return [None] * len(rows)
+
+
+def _learn_run(connection: Connection, row: _Collected, run: Run, *, provider: bool) -> None:
+    facts = row.facts
+    if facts is None or run.state != "open":
+        return  # a run ends once: what was sent about it is not taken back
+    values = {name: getattr(facts, name) for name in facts.__dataclass_fields__}
+    if facts.status != "completed":
+        runs.change(connection, run.id, **values)
+        return
+    if row.entry:
+        audit.record(connection, replace(row.entry, correlation_id=run.correlation_id))
+    if not provider:
+        runs.change(connection, run.id, **values, state="done")
+        return
+    gather_until = row.now + row.grace
+    jobs_are_done = every_seen_job_completed(runs.jobs_of(connection, run.id))
+    runs.change(
+        connection,
+        run.id,
+        **values,
+        state="gathering",
+        gather_until=gather_until,
+        due_at=row.now if jobs_are_done else gather_until,
+    )
+    audit.wake(connection, "runs")
+
+
+def _learn_job(connection: Connection, row: _Collected, run: Run) -> None:
+    if row.job is None:
+        return
+    runs.put_job(connection, run.id, row.job)
+    if run.state == "gathering" and every_seen_job_completed(runs.jobs_of(connection, run.id)):
+        runs.change(connection, run.id, due_at=row.now)
+        audit.wake(connection, "runs")
+    else:
+        runs.change(connection, run.id)

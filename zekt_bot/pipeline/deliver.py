@@ -1,0 +1,234 @@
+"""Policy again, render, POST with no transaction open, record."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+
+from zekt_bot.db import deliveries
+from zekt_bot.db.deliveries import Change
+from zekt_bot.domain.deliveries import Attempt, DispatchRequest, Outcome
+from zekt_bot.errors import DecryptionFailed, PluginFailed
+from zekt_bot.operations.broker import SYSTEM
+from zekt_bot.pipeline.render import Letter, render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from zekt_bot.db.deliveries import Work
+    from zekt_bot.operations.broker import Broker
+
+_MOST_FAILURES = 5
+_AFTER_FAILURE = timedelta(seconds=30)
+_APP_RETRY = timedelta(minutes=1)
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    outcome: Outcome
+    body: bytes
+    duration: float
+
+
+async def deliver(broker: Broker, work: Work, timeout: timedelta) -> Outcome | None:
+    """Send one leased delivery and record what became of it; None: it was not sent.
+
+    `timeout` bounds the sending, so that it ends before the lease does.
+    """
+    try:
+        reason = broker.plugins.block_reason(work.delivery, work.facts)
+        body = b"" if reason else render(_letter(broker, work))
+    except (PluginFailed, DecryptionFailed) as error:
+        await _undecided(broker, work, error)
+        return None
+    if reason:
+        await _block(broker, work, reason)
+        return None
+    sent = await _send(broker, work, body, timeout)
+    await _record(broker, work, sent)
+    return sent.outcome
+
+
+def _letter(broker: Broker, work: Work) -> Letter:
+    keyring, service = broker.database.keyring, work.facts.service
+    if service is None:
+        raise PluginFailed("No plugin blocked a delivery whose service is gone.")
+    metadata = keyring.open(("envelopes", "body", work.envelope.id), work.envelope_body)
+    body = None
+    if work.message and work.message_body is not None:
+        body = keyring.open(("messages", "body", work.message.id), work.message_body)
+    return Letter(
+        delivery=work.delivery,
+        envelope=work.envelope,
+        run=work.run,
+        service=service,
+        metadata=orjson.loads(metadata),
+        message=work.message,
+        message_body=body,
+    )
+
+
+async def _send(broker: Broker, work: Work, body: bytes, timeout: timedelta) -> _Sent:
+    consumer, began = work.facts.consumer, broker.clock.monotonic()
+    request = DispatchRequest(
+        delivery_id=work.delivery.id,
+        event_type=work.envelope.event_type,
+        body=body,
+        repository_id=consumer.id,
+        repository=consumer.full_name,
+        installation_id=consumer.installation_id or 0,
+        attempt=work.delivery.attempts + 1,
+    )
+    try:
+        channel = broker.plugins.channels[work.delivery.channel]
+        client = broker.github.installation_api(request.installation_id, consumer.id)
+        async with asyncio.timeout(timeout.total_seconds()):
+            outcome = await channel.send(request, client)
+    except KeyError:
+        outcome = Outcome("retry", error=f"No plugin offers the channel {work.delivery.channel}.")
+    except TimeoutError:
+        outcome = Outcome("retry", error="The channel took too long.")
+    except Exception as error:
+        _log.exception("delivery.channel_failed", delivery_id=work.delivery.id)
+        outcome = Outcome("retry", error=f"The channel raised {type(error).__name__}.")
+    return _Sent(outcome, body, broker.clock.monotonic() - began)
+
+
+async def _record(broker: Broker, work: Work, sent: _Sent) -> None:
+    change = _change(broker, work, sent)
+    own = await broker.database.write(deliveries.record, change)
+    _log.info(
+        "delivery.attempted",
+        delivery_id=work.delivery.id,
+        correlation_id=work.run.correlation_id,
+        event_type=work.envelope.event_type,
+        attempt=work.delivery.attempts + 1,
+        outcome=sent.outcome.kind,
+        status=sent.outcome.status,
+        state=change.to if own else "lease_lost",
+        duration_ms=round(sent.duration * 1000, 1),
+    )
+
+
+def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
+    outcome, now = sent.outcome, broker.now()
+    facts: dict[str, Any] = {"reason": _reason(outcome)}
+    if outcome.kind == "dispatched":
+        facts = {"to": "dispatched"}
+    elif outcome.kind == "blocked":
+        facts |= {"to": "blocked", "blocked_reason": "no_access"}
+    elif outcome.kind == "dead":
+        facts |= {"to": "dead"}
+    elif outcome.kind == "app_paused":
+        facts |= {"to": work.delivery.state, "waits_for": "app", "due_at": now + _APP_RETRY}
+        facts["sent"] = False
+    else:
+        facts |= _retry(broker, work, outcome, now)
+    if outcome.closes_lane:
+        facts["close_lane_until"] = outcome.not_before
+    if outcome.renamed_to:
+        facts["renamed"] = (work.facts.consumer.id, outcome.renamed_to)
+    entry = _entry(broker, work, str(facts["to"]), _audited(outcome))
+    return Change(
+        delivery_id=work.delivery.id,
+        lease=work.lease,
+        lane=work.delivery.lane,
+        now=now,
+        entry=entry,
+        attempt=_attempt(broker, work, sent),
+        **facts,
+    )
+
+
+def _retry(broker: Broker, work: Work, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    """When to try again: GitHub's own time first, else what the plugins advise."""
+    if outcome.not_before is not None:
+        return {"to": "retrying", "due_at": max(now, outcome.not_before)}
+    attempt = Attempt(
+        delivery=work.delivery,
+        n=work.delivery.attempts + 1,
+        outcome=outcome,
+        age=now - work.delivery.created_at,
+    )
+    delay = broker.plugins.retry_delay(attempt)
+    return {"to": "dead"} if delay is None else {"to": "retrying", "due_at": now + delay}
+
+
+def _attempt(broker: Broker, work: Work, sent: _Sent) -> dict[str, Any]:
+    place, error = ("attempts", "error", work.delivery.id), sent.outcome.error
+    return {
+        "outcome": sent.outcome.kind,
+        "status": sent.outcome.status,
+        "request_id": sent.outcome.request_id,
+        "duration_us": int(sent.duration * 1_000_000),
+        "error": broker.database.keyring.seal(place, error.encode()) if error else None,
+        "sha256": hashlib.sha256(sent.body).hexdigest(),
+        "length": len(sent.body),
+    }
+
+
+def _reason(outcome: Outcome) -> str:
+    """A word for lists; what GitHub said stands sealed in the attempt."""
+    if outcome.kind == "blocked" and outcome.error:
+        return outcome.error
+    return f"github_{outcome.status}" if outcome.status else "no_answer"
+
+
+def _audited(outcome: Outcome) -> dict[str, str | int]:
+    details: dict[str, str | int] = {"outcome": outcome.kind}
+    return details | {"status": outcome.status} if outcome.status else details
+
+
+def _entry(broker: Broker, work: Work, to: str, details: Mapping[str, str | int]) -> Any:
+    return broker.entry(
+        f"zekt:delivery:{to}",
+        SYSTEM,
+        correlation_id=work.run.correlation_id,
+        delivery_id=work.delivery.id,
+        account_id=work.facts.consumer.account_id,
+        repository_id=work.facts.consumer.id,
+        details=details,
+    )
+
+
+async def _block(broker: Broker, work: Work, reason: str) -> None:
+    """Not sent: the lane gets its token back."""
+    change = Change(
+        delivery_id=work.delivery.id,
+        lease=work.lease,
+        lane=work.delivery.lane,
+        to="blocked",
+        now=broker.now(),
+        entry=_entry(broker, work, "blocked", {"reason": reason}),
+        blocked_reason=reason,
+        sent=False,
+    )
+    await broker.database.write(deliveries.record, change)
+    _log.info("delivery.blocked", delivery_id=work.delivery.id, reason=reason)
+
+
+async def _undecided(broker: Broker, work: Work, error: Exception) -> None:
+    """No decision, no POST: tried again, and dead when it fails for the fifth time."""
+    now, dead = broker.now(), work.failures + 1 >= _MOST_FAILURES
+    change = Change(
+        delivery_id=work.delivery.id,
+        lease=work.lease,
+        lane=work.delivery.lane,
+        to="dead" if dead else work.delivery.state,
+        now=now,
+        entry=_entry(broker, work, "dead" if dead else "undecided", {"reason": "plugin_failed"}),
+        due_at=None if dead else now + _AFTER_FAILURE,
+        reason="plugin_failed" if isinstance(error, PluginFailed) else "decryption_failed",
+        sent=False,
+        failed=True,
+    )
+    await broker.database.write(deliveries.record, change)
+    _log.warning("delivery.undecided", delivery_id=work.delivery.id, error=str(error), dead=dead)

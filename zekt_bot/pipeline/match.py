@@ -1,0 +1,218 @@
+"""An envelope becomes deliveries, one a subscription, in pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from zekt_bot.db import audit, catalog, deliveries, envelopes, lanes, mirror, runs, versions
+from zekt_bot.db.tables import repositories, services, subscriptions
+from zekt_bot.domain.deliveries import (
+    Delivery,
+    DeliveryPolicyFacts,
+    EnvelopePolicyFacts,
+    RunPolicyFacts,
+)
+from zekt_bot.domain.ids import new_id
+from zekt_bot.errors import PluginFailed
+from zekt_bot.operations.broker import SYSTEM
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.catalog import Repository, Service, Subscription
+    from zekt_bot.domain.events import Envelope, Run
+    from zekt_bot.domain.lanes import Pace
+    from zekt_bot.operations.broker import Broker
+
+PAGE = 500
+_TRIES = 8
+_FAILED_DECISION = timedelta(seconds=30)
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    envelope: Envelope
+    run: Run
+    provider: RunPolicyFacts
+    service: Service | None
+    page: Sequence[tuple[Subscription, Repository]]
+
+    @property
+    def last(self) -> bool:
+        """Whether no further page follows."""
+        return len(self.page) < PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class _Matching:
+    read: _Read
+    values: Mapping[str, Any]
+    filtered: int
+    rows: Sequence[Mapping[str, Any]]
+    entries: Sequence[Entry]
+    pace: Pace
+    now: datetime
+
+
+async def match(broker: Broker, envelope_id: str, pace: Pace) -> None:
+    """Write the next page of an envelope's deliveries; facts that moved are read again.
+
+    Raises:
+        PluginFailed: a plugin failed on the envelope; it is tried again later.
+    """
+    for _ in range(_TRIES):
+        read = await broker.database.query(_read, envelope_id)
+        if read is None:
+            return
+        matching = _decide(broker, read, pace)
+        if await broker.database.write(_apply, matching):
+            _log.info(
+                "envelope.matched",
+                correlation_id=read.run.correlation_id,
+                event_id=envelope_id,
+                deliveries=len(matching.rows),
+                blocked=matching.values.get("blocked_reason"),
+                service=read.service.slug if read.service else None,
+            )
+            return
+    raise PluginFailed("The subscriptions changed faster than they could be matched.")
+
+
+def _read(connection: Connection, envelope_id: str) -> _Read | None:
+    envelope = envelopes.get(connection, envelope_id)
+    if envelope is None:
+        return None
+    (run,) = runs.runs_of(connection, [envelope.run_id])
+    path = run.facts.workflow_path if run.facts else ""
+    provider = mirror.repositories_by_id(connection, [run.key.repository_id])
+    service = catalog.service_of_workflow(connection, run.key.repository_id, path)
+    facts = RunPolicyFacts(
+        provider[run.key.repository_id],
+        catalog.allowed(connection, run.key.repository_id, path),
+        run.from_fork,
+    )
+    page = (
+        catalog.subscribers(connection, service.id, envelope.fanned_out_to, PAGE)
+        if service and service.published
+        else ()
+    )
+    return _Read(envelope, run, facts, service, page)
+
+
+def _decide(broker: Broker, read: _Read, pace: Pace) -> _Matching:
+    now, service = broker.now(), read.service
+    done = {"due_at": None, "failures": 0, "reason": None}
+    if service is None or not service.published:
+        return _Matching(read, done, 0, (), (), pace, now)
+    reason = broker.plugins.block_reason(read.envelope, EnvelopePolicyFacts(service))
+    if reason:
+        entry = broker.entry(
+            "zekt:envelope:blocked",
+            SYSTEM,
+            correlation_id=read.run.correlation_id,
+            repository_id=read.run.key.repository_id,
+            details={"reason": reason, "event": read.envelope.id},
+        )
+        return _Matching(read, {**done, "blocked_reason": reason}, 0, (), (entry,), pace, now)
+    wanting = [
+        (held, consumer)
+        for held, consumer in read.page
+        if held.state != "ended" and not held.paused and held.accepts(read.envelope.event_type)
+    ]
+    rows = [_delivery(broker, read, held, consumer) for held, consumer in wanting]
+    cursor = read.page[-1][0].id if read.page else read.envelope.fanned_out_to
+    values = {**done, "fanned_out_to": cursor, "due_at": None if read.last else now}
+    entries = [_entry(broker, read, row) for row in rows]
+    return _Matching(read, values, len(read.page) - len(rows), rows, entries, pace, now)
+
+
+def _delivery(
+    broker: Broker, read: _Read, held: Subscription, consumer: Repository
+) -> dict[str, Any]:
+    now = broker.now()
+    delivery = Delivery(
+        id=new_id("dlv", now),
+        envelope_id=read.envelope.id,
+        cause_kind="subscription",
+        cause_id=held.id,
+        replay_no=0,
+        target_repository_id=consumer.id,
+        channel=held.channel,
+        lane=f"github:{consumer.installation_id or 0}",
+        state="pending",
+        attempts=0,
+        created_at=now,
+    )
+    facts = DeliveryPolicyFacts(
+        read.provider, read.service, held, read.provider.repository, consumer
+    )
+    reason, due_at, failures = None, now, 0
+    try:
+        reason = broker.plugins.block_reason(delivery, facts)
+    except PluginFailed:
+        due_at, failures = now + _FAILED_DECISION, 1  # decided before its POST
+    return {
+        **{name: getattr(delivery, name) for name in _COLUMNS},
+        "envelope": delivery.envelope_id,
+        "service_id": held.service_id,
+        "provider_account_id": read.provider.repository.account_id,
+        "consumer_account_id": consumer.account_id,
+        "state": "blocked" if reason else "pending",
+        "blocked_reason": reason,
+        "failures": failures,
+        "updated_at": now,
+        "due_at": None if reason else due_at,
+    }
+
+
+_COLUMNS = tuple(name for name in Delivery.__dataclass_fields__ if name != "envelope_id")
+
+
+def _entry(broker: Broker, read: _Read, row: Mapping[str, Any]) -> Entry:
+    details: dict[str, str | int] = {"event": read.envelope.id, "subscription": row["cause_id"]}
+    if row["blocked_reason"]:
+        details["reason"] = row["blocked_reason"]
+    return broker.entry(
+        "zekt:delivery:blocked" if row["blocked_reason"] else "zekt:delivery:created",
+        SYSTEM,
+        correlation_id=read.run.correlation_id,
+        delivery_id=row["id"],
+        account_id=row["consumer_account_id"],
+        repository_id=row["target_repository_id"],
+        details=details,
+    )
+
+
+def _apply(connection: Connection, rows: Sequence[_Matching]) -> list[bool]:
+    return [_apply_one(connection, row) for row in rows]
+
+
+def _apply_one(connection: Connection, row: _Matching) -> bool:
+    read = row.read
+    involved = {consumer.id: consumer.version for _, consumer in read.page}
+    involved[read.provider.repository.id] = read.provider.repository.version
+    held = {subscription.id: subscription.version for subscription, _ in read.page}
+    service = {read.service.id: read.service.version} if read.service else {}
+    if not (
+        versions.hold(connection, repositories, involved)
+        and versions.hold(connection, services, service)
+        and versions.hold(connection, subscriptions, held)
+        and envelopes.advance(connection, read.envelope, row.filtered, **row.values)
+    ):
+        return False
+    lanes.open_new(connection, {new["lane"] for new in row.rows}, row.now, row.pace)
+    deliveries.add(connection, row.rows)
+    for entry in row.entries:
+        audit.record(connection, entry)
+    if not read.last:
+        audit.wake(connection, "envelopes")
+    return True

@@ -1,0 +1,82 @@
+"""Which step an inbox row belongs to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+from zekt_bot.db import inbox, leases
+from zekt_bot.errors import DecryptionFailed, MalformedEvent, StorageUnavailable, ZektError
+from zekt_bot.github.octo import EventRouter
+from zekt_bot.operations import installations
+from zekt_bot.operations.installations import News
+from zekt_bot.pipeline.collect import collect_job, collect_run
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from typing import Any
+
+    from zekt_bot.operations.broker import Broker
+
+    Step = Callable[[Broker, News], Awaitable[None]]
+
+MOST_FAILURES = 5
+_AFTER_FAILURE = timedelta(seconds=30)
+_log = structlog.get_logger()
+
+
+def build_router() -> EventRouter[Step]:
+    """The broker's own steps, an event each."""
+    router: EventRouter[Step] = EventRouter()
+    router.add(collect_run, "workflow_run")
+    router.add(collect_job, "workflow_job")
+    router.add(installations.installation_changed, "installation")
+    router.add(installations.repositories_changed, "installation_repositories")
+    router.add(installations.repository_changed, "repository")
+    router.add(installations.account_renamed, "installation_target", action="renamed")
+    return router
+
+
+async def route(broker: Broker, router: EventRouter[Step], row: Mapping[str, Any]) -> None:
+    """Run the step of a leased inbox row; what cannot be done is tried again or set aside.
+
+    Raises:
+        StorageUnavailable: nothing was written; the lease runs out and the row is due again.
+    """
+    try:
+        news = _open(broker, row)
+        for step in router.match(news.event, news.body):
+            await step(broker, news)
+            return
+        await broker.database.write(inbox.done, (news.inbox_id, broker.now()))
+    except StorageUnavailable:
+        raise
+    except (MalformedEvent, DecryptionFailed) as error:
+        await _fail(broker, row, str(error), again=False)
+    except Exception as error:
+        if not isinstance(error, ZektError):
+            _log.exception("inbox.step_failed", inbox_id=row["id"], event_name=row["event"])
+        reason = str(error) if isinstance(error, ZektError) else type(error).__name__
+        await _fail(broker, row, reason, again=row["failures"] + 1 < MOST_FAILURES)
+
+
+def _open(broker: Broker, row: Mapping[str, Any]) -> News:
+    raw = broker.database.keyring.open(("inbox", "raw", row["id"]), row["raw"])
+    return News(
+        inbox_id=row["id"],
+        event=row["event"],
+        action=row["action"],
+        body=orjson.loads(raw),
+        received_at=row["received_at"],
+    )
+
+
+async def _fail(broker: Broker, row: Mapping[str, Any], reason: str, *, again: bool) -> None:
+    again_at = broker.now() + _AFTER_FAILURE * 2 ** row["failures"] if again else None
+    await broker.database.write(
+        leases.fail, leases.Failure("inbox", row["id"], reason[:500], again_at)
+    )
+    _log.warning("inbox.set_aside" if not again else "inbox.retrying", inbox_id=row["id"])

@@ -1,0 +1,108 @@
+"""Store a verified webhook: this commit is the promise to GitHub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zekt_bot.db import audit, inbox, mirror
+from zekt_bot.domain.ids import new_id
+from zekt_bot.domain.webhooks import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.domain.catalog import Repository
+    from zekt_bot.domain.webhooks import VerifiedWebhook
+    from zekt_bot.operations.broker import Broker
+
+# A consumer that provides nothing is heard only for what may prove a delivery.
+_CONSUMER_RUNS = {"repository_dispatch", "workflow_run"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Storing:
+    webhook: VerifiedWebhook
+    row: Mapping[str, Any]
+    allowed: tuple[str, ...]
+    now: datetime
+
+
+async def store(broker: Broker, webhook: VerifiedWebhook) -> Receipt:
+    """Store `webhook`, or say why not; admission is read in the same transaction.
+
+    Raises:
+        StorageUnavailable: nothing was stored, or nobody knows.
+    """
+    now = broker.now()
+    row_id = new_id("inb", now)
+    key = webhook.run_key
+    row = {
+        "id": row_id,
+        "app": webhook.app,
+        "guid": webhook.guid,
+        "event": webhook.event,
+        "action": _column(webhook.action),
+        "installation_id": webhook.installation_id,
+        "account_id": webhook.account_id,
+        "repository_id": webhook.repository_id,
+        "run_id": key.run_id if key else None,
+        "run_attempt": key.run_attempt if key else None,
+        "raw": broker.database.keyring.seal(("inbox", "raw", row_id), webhook.raw),
+        "state": "set_aside" if webhook.malformed else "pending",
+        "reason": webhook.malformed,
+        "failures": 0,
+        "received_at": now,
+        "due_at": None if webhook.malformed else now,
+    }
+    storing = _Storing(webhook, row, broker.settings.allowed_accounts, now)
+    return await broker.database.write(_store, storing)
+
+
+def _column(action: str | None) -> str | None:
+    """An action as its column takes it; the body keeps what was really said."""
+    return action[:64].replace("\0", "\ufffd") if action else None
+
+
+def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Receipt]:
+    asking = {
+        row.webhook.account_id: row.webhook.account_login or ""
+        for row in rows
+        if row.webhook.account_id is not None
+    }
+    admitted = mirror.admitted(connection, rows[0].allowed, asking, rows[0].now)
+    wanted = {row.webhook.repository_id for row in rows} - {None}
+    known = mirror.repositories_by_id(connection, [i for i in wanted if i is not None])
+    refusals = [_refusal(row, admitted, known) for row in rows]
+    taken = [row.row for row, refused in zip(rows, refusals, strict=True) if refused is None]
+    new = inbox.add(connection, taken)
+    if new:
+        audit.wake(connection, "inbox")
+    return [
+        Receipt(ignored=refused) if refused else Receipt(duplicate=row.row["id"] not in new)
+        for row, refused in zip(rows, refusals, strict=True)
+    ]
+
+
+def _refusal(row: _Storing, admitted: set[int], known: Mapping[int, Repository]) -> str | None:
+    """Why this webhook is not stored, or None."""
+    webhook = row.webhook
+    if row.allowed and webhook.account_id not in admitted:
+        return "account_not_admitted"
+    if webhook.event not in {"workflow_run", "workflow_job", "repository"}:
+        return None
+    if webhook.repository_id is None:
+        return None  # it lacks what it should have: kept, and set aside
+    repository = known.get(webhook.repository_id)
+    if webhook.event == "repository":
+        return None if repository else "repository_unknown"
+    if repository is None or not (repository.provider or repository.consumer):
+        return "repository_not_enabled"
+    if repository.provider:
+        return None
+    if webhook.event == "workflow_run" and webhook.run_event in _CONSUMER_RUNS:
+        return None
+    return "not_wanted_of_a_consumer"
