@@ -141,33 +141,31 @@ class Worker:
         with contextlib.suppress(StorageUnavailable):  # the lease runs out, the row is due again
             await route(self._broker, self._router, row)
 
-    async def _page(self, table: str, step: Callable[[str], Awaitable[None]]) -> bool:
+    async def _page(
+        self, table: str, step: Callable[[list[str]], Awaitable[dict[str, Exception]]]
+    ) -> bool:
         ids = await self._claim(table)
-        await asyncio.gather(*(self._guarded(table, step, row_id) for row_id in ids))
+        failed = await step(ids) if ids else {}
+        await asyncio.gather(*(self._failed(table, *row) for row in failed.items()))
         return bool(ids)
 
-    async def _guarded(
-        self, table: str, step: Callable[[str], Awaitable[None]], row_id: str
-    ) -> None:
+    async def _failed(self, table: str, row_id: str, error: Exception) -> None:
         """A row that fails is tried again, then set aside; its neighbours go on."""
-        try:
-            await step(row_id)
-        except StorageUnavailable:
-            return
-        except Exception as error:
-            _log.exception("worker.step_failed", queue=table, row=row_id)
+        if isinstance(error, StorageUnavailable):
+            return  # the lease runs out, the row is due again
+        _log.error("worker.step_failed", queue=table, row=row_id, exc_info=error)
+        with contextlib.suppress(StorageUnavailable):
             failures = await self._broker.database.query(leases.failures, table, row_id)
             again = failures + 1 < MOST_FAILURES
             at = self._broker.now() + _AFTER_FAILURE * 2**failures if again else None
             failure = Failure(table, row_id, str(error)[:500] or type(error).__name__, at)
-            with contextlib.suppress(StorageUnavailable):
-                await self._broker.database.write(leases.fail, failure)
+            await self._broker.database.write(leases.fail, failure)
 
-    async def _aggregate(self, run_id: str) -> None:
-        await aggregate(self._broker, run_id)
+    async def _aggregate(self, run_ids: list[str]) -> dict[str, Exception]:
+        return await aggregate(self._broker, run_ids)
 
-    async def _match(self, envelope_id: str) -> None:
-        await match(self._broker, envelope_id, self._pace)
+    async def _match(self, envelope_ids: list[str]) -> dict[str, Exception]:
+        return await match(self._broker, envelope_ids, self._pace)
 
     async def _send_page(self) -> bool:
         room = _SENDERS - len(self._senders.tasks)

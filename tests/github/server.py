@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import deque
 from dataclasses import dataclass, field
@@ -56,10 +57,13 @@ class FixedCredentials:
         return self.found
 
 
-@cache
 def private_pem(name: str = "first") -> str:
-    """A new RSA key for each name."""
-    assert name
+    """An RSA key for each name."""
+    return _private_pem(name)
+
+
+@cache
+def _private_pem(name: str) -> str:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return key.private_bytes(
         serialization.Encoding.PEM,
@@ -107,6 +111,8 @@ class FakeGitHub:
         self.granted = {CONSUMER}
         self.minted: dict[str, Minted] = {}
         self.revoked: set[str] = set()
+        self.delay = 0.0
+        self.broken = False
         self.keys = {"first"}
         self.installation: dict[str, Any] | None = {
             "id": INSTALLATION,
@@ -138,6 +144,10 @@ class FakeGitHub:
         headers = {name.lower(): value for name, value in request.headers.items()}
         seen = Seen(request.method, request.path, headers, await request.read())
         self.seen.append(seen)
+        await asyncio.sleep(self.delay)
+        if self.broken:
+            assert request.transport is not None
+            request.transport.abort()
         scripted = self._scripts.get((seen.method, seen.path))
         if scripted:
             return _response(scripted.popleft())

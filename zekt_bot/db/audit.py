@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select, text, update
 
 from zekt_bot.db.sql import insert_new
-from zekt_bot.db.tables import audit, audit_chains, microseconds, principals
+from zekt_bot.db.tables import audit, audit_chains, principals
+from zekt_bot.db.types import microseconds
 from zekt_bot.domain.audit import GENESIS, Entry, chain_hash
 
 if TYPE_CHECKING:

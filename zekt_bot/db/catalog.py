@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, select, tuple_, update
 
 from zekt_bot.db.rows import (
     ALLOWED,
@@ -30,27 +30,25 @@ from zekt_bot.db.tables import (
     subscriptions,
 )
 
+Workflow = tuple[int, str]  # repository id and path
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection
 
     from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service, Subscription
 
 
-def allowed(connection: Connection, repository_id: int, path: str) -> AllowedWorkflow | None:
-    """The allow-list entry of a workflow."""
-    row = (
-        connection.execute(
-            select(*labelled("", allowed_workflows, ALLOWED)).where(
-                allowed_workflows.c.repository_id == repository_id,
-                allowed_workflows.c.path == path,
-            )
-        )
-        .mappings()
-        .first()
-    )
-    return allowed_of(row) if row else None
+def allowed(
+    connection: Connection, workflows: Iterable[Workflow]
+) -> dict[Workflow, AllowedWorkflow]:
+    """The allow-list entries of those of `workflows` that have one."""
+    t = allowed_workflows
+    wanted = tuple_(t.c.repository_id, t.c.path).in_(list(set(workflows)))
+    found = connection.execute(select(*labelled("", t, ALLOWED)).where(wanted)).mappings()
+    entries = [entry for row in found if (entry := allowed_of(row))]
+    return {(entry.repository_id, entry.path): entry for entry in entries}
 
 
 def allow(connection: Connection, row: Mapping[str, Any]) -> bool:
@@ -58,30 +56,24 @@ def allow(connection: Connection, row: Mapping[str, Any]) -> bool:
     return insert_new(connection, allowed_workflows, [row]) == 1
 
 
-def _service(connection: Connection, *which: ColumnElement[bool]) -> Service | None:
+def _services(connection: Connection, which: ColumnElement[bool]) -> list[Service]:
     joined = services.outerjoin(accounts, accounts.c.id == services.c.account_id)
-    row = (
-        connection.execute(
-            select(*labelled("s_", services, SERVICE), *labelled("o_", accounts, OWNER))
-            .select_from(joined)
-            .where(*which)
-        )
-        .mappings()
-        .first()
-    )
-    return service_of(row, "s_", row["o_login"]) if row else None
+    columns = (*labelled("s_", services, SERVICE), *labelled("o_", accounts, OWNER))
+    found = connection.execute(select(*columns).select_from(joined).where(which)).mappings()
+    return [s for row in found if (s := service_of(row, "s_", row["o_login"]))]
 
 
-def service_of_workflow(connection: Connection, repository_id: int, path: str) -> Service | None:
-    """The service that publishes this workflow."""
-    return _service(
-        connection, services.c.repository_id == repository_id, services.c.workflow_path == path
-    )
+def services_of(connection: Connection, workflows: Iterable[Workflow]) -> dict[Workflow, Service]:
+    """The services that publish those of `workflows` that are published."""
+    key = tuple_(services.c.repository_id, services.c.workflow_path)
+    found = _services(connection, key.in_(list(set(workflows))))
+    return {(service.repository_id, service.workflow_path): service for service in found}
 
 
 def service_by_slug(connection: Connection, owner: str, slug: str) -> Service | None:
     """The service `OWNER/SLUG`."""
-    return _service(connection, accounts.c.login_lower == owner.lower(), services.c.slug == slug)
+    which = and_(accounts.c.login_lower == owner.lower(), services.c.slug == slug)
+    return next(iter(_services(connection, which)), None)
 
 
 def add_service(connection: Connection, row: Mapping[str, Any]) -> bool:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _BUSY_TIMEOUT_MS = 5000
+_CONNECT_SECONDS = 10
+_COMMAND_SECONDS = 30
 _SSL_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 
 
@@ -87,7 +89,13 @@ def sqlite_reader(path: Path) -> AsyncEngine:
 
 def postgresql(url: URL, *, size: int) -> AsyncEngine:
     """A pool of `size` connections to PostgreSQL."""
-    return create_async_engine(url, pool_size=size, max_overflow=0, pool_pre_ping=True)
+    return create_async_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _COMMAND_SECONDS},
+    )
 
 
 def _prepare(engine: Engine, begin: str) -> None:

@@ -10,19 +10,17 @@ from zekt_bot.db.rows import envelope_of
 from zekt_bot.db.tables import envelopes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
     from zekt_bot.domain.events import Envelope
 
 
-def get(connection: Connection, envelope_id: str) -> Envelope | None:
-    """The envelope with this id."""
-    row = (
-        connection.execute(select(envelopes).where(envelopes.c.id == envelope_id))
-        .mappings()
-        .first()
-    )
-    return envelope_of(row) if row else None
+def envelopes_of(connection: Connection, ids: Sequence[str]) -> list[Envelope]:
+    """The envelopes with these ids."""
+    found = connection.execute(select(envelopes).where(envelopes.c.id.in_(ids))).mappings()
+    return [envelope_of(row) for row in found]
 
 
 def advance(connection: Connection, envelope: Envelope, filtered: int, **values: Any) -> bool:

@@ -62,12 +62,15 @@ def put_job(connection: Connection, run_id: str, job: Job) -> None:
     insert_new(connection, jobs, [row])
 
 
-def jobs_of(connection: Connection, run_id: str) -> list[Job]:
-    """The run's jobs in the order in which they began."""
+def jobs_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[Job]]:
+    """Each run's jobs in the order in which they began."""
     found = connection.execute(
-        select(jobs).where(jobs.c.run == run_id).order_by(jobs.c.started_at, jobs.c.job_id)
+        select(jobs).where(jobs.c.run.in_(run_ids)).order_by(jobs.c.started_at, jobs.c.job_id)
     ).mappings()
-    return [job_of(row) for row in found]
+    by_run: dict[str, list[Job]] = {run_id: [] for run_id in run_ids}
+    for row in found:
+        by_run[row["run"]].append(job_of(row))
+    return by_run
 
 
 def runs_of(connection: Connection, ids: Sequence[str]) -> list[Run]:
@@ -76,15 +79,18 @@ def runs_of(connection: Connection, ids: Sequence[str]) -> list[Run]:
     return [run_of(row) for row in found]
 
 
-def unsent_messages(connection: Connection, run_id: str) -> list[Message]:
-    """The run's messages that stand in no envelope yet, oldest first."""
+def unsent_messages(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[Message]]:
+    """Each run's messages that stand in no envelope yet, oldest first."""
     found = connection.execute(
         select(messages)
         .outerjoin(envelopes, envelopes.c.message == messages.c.id)
-        .where(messages.c.run == run_id, envelopes.c.id.is_(None))
+        .where(messages.c.run.in_(run_ids), envelopes.c.id.is_(None))
         .order_by(messages.c.id)
     ).mappings()
-    return [message_of(row) for row in found]
+    by_run: dict[str, list[Message]] = {run_id: [] for run_id in run_ids}
+    for row in found:
+        by_run[row["run"]].append(message_of(row))
+    return by_run
 
 
 def message_like(

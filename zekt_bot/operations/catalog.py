@@ -127,7 +127,8 @@ async def publish_service(
     path, slug = check_workflow_path(wanted.path), check_slug(wanted.slug)
     types = dict.fromkeys(t if t == "*" else check_event_type(t) for t in wanted.event_types)
     repository = await _provider(broker, full_name)
-    if not await broker.database.query(catalog.allowed, repository.id, path):
+    workflow = (repository.id, path)
+    if not await broker.database.query(catalog.allowed, [workflow]):
         raise Conflict(
             f"{path} is not on the allow-list of {full_name}: "
             f"run `zekt workflows allow {full_name} {path}` first."
@@ -156,9 +157,7 @@ async def publish_service(
             f"{full_name.partition('/')[0]} has a service {slug} already, or {path} is published "
             "under another name: list them with `zekt services list`."
         )
-    published = await broker.database.query(catalog.service_of_workflow, repository.id, path)
-    assert published is not None, "it was just committed"  # noqa: S101
-    return published
+    return (await broker.database.query(catalog.services_of, [workflow]))[workflow]
 
 
 def _publish(connection: Connection, rows: Sequence[_Writing]) -> list[bool]:

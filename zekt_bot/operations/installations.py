@@ -147,12 +147,25 @@ async def _confirm(
     for repository_id in repository_ids if told.get("suspended_at") is None else ():
         if repository_id not in known and news.event != "repository":
             continue  # learned when somebody enables it
-        repository = await broker.github.repository(installation_id, repository_id=repository_id)
+        repository = await _granted(broker, installation_id, repository_id)
         if repository is None:
             steps.append(_detach(installation_id, repository_id, now))
         else:
             steps.append(_repository(repository, installation_id, now))
     await _apply(broker, news, _all(steps))
+
+
+async def _granted(
+    broker: Broker, installation_id: int, repository_id: int
+) -> dict[str, Any] | None:
+    """The repository, if the installation covers it; a public one is readable without that."""
+    repository = await broker.github.repository(installation_id, repository_id=repository_id)
+    if repository is None:
+        return None
+    covering = await broker.github.repository_installation(
+        fields.text(repository, "full_name", 300)
+    )
+    return repository if covering and covering.get("id") == installation_id else None
 
 
 async def _apply(broker: Broker, news: News, apply: Callable[[Connection], None]) -> None:

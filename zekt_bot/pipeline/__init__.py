@@ -8,4 +8,6 @@
 6. `match`      an envelope becomes deliveries, one a subscription
 7. `render`     what is sent, as bytes; pure
 8. `deliver`    policy again, POST, record
+
+`pages` runs a step on a page of rows.
 """

@@ -16,6 +16,7 @@ from zekt_bot.domain.events import AggregationPolicy
 from zekt_bot.domain.ids import new_id
 from zekt_bot.errors import PluginFailed
 from zekt_bot.operations.broker import SYSTEM
+from zekt_bot.pipeline.pages import each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from zekt_bot.domain.events import Draft, Job, Message, Run
     from zekt_bot.operations.broker import Broker
 
-_TRIES = 8
 _log = structlog.get_logger()
 
 
@@ -49,41 +49,49 @@ class _Settling:
     now: datetime
 
 
-async def aggregate(broker: Broker, run_id: str) -> None:
-    """Decide about a due run and write it; facts that moved meanwhile are read again.
-
-    Raises:
-        PluginFailed: a plugin failed; the run is tried again later.
-    """
-    for _ in range(_TRIES):
-        read = await broker.database.query(_read, run_id)
-        if read is None:
-            return
-        settling = _decide(broker, read)
-        if await broker.database.write(_settle, settling):
-            _log.info(
-                "run.aggregated",
-                correlation_id=read.run.correlation_id,
-                envelopes=len(settling.envelopes),
-                blocked=settling.values.get("blocked_reason"),
-            )
-            return
-    raise PluginFailed("The run changed faster than it could be decided.")
+async def aggregate(broker: Broker, run_ids: Sequence[str]) -> dict[str, Exception]:
+    """Decide about a page of due runs and write it; answers those that failed, and why."""
+    return await each(broker, run_ids, _read, _aggregate)
 
 
-def _read(connection: Connection, run_id: str) -> _Read | None:
-    found = runs.runs_of(connection, [run_id])
-    if not found or found[0].facts is None or found[0].state not in {"gathering", "done"}:
-        return None
-    run, facts = found[0], found[0].facts
-    repository = mirror.repositories_by_id(connection, [run.key.repository_id])
-    return _Read(
-        run=run,
-        jobs=runs.jobs_of(connection, run_id),
-        messages=runs.unsent_messages(connection, run_id),
-        repository=repository[run.key.repository_id],
-        allowed=catalog.allowed(connection, run.key.repository_id, facts.workflow_path),
+async def _aggregate(broker: Broker, read: _Read) -> bool:
+    """False: the facts moved meanwhile, and nothing was written."""
+    settling = _decide(broker, read)
+    if not await broker.database.write(_settle, settling):
+        return False
+    _log.info(
+        "run.aggregated",
+        correlation_id=read.run.correlation_id,
+        envelopes=len(settling.envelopes),
+        blocked=settling.values.get("blocked_reason"),
     )
+    return True
+
+
+def _read(connection: Connection, run_ids: Sequence[str]) -> dict[str, _Read]:
+    """The due ones of `run_ids` with all that decides about them, in five statements."""
+    due = {
+        run.id: (run, run.facts)
+        for run in runs.runs_of(connection, run_ids)
+        if run.facts and run.state in {"gathering", "done"}
+    }
+    workflows = {
+        run_id: (run.key.repository_id, facts.workflow_path) for run_id, (run, facts) in due.items()
+    }
+    known = mirror.repositories_by_id(connection, {owner for owner, _ in workflows.values()})
+    allowed = catalog.allowed(connection, workflows.values())
+    jobs = runs.jobs_of(connection, list(due))
+    messages = runs.unsent_messages(connection, list(due))
+    return {
+        run_id: _Read(
+            run=run,
+            jobs=jobs[run_id],
+            messages=messages[run_id],
+            repository=known[run.key.repository_id],
+            allowed=allowed.get(workflows[run_id]),
+        )
+        for run_id, (run, _) in due.items()
+    }
 
 
 def _decide(broker: Broker, read: _Read) -> _Settling:

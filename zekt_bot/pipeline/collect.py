@@ -154,23 +154,28 @@ def _learn_run(connection: Connection, row: _Collected, run: Run, *, provider: b
         runs.change(connection, run.id, **values, state="done")
         return
     gather_until = row.now + row.grace
-    jobs_are_done = every_seen_job_completed(runs.jobs_of(connection, run.id))
     runs.change(
         connection,
         run.id,
         **values,
         state="gathering",
         gather_until=gather_until,
-        due_at=row.now if jobs_are_done else gather_until,
+        due_at=row.now if _jobs_are_done(connection, run.id) else gather_until,
     )
     audit.wake(connection, "runs")
+
+
+def _jobs_are_done(connection: Connection, run_id: str) -> bool:
+    return every_seen_job_completed(runs.jobs_of(connection, [run_id])[run_id])
 
 
 def _learn_job(connection: Connection, row: _Collected, run: Run) -> None:
     if row.job is None:
         return
     runs.put_job(connection, run.id, row.job)
-    if run.state == "gathering" and every_seen_job_completed(runs.jobs_of(connection, run.id)):
+    if run.state == "gathering" and every_seen_job_completed(
+        runs.jobs_of(connection, [run.id])[run.id]
+    ):
         runs.change(connection, run.id, due_at=row.now)
         audit.wake(connection, "runs")
     else:

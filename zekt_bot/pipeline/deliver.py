@@ -178,7 +178,7 @@ def _attempt(broker: Broker, work: Work, sent: _Sent) -> dict[str, Any]:
 def _reason(outcome: Outcome) -> str:
     """A word for lists; what GitHub said stands sealed in the attempt."""
     if outcome.kind == "blocked" and outcome.error:
-        return outcome.error
+        return outcome.error.partition(":")[0][:64]
     return f"github_{outcome.status}" if outcome.status else "no_answer"
 
 

@@ -19,6 +19,7 @@ from zekt_bot.domain.deliveries import (
 from zekt_bot.domain.ids import new_id
 from zekt_bot.errors import PluginFailed
 from zekt_bot.operations.broker import SYSTEM
+from zekt_bot.pipeline.pages import each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
 
 PAGE = 500
-_TRIES = 8
 _FAILED_DECISION = timedelta(seconds=30)
 _log = structlog.get_logger()
 
@@ -63,49 +63,58 @@ class _Matching:
     now: datetime
 
 
-async def match(broker: Broker, envelope_id: str, pace: Pace) -> None:
-    """Write the next page of an envelope's deliveries; facts that moved are read again.
+async def match(broker: Broker, envelope_ids: Sequence[str], pace: Pace) -> dict[str, Exception]:
+    """Write the next page of deliveries of each envelope; answers those that failed, and why."""
 
-    Raises:
-        PluginFailed: a plugin failed on the envelope; it is tried again later.
+    async def step(broker: Broker, read: _Read) -> bool:
+        return await _match(broker, read, pace)
+
+    return await each(broker, envelope_ids, _read, step)
+
+
+async def _match(broker: Broker, read: _Read, pace: Pace) -> bool:
+    """False: the facts moved meanwhile, and nothing was written."""
+    matching = _decide(broker, read, pace)
+    if not await broker.database.write(_apply, matching):
+        return False
+    _log.info(
+        "envelope.matched",
+        correlation_id=read.run.correlation_id,
+        event_id=read.envelope.id,
+        deliveries=len(matching.rows),
+        blocked=matching.values.get("blocked_reason"),
+        service=read.service.slug if read.service else None,
+    )
+    return True
+
+
+def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Read]:
+    """The envelopes with all that decides about them: five statements, and one for each page
+    of subscribers that no neighbour needs too.
     """
-    for _ in range(_TRIES):
-        read = await broker.database.query(_read, envelope_id)
-        if read is None:
-            return
-        matching = _decide(broker, read, pace)
-        if await broker.database.write(_apply, matching):
-            _log.info(
-                "envelope.matched",
-                correlation_id=read.run.correlation_id,
-                event_id=envelope_id,
-                deliveries=len(matching.rows),
-                blocked=matching.values.get("blocked_reason"),
-                service=read.service.slug if read.service else None,
-            )
-            return
-    raise PluginFailed("The subscriptions changed faster than they could be matched.")
-
-
-def _read(connection: Connection, envelope_id: str) -> _Read | None:
-    envelope = envelopes.get(connection, envelope_id)
-    if envelope is None:
-        return None
-    (run,) = runs.runs_of(connection, [envelope.run_id])
-    path = run.facts.workflow_path if run.facts else ""
-    provider = mirror.repositories_by_id(connection, [run.key.repository_id])
-    service = catalog.service_of_workflow(connection, run.key.repository_id, path)
-    facts = RunPolicyFacts(
-        provider[run.key.repository_id],
-        catalog.allowed(connection, run.key.repository_id, path),
-        run.from_fork,
-    )
-    page = (
-        catalog.subscribers(connection, service.id, envelope.fanned_out_to, PAGE)
-        if service and service.published
-        else ()
-    )
-    return _Read(envelope, run, facts, service, page)
+    found = envelopes.envelopes_of(connection, envelope_ids)
+    by_id = {run.id: run for run in runs.runs_of(connection, [e.run_id for e in found])}
+    workflows = {
+        run.id: (run.key.repository_id, run.facts.workflow_path if run.facts else "")
+        for run in by_id.values()
+    }
+    known = mirror.repositories_by_id(connection, {owner for owner, _ in workflows.values()})
+    allowed = catalog.allowed(connection, workflows.values())
+    published = catalog.services_of(connection, workflows.values())
+    pages: dict[tuple[str, str], Sequence[tuple[Subscription, Repository]]] = {}
+    reads = {}
+    for envelope in found:
+        run, workflow = by_id[envelope.run_id], workflows[envelope.run_id]
+        service = published.get(workflow)
+        page: Sequence[tuple[Subscription, Repository]] = ()
+        if service and service.published:
+            key = (service.id, envelope.fanned_out_to)
+            if key not in pages:
+                pages[key] = catalog.subscribers(connection, *key, PAGE)
+            page = pages[key]
+        facts = RunPolicyFacts(known[workflow[0]], allowed.get(workflow), run.from_fork)
+        reads[envelope.id] = _Read(envelope, run, facts, service, page)
+    return reads
 
 
 def _decide(broker: Broker, read: _Read, pace: Pace) -> _Matching:

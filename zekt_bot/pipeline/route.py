@@ -9,7 +9,13 @@ import orjson
 import structlog
 
 from zekt_bot.db import inbox, leases
-from zekt_bot.errors import DecryptionFailed, MalformedEvent, StorageUnavailable, ZektError
+from zekt_bot.errors import (
+    DecryptionFailed,
+    GitHubError,
+    MalformedEvent,
+    StorageUnavailable,
+    ZektError,
+)
 from zekt_bot.github.octo import EventRouter
 from zekt_bot.operations import installations
 from zekt_bot.operations.installations import News
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 
 MOST_FAILURES = 5
 _AFTER_FAILURE = timedelta(seconds=30)
+_LONGEST_DELAY = timedelta(minutes=10)
+_MOST_ASKED = 450  # what must be confirmed with GitHub outlasts an outage of three days
 _log = structlog.get_logger()
 
 
@@ -56,6 +64,8 @@ async def route(broker: Broker, router: EventRouter[Step], row: Mapping[str, Any
         raise
     except (MalformedEvent, DecryptionFailed) as error:
         await _fail(broker, row, str(error), again=False)
+    except GitHubError as error:
+        await _fail(broker, row, str(error), again=row["failures"] < _MOST_ASKED)
     except Exception as error:
         if not isinstance(error, ZektError):
             _log.exception("inbox.step_failed", inbox_id=row["id"], event_name=row["event"])
@@ -75,7 +85,8 @@ def _open(broker: Broker, row: Mapping[str, Any]) -> News:
 
 
 async def _fail(broker: Broker, row: Mapping[str, Any], reason: str, *, again: bool) -> None:
-    again_at = broker.now() + _AFTER_FAILURE * 2 ** row["failures"] if again else None
+    delay = min(_AFTER_FAILURE * 2 ** min(row["failures"], 10), _LONGEST_DELAY)
+    again_at = broker.now() + delay if again else None
     await broker.database.write(
         leases.fail, leases.Failure("inbox", row["id"], reason[:500], again_at)
     )

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from alembic import context
 
-from zekt_bot.db.tables import UtcDateTime, metadata
+from zekt_bot.db.tables import metadata
+from zekt_bot.db.types import UtcDateTime
 
 
 def _render(kind: str, thing: Any, _autogen: Any) -> str | Literal[False]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from zekt_bot.db.tables import UtcDateTime
+from zekt_bot.db.types import UtcDateTime
 
 revision = "0001"
 down_revision = None

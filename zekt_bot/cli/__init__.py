@@ -1,0 +1,39 @@
+"""The command line: one file a group of commands, and no rule of its own."""
+
+from __future__ import annotations
+
+import click
+
+from zekt_bot.cli.catalog import repositories, services, subscriptions, workflows
+from zekt_bot.cli.deliveries import deliveries
+from zekt_bot.cli.demo import demo
+from zekt_bot.cli.errors import ZektGroup, exit_codes
+from zekt_bot.cli.events import events
+from zekt_bot.cli.server import migrate, serve, worker
+
+__all__ = ["zekt"]
+
+
+@click.group(cls=ZektGroup, epilog=exit_codes(), context_settings={"max_content_width": 100})
+@click.version_option(package_name="zekt-bot", message="zekt %(version)s")
+def zekt() -> None:
+    """A self-hosted broker of GitHub workflow events between organizations.
+
+    Settings come from the environment (DATABASE_URL, PORT, ZEKT_SECRET_KEY …). To see the whole
+    broker at work on this machine, without GitHub: `zekt demo`.
+    """
+
+
+for _command in (
+    serve,
+    worker,
+    migrate,
+    repositories,
+    workflows,
+    services,
+    subscriptions,
+    events,
+    deliveries,
+    demo,
+):
+    zekt.add_command(_command)

@@ -1,0 +1,118 @@
+"""From an exception to one line on standard error and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zekt_bot.errors import (
+    AccessDenied,
+    ConfigurationError,
+    DecryptionFailed,
+    GitHubError,
+    NotFound,
+    PluginError,
+    Refused,
+    StorageUnavailable,
+    ZektError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The first class that fits decides, so the narrower ones stand first.
+_CODES: tuple[tuple[type[ZektError], int], ...] = (
+    (NotFound, 4),
+    (AccessDenied, 5),
+    (Refused, 3),
+    (ConfigurationError, 6),
+    (DecryptionFailed, 6),
+    (StorageUnavailable, 7),
+    (GitHubError, 8),
+    (PluginError, 9),
+)
+_MEANINGS = {
+    0: "done",
+    1: "a bug of Zekt, or a demo in which something was not as it should be",
+    2: "the command line is wrong",
+    3: "refused: the input is invalid, or the present state does not allow it",
+    4: "no such thing",
+    5: "access denied",
+    6: "a setting is missing or wrong",
+    7: "the database cannot be used now",
+    8: "GitHub did not do what was asked",
+    9: "a plugin is at fault",
+}
+BUG = 1
+
+
+def exit_codes() -> str:
+    """The exit codes, as the help shows them."""
+    lines = "\n".join(f"  {code}  {meaning}" for code, meaning in _MEANINGS.items())
+    return f"\b\nExit codes:\n{lines}"
+
+
+def exit_code(error: BaseException) -> int:
+    """What a command that ended with `error` exits with."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), BUG)
+
+
+def sentence(error: ZektError) -> str:
+    """The error on one line, with the cure where its message names none."""
+    said = " ".join(str(error).split())
+    if isinstance(error, StorageUnavailable):
+        cause = error.__cause__
+        why = f" ({_why(cause)})" if cause is not None else ""
+        return f"{said}{why} Check DATABASE_URL, and that the database is up and not full."
+    return said
+
+
+def _why(cause: BaseException) -> str:
+    """The cause's kind and what it said, without SQLAlchemy's statement and its parameters."""
+    origin = getattr(cause, "orig", None) or cause
+    said = " ".join(str(origin).split())[:200]
+    return f"{type(origin).__name__}: {said}" if said else type(origin).__name__
+
+
+class ZektGroup(click.Group):
+    """The root group: errors raised on purpose become a line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # whoever read our output has gone: click knows what to do
+            ctx.exit(_report(error))
+
+
+def _report(error: Exception) -> int:
+    found = next((e for e in _leaves(error) if isinstance(e, ZektError)), None)
+    if found is not None and exit_code(found) != BUG:
+        click.echo(f"zekt: {sentence(found)}", err=True)
+        return exit_code(found)
+    if os.environ.get("LOG_LEVEL", "").upper() == "DEBUG":
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    else:
+        kinds = ", ".join(sorted({type(leaf).__name__ for leaf in _leaves(error)}))
+        click.echo(
+            f"zekt: {kinds}: this should not happen. Run again with LOG_LEVEL=DEBUG to see where.",
+            err=True,
+        )
+    return BUG
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions in a group, or the one exception."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

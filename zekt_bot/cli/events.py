@@ -1,0 +1,61 @@
+"""`zekt events`: the finished runs that Zekt heard of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zekt_bot.cli import session
+from zekt_bot.cli.output import Column, as_json, print_json, print_table
+from zekt_bot.operations.deliveries import MOST_ROWS, Page, list_events
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(1, MOST_ROWS),
+    default=50,
+    show_default=True,
+    help="How many at most.",
+)
+
+
+@click.group()
+def events() -> None:
+    """Events: finished workflow runs of enabled repositories."""
+
+
+@events.command("list")
+@limit_option
+@click.option("--before", metavar="ID", help="Only those older than this one (the next page).")
+@as_json
+def list_(limit: int, before: str | None, json_: bool) -> None:
+    """List events, newest first."""
+    rows = session.run(lambda broker, who: list_events(broker, who, Page(limit, before)))
+    if json_:
+        print_json(rows)
+    elif rows:
+        print_table(_COLUMNS, rows)
+    else:
+        click.echo("No events yet.", err=True)
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    if row["blocked_reason"]:
+        return f"blocked: {row['blocked_reason']}"
+    return f"{row['state']}: {row['reason']}" if row["reason"] else str(row["state"])
+
+
+_COLUMNS = (
+    Column("event", lambda row: row["id"], whole=True),
+    Column("completed at", lambda row: row["completed_at"], whole=True),
+    Column("repository", lambda row: row["full_name"]),
+    Column("workflow", lambda row: row["workflow_name"]),
+    Column("run", lambda row: row["run_number"], right=True),
+    Column("conclusion", lambda row: row["conclusion"]),
+    Column("state", _state),
+    Column("messages", lambda row: row["messages"], right=True),
+    Column("deliveries", lambda row: row["deliveries"], right=True),
+)

@@ -1,0 +1,147 @@
+"""`zekt serve`, `zekt worker` and `zekt migrate`."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import click
+import structlog
+
+from zekt_bot.cli.session import load_settings
+from zekt_bot.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from zekt_bot.config import Settings
+    from zekt_bot.operations.broker import Broker
+
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
+_log = structlog.get_logger()
+
+
+@click.command()
+@click.option("--no-worker", is_flag=True, help="HTTP only; `zekt worker` runs elsewhere.")
+def serve(no_worker: bool) -> None:
+    """Run the server: webhooks over HTTP, and a worker in the same process.
+
+    It stops on SIGTERM or SIGINT: what is in flight ends first, then it exits with 0. A second
+    signal ends it at once.
+    """
+    settings = load_settings()
+    if no_worker and not settings.on_postgresql:
+        raise ConfigurationError(
+            "SQLite serves one process, so the worker must run in it: leave out --no-worker, or "
+            "use PostgreSQL (DATABASE_URL)."
+        )
+    asyncio.run(_serve(settings, web=True, work=not no_worker))
+
+
+@click.command()
+def worker() -> None:
+    """Run a worker without HTTP, beside `zekt serve` on PostgreSQL; any number of them may run.
+
+    It stops like `zekt serve`.
+    """
+    asyncio.run(_serve(load_settings(), web=False, work=True))
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database's tables to this version's."""
+    settings = load_settings()
+    click.echo(f"The tables in {asyncio.run(_migrate(settings))} are this version's.")
+
+
+async def _migrate(settings: Settings) -> str:
+    from zekt_bot.clock import SystemClock
+    from zekt_bot.db.database import Database
+
+    database = Database(settings, SystemClock())
+    try:
+        await database.migrate()
+    finally:
+        await database.close()
+    return database.address.shown
+
+
+async def _serve(settings: Settings, *, web: bool, work: bool) -> None:
+    from zekt_bot.app import open_broker, serving, working
+
+    with stop_signals() as stop:
+        async with open_broker(settings, server=True) as broker, AsyncExitStack() as parts:
+            await _warn(broker)
+            running = await parts.enter_async_context(working(broker)) if work else None
+            if web:
+                with _port_taken(settings):
+                    port = await parts.enter_async_context(serving(broker))
+                _log.info("server.listening", port=port, url=_url(settings, port), worker=work)
+            else:
+                _log.info("worker.started")
+            await stop.wait()
+            _log.info("server.stopping" if web else "worker.stopping")
+            if running:
+                running.stop()  # takes no more work while requests in flight end
+    _log.info("server.stopped" if web else "worker.stopped")
+
+
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set; the second of them ends the process at once."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def told(number: int) -> None:
+        if stop.is_set():
+            sys.stderr.flush()
+            os._exit(128 + number)
+        stop.set()
+
+    for number in _STOPPING:
+        loop.add_signal_handler(number, told, number)
+    try:
+        yield stop
+    finally:
+        for number in _STOPPING:
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _port_taken(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL}:
+            raise
+        raise ConfigurationError(
+            f"{settings.host}:{settings.port} cannot be listened on ({os.strerror(error.errno)}): "
+            "set PORT or ZEKT_HOST to something else."
+        ) from error
+
+
+def _url(settings: Settings, port: int) -> str:
+    """The public URL; with PORT=0 nobody could know the port before."""
+    url = settings.public_url
+    return f"{url.removesuffix(':0')}:{port}" if url.endswith(":0") else url
+
+
+async def _warn(broker: Broker) -> None:
+    """Say what the server lacks: it starts, so that health can be seen, but cannot do its work."""
+    held = await broker.credentials.get("orchestrator")
+    lacks = {
+        "ZEKT_ORCHESTRATOR_WEBHOOK_SECRET": not held.webhook_secrets,
+        "ZEKT_ORCHESTRATOR_APP_ID": not held.app_id,
+        "ZEKT_ORCHESTRATOR_PRIVATE_KEY": not held.private_key,
+    }
+    effects = {
+        "ZEKT_ORCHESTRATOR_WEBHOOK_SECRET": "no webhook is accepted (503)",
+        "ZEKT_ORCHESTRATOR_APP_ID": "GitHub cannot be asked, nothing is dispatched",
+        "ZEKT_ORCHESTRATOR_PRIVATE_KEY": "GitHub cannot be asked, nothing is dispatched",
+    }
+    for variable in (name for name, missing in lacks.items() if missing):
+        _log.warning("settings.missing", variable=variable, effect=effects[variable])

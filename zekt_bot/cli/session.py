@@ -1,0 +1,54 @@
+"""How a command reaches the broker: settings once, everything opened and closed, one principal."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import re
+import socket
+from typing import TYPE_CHECKING, TypeVar
+
+from zekt_bot import config, logs
+from zekt_bot.domain.access import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from zekt_bot.config import Settings
+    from zekt_bot.operations.broker import Broker
+
+Answer = TypeVar("Answer")
+
+
+def load_settings() -> Settings:
+    """The settings from the environment; logs go to standard error from here on."""
+    settings = config.load()
+    logs.configure(settings.log_level, settings.log_format)
+    return settings
+
+
+def run(work: Callable[[Broker, Operator], Awaitable[Answer]]) -> Answer:
+    """Open the broker, do `work` as this machine's user, close the broker."""
+    settings = load_settings()
+
+    async def session() -> Answer:
+        from zekt_bot.app import open_broker
+
+        async with open_broker(settings) as broker:
+            return await work(broker, operator())
+
+    return asyncio.run(session())
+
+
+def operator() -> Operator:
+    """Whoever sits at this command line, as the audit will name them: `cli:USER@HOST`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        user = f"uid-{os.getuid()}"
+    return Operator(f"cli:{_word(user)}@{_word(socket.gethostname())}")
+
+
+def _word(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", text)[:64] or "unknown"
