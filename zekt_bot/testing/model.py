@@ -197,6 +197,5 @@ class Token:
 def grants(given: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     """Whether `given` holds each wanted permission at its level or a higher one."""
     return all(
-        LEVELS.get(given.get(name, ""), 0) >= LEVELS.get(level, 9)
-        for name, level in wanted.items()
+        LEVELS.get(given.get(name, ""), 0) >= LEVELS.get(level, 9) for name, level in wanted.items()
     )

@@ -135,7 +135,10 @@ def installation_target(
     """`installation_target` renamed; its `installation` is added when it is sent."""
     body: Json = {
         "action": "renamed",
-        "account": {**shapes.simple_user(account, urls), "created_at": shapes.iso(account.created_at)},
+        "account": {
+            **shapes.simple_user(account, urls),
+            "created_at": shapes.iso(account.created_at),
+        },
         "changes": {"login": {"from": former_login}},
         "target_type": account.kind,
         "sender": shapes.simple_user(sender, urls),

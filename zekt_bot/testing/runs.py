@@ -6,7 +6,6 @@ Source: https://docs.github.com/webhooks/webhook-events-and-payloads#workflow_ru
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from zekt_bot.testing.model import sha1
@@ -53,7 +52,7 @@ class RunOptions(TypedDict, total=False):
     commit_message: str
     client_payload: Any
     """What a `repository_dispatch` carried."""
-    path: str
+    told_path: str
     """The path as the run tells it, if not the workflow's: such as one with `@REF`."""
 
 
@@ -215,7 +214,7 @@ def new_run(stage: Stage, workflow: Workflow, sender: Account, options: RunOptio
         head_repository=head[1],
         commit_message=message,
         check_suite_id=stage.next_id("suite"),
-        path=options.get("path", workflow.path),
+        path=options.get("told_path", workflow.path),
         display_title=options.get("display_title", message),
         client_payload=options.get("client_payload"),
     )
@@ -228,6 +227,6 @@ def step_times(job: Job) -> list[tuple[str, datetime, datetime | None]]:
     span = ((job.completed_at or begin) - begin) / len(names)
     ends = job.completed_at is not None
     return [
-        (name, begin + i * span, begin + (i + 1) * span + timedelta() if ends else None)
+        (name, begin + i * span, begin + (i + 1) * span if ends else None)
         for i, name in enumerate(names)
     ]

@@ -80,7 +80,7 @@ _REPOSITORY_URLS = {
 
 def iso(moment: datetime | None) -> str | None:
     """A time as GitHub writes it, to the second, in UTC."""
-    return moment and moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def simple_user(account: Account, urls: Urls = GITHUB_COM) -> Json:
@@ -245,9 +245,7 @@ def installation(found: Installation, urls: Urls = GITHUB_COM) -> Json:
     """
     account = found.account
     settings = (
-        f"organizations/{account.login}/settings"
-        if account.kind == "Organization"
-        else "settings"
+        f"organizations/{account.login}/settings" if account.kind == "Organization" else "settings"
     )
     return {
         "id": found.id,

@@ -140,9 +140,7 @@ class World:
     def repository(self, full_name: str) -> Repository | None:
         """The repository that has this name now."""
         wanted = full_name.lower()
-        return next(
-            (r for r in self.repositories.values() if r.full_name.lower() == wanted), None
-        )
+        return next((r for r in self.repositories.values() if r.full_name.lower() == wanted), None)
 
     def formerly(self, full_name: str) -> Repository | None:
         """The repository that had this name before, if no other has it now."""

@@ -1,0 +1,143 @@
+"""What providers publish and consumers subscribe to: names, paths, event types, moves."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zekt_bot.domain.catalog import (
+    SUBSCRIPTION_MOVES,
+    InstallationState,
+    Repository,
+    Service,
+    Subscription,
+    SubscriptionState,
+    check_event_type,
+    check_full_name,
+    check_slug,
+    check_workflow_path,
+    workflow_path,
+)
+from zekt_bot.errors import InvalidInput
+
+
+@pytest.mark.parametrize("slug", ["ab", "a1", "release-published", "0-9", "a" * 64, "a--b"])
+def test_a_slug_is_kept(slug: str) -> None:
+    assert check_slug(slug) == slug
+
+
+@pytest.mark.parametrize(
+    "slug", ["", "a", "A1", "-ab", "ab-", "a_b", "a" * 65, "ab\n", "ä1", "a/b", "a b"]
+)
+def test_what_is_no_slug_is_refused(slug: str) -> None:
+    with pytest.raises(InvalidInput, match="short name"):
+        check_slug(slug)
+
+
+@pytest.mark.parametrize("name", ["o/r", "Org-1/repo.js", "a/_", "o/.github", "o/..."])
+def test_a_full_name_is_kept(name: str) -> None:
+    assert check_full_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "o", "o/", "/r", "o/r/x", "o_1/r", "o/..", "o/.", "o/r\n", "o /r", "o/r?x", "../r"]
+)
+def test_what_is_no_full_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="OWNER/NAME"):
+        check_full_name(name)
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        (".github/workflows/ci.yml", ".github/workflows/ci.yml"),
+        (".github/workflows/ci.yaml@refs/heads/main", ".github/workflows/ci.yaml"),
+        (".github/workflows/a b.yml@v1@v2", ".github/workflows/a b.yml"),
+    ],
+)
+def test_a_workflow_path_loses_its_ref(path: str, kept: str) -> None:
+    assert check_workflow_path(path) == workflow_path(path) == kept
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "ci.yml",
+        ".github/workflows/.yml",
+        ".github/workflows/x/ci.yml",
+        ".github/workflows/ci.txt",
+        ".github/workflows/../ci.yml",
+        ".github/workflows/ci.yml\n",
+        ".github/workflows/c\x00i.yml",
+        "@.github/workflows/ci.yml",
+    ],
+)
+def test_what_is_no_workflow_path_is_refused(path: str) -> None:
+    with pytest.raises(InvalidInput, match="workflow"):
+        check_workflow_path(path)
+
+
+@given(st.text(min_size=0, max_size=110))
+def test_an_event_type_is_short_and_printable(text: str) -> None:
+    right = (
+        1 <= len(text) <= 100
+        and text == text.strip()
+        and not any(unicodedata.category(c).startswith("C") for c in text)
+    )
+    if right:
+        assert check_event_type(text) == text
+    else:
+        with pytest.raises(InvalidInput, match="event type"):
+            check_event_type(text)
+
+
+@pytest.mark.parametrize("text", ["", " a", "a ", "a\x00b", "a\u202eb", "x" * 101])
+def test_what_is_no_event_type_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        check_event_type(text)
+
+
+def service(*event_types: str) -> Service:
+    return Service("svc_1", 1, "o", "s", 1, ".github/workflows/a.yml", True, event_types, 1)
+
+
+def subscription(*event_types: str) -> Subscription:
+    return Subscription("sub_1", "svc_1", 2, "c", "approved", event_types, False, 1)
+
+
+@pytest.mark.parametrize(
+    ("named", "asked", "answer"),
+    [
+        (("a",), "a", True),
+        (("a",), "b", False),
+        ((), "a", False),
+        (("*",), "b", True),
+        (("a*",), "ab", False),
+    ],
+)
+def test_event_types_are_declared_and_accepted_by_name(
+    named: tuple[str, ...], asked: str, answer: bool
+) -> None:
+    assert service(*named).declares(asked) is answer
+    assert subscription(*named).accepts(asked) is answer
+
+
+@pytest.mark.parametrize("state", [None, *get_args(InstallationState)])
+@pytest.mark.parametrize("installation", [None, 7])
+def test_consent_needs_an_active_installation(
+    installation: int | None, state: InstallationState | None
+) -> None:
+    repository = Repository(1, "o/r", 1, installation, state, False, True, False, 1)
+    assert repository.consented == (installation == 7 and state == "active")
+
+
+def test_every_state_of_a_subscription_has_its_moves_and_none_skips_the_provider() -> None:
+    assert set(SUBSCRIPTION_MOVES) == {None, *get_args(SubscriptionState)}
+    before_approval = [
+        state for state, moves in SUBSCRIPTION_MOVES.items() if "approved" in moves
+    ]
+    assert before_approval == ["requested"]

@@ -1,0 +1,185 @@
+"""Is this request a webhook of ours? Bytes and headers in, a verified webhook out; no I/O.
+
+Refusals come cheapest first, and who does not know the secret learns nothing beyond 401. Source:
+https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from zekt_bot.domain.events import RunKey
+from zekt_bot.domain.webhooks import VerifiedWebhook
+from zekt_bot.errors import WebhookRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from zekt_bot.domain.webhooks import WebhookApp
+
+    RawHeaders = Iterable[tuple[bytes, bytes]]
+
+MOST_BYTES = 26_214_400
+TOO_LARGE = f"The body is larger than {MOST_BYTES} bytes (25 MB), the most that GitHub sends."
+_SIGNATURE = re.compile(rb"sha256=([0-9a-fA-F]{64})")
+_GUID = re.compile(r"[A-Za-z0-9-]{1,100}")
+_EVENT = re.compile(r"[a-z_]{1,64}")
+_MOST_ID = 2**63 - 1
+
+# Every event that a step handles, and what its body must have.
+HANDLED: dict[str, tuple[str, ...]] = {
+    "workflow_run": ("repository", "run", "installation"),
+    "workflow_job": ("repository", "run", "installation"),
+    "installation": ("installation", "account"),
+    "installation_repositories": ("installation",),
+    "repository": ("repository",),
+    "installation_target": ("account",),
+}
+
+
+def check_head(headers: RawHeaders, content_length: int | None) -> bytes:
+    """The signature's 32 bytes, before the body is read.
+
+    Raises:
+        WebhookRefused: 413 the announced body is too large; 401 no signature, or not one.
+    """
+    if content_length is not None and content_length > MOST_BYTES:
+        raise WebhookRefused(413, TOO_LARGE)
+    found = _values(headers, b"x-hub-signature-256")
+    match = _SIGNATURE.fullmatch(found[0]) if len(found) == 1 else None
+    if match is None:
+        raise WebhookRefused(
+            401,
+            "X-Hub-Signature-256 is missing, repeated or not `sha256=` and 64 hex digits: set "
+            "the App's webhook secret at GitHub to the one that this server has.",
+        )
+    return bytes.fromhex(match.group(1).decode())
+
+
+def is_signed(secrets: Sequence[bytes], signature: bytes, body: bytes) -> bool:
+    """Whether one of the secrets makes this signature of the body."""
+    made = (hmac.digest(secret, body, hashlib.sha256) for secret in secrets)
+    return any(hmac.compare_digest(digest, signature) for digest in made)
+
+
+def read(app: WebhookApp, headers: RawHeaders, body: bytes) -> VerifiedWebhook:
+    """A webhook whose signature was found right.
+
+    Raises:
+        WebhookRefused: 415 not JSON in UTF-8; 400 event headers or body are not what GitHub sends.
+    """
+    headers = list(headers)
+    _check_content(headers)
+    guid = _header(headers, "X-GitHub-Delivery", _GUID)
+    event = _header(headers, "X-GitHub-Event", _EVENT)
+    return _webhook(app, guid, event, _parse(body), body)
+
+
+def _values(headers: RawHeaders, name: bytes) -> list[bytes]:
+    return [value.strip() for key, value in headers if key.lower() == name]
+
+
+def _check_content(headers: RawHeaders) -> None:
+    types = _values(headers, b"content-type")
+    encodings = _values(headers, b"content-encoding")
+    if len(types) > 1 or len(encodings) > 1:
+        raise WebhookRefused(400, "Content-Type or Content-Encoding is repeated: send it once.")
+    kind, *parameters = (types[0] if types else b"").lower().split(b";")
+    charset = [p.strip()[8:].strip(b'"') for p in parameters if p.strip().startswith(b"charset=")]
+    if kind.strip() != b"application/json" or any(c != b"utf-8" for c in charset):
+        raise WebhookRefused(
+            415,
+            "The content type is not application/json in UTF-8: set the webhook's content type "
+            "to application/json in the App's settings at GitHub.",
+        )
+    if encodings and encodings[0].lower() not in {b"", b"identity"}:
+        raise WebhookRefused(415, "Content-Encoding is not taken: send the body as it is.")
+
+
+def _header(headers: RawHeaders, name: str, form: re.Pattern[str]) -> str:
+    found = _values(headers, name.lower().encode())
+    value = found[0].decode("latin-1") if len(found) == 1 else ""
+    if not form.fullmatch(value):
+        raise WebhookRefused(
+            400, f"{name} is missing, repeated or ill-formed: it must be {form.pattern}."
+        )
+    return value
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = orjson.loads(body)
+    except (orjson.JSONDecodeError, RecursionError):
+        raise WebhookRefused(400, "The body is not JSON: send what GitHub sent.") from None
+    if not isinstance(parsed, dict):
+        raise WebhookRefused(400, "The body is not a JSON object: send what GitHub sent.")
+    return parsed
+
+
+def _webhook(
+    app: WebhookApp, guid: str, event: str, body: dict[str, Any], raw: bytes
+) -> VerifiedWebhook:
+    repository, run = _part(body, "repository"), _part(body, event)
+    account = _account(body)
+    action, login = body.get("action"), account.get("login")
+    repository_id = _id(repository, "id")
+    key = _run_key(repository_id, event, run)
+    installation_id, account_id = _id(_part(body, "installation"), "id"), _id(account, "id")
+    there = {
+        "installation": installation_id,
+        "account": account_id,
+        "repository": repository_id,
+        "run": key,
+    }
+    missing = [part for part in HANDLED.get(event, ()) if there[part] is None]
+    run_event = run.get("event")
+    return VerifiedWebhook(
+        app=app,
+        guid=guid,
+        event=event,
+        action=action if isinstance(action, str) else None,
+        installation_id=installation_id,
+        account_id=account_id,
+        account_login=login if isinstance(login, str) else None,
+        repository_id=repository_id,
+        run_key=key,
+        run_event=run_event if isinstance(run_event, str) else None,
+        malformed=f"no usable id of its {' and '.join(missing)}" if missing else None,
+        raw=raw,
+    )
+
+
+def _part(body: dict[str, Any], name: str) -> dict[str, Any]:
+    found = body.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _account(body: dict[str, Any]) -> dict[str, Any]:
+    """Whose installation, repository or account it is."""
+    owners = (
+        _part(_part(body, "installation"), "account"),
+        _part(_part(body, "repository"), "owner"),
+        _part(body, "account"),
+    )
+    return next((owner for owner in owners if owner), {})
+
+
+def _id(part: dict[str, Any], name: str) -> int | None:
+    found = part.get(name)
+    usable = isinstance(found, int) and not isinstance(found, bool) and 0 < found <= _MOST_ID
+    return found if usable else None
+
+
+def _run_key(repository_id: int | None, event: str, part: dict[str, Any]) -> RunKey | None:
+    run_id = _id(part, "run_id" if event == "workflow_job" else "id")
+    attempt = _id(part, "run_attempt")
+    if event not in {"workflow_run", "workflow_job"}:
+        return None
+    if repository_id is None or run_id is None or attempt is None:
+        return None
+    return RunKey(repository_id, run_id, attempt)

@@ -1,0 +1,110 @@
+"""How GitHub's API answers: refusals in its words, pages of a list.
+
+Source: https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DOCS = "https://docs.github.com/rest"
+T = TypeVar("T")
+
+
+class ApiRefusal(Exception):
+    """GitHub refuses a request, in its own words."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        docs: str = "",
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        """`docs` is the page below GitHub's REST documentation; `more` joins the body."""
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
+        self.body = {
+            "message": message,
+            **more,
+            "documentation_url": f"{DOCS}/{docs}" if docs else DOCS,
+            "status": str(status),
+        }
+
+    def response(self) -> web.Response:
+        """As an HTTP answer."""
+        return answer(self.status, self.body, self.headers)
+
+
+def not_found(docs: str = "") -> ApiRefusal:
+    """404, which GitHub also says of what one may not see."""
+    return ApiRefusal(404, "Not Found", docs)
+
+
+def not_permitted(permissions: str, docs: str = "") -> ApiRefusal:
+    """403 of a token that lacks `permissions` (such as `contents=write`)."""
+    headers = {"X-Accepted-GitHub-Permissions": permissions}
+    return ApiRefusal(403, "Resource not accessible by integration", docs, headers)
+
+
+def invalid(reason: str, docs: str = "") -> ApiRefusal:
+    """422 of GitHub's schema check."""
+    return ApiRefusal(422, f"Invalid request.\n\n{reason}", docs)
+
+
+def answer(status: int, body: Any = None, headers: Mapping[str, str] | None = None) -> web.Response:
+    """An answer in JSON, or an empty one."""
+    response = web.Response(status=status, headers=headers)
+    if body is not None:
+        response.body = orjson.dumps(body)
+        response.headers["Content-Type"] = "application/json; charset=utf-8"
+    return response
+
+
+async def json_object(request: web.Request) -> dict[str, Any]:
+    """The request's body; nothing counts as an empty object."""
+    raw = await request.read()
+    if not raw.strip():
+        return {}
+    try:
+        parsed = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise ApiRefusal(400, "Problems parsing JSON") from None
+    if not isinstance(parsed, dict):
+        raise ApiRefusal(400, "Body should be a JSON object")
+    return parsed
+
+
+def number(request: web.Request, name: str, default: int) -> int:
+    """A number of the query; what is none counts as not given."""
+    text = request.query.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() else default
+
+
+def page_of(request: web.Request, rows: Sequence[T], base: str) -> tuple[list[T], dict[str, str]]:
+    """The rows asked for with `page` and `per_page`, and the Link header.
+
+    Source: https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api
+    """
+    size = min(max(number(request, "per_page", 30), 1), 100)
+    page = max(number(request, "page", 1), 1)
+    last = max(-(-len(rows) // size), 1)
+    places: dict[str, int] = {}
+    if page > 1:
+        places |= {"prev": min(page - 1, last), "first": 1}
+    if page < last:
+        places |= {"next": page + 1, "last": last}
+    links = [
+        f'<{base}?{request.rel_url.update_query(page=str(to)).query_string}>; rel="{name}"'
+        for name, to in places.items()
+    ]
+    headers = {"Link": ", ".join(links)} if links else {}
+    return list(rows[(page - 1) * size : page * size]), headers

@@ -1,0 +1,127 @@
+"""`repository_dispatch`: what GitHub refuses, what it starts, and a run's name.
+
+Source: https://docs.github.com/rest/repos/repos#create-a-repository-dispatch-event
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from zekt_bot.testing.answers import ApiRefusal, invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from zekt_bot.testing.model import App, Repository, Token, Workflow
+
+DOCS = "repos/repos#create-a-repository-dispatch-event"
+MOST_KEYS = 10
+MOST_BYTES = 65535
+MOST_CHARACTERS = 100
+
+_EXPRESSION = re.compile(r"\$\{\{\s*([\w.\-]+)\s*\}\}")
+
+
+@dataclass(frozen=True)
+class Dispatch:
+    """An accepted dispatch. `raw` is the request's body as it came."""
+
+    at: datetime
+    repository: Repository
+    event_type: str
+    client_payload: Any
+    raw: bytes = field(repr=False)
+    token: Token = field(repr=False)
+
+    @property
+    def app(self) -> App:
+        """The App whose token was used."""
+        return self.token.installation.app
+
+
+def checked(body: Mapping[str, Any]) -> tuple[str, Any]:
+    """Event type and client payload.
+
+    Raises:
+        ApiRefusal: 422 with GitHub's text.
+    """
+    if "event_type" not in body:
+        raise invalid('"event_type" wasn\'t supplied.', DOCS)
+    event_type, payload = body["event_type"], body.get("client_payload")
+    if not isinstance(event_type, str):
+        shown = orjson.dumps(event_type).decode()[:80]
+        raise invalid(f"For 'properties/event_type', {shown} is not a string.", DOCS)
+    if len(event_type) > MOST_CHARACTERS:
+        reason = f"Only {MOST_CHARACTERS} characters are allowed; {len(event_type)} were supplied."
+        raise invalid(reason, DOCS)
+    if not event_type:
+        raise invalid("At least 1 character is required; only 0 were supplied.", DOCS)
+    if payload is None:
+        return event_type, {}
+    _check_payload(payload)
+    return event_type, payload
+
+
+def _check_payload(payload: Any) -> None:
+    compact = orjson.dumps(payload)
+    if not isinstance(payload, dict):
+        shown = compact.decode()[:80]
+        raise invalid(f"For 'properties/client_payload', {shown} is not an object.", DOCS)
+    if len(payload) > MOST_KEYS:
+        reason = f"No more than {MOST_KEYS} properties are allowed; {len(payload)} were supplied."
+        raise invalid(reason, DOCS)
+    if len(compact) > MOST_BYTES:
+        raise ApiRefusal(422, "client_payload is too large.", DOCS)
+
+
+def run_title(workflow: Workflow, dispatch: Dispatch) -> str:
+    """`display_title` of the run: `run-name` with its expressions filled in, else the type.
+
+    Source: https://docs.github.com/actions/reference/workflows-and-actions/workflow-syntax#run-name
+    """
+    if not workflow.run_name:
+        return dispatch.event_type
+    bot = dispatch.app.bot.login
+    context = {
+        "github": {
+            "actor": bot,
+            "triggering_actor": bot,
+            "event_name": "repository_dispatch",
+            "repository": dispatch.repository.full_name,
+            "repository_owner": dispatch.repository.owner.login,
+            "ref_name": dispatch.repository.default_branch,
+            "run_number": workflow.runs + 1,
+            "workflow": workflow.name,
+            "event": {
+                "action": dispatch.event_type,
+                "branch": dispatch.repository.default_branch,
+                "client_payload": dispatch.client_payload,
+            },
+        }
+    }
+    title = _EXPRESSION.sub(lambda found: _text(_at(context, found[1])), workflow.run_name)
+    return title.strip() or dispatch.event_type
+
+
+def _at(context: Any, path: str) -> Any:
+    for name in path.split("."):
+        if not isinstance(context, dict):
+            return None
+        lowered = {key.lower(): value for key, value in context.items()}
+        context = lowered.get(name.lower())
+    return context
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | list):
+        return "Object" if isinstance(value, dict) else "Array"
+    return str(value)

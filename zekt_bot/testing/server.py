@@ -1,0 +1,184 @@
+"""The HTTP server: routes, faults, limits, GitHub's headers and the log of requests."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from zekt_bot.testing.answers import ApiRefusal, not_found
+from zekt_bot.testing.api_actions import ActionsApi
+from zekt_bot.testing.api_app import AppApi
+from zekt_bot.testing.api_repositories import RepositoryApi
+from zekt_bot.testing.ratelimits import APP, exceeded
+from zekt_bot.testing.tokens import bearer
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from zekt_bot.testing.core import Core
+    from zekt_bot.testing.faults import Fault
+    from zekt_bot.testing.model import Token
+    from zekt_bot.testing.ratelimits import Bucket
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Route = tuple[str, str, Handler]
+
+MOST_BYTES = 26_214_400
+
+
+@dataclass(eq=False)
+class ApiRequest:
+    """A request that came. `path` is below the API's base; header names are in lower case."""
+
+    at: datetime
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    token: Token | None = field(repr=False)
+    status: int | None = None
+    """What was answered; None while it goes on and where no answer was given."""
+
+    def json(self) -> Any:
+        """The body, parsed."""
+        return orjson.loads(self.body)
+
+
+class Server:
+    """GitHub's API on a socket of the loopback interface."""
+
+    def __init__(self, core: Core, prefix: str = "") -> None:
+        """`prefix` is `/api/v3` for the addresses of a GitHub Enterprise Server."""
+        self._core = core
+        self._prefix = prefix
+        self._stopping = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+        self.requests: list[ApiRequest] = []
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen; after a stop, at the same port again."""
+        app = web.Application(middlewares=[self._middleware], client_max_size=MOST_BYTES)
+        for api in (AppApi(self._core), RepositoryApi(self._core), ActionsApi(self._core)):
+            for method, path, handler in api.routes():
+                app.router.add_route(method, self._prefix + path, handler)
+        self._stopping.clear()
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening; who waits for an answer gets none."""
+        self._stopping.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    @web.middleware
+    async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        seen = await self._write_down(request)
+        fault = self._core.faults.take(seen.method, seen.path)
+        if fault is not None and fault.delay:
+            await asyncio.sleep(fault.delay)
+        response: web.StreamResponse | None = None
+        if fault is None or fault.when == "after" or not fault.replaces:
+            response = await self._answer(request, handler, seen)
+        if fault is not None and fault.replaces:
+            response = await self._fail(fault, request)
+        if response is None:
+            return web.Response()  # the connection is gone
+        seen.status = response.status
+        return response
+
+    async def _write_down(self, request: web.Request) -> ApiRequest:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        seen = ApiRequest(
+            self._core.now(),
+            request.method,
+            request.path.removeprefix(self._prefix),
+            dict(request.query),
+            headers,
+            await request.read(),
+            self._core.token(bearer(headers.get("authorization")) or ""),
+        )
+        self.requests.append(seen)
+        return seen
+
+    async def _answer(
+        self,
+        request: web.Request,
+        handler: Handler,
+        seen: ApiRequest,
+    ) -> web.StreamResponse:
+        bucket, over = self._count(seen)
+        response: web.StreamResponse
+        try:
+            if over is not None:
+                raise over
+            response = await handler(request)
+        except ApiRefusal as refusal:
+            response = refusal.response()
+        except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+            response = not_found().response()
+        return _dressed(response, bucket, seen)
+
+    def _count(self, seen: ApiRequest) -> tuple[Bucket, ApiRefusal | None]:
+        limits, token = self._core.limits, seen.token
+        credential = bearer(seen.headers.get("authorization"))
+        if token is not None:
+            installation = token.installation
+            bucket = limits.take(f"installation {installation.id}", installation.rate_limit)
+            refusal = exceeded(f"installation ID {installation.id}")
+        elif credential is None:
+            bucket = limits.take("anonymous", limits.anonymous)
+            refusal = exceeded("127.0.0.1")
+        else:
+            is_jwt = credential.count(".") == 2 and not credential.startswith("ghs_")
+            return limits.take("app", APP) if is_jwt else limits.take("unknown", 60), None
+        return bucket, refusal if bucket.used > bucket.limit else None
+
+    async def _fail(self, fault: Fault, request: web.Request) -> web.StreamResponse | None:
+        if fault.hang:
+            await self._stopping.wait()
+        if fault.hang or fault.reset:
+            if request.transport is not None:
+                request.transport.abort()
+            return None
+        return _dressed(fault.response(), None, None)
+
+
+def _dressed(
+    response: web.StreamResponse, bucket: Bucket | None, seen: ApiRequest | None
+) -> web.StreamResponse:
+    """With the headers that GitHub sends always; those that are there already stay."""
+    always = {
+        "Server": "github.com",
+        "Cache-Control": "no-cache",
+        "Vary": "Accept, Authorization, Cookie, X-GitHub-OTP, Accept-Encoding, Accept",
+        "X-GitHub-Media-Type": "github.v3; format=json",
+        "X-GitHub-Request-Id": _request_id(),
+        "Access-Control-Allow-Origin": "*",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if seen is not None:
+        version = seen.headers.get("x-github-api-version", "2022-11-28")
+        always["X-GitHub-Api-Version-Selected"] = version
+    if bucket is not None:
+        always |= bucket.headers()
+    for name, value in always.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _request_id() -> str:
+    parts = (2, 3, 4, 4, 4)
+    return ":".join(secrets.token_hex(size).upper() for size in parts)

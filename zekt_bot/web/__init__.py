@@ -1,0 +1,1 @@
+"""The HTTP front: verify, store, answer. It holds no rule."""

@@ -1,0 +1,76 @@
+"""What the handlers need, handed in by the composition root."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from zekt_bot.errors import WebhookRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from zekt_bot.clock import Clock
+    from zekt_bot.config import Credentials, Settings
+    from zekt_bot.domain.webhooks import Receipt, VerifiedWebhook
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a request's head and body may take, and an idle connection may stay."""
+
+    head: timedelta = timedelta(seconds=10)
+    body: timedelta = timedelta(seconds=30)
+    idle: timedelta = timedelta(seconds=75)
+
+
+@dataclass(frozen=True, slots=True)
+class WebDeps:
+    """The parts of the product that answer requests."""
+
+    settings: Settings
+    credentials: Credentials
+    store: Callable[[VerifiedWebhook], Awaitable[Receipt]]
+    ready: Callable[[], Awaitable[None]]
+    clock: Clock
+    limits: Limits = field(default_factory=Limits)
+
+
+class InFlight:
+    """Bytes of bodies being read, all together."""
+
+    def __init__(self, most: int) -> None:
+        """Take at most `most`."""
+        self._most = most
+        self._taken = 0
+
+    def take(self, count: int) -> None:
+        """Reserve; raises WebhookRefused (503) when there is no room."""
+        if self._taken + count > self._most:
+            raise WebhookRefused(503, "The server reads too many bodies at once; try again.")
+        self._taken += count
+
+    def give_back(self, count: int) -> None:
+        """Give back what was taken."""
+        self._taken -= count
+
+
+DEPS = web.AppKey("DEPS", WebDeps)
+IN_FLIGHT = web.AppKey("IN_FLIGHT", InFlight)
+IGNORED: web.AppKey[Counter[str]] = web.AppKey("IGNORED", Counter)
+
+
+def answer(status: int, body: dict[str, Any], **headers: str) -> web.Response:
+    """A JSON answer; `Retry_After="5"` becomes the header Retry-After."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.Response(
+        status=status,
+        body=orjson.dumps(body),
+        content_type="application/json",
+        headers=named,
+    )

@@ -1,0 +1,79 @@
+"""The application, its routes, and how it is run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import structlog
+from aiohttp import web
+
+from zekt_bot.errors import ConfigurationError
+from zekt_bot.web import health, webhooks
+from zekt_bot.web.connection import Runner
+from zekt_bot.web.deps import DEPS, IGNORED, IN_FLIGHT, InFlight, WebDeps
+from zekt_bot.web.errors import as_json
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+__all__ = ["ROUTES", "WebDeps", "build", "running"]
+
+Role = Literal["anonymous", "github"]
+_log = structlog.get_logger()
+
+
+class Route(NamedTuple):
+    """An address and who is let in there."""
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    roles: frozenset[Role]
+
+
+_ANYONE: frozenset[Role] = frozenset({"anonymous", "github"})
+ROUTES = (
+    Route("GET", "/healthz", health.healthz, _ANYONE),
+    Route("GET", "/readyz", health.readyz, _ANYONE),
+    Route("POST", "/webhooks/github", webhooks.github, frozenset({"github"})),
+)
+
+
+def build(deps: WebDeps) -> web.Application:
+    """The application with every route."""
+    app = web.Application(middlewares=[as_json], client_max_size=0)
+    app[DEPS] = deps
+    app[IN_FLIGHT] = InFlight(deps.settings.inflight_bytes)
+    app[IGNORED] = Counter()
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, route.handler)
+        if route.method == "GET":
+            app.router.add_route("HEAD", route.path, route.handler)
+    return app
+
+
+@asynccontextmanager
+async def running(deps: WebDeps) -> AsyncIterator[int]:
+    """Answer on the settings' host and port (0: any free one); gives the bound port.
+
+    Raises:
+        ConfigurationError: the port is taken or not allowed.
+    """
+    runner = Runner(build(deps), deps.limits)
+    await runner.setup()
+    try:
+        site = web.TCPSite(
+            runner, deps.settings.host, deps.settings.port, backlog=1024, reuse_address=True
+        )
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"PORT: cannot listen on {deps.settings.host}:{deps.settings.port} "
+                f"({error.strerror}). Set PORT to a free one."
+            ) from None
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
