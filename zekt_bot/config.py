@@ -259,6 +259,6 @@ def _check(settings: Settings) -> None:
     for key in settings.secret_keys:
         if len(key) < 32:
             raise ConfigurationError(
-                "A key in ZEKT_SECRET_KEY is shorter than 32 characters: make one with "
-                "`openssl rand -base64 32`."
+                "A key in ZEKT_SECRET_KEY (several are divided by commas) is shorter than 32 "
+                "characters: make one with `openssl rand -base64 32`."
             )

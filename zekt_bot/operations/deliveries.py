@@ -92,7 +92,7 @@ def _check(page: Page) -> None:
 
 
 def _shown(row: RowMapping) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in _HIDDEN}
+    return {str(name): value for name, value in row.items() if name not in _HIDDEN}
 
 
 def _attempt(broker: Broker, row: RowMapping) -> dict[str, Any]:

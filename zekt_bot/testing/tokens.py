@@ -60,7 +60,9 @@ def check_jwt(world: World, header: str | None) -> App:
         claims = jwt.decode(value or "", options={"verify_signature": False})
     except jwt.InvalidTokenError:
         raise ApiRefusal(401, _UNREADABLE) from None
-    issuer = str(claims.get("iss", ""))
+    if "iss" not in claims:
+        raise ApiRefusal(401, "Missing 'issuer' claim ('iss') in assertion")
+    issuer = str(claims["iss"])
     app = next((a for a in world.apps.values() if issuer in {str(a.id), a.client_id}), None)
     if app is None:
         raise ApiRefusal(404, "Integration not found")

@@ -101,7 +101,7 @@ class Hooks:
 
     async def open(self) -> None:
         """Be able to send."""
-        self._session = aiohttp.ClientSession(auto_decompress=False)
+        self._session = aiohttp.ClientSession(skip_auto_headers=["Accept-Encoding"])
 
     async def close(self) -> None:
         """Send no more."""
@@ -195,7 +195,7 @@ class Hooks:
                 timeout=self._timeout,
             ) as response:
                 delivery.response_body = (await response.read()).decode(errors="replace")
-                delivery.response_headers = dict(response.headers)
+                delivery.response_headers = {str(k): v for k, v in response.headers.items()}
                 delivery.status_code = response.status
                 told = f"Invalid HTTP Response: {response.status}"
                 delivery.status = "OK" if delivery.ok else told

@@ -1,0 +1,175 @@
+"""The real server as a process of its own, with the GitHub simulator before it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from zekt_bot.testing import GitHubSimulator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from zekt_bot.testing import App, Repository
+
+RELEASE = ".github/workflows/release.yml"
+DEPLOY = ".github/workflows/deploy.yml"
+SECRET = "a webhook secret of the tests"
+_PATIENCE = 30.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Zekt:
+    """A server's environment, and the process when it runs."""
+
+    environ: dict[str, str]
+    port: int
+    log: Path
+    process: asyncio.subprocess.Process | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Start it and wait until it can store."""
+        with self.log.open("ab") as out:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "zekt_bot", "serve", env=self.environ, stdout=out, stderr=out
+            )
+        async with asyncio.timeout(_PATIENCE), aiohttp.ClientSession() as session:
+            while True:
+                assert self.process.returncode is None, self.log.read_text()
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with session.get(f"{self.url}/readyz") as ready:
+                        if ready.status == 200:
+                            return
+                await asyncio.sleep(0.02)
+
+    async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; gives the exit code."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(how)
+        async with asyncio.timeout(_PATIENCE):
+            return await self.process.wait()
+
+    async def command(self, *words: str) -> str:
+        """Run `zekt WORDS` beside the server; gives what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "zekt_bot",
+            *words,
+            env=self.environ,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        assert process.returncode == 0, f"zekt {' '.join(words)}: {err.decode()}"
+        return out.decode()
+
+    async def deliveries(self) -> list[dict[str, Any]]:
+        """What `zekt deliveries list --json` says, newest first."""
+        listed: list[dict[str, Any]] = json.loads(
+            await self.command("deliveries", "list", "--json")
+        )
+        return listed
+
+    async def until_deliveries(
+        self, done: Callable[[list[dict[str, Any]]], bool]
+    ) -> list[dict[str, Any]]:
+        """The deliveries, once they are as wanted."""
+        async with asyncio.timeout(_PATIENCE):
+            while not done(listed := await self.deliveries()):
+                await asyncio.sleep(0.05)
+        return listed
+
+
+@dataclass
+class Stage:
+    """GitHub with a provider and a consumer, and the server between them."""
+
+    github: GitHubSimulator
+    app: App
+    provider: Repository
+    consumer: Repository
+    zekt: Zekt
+
+
+@asynccontextmanager
+async def stage(database_url: str, folder: Path, **settings: str) -> AsyncIterator[Stage]:
+    """Everything up, `aurora-labs/release` published and approved for the consumer."""
+    port = free_port()
+    async with GitHubSimulator() as github:
+        app = github.app(
+            "zekt-orchestrator-app",
+            hook_url=f"http://127.0.0.1:{port}/webhooks/github",
+            webhook_secret=SECRET,
+        )
+        aurora, kestrel = github.account("aurora-labs"), github.account("kestrel-bank")
+        provider = github.repository(aurora, "payments-api", private=True)
+        consumer = github.repository(kestrel, "core-sync", private=True)
+        github.add_workflow(provider, RELEASE, "Release")
+        github.add_workflow(
+            consumer, DEPLOY, on_dispatch_types=["zekt-workflow-completed"], finishes="success"
+        )
+        zekt = Zekt(_environ(database_url, github, app, port) | settings, port, folder / "log")
+        if database_url.startswith("postgres"):
+            await zekt.command("migrate")
+        await zekt.start()
+        try:
+            await github.install(app, aurora)
+            await github.install(app, kestrel)
+            await _publish(zekt)
+            yield Stage(github, app, provider, consumer, zekt)
+        finally:
+            await zekt.end()
+
+
+def _environ(database_url: str, github: GitHubSimulator, app: App, port: int) -> dict[str, str]:
+    return {
+        **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        "PYTHONWARNINGS": "error::ResourceWarning",
+        "DATABASE_URL": database_url,
+        "PORT": str(port),
+        "ZEKT_HOST": "127.0.0.1",
+        "ZEKT_SECRET_KEY": "a key of the tests that is long enough",
+        "ZEKT_GITHUB_URL": github.web_url,
+        "ZEKT_GITHUB_API_URL": github.api_url,
+        "ZEKT_ORCHESTRATOR_APP_ID": str(app.app_id),
+        "ZEKT_ORCHESTRATOR_PRIVATE_KEY": app.private_key,
+        "ZEKT_ORCHESTRATOR_WEBHOOK_SECRET": app.webhook_secret,
+        "ZEKT_JOB_GRACE": "0.2",
+        "ZEKT_LEASE": "3",
+        "LOG_FORMAT": "json",
+    }
+
+
+async def _publish(zekt: Zekt) -> None:
+    await zekt.command("repositories", "enable", "aurora-labs/payments-api")
+    await zekt.command("workflows", "allow", "aurora-labs/payments-api", RELEASE)
+    await zekt.command(
+        "services", "publish", "aurora-labs/payments-api", RELEASE, "--slug", "release"
+    )
+    await zekt.command("subscriptions", "request", "aurora-labs/release", "kestrel-bank/core-sync")
+    await zekt.command("subscriptions", "approve", "aurora-labs/release", "kestrel-bank/core-sync")
