@@ -1,0 +1,281 @@
+"""The HTTP front on a real socket, in front of a store that only remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import io
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from zekt_bot import logs
+from zekt_bot.clock import SystemClock
+from zekt_bot.config import AppCredentials, Settings
+from zekt_bot.domain.webhooks import Receipt, VerifiedWebhook
+from zekt_bot.errors import ConfigurationError, StorageUnavailable
+from zekt_bot.web.deps import Limits
+from zekt_bot.web.server import ROUTES, WebDeps, running
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+SECRET = b"correct horse battery staple"
+SHORT = Limits(head=timedelta(seconds=0.3), body=timedelta(seconds=0.3), idle=timedelta(seconds=5))
+
+
+@dataclass
+class Parts:
+    """What stands behind the front: credentials, a store, a database that is up or not."""
+
+    held: AppCredentials = field(
+        default_factory=lambda: AppCredentials(webhook_secrets=(b"older", SECRET))
+    )
+    newer: AppCredentials | None = None
+    receipt: Receipt = field(default_factory=Receipt)
+    error: Exception | None = None
+    stored: list[VerifiedWebhook] = field(default_factory=list)
+
+    async def get(self, app: str, *, reread: bool = False) -> AppCredentials:
+        """The credentials provider."""
+        if reread and self.newer:
+            self.held = self.newer
+        return self.held
+
+    async def store(self, webhook: VerifiedWebhook) -> Receipt:
+        """Remember, or fail."""
+        await self.ready()
+        self.stored.append(webhook)
+        return self.receipt
+
+    async def ready(self) -> None:
+        """Fail if told to."""
+        if self.error:
+            raise self.error
+
+
+@asynccontextmanager
+async def front(
+    parts: Parts, limits: Limits = SHORT, **settings: Any
+) -> AsyncIterator[tuple[int, aiohttp.ClientSession]]:
+    made = replace(Settings(host="127.0.0.1", port=0), **settings)
+    deps = WebDeps(made, parts, parts.store, parts.ready, SystemClock(), limits)
+    async with (
+        running(deps) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+        yield port, session
+
+
+def signed(body: bytes, secret: bytes = SECRET, /, **changed: str) -> dict[str, str]:
+    return {
+        "X-Hub-Signature-256": "sha256=" + hmac.digest(secret, body, hashlib.sha256).hex(),
+        "X-GitHub-Event": "workflow_run",
+        "X-GitHub-Delivery": "72d3162e-CC78",
+        "Content-Type": "application/json",
+        **{name.replace("_", "-"): value for name, value in changed.items()},
+    }
+
+
+async def post(
+    session: aiohttp.ClientSession, body: bytes = b"{}", **changed: str
+) -> tuple[int, dict[str, Any]]:
+    sent = signed(body, **changed)
+    async with session.post("/webhooks/github", data=body, headers=sent) as answer:
+        assert answer.content_type == "application/json"
+        if answer.status == 503:
+            assert int(answer.headers["Retry-After"]) > 0
+        return answer.status, await answer.json()
+
+
+async def talk(port: int, *pieces: bytes, patience: float = 5) -> bytes:
+    """Send pieces on a raw connection; gives all that came until it was closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.05)  # so that they arrive as pieces
+        async with asyncio.timeout(patience):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+HEAD = b"POST /webhooks/github HTTP/1.1\r\nHost: zekt\r\n"
+UNKNOWN = b"X-Hub-Signature-256: sha256=" + b"0" * 64 + b"\r\n"
+
+
+async def test_a_webhook_is_stored_and_named() -> None:
+    parts = Parts()
+    async with front(parts) as (_, session):
+        body = b'{"action": "completed"}'
+        told = {"delivery": "72d3162e-CC78", "duplicate": False}
+        assert await post(session, body) == (202, told)
+        assert parts.stored[0].raw == body
+        parts.receipt = Receipt(duplicate=True)
+        assert await post(session, body) == (202, {**told, "duplicate": True})
+        parts.receipt = Receipt(ignored="repository_not_enabled")
+        assert (await post(session, body))[1]["ignored"] == "repository_not_enabled"
+
+
+async def test_ping_and_events_that_nobody_handles_are_not_stored() -> None:
+    parts = Parts()
+    async with front(parts) as (_, session):
+        assert await post(session, X_GitHub_Event="ping") == (200, {"pong": True})
+        status, told = await post(session, X_GitHub_Event="star")
+        assert (status, told["ignored"]) == (202, "event_not_handled")
+        assert parts.stored == []
+
+
+async def test_a_secret_that_came_meanwhile_is_read_before_the_401() -> None:
+    parts = Parts(newer=AppCredentials(webhook_secrets=(b"new",)))
+    async with front(parts) as (_, session):
+        sent = signed(b"{}", b"new")
+        async with session.post("/webhooks/github", data=b"{}", headers=sent) as answer:
+            assert answer.status == 202
+        sent = signed(b"{}", b"wrong")
+        async with session.post("/webhooks/github", data=b"{}", headers=sent) as answer:
+            assert answer.status == 401
+
+
+async def test_503_without_secret_room_or_storage() -> None:
+    parts = Parts(held=AppCredentials())
+    async with front(parts, inflight_bytes=1000) as (_, session):
+        status, told = await post(session)
+        assert (status, "ZEKT_ORCHESTRATOR_WEBHOOK_SECRET" in told["error"]) == (503, True)
+        parts.held = AppCredentials(webhook_secrets=(SECRET,))
+        assert (await post(session, b'{"x": "' + b"y" * 1000 + b'"}'))[0] == 503
+        assert (await post(session))[0] == 202  # the room was given back
+        parts.error = StorageUnavailable()
+        assert (await post(session))[0] == 503
+        async with session.get("/readyz") as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+        async with session.get("/healthz") as answer:
+            assert answer.status == 200
+
+
+async def test_chunked_bodies_count_as_they_grow() -> None:
+    parts = Parts()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b'{"x": "'
+        for _ in range(10):
+            yield b"y" * 1000
+        yield b'"}'
+
+    whole = b"".join([piece async for piece in pieces()])
+    async with front(parts, inflight_bytes=20_000) as (_, session):
+        sent = signed(whole)
+        async with session.post("/webhooks/github", data=pieces(), headers=sent) as answer:
+            assert answer.status == 202
+        assert parts.stored[0].raw == whole
+    async with (
+        front(parts, inflight_bytes=5_000) as (_, session),
+        session.post("/webhooks/github", data=pieces(), headers=sent) as answer,
+    ):
+        assert answer.status == 503
+
+
+async def test_unknown_addresses_and_methods_are_json() -> None:
+    async with front(Parts()) as (_, session):
+        async with session.get("/nowhere?secret=1") as answer:
+            assert (answer.status, list(await answer.json())) == (404, ["error"])
+        async with session.get("/webhooks/github") as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+            assert list(await answer.json()) == ["error"]
+        async with session.head("/readyz") as answer:
+            assert answer.status == 200
+
+
+async def test_a_failing_store_is_our_fault_and_says_nothing_else() -> None:
+    parts = Parts(error=RuntimeError("a secret value"))
+    async with front(parts) as (_, session):
+        status, told = await post(session)
+        assert status == 500
+        assert "secret value" not in told["error"]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "said"),
+    [
+        ((b"\x16\x03\x01 secret bytes\r\n\r\n",), b" 400 "),
+        ((b"GET / HTTP/1.1\r\nHost: zekt\r\nbad header secret\r\n\r\n",), b" 400 "),
+        ((HEAD + UNKNOWN + b"Transfer-Encoding: chunked\r\n\r\n", b"zz\r\nsecret\r\n"), b" 400 "),
+        ((HEAD + UNKNOWN + b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nsec"), b" 408 "),
+        ((HEAD + UNKNOWN + b"Content-Length: 10\r\n\r\n", b"sec"), b" 408 "),
+        ((HEAD + UNKNOWN + b"Content-Length: 26214401\r\n\r\n",), b" 413 "),
+        ((HEAD + b"Content-Length: 26214400\r\n\r\n",), b" 401 "),
+        ((HEAD + b"Authorization: secret",), b""),
+        ((b"",), b""),
+    ],
+)
+async def test_what_is_not_http_or_not_in_time(
+    pieces: tuple[bytes, ...], said: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = io.StringIO()
+    logs.configure("DEBUG", "json", out)
+    async with front(Parts()) as (port, _):
+        answer = await talk(port, *pieces, patience=15)
+    status, _, body = answer.partition(b"\r\n")
+    assert said in status
+    if said:
+        assert list(json.loads(body.rpartition(b"\r\n\r\n")[2])) == ["error"]
+    for text in (answer.decode(), out.getvalue(), caplog.text):
+        assert "secret" not in text.replace("webhook secret", "")
+
+
+async def test_the_order_of_refusals_with_a_right_signature() -> None:
+    async with front(Parts()) as (_, session):
+        form = "application/x-www-form-urlencoded"
+        bad = {"Content_Type": form, "X_GitHub_Event": "Bad Event"}
+        assert (await post(session, b"no json", **bad))[0] == 415
+        bad["Content_Type"] = "application/json"
+        assert (await post(session, b"no json", **bad))[0] == 400
+        assert (await post(session, b"no json", X_Hub_Signature_256="sha256=" + "0" * 64))[0] == 401
+
+
+async def test_a_taken_port_is_named() -> None:
+    async with front(Parts()) as (port, _):
+        with pytest.raises(ConfigurationError, match=str(port)):
+            async with front(Parts(), port=port):
+                pass
+
+
+async def test_keep_alive_outlives_the_time_of_a_head() -> None:
+    async with front(Parts(), SHORT) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: zekt\r\n\r\n")
+            assert b" 200 " in await reader.readline()
+            await reader.readuntil(b'"ok"}')
+            await asyncio.sleep(0.4)  # longer than a head may take
+        writer.close()
+
+
+# Every route, and who is let in: a new route has to be entered here.
+MATRIX = {
+    ("GET", "/healthz"): {"anonymous": 200, "github": 200},
+    ("GET", "/readyz"): {"anonymous": 200, "github": 200},
+    ("POST", "/webhooks/github"): {"anonymous": 401, "github": 202},
+}
+
+
+async def test_every_route_lets_in_whom_the_table_says() -> None:
+    assert {(route.method, route.path) for route in ROUTES} == set(MATRIX)
+    async with front(Parts()) as (_, session):
+        for route in ROUTES:
+            for role, status in MATRIX[route.method, route.path].items():
+                sent = signed(b"{}") if role == "github" else {}
+                body = b"{}" if route.method == "POST" else None
+                async with session.request(
+                    route.method, route.path, data=body, headers=sent
+                ) as answer:
+                    assert answer.status == status, (route.path, role)
+                assert (role in route.roles) == (status < 400)
