@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 SECRET = b"correct horse battery staple"
-SHORT = Limits(head=timedelta(seconds=0.3), body=timedelta(seconds=0.3), idle=timedelta(seconds=5))
+SHORT = Limits(
+    head=timedelta(seconds=0.3),
+    body=timedelta(seconds=0.3),
+    idle=timedelta(seconds=5),
+    linger=timedelta(seconds=0.2),
+)
 
 
 @dataclass

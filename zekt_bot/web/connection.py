@@ -103,6 +103,7 @@ class Runner(web.AppRunner):
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=limits.idle.total_seconds(),
+            lingering_time=limits.linger.total_seconds(),
         )
         self.limits = limits
 

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a request's head and body may take, and an idle connection may stay."""
+    """How long a request's head and body may take, an idle connection may stay, and the rest
+    of a refused body is read away so that the client hears the answer.
+    """
 
     head: timedelta = timedelta(seconds=10)
     body: timedelta = timedelta(seconds=30)
     idle: timedelta = timedelta(seconds=75)
+    linger: timedelta = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
