@@ -95,17 +95,14 @@ class Worker:
         while not self._stopping.is_set():
             woken.clear()
             try:
-                worked = await work()
-            except StorageUnavailable as error:
-                _log.warning("worker.storage_unavailable", queue=topic, error=str(error))
+                if not await work():
+                    await self._wait(woken, await self._next_due(topic))
+            except Exception as error:  # whatever it is, the next round may go well
+                if isinstance(error, StorageUnavailable):
+                    _log.warning("worker.storage_unavailable", queue=topic, error=str(error))
+                else:
+                    _log.exception("worker.failed", queue=topic)
                 await self._wait(asyncio.Event(), self._broker.now() + _AFTER_OUTAGE)
-                continue
-            except Exception:
-                _log.exception("worker.failed", queue=topic)
-                await self._wait(asyncio.Event(), self._broker.now() + _AFTER_OUTAGE)
-                continue
-            if not worked:
-                await self._wait(woken, await self._next_due(topic))
 
     async def _wait(self, event: asyncio.Event, until: datetime) -> None:
         """Until `event`, `until` or the stop, whichever comes first."""
@@ -121,10 +118,8 @@ class Worker:
 
     async def _next_due(self, topic: str) -> datetime:
         latest = self._broker.now() + self._timing.poll
-        with contextlib.suppress(StorageUnavailable):
-            due = await self._broker.database.query(leases.next_due, topic)
-            return min(due, latest) if due else latest
-        return latest
+        due = await self._broker.database.query(leases.next_due, topic)
+        return min(due, latest) if due else latest
 
     async def _claim(self, table: str) -> list[str]:
         now = self._broker.now()

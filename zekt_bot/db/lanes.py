@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, case, func, or_, select, update
+from sqlalchemy import bindparam, case, func, literal, or_, select, update
 
 from zekt_bot.db.sql import insert_new
 from zekt_bot.db.tables import deliveries, lanes
@@ -184,14 +184,11 @@ def wake(connection: Connection, ready_at: dict[str, datetime]) -> None:
 
 def close(connection: Connection, name: str, until: datetime) -> None:
     """Send nothing more in this lane before `until`; a later time that is set already stands."""
-    later = or_(lanes.c.open_at.is_(None), lanes.c.open_at < until)
+    opens = literal(until, lanes.c.open_at.type)
+    later = or_(lanes.c.open_at.is_(None), lanes.c.open_at < opens)
+    at = case((later, opens), else_=lanes.c.open_at)
     connection.execute(
-        update(lanes)
-        .where(lanes.c.name == name)
-        .values(
-            open_at=case((later, until), else_=lanes.c.open_at),
-            next_ready_at=case((later, until), else_=lanes.c.open_at),
-        )
+        update(lanes).where(lanes.c.name == name).values(open_at=at, next_ready_at=at)
     )
 
 
