@@ -37,6 +37,7 @@ _SENDERS = 64
 _AFTER_FAILURE = timedelta(seconds=30)
 _AFTER_OUTAGE = timedelta(seconds=1)
 _APP_RETRY = timedelta(minutes=1)
+_SWEEP_EVERY = timedelta(minutes=1)
 _log = structlog.get_logger()
 
 
@@ -92,17 +93,25 @@ class Worker:
 
     async def _loop(self, topic: str, work: Callable[[], Awaitable[bool]]) -> None:
         woken = self._broker.database.subscribe(topic)
-        while not self._stopping.is_set():
+
+        async def turn() -> None:
             woken.clear()
-            try:
-                if not await work():
-                    await self._wait(woken, await self._next_due(topic))
-            except Exception as error:  # whatever it is, the next round may go well
-                if isinstance(error, StorageUnavailable):
-                    _log.warning("worker.storage_unavailable", queue=topic, error=str(error))
-                else:
-                    _log.exception("worker.failed", queue=topic)
-                await self._wait(asyncio.Event(), self._broker.now() + _AFTER_OUTAGE)
+            if not await work():
+                await self._wait(woken, await self._next_due(topic))
+
+        while not self._stopping.is_set():
+            await self._survive(topic, turn)
+
+    async def _survive(self, name: str, turn: Callable[[], Awaitable[None]]) -> None:
+        """Whatever goes wrong in one turn, the next one may go well."""
+        try:
+            await turn()
+        except Exception as error:
+            if isinstance(error, StorageUnavailable):
+                _log.warning("worker.storage_unavailable", queue=name, error=str(error))
+            else:
+                _log.exception("worker.failed", queue=name)
+            await self._wait(asyncio.Event(), self._broker.now() + _AFTER_OUTAGE)
 
     async def _wait(self, event: asyncio.Event, until: datetime) -> None:
         """Until `event`, `until` or the stop, whichever comes first."""
@@ -210,13 +219,14 @@ class Worker:
         return False
 
     async def _chores(self) -> None:
-        while not self._stopping.is_set():
+        async def turn() -> None:
             now = self._broker.now()
-            minute = timedelta(minutes=1)
-            with contextlib.suppress(StorageUnavailable):
-                if await self._broker.database.write(chores.take, ("lanes", now, now + minute)):
-                    await self._broker.database.write(lanes.sweep, now)
-            await self._wait(asyncio.Event(), now + minute)
+            if await self._broker.database.write(chores.take, ("lanes", now, now + _SWEEP_EVERY)):
+                await self._broker.database.write(lanes.sweep, now)
+            await self._wait(asyncio.Event(), now + _SWEEP_EVERY)
+
+        while not self._stopping.is_set():
+            await self._survive("chores", turn)
 
     async def _drain(self) -> None:
         """Let what is in flight end; give back the leases of what does not."""

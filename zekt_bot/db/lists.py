@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from zekt_bot.db.tables import (
     accounts,
@@ -12,6 +12,7 @@ from zekt_bot.db.tables import (
     audit,
     deliveries,
     envelopes,
+    jobs,
     messages,
     repositories,
     runs,
@@ -50,6 +51,28 @@ def events(connection: Connection, limit: int, before: str | None = None) -> lis
         .limit(limit)
     )
     return _rows(connection, statement.where(runs.c.id < before) if before else statement)
+
+
+def event(
+    connection: Connection, event_id: str
+) -> tuple[RowMapping, Sequence[RowMapping], Sequence[RowMapping], Sequence[RowMapping]] | None:
+    """One run, its jobs, its messages (bodies left out) and its deliveries."""
+    one = (
+        select(runs, repositories.c.full_name)
+        .outerjoin(repositories, repositories.c.id == runs.c.repository_id)
+        .where(or_(runs.c.id == event_id, runs.c.correlation_id == event_id))
+    )
+    found = _rows(connection, one)
+    if not found:
+        return None
+    run_id = found[0]["id"]
+    bodiless = [column for column in messages.c if column.name != "body"]
+    return (
+        found[0],
+        _rows(connection, select(jobs).where(jobs.c.run == run_id).order_by(jobs.c.job_id)),
+        _rows(connection, select(*bodiless).where(messages.c.run == run_id)),
+        _rows(connection, _deliveries().where(runs.c.id == run_id).order_by(deliveries.c.id)),
+    )
 
 
 def _deliveries() -> Select[Any]:

@@ -43,6 +43,21 @@ async def list_events(broker: Broker, principal: Principal, page: Page) -> list[
     return [_shown(row) for row in rows]
 
 
+async def show_event(broker: Broker, principal: Principal, event_id: str) -> dict[str, Any]:
+    """One run, by its id or correlation id, with its `jobs`, `messages` and `deliveries`.
+
+    Raises:
+        AccessDenied, NotFound, StorageUnavailable.
+    """
+    decide(principal, "events:read")
+    found = await broker.database.query(lists.event, event_id)
+    if found is None:
+        raise NotFound(f"There is no event {event_id}: see `zekt events list`.")
+    run, jobs, messages, deliveries = found
+    parts = {"jobs": jobs, "messages": messages, "deliveries": deliveries}
+    return {**_shown(run), **{name: [_shown(row) for row in rows] for name, rows in parts.items()}}
+
+
 async def list_deliveries(broker: Broker, principal: Principal, page: Page) -> list[dict[str, Any]]:
     """Deliveries, newest first.
 
