@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests import databases
-from tests.db.clock import ManualClock
 from tests.db.rows import settings_for
 from zekt_bot.db import engine, schema
 from zekt_bot.db.database import open_database
+from zekt_bot.testing import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -11,7 +11,6 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tests.db.clock import START
 from zekt_bot.config import Settings
 from zekt_bot.db import audit, engine, lanes
 from zekt_bot.db import deliveries as delivery_rows
@@ -19,6 +18,7 @@ from zekt_bot.db.tables import deliveries, envelopes, inbox, runs
 from zekt_bot.db.tables import lanes as lanes_table
 from zekt_bot.domain.audit import Entry
 from zekt_bot.domain.lanes import Pace
+from zekt_bot.testing.clock import START
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence

@@ -8,7 +8,7 @@ import click
 
 from zekt_bot.cli import session
 from zekt_bot.cli.output import Column, as_json, print_json, print_table
-from zekt_bot.operations.deliveries import MOST_ROWS, Page, list_events
+from zekt_bot.operations.deliveries import MOST_ROWS, Page, list_events, show_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +42,21 @@ def list_(limit: int, before: str | None, json_: bool) -> None:
         click.echo("No events yet.", err=True)
 
 
+@events.command("show")
+@click.argument("event_id", metavar="ID")
+@as_json
+def show(event_id: str, json_: bool) -> None:
+    """Show the event ID (or correlation id): its run, jobs, messages and deliveries."""
+    found = session.run(lambda broker, who: show_event(broker, who, event_id))
+    if json_:
+        print_json(found)
+        return
+    print_table(_COLUMNS, [{**found, **{n: len(found[n]) for n in ("messages", "deliveries")}}])
+    print_table(_JOBS, found["jobs"])
+    print_table(_MESSAGES, found["messages"])
+    print_table(_DELIVERIES, found["deliveries"])
+
+
 def _state(row: Mapping[str, Any]) -> str:
     if row["blocked_reason"]:
         return f"blocked: {row['blocked_reason']}"
@@ -58,4 +73,20 @@ _COLUMNS = (
     Column("state", _state),
     Column("messages", lambda row: row["messages"], right=True),
     Column("deliveries", lambda row: row["deliveries"], right=True),
+)
+_JOBS = (
+    Column("job", lambda row: row["name"]),
+    Column("status", lambda row: row["status"]),
+    Column("conclusion", lambda row: row["conclusion"]),
+)
+_MESSAGES = (
+    Column("message", lambda row: row["id"], whole=True),
+    Column("event type", lambda row: row["event_type"]),
+    Column("bytes", lambda row: row["size"], right=True),
+)
+_DELIVERIES = (
+    Column("delivery", lambda row: row["id"], whole=True),
+    Column("state", lambda row: row["state"], whole=True),
+    Column("reason", lambda row: row["blocked_reason"] or row["reason"] or ""),
+    Column("consumer", lambda row: row["target"]),
 )
