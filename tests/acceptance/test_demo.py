@@ -1,0 +1,113 @@
+"""`make demo`: the story ends well, says so, and fails aloud when something is not as it should."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zekt_bot.cli.demo.stage import open_stage
+from zekt_bot.cli.demo.story import tell
+
+if TYPE_CHECKING:
+    import pytest
+
+_WITHIN = 60.0
+
+
+async def start_demo(folder: Path, *options: str) -> asyncio.subprocess.Process:
+    """`zekt demo` as somebody else's command, somewhere else."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "zekt_bot",
+        "demo",
+        *options,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+
+
+async def test_it_shows_what_arrived_went_out_and_was_blocked(tmp_path: Path) -> None:
+    process = await start_demo(tmp_path)
+    async with asyncio.timeout(_WITHIN):
+        out = (await process.communicate())[0].decode()
+    assert process.returncode == 0, out
+    assert out.rstrip().endswith("All as it should be.")
+    for told in (
+        "arrived: workflow_run.completed",
+        "dispatched → kestrel-bank/core-sync release-published",
+        "dispatched → kestrel-bank/core-sync zekt-workflow-completed",
+        "blocked: not_approved → kestrel-bank/mobile-app",
+        "blocked: not_allowed",
+        '"image":"registry.example/payments@sha256:5f2c"',
+    ):
+        assert told in out
+    assert "✗" not in out
+    assert list(tmp_path.iterdir()) == []  # it cleans up after itself
+
+
+async def test_it_fails_when_a_dispatch_does_not_go_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with open_stage() as stage:
+        stage.world.github.fail("POST", "/repos/*/dispatches", status=422)
+        assert not await tell(stage)
+    out = capsys.readouterr().out
+    assert "✗ kestrel-bank/core-sync received Release's message in one dispatch" in out
+    assert out.rstrip().endswith("Something was not as it should be.")
+
+
+async def until(process: asyncio.subprocess.Process, wanted: re.Pattern[str]) -> str:
+    """What the process says, up to and with what is wanted."""
+    assert process.stdout is not None
+    said = ""
+    async with asyncio.timeout(_WITHIN):
+        while not wanted.search(said):
+            line = await process.stdout.readline()
+            assert line, said
+            said += line.decode()
+    return said
+
+
+async def shell(script: str) -> str:
+    """Run a script as pasted into a shell."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    process = await asyncio.create_subprocess_exec(
+        "sh",
+        "-ec",
+        script,
+        env={"PATH": path},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out = (await process.communicate())[0].decode()
+    assert process.returncode == 0, out
+    return out
+
+
+async def test_kept_running_what_it_advises_works(tmp_path: Path) -> None:
+    process = await start_demo(tmp_path, "--keep")
+    try:
+        said = await until(process, re.compile(r"API is at http\S+\n"))
+        advice = said.partition("Still running")[2]
+        (sourced,) = re.findall(r"^  (\. /.*)$", advice, re.MULTILINE)
+        signed = advice[advice.index("  signature=") : advice.index("--data-binary")]
+        body = re.findall(r"--data-binary (@\S+)", advice)[0]
+        post = f"{sourced}\n{signed}--data-binary {body}\n"
+        assert '"duplicate":false' in (await shell(post)).replace(" ", "")
+        assert '"duplicate":true' in (await shell(post)).replace(" ", "")
+        await until(process, re.compile("dispatched zekt-workflow-completed → .*/core-sync"))
+        listed = await shell(f"{sourced}\nzekt deliveries list")
+        assert listed.count("dispatched") == 3
+    finally:
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(_WITHIN):
+            assert await process.wait() == 0
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,106 @@
+"""Where the demo plays: a simulated GitHub with two organizations, and the real server."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zekt_bot import config, logs
+from zekt_bot.app import open_broker, serving, working
+from zekt_bot.testing import GitHubSimulator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from zekt_bot.operations.broker import Broker
+    from zekt_bot.testing import App, Repository
+
+RELEASE = ".github/workflows/release.yml"
+NIGHTLY = ".github/workflows/nightly.yml"
+EXPERIMENT = ".github/workflows/experiment.yml"
+DEPLOY = ".github/workflows/deploy.yml"
+MESSAGE_TYPE = "release-published"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The simulated GitHub and what stands on it."""
+
+    github: GitHubSimulator
+    app: App
+    provider: Repository
+    approved: Repository
+    waiting: Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The world, the server before it, and the environment that the server was given."""
+
+    world: World
+    broker: Broker
+    folder: Path
+    url: str
+    environ: dict[str, str] = field(repr=False)
+
+
+@asynccontextmanager
+async def open_stage() -> AsyncIterator[Stage]:
+    """Everything up, nothing installed yet; all of it is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="zekt-demo-") as folder:
+        async with GitHubSimulator() as github:
+            world = _world(github)
+            environ = _environ(world, Path(folder))
+            settings = config.load(environ)
+            logs.configure(settings.log_level, settings.log_format)
+            async with (
+                open_broker(settings, server=True) as broker,
+                working(broker),
+                serving(broker) as port,
+            ):
+                url = f"http://127.0.0.1:{port}"
+                world.app.hook_url = f"{url}/webhooks/github"
+                yield Stage(world, broker, Path(folder), url, environ)
+
+
+def _world(github: GitHubSimulator) -> World:
+    aurora, kestrel = github.account("aurora-labs"), github.account("kestrel-bank")
+    provider = github.repository(aurora, "payments-api", private=True)
+    github.add_workflow(provider, RELEASE, "Release")
+    github.add_workflow(provider, NIGHTLY, "Nightly checks")
+    github.add_workflow(provider, EXPERIMENT, "Experiment")
+    consumers = [
+        github.repository(kestrel, name, private=True) for name in ("core-sync", "mobile-app")
+    ]
+    for consumer in consumers:
+        github.add_workflow(
+            consumer,
+            DEPLOY,
+            "Deploy",
+            on_dispatch_types=["*"],
+            run_name="Deploy after ${{ github.event.action }}",
+            finishes="success",
+        )
+    return World(github, github.app("zekt-orchestrator-app"), provider, *consumers)
+
+
+def _environ(world: World, folder: Path) -> dict[str, str]:
+    key = folder / "orchestrator.pem"
+    key.touch(mode=0o600)
+    key.write_text(world.app.private_key, encoding="ascii")
+    return {
+        "DATABASE_URL": f"sqlite:///{folder / 'zekt.db'}",
+        "PORT": "0",
+        "ZEKT_HOST": "127.0.0.1",
+        "ZEKT_GITHUB_URL": world.github.web_url,
+        "ZEKT_GITHUB_API_URL": world.github.api_url,
+        "ZEKT_ORCHESTRATOR_APP_ID": str(world.app.app_id),
+        "ZEKT_ORCHESTRATOR_PRIVATE_KEY_FILE": str(key),
+        "ZEKT_ORCHESTRATOR_WEBHOOK_SECRET": world.app.webhook_secret,
+        "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
+        "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
+    }
