@@ -43,6 +43,7 @@ class Zekt:
     environ: dict[str, str]
     port: int
     log: Path
+    options: tuple[str, ...] = ()
     process: asyncio.subprocess.Process | None = field(default=None, repr=False)
 
     @property
@@ -54,7 +55,14 @@ class Zekt:
         """Start it and wait until it can store."""
         with self.log.open("ab") as out:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "zekt_bot", "serve", env=self.environ, stdout=out, stderr=out
+                sys.executable,
+                "-m",
+                "zekt_bot",
+                "serve",
+                *self.options,
+                env=self.environ,
+                stdout=out,
+                stderr=out,
             )
         async with asyncio.timeout(_PATIENCE), aiohttp.ClientSession() as session:
             while True:
@@ -133,7 +141,11 @@ async def stage(database_url: str, folder: Path, **settings: str) -> AsyncIterat
         github.add_workflow(
             consumer, DEPLOY, on_dispatch_types=["zekt-workflow-completed"], finishes="success"
         )
-        zekt = Zekt(_environ(database_url, github, app, port) | settings, port, folder / "log")
+        zekt = Zekt(
+            environ_of(database_url, github, app) | {"PORT": str(port)} | settings,
+            port,
+            folder / "log",
+        )
         if database_url.startswith("postgres"):
             await zekt.command("migrate")
         await zekt.start()
@@ -146,12 +158,12 @@ async def stage(database_url: str, folder: Path, **settings: str) -> AsyncIterat
             await zekt.end()
 
 
-def _environ(database_url: str, github: GitHubSimulator, app: App, port: int) -> dict[str, str]:
+def environ_of(database_url: str, github: GitHubSimulator, app: App) -> dict[str, str]:
+    """The environment of a server of this App."""
     return {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
         "PYTHONWARNINGS": "error::ResourceWarning",
         "DATABASE_URL": database_url,
-        "PORT": str(port),
         "ZEKT_HOST": "127.0.0.1",
         "ZEKT_SECRET_KEY": "a key of the tests that is long enough",
         "ZEKT_GITHUB_URL": github.web_url,

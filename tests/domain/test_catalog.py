@@ -47,7 +47,7 @@ def test_a_full_name_is_kept(name: str) -> None:
     "name", ["", "o", "o/", "/r", "o/r/x", "o_1/r", "o/..", "o/.", "o/r\n", "o /r", "o/r?x", "../r"]
 )
 def test_what_is_no_full_name_is_refused(name: str) -> None:
-    with pytest.raises(InvalidInput, match="OWNER/NAME"):
+    with pytest.raises(InvalidInput, match="OWNER/REPO"):
         check_full_name(name)
 
 

@@ -114,10 +114,10 @@ def check_slug(slug: str) -> str:
 
 
 def check_full_name(full_name: str) -> str:
-    """Return `OWNER/NAME`, or raise InvalidInput."""
+    """Return `OWNER/REPO`, or raise InvalidInput."""
     match = _FULL_NAME.fullmatch(full_name)
     if not match or match.group(2) in {".", ".."}:
-        raise InvalidInput(f"{full_name!r} is not a repository: write OWNER/NAME.")
+        raise InvalidInput(f"{full_name!r} is not a repository: write OWNER/REPO.")
     return full_name
 
 

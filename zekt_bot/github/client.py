@@ -81,7 +81,7 @@ class GitHub:
         return _found(await self.ask_as_app(f"/app/installations/{installation_id:d}"))
 
     async def repository_installation(self, full_name: str) -> dict[str, Any] | None:
-        """The installation that covers `OWNER/NAME`, or None if the App is not there.
+        """The installation that covers `OWNER/REPO`, or None if the App is not there.
 
         Raises:
             GitHubError: as in `installation`.

@@ -100,7 +100,7 @@ async def account_renamed(broker: Broker, news: News) -> None:
 
 
 async def find_repository(broker: Broker, full_name: str) -> Repository:
-    """The repository OWNER/NAME; one that Zekt has not heard of is looked up at GitHub.
+    """The repository OWNER/REPO; one that Zekt has not heard of is looked up at GitHub.
 
     Raises:
         NotFound: the App is not installed there, or there is no such repository.

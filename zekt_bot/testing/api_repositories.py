@@ -171,7 +171,7 @@ class RepositoryApi:
         return answer(200, shapes.installation(found, self._core.urls))
 
     async def repository_installation(self, request: web.Request) -> web.Response:
-        """`GET /repos/OWNER/NAME/installation`."""
+        """`GET /repos/OWNER/REPO/installation`."""
         world = self._core.world
         app = check_jwt(world, request.headers.get("Authorization"))
         docs = "apps/apps#get-a-repository-installation-for-the-authenticated-app"
@@ -204,14 +204,14 @@ class RepositoryApi:
         return answer(204)
 
     async def repository(self, request: web.Request) -> web.Response:
-        """`GET /repos/OWNER/NAME`."""
+        """`GET /repos/OWNER/REPO`."""
         token = self._find.viewer(request)
         docs = "repos/repos#get-a-repository"
         found = self._find.repository(request, lambda one: readable(token, one), docs)
         return answer(200, shapes.full_repository(found, self._core.urls))
 
     async def dispatch(self, request: web.Request) -> web.Response:
-        """`POST /repos/OWNER/NAME/dispatches`."""
+        """`POST /repos/OWNER/REPO/dispatches`."""
         token = check_token(self._core.world, request.headers.get("Authorization"))
         found = self._find.repository(request, lambda one: readable(token, one), dispatches.DOCS)
         if not token.reaches(found) or not token.grants("contents", "write"):

@@ -88,7 +88,7 @@ class Repository:
 
     @property
     def full_name(self) -> str:
-        """OWNER/NAME."""
+        """OWNER/REPO."""
         return f"{self.owner.login}/{self.name}"
 
     @property

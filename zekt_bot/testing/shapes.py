@@ -214,7 +214,7 @@ def repository(repository: Repository, urls: Urls = GITHUB_COM) -> Json:
 
 
 def full_repository(found: Repository, urls: Urls = GITHUB_COM) -> Json:
-    """What `GET /repos/OWNER/NAME` answers.
+    """What `GET /repos/OWNER/REPO` answers.
 
     Source: https://docs.github.com/rest/repos/repos#get-a-repository
     """

@@ -1,0 +1,114 @@
+"""`zekt serve` and `zekt worker` as processes: how they begin, share the work and end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.server import RELEASE, stage
+from tests.cli.command import environment, zekt
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+_WITHIN = 30.0
+
+
+@contextlib.asynccontextmanager
+async def running(*words: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`zekt WORDS` once it has said that it is up; killed if it is still there at the end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "zekt_bot",
+        *words,
+        env=environment(PORT="0", ZEKT_HOST="127.0.0.1", **settings) | {"LOG_LEVEL": "INFO"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(_WITHIN):
+            async for line in process.stderr:
+                if b"server.listening" in line or b"worker.started" in line:
+                    break
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_well(number: signal.Signals, database_url: str) -> None:
+    assert (await zekt("migrate", DATABASE_URL=database_url)).code == 0
+    async with running("serve", DATABASE_URL=database_url) as process:
+        process.send_signal(number)
+        async with asyncio.timeout(_WITHIN):
+            assert await process.wait() == 0
+
+
+async def test_a_second_server_on_the_same_file_is_refused(sqlite_url: str) -> None:
+    async with running("serve", DATABASE_URL=sqlite_url):
+        for words in (("serve",), ("worker",)):
+            second = await zekt(*words, DATABASE_URL=sqlite_url, PORT="0")
+            assert second.code == 6
+            assert "Another Zekt server" in second.err
+        assert (await zekt("events", "list", DATABASE_URL=sqlite_url)).code == 0
+
+
+async def test_a_second_signal_ends_it_at_once(sqlite_url: str, tmp_path: Path) -> None:
+    async with stage(sqlite_url, tmp_path) as s:
+        s.github.fail("POST", "/repos/*/dispatches", hang=True)
+        await (await s.github.start_run(s.provider, RELEASE)).complete("success")
+        async with asyncio.timeout(_WITHIN):
+            while not any(r.path.endswith("/dispatches") for r in s.github.requests):
+                await asyncio.sleep(0.02)
+        assert s.zekt.process is not None
+        s.zekt.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(_WITHIN):
+            while "server.stopping" not in s.zekt.log.read_text():
+                await asyncio.sleep(0.02)
+        assert await s.zekt.end(signal.SIGTERM) == 128 + signal.SIGTERM
+
+
+async def test_without_credentials_it_starts_and_names_what_is_missing(sqlite_url: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "zekt_bot",
+        "serve",
+        env=environment(DATABASE_URL=sqlite_url, PORT="0") | {"LOG_LEVEL": "INFO"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    said = ""
+    async with asyncio.timeout(_WITHIN):
+        while "server.listening" not in said:
+            said += (await process.stderr.readline()).decode()
+    process.terminate()
+    await process.communicate()
+    for name in ("APP_ID", "PRIVATE_KEY", "WEBHOOK_SECRET"):
+        assert f"ZEKT_ORCHESTRATOR_{name}" in said
+
+
+async def test_web_and_workers_share_one_postgresql(postgres_url: str, tmp_path: Path) -> None:
+    async with stage(postgres_url, tmp_path) as s:
+        assert await s.zekt.end() == 0
+        s.zekt.options = ("--no-worker",)
+        await s.zekt.start()
+        environ = {k: v for k, v in s.zekt.environ.items() if k not in {"PORT", "ZEKT_HOST"}}
+        async with running("worker", **environ), running("worker", **environ):
+            for _ in range(6):
+                await (await s.github.start_run(s.provider, RELEASE)).complete("success")
+            await s.github.wait_for_dispatches(6, timeout=_WITHIN)
+            rows = await s.zekt.until_deliveries(
+                lambda rows: [r["state"] for r in rows] == ["dispatched"] * 6
+            )
+        sent = [d.client_payload["zekt"]["deliveryId"] for d in s.github.dispatches]
+        assert sorted(sent) == sorted(row["id"] for row in rows)
