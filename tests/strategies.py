@@ -11,7 +11,9 @@ from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lanes import Pace
 
 moments = st.datetimes(
-    min_value=datetime(2020, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)
+    min_value=datetime.fromisoformat("2020-01-01"),
+    max_value=datetime.fromisoformat("2100-01-01"),
+    timezones=st.just(UTC),
 )
 machine_words = st.text(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:@/+-", max_size=64

@@ -78,7 +78,8 @@ class Plugins:
                     f"No plugin implements {hook}: do not disable the built-in that does."
                 )
         for impl in self._manager.hook.zekt_channels.get_hookimpls():
-            for channel in impl.function() or ():
+            offered: Sequence[Channel] = impl.function() or ()  # type: ignore[assignment]
+            for channel in offered:
                 if channel.name in self.channels:
                     raise PluginRejected(
                         f"The plugin {impl.plugin_name} offers the channel {channel.name}, "

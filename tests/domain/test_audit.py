@@ -54,15 +54,11 @@ def test_anything_else_is_refused(details: Any) -> None:
         Entry("a:b:c", "zekt", details=details)
 
 
-@given(st.text())
+@given(st.text(min_size=65) | st.text(st.characters(min_codepoint=0x80), min_size=1))
 def test_a_text_that_is_no_word_is_refused_without_being_shown(text: str) -> None:
-    try:
+    with pytest.raises(InvalidInput, match="'key'") as refused:
         check_details({"key": text})
-    except InvalidInput as error:
-        assert "'key'" in str(error)
-    else:
-        assert len(text) <= 64
-        assert text.isascii()
+    assert text not in str(refused.value)
 
 
 @pytest.mark.parametrize("verb", ["", "a:b", "a:b:c:d", "A:b:c", "a:b:c\n", "a b:c:d", "1:b:c"])
@@ -111,7 +107,7 @@ def test_two_entries_have_two_hashes(one: Entry, two: Entry) -> None:
 
 @given(entries, machine_words, machine_words)
 def test_the_order_of_details_does_not_matter(entry: Entry, one: str, two: str) -> None:
-    details = {one: 1, two: "2"}
+    details: dict[str, str | int] = {one: 1, two: "2"}
     turned = dict(reversed(list(details.items())))
     first, second = (replace(entry, details=each) for each in (details, turned))
     assert chain_hash(GENESIS, "c", 1, 0, first) == chain_hash(GENESIS, "c", 1, 0, second)

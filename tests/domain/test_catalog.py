@@ -137,7 +137,5 @@ def test_consent_needs_an_active_installation(
 
 def test_every_state_of_a_subscription_has_its_moves_and_none_skips_the_provider() -> None:
     assert set(SUBSCRIPTION_MOVES) == {None, *get_args(SubscriptionState)}
-    before_approval = [
-        state for state, moves in SUBSCRIPTION_MOVES.items() if "approved" in moves
-    ]
+    before_approval = [state for state, moves in SUBSCRIPTION_MOVES.items() if "approved" in moves]
     assert before_approval == ["requested"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,9 @@ from zekt_bot.domain.events import (
     every_seen_job_completed,
 )
 from zekt_bot.domain.webhooks import Receipt, VerifiedWebhook
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 def job(status: str) -> Job:
@@ -41,8 +45,10 @@ def test_jobs_are_waited_for(statuses: list[str], answer: bool) -> None:
 
 
 @given(moments, st.lists(st.sampled_from("abc"), unique=True), st.lists(st.sampled_from("abcd-")))
-def test_each_message_stands_in_exactly_one_draft(at: object, has: list[str], named: list[str]) -> None:
-    messages = [Message(each, "run_1", "evt_1", "t", "0", 1, at) for each in has]  # type: ignore[arg-type]
+def test_each_message_stands_in_exactly_one_draft(
+    at: datetime, has: list[str], named: list[str]
+) -> None:
+    messages = [Message(each, "run_1", "evt_1", "t", "0", 1, at) for each in has]
     drafts = [Draft("message", "t", None if each == "-" else each) for each in named]
     right = sorted(has) == sorted(each for each in named if each != "-")
     assert drafts_are_sensible(drafts, messages) is right

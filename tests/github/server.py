@@ -8,14 +8,15 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from zekt_bot.config import App, AppCredentials
+if TYPE_CHECKING:
+    from zekt_bot.config import App, AppCredentials
 
 START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 INSTALLATION = 77
@@ -126,9 +127,7 @@ class FakeGitHub:
         self.app = web.Application()
         self.app.router.add_route("*", "/{path:.*}", self._handle)
 
-    def script(
-        self, method: str, path: str, status: int, body: Any = None, **headers: str
-    ) -> None:
+    def script(self, method: str, path: str, status: int, body: Any = None, **headers: str) -> None:
         """Answer this next."""
         lines = {name.replace("_", "-"): value for name, value in headers.items()}
         self._scripts.setdefault((method, path), deque()).append(Scripted(status, body, lines))

@@ -83,7 +83,10 @@ async def test_the_jwt_lives_by_our_clock_and_is_kept_seven_minutes(
     app = await github.app()
     first = str(app.gh_jwt)
     claims = jwt.decode(
-        first, public_key(), algorithms=["RS256"], options={"verify_exp": False, "verify_iat": False}
+        first,
+        public_key(),
+        algorithms=["RS256"],
+        options={"verify_exp": False, "verify_iat": False},
     )
     now = START.timestamp()
     assert claims == {"iss": "12", "iat": now - 60, "exp": now + 540}
@@ -101,7 +104,7 @@ async def test_the_app_knows_an_installation_without_asking(
 ) -> None:
     app = await github.app()
     event = type("Event", (), {"payload": {"installation": {"id": INSTALLATION}}})()
-    installation = await app.get_installation(event)
+    installation = await app.get_installation(event)  # type: ignore[no-untyped-call]
     assert installation is await app.get_installation_by_id(INSTALLATION)
     assert installation.api_client is installation.api_client
     assert app.api_client is app.api_client
@@ -186,9 +189,9 @@ def test_a_router_bears_every_action(action: Any) -> None:
 
 
 def test_the_plugins_router_is_octomachinerys() -> None:
-    from octomachinery.routing import process_event_actions
+    from octomachinery.routing import process_event_actions  # type: ignore[attr-defined]
 
-    @process_event_actions("zekt_test", {"made"})
+    @process_event_actions("zekt_test", {"made"})  # type: ignore[untyped-decorator,no-untyped-call]
     async def handler(event: Any) -> None: ...
 
     assert len(plugin_router().match("zekt_test", {"action": "made"})) == 1

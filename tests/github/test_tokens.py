@@ -17,6 +17,8 @@ from zekt_bot.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tests.github.server import FakeGitHub, TestClock
     from zekt_bot.github.client import GitHub
     from zekt_bot.github.tokens import InstallationTokens
@@ -172,7 +174,12 @@ SAID = {"message": "This installation has been suspended"}
 async def test_a_refused_mint_says_what_is_wrong(
     tokens: InstallationTokens, fake: FakeGitHub, status: int, body: Any, headers: Any, error: Any
 ) -> None:
-    for ask in (lambda: tokens.dispatch(CONSUMER), tokens.read, lambda: tokens.preflight(CONSUMER)):
+    asks: tuple[Callable[[], Awaitable[object]], ...] = (
+        lambda: tokens.dispatch(CONSUMER),
+        tokens.read,
+        lambda: tokens.preflight(CONSUMER),
+    )
+    for ask in asks:
         fake.script("POST", MINT, status, body, **headers)
         with pytest.raises(error) as caught:
             await ask()

@@ -5,6 +5,7 @@ Source: https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 DOCS = "https://docs.github.com/rest"
 T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Route = tuple[str, str, Handler]
 
 
 class ApiRefusal(Exception):

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from zekt_bot.testing.answers import Route
     from zekt_bot.testing.core import Core
     from zekt_bot.testing.model import Repository
     from zekt_bot.testing.runs import WorkflowRun
-    from zekt_bot.testing.server import Route
 
 DOCS = "actions/workflow-runs#list-workflow-runs-for-a-repository"
 MOST = 1000

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from zekt_bot.testing.answers import Route
     from zekt_bot.testing.core import Core
     from zekt_bot.testing.model import App, Installation
-    from zekt_bot.testing.server import Route
     from zekt_bot.testing.webhooks import WebhookDelivery
 
 KEPT = timedelta(days=3)

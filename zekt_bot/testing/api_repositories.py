@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from zekt_bot.testing.answers import Handler, Route
     from zekt_bot.testing.core import Core
     from zekt_bot.testing.model import Account, Repository, Token
-    from zekt_bot.testing.server import Handler, Route
 
 META = {
     "verifiable_password_authentication": False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +20,11 @@ from zekt_bot.testing.tokens import bearer
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from zekt_bot.testing.answers import Handler
     from zekt_bot.testing.core import Core
     from zekt_bot.testing.faults import Fault
     from zekt_bot.testing.model import Token
     from zekt_bot.testing.ratelimits import Bucket
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Route = tuple[str, str, Handler]
 
 MOST_BYTES = 26_214_400
 
