@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import settings
 
 from tests import databases
+from zekt_bot.db import engine, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,5 +48,48 @@ def sqlite_url(tmp_path: Path) -> str:
 def database_url(request: pytest.FixtureRequest) -> str:
     """The test runs twice: with an empty SQLite file and with an empty PostgreSQL database."""
     name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    url: str = request.getfixturevalue(name)
+    return url
+
+
+def _migrate(url: str) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, schema.migrate(engine.parse(url))).result()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[str]:
+    """The name of a migrated PostgreSQL database to clone."""
+    with databases.fresh_database(postgres_server) as url:
+        _migrate(url)
+        yield urlsplit(url).path.lstrip("/")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("template") / "zekt.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def migrated_postgres(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    """The URL of a migrated PostgreSQL database of one's own."""
+    with databases.fresh_database(postgres_server, postgres_template) as url:
+        yield url
+
+
+@pytest.fixture
+def migrated_sqlite(sqlite_template: Path, tmp_path: Path) -> str:
+    """The URL of a migrated SQLite file of one's own."""
+    shutil.copy(sqlite_template, tmp_path / "zekt.db")
+    return f"sqlite:///{tmp_path / 'zekt.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest) -> str:
+    """The test runs twice: on SQLite and on PostgreSQL, migrated and empty."""
+    name = "migrated_sqlite" if request.param == "sqlite" else "migrated_postgres"
     url: str = request.getfixturevalue(name)
     return url

@@ -119,7 +119,7 @@ class ZektSpec:
 
             @hookimpl
             def zekt_aggregate(run, messages):
-                if run.facts.conclusion == "skipped":
+                if run.facts.conclusion == "skipped" and not messages:
                     return []
         """
 
@@ -154,7 +154,8 @@ class ZektSpec:
 
             @hookimpl
             def zekt_retry_delay(attempt):
-                return timedelta(seconds=10 * attempt.n)
+                if attempt.age < timedelta(hours=1):
+                    return timedelta(seconds=10 * attempt.n)
         """
 
     @hookspec

@@ -18,7 +18,7 @@ import structlog
 
 from zekt_bot.domain.audit import Entry, check_details
 from zekt_bot.domain.deliveries import GIVE_UP_AFTER
-from zekt_bot.domain.events import drafts_are_sensible
+from zekt_bot.domain.events import Draft, drafts_are_sensible
 from zekt_bot.errors import PluginFailed, PluginRejected, ZektError
 from zekt_bot.hookspecs import PROJECT, ZektSpec
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         EnvelopePolicyFacts,
         RunPolicyFacts,
     )
-    from zekt_bot.domain.events import AggregationPolicy, Draft, Envelope, Job, Message, Run
+    from zekt_bot.domain.events import AggregationPolicy, Envelope, Job, Message, Run
     from zekt_bot.hookspecs import Channel
 
 BUILT_IN = ("auth", "aggregation", "dispatch", "audit")
@@ -64,11 +64,16 @@ class Plugins:
         Raises:
             PluginRejected: its name is taken, or a hook or an argument is misspelt.
         """
+        if self._manager.has_plugin(name):
+            raise PluginRejected(f"There are two plugins {name}: give the file another name.")
         try:
             self._manager.register(plugin, name)
             self._manager.check_pending()
         except (ValueError, pluggy.PluginValidationError) as error:
-            raise PluginRejected(f"The plugin {name} cannot be registered: {error}") from None
+            raise PluginRejected(
+                f"The plugin {name} cannot be registered: {error}. Spell hooks and arguments as "
+                "zekt_bot.hookspecs does."
+            ) from None
 
     def check(self) -> None:
         """Collect the channels; raises PluginRejected if a decision has nobody to make it."""
@@ -78,14 +83,13 @@ class Plugins:
                     f"No plugin implements {hook}: do not disable the built-in that does."
                 )
         for impl in self._manager.hook.zekt_channels.get_hookimpls():
-            offered: Sequence[Channel] = impl.function() or ()  # type: ignore[assignment]
-            for channel in offered:
-                if channel.name in self.channels:
+            for name, channel in _offered(impl):
+                if name in self.channels:
                     raise PluginRejected(
-                        f"The plugin {impl.plugin_name} offers the channel {channel.name}, "
-                        "which another plugin has."
+                        f"The plugin {impl.plugin_name} offers the channel {name}, which another "
+                        "plugin has: rename it, or disable one in ZEKT_DISABLED_PLUGINS."
                     )
-                self.channels[channel.name] = channel
+                self.channels[name] = channel
 
     def aggregate(
         self,
@@ -103,9 +107,11 @@ class Plugins:
         answer = self._ask(
             "zekt_aggregate", run=run, jobs=jobs, messages=messages, now=now, policy=policy
         )
-        if isinstance(answer, datetime):
+        if isinstance(answer, datetime) and answer.tzinfo is not None:
             return answer
-        if answer is None or not drafts_are_sensible(answer, messages):
+        if not isinstance(answer, list | tuple) or not all(isinstance(d, Draft) for d in answer):
+            raise PluginFailed("zekt_aggregate must answer a list of drafts or an aware datetime.")
+        if not drafts_are_sensible(answer, messages):
             raise PluginFailed("zekt_aggregate must put each message into exactly one envelope.")
         return list(answer)
 
@@ -120,8 +126,11 @@ class Plugins:
             PluginFailed: a plugin raised, or answered something else than a machine word.
         """
         for answer in self._ask("zekt_block_reason", subject=subject, facts=facts):
-            if not isinstance(answer, str) or not 1 <= len(answer) <= 64:
-                raise PluginFailed("zekt_block_reason must answer a word of at most 64 letters.")
+            if not isinstance(answer, str) or not _is_word(answer):
+                raise PluginFailed(
+                    "zekt_block_reason must answer a machine word of at most 64 characters, such "
+                    "as work_in_progress."
+                )
             return answer
         return None
 
@@ -188,6 +197,25 @@ def load(folder: Path | None = None, disabled: Sequence[str] = ()) -> Plugins:
     return plugins
 
 
+def _is_word(answer: str) -> bool:
+    try:
+        check_details({"reason": answer})  # that is where it will stand
+    except ZektError:
+        return False
+    return bool(answer)
+
+
+def _offered(impl: pluggy.HookImpl) -> list[tuple[str, Channel]]:
+    try:
+        offered: Sequence[Channel] = impl.function() or ()  # type: ignore[assignment]
+        return [(channel.name, channel) for channel in offered]
+    except Exception as error:
+        raise PluginRejected(
+            f"The plugin {impl.plugin_name} cannot say its channels: "
+            f"{type(error).__name__}: {error}. Mend it, or name it in ZEKT_DISABLED_PLUGINS."
+        ) from error
+
+
 def _module(path: Path) -> ModuleType:
     name = f"zekt_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -199,6 +227,7 @@ def _module(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         raise PluginRejected(
-            f"The plugin {path.stem} cannot be imported: {type(error).__name__}: {error}"
+            f"The plugin {path.stem} cannot be imported: {type(error).__name__}: {error}. Mend it, "
+            "or name it in ZEKT_DISABLED_PLUGINS."
         ) from error
     return module

@@ -54,7 +54,8 @@ class CredentialStore:
         return stored
 
     def _stored(self, connection: Connection, app: str) -> AppCredentials:
-        rows = connection.execute(select(credentials).where(credentials.c.app == app)).all()
+        mine = select(credentials).where(credentials.c.app == app).order_by(credentials.c.name)
+        rows = connection.execute(mine).all()
         keyring = self._database.keyring
         values = {
             row.name: keyring.open(("credentials", row.name, app), row.body).decode()
@@ -65,5 +66,5 @@ class CredentialStore:
             app_id=values.get("app_id"),
             private_key=values.get("private_key"),
             webhook_secrets=tuple(secret.encode() for secret in secrets if secret),
-            version=max((row.version for row in rows), default=""),
+            version=",".join(f"{row.name}={row.version}" for row in rows),
         )

@@ -63,7 +63,7 @@ class Keyring:
             raise DecryptionFailed
         try:
             packed = cipher.decrypt(sealed[_NONCE], sealed[_SEALED], "\0".join(place).encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: cut short within the nonce
             raise DecryptionFailed from None
         value = packed[1:]
         return bytes(lz4.block.decompress(value)) if packed[:1] == b"\x01" else value

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from filelock import FileLock, Timeout
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from zekt_bot.db import engine, schema
 from zekt_bot.db.crypto import Keyring, key_beside
 from zekt_bot.db.listener import Listener
+from zekt_bot.db.sql import upsert
+from zekt_bot.db.tables import chores
 from zekt_bot.db.writer import Backend, PostgresqlBackend, SqliteBackend, Writer
 from zekt_bot.errors import ConfigurationError, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -112,7 +115,7 @@ class Database:
         try:
             async with self._reader.connect() as connection:
                 yield connection
-        except (DBAPIError, OSError, TimeoutError) as error:
+        except (DBAPIError, NoConnectionFree, OSError) as error:
             raise StorageUnavailable from error
 
     async def query(self, fn: Callable[..., Answer], *args: object) -> Answer:
@@ -121,8 +124,8 @@ class Database:
             return await connection.run_sync(fn, *args)
 
     async def check(self) -> None:
-        """Write and roll back nothing: raises StorageUnavailable unless this process can store."""
-        await self.write(_touch, None)
+        """Store a row that changes: raises StorageUnavailable unless this process can store."""
+        await self.write(_touch, self._clock.now())
 
     def subscribe(self, topic: str) -> asyncio.Event:
         """An event that is set whenever a commit made work for `topic`."""
@@ -136,8 +139,8 @@ class Database:
                 event.set()
 
 
-def _touch(connection: Connection, rows: Sequence[None]) -> Sequence[None]:
-    connection.execute(text("UPDATE chores SET lease = lease WHERE name = 'none'"))
+def _touch(connection: Connection, rows: Sequence[datetime]) -> Sequence[datetime]:
+    upsert(connection, chores, {"name": "check", "due_at": rows[-1]}, ["due_at"])
     return rows
 
 
@@ -151,17 +154,17 @@ async def open_database(
         ConfigurationError: the schema is not this version's, or another server has the file.
     """
     database = Database(settings, clock)
-    if database.address.path:
-        await database.migrate()
-    elif not await database.schema_is_current():
-        await database.close()
-        raise ConfigurationError(
-            "The database's tables are not this version's: run `zekt migrate` first."
-        )
+    on_sqlite = database.address.path is not None
     with contextlib.ExitStack() as stack:
         stack.callback(_log.debug, "database.closed")
         try:
+            if not on_sqlite and not await database.schema_is_current():
+                raise ConfigurationError(
+                    "The database's tables are not this version's: run `zekt migrate` first."
+                )
             await database.start(alone=alone)
+            if on_sqlite:  # not before the lock: an older server may be using the file
+                await database.migrate()
             yield database
         finally:
             await database.close()

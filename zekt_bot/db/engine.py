@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,11 +46,14 @@ def parse(database_url: str) -> Address:
     """
     try:
         url = make_url(database_url)
+        known = url.get_backend_name() in {"sqlite", "postgres", "postgresql"}
     except (ArgumentError, ValueError):
+        known = False
+    if not known:
         raise ConfigurationError(
             "DATABASE_URL cannot be read: write sqlite:///PATH or "
             "postgresql://USER:PASSWORD@HOST/NAME."
-        ) from None
+        )
     if url.get_backend_name() == "sqlite":
         if not url.database or url.database == ":memory:":
             raise ConfigurationError("DATABASE_URL names no file: write sqlite:///PATH.")
@@ -105,14 +110,27 @@ def _prepare(engine: Engine, begin: str) -> None:
         cursor = connection.cursor()
         for pragma in (
             f"busy_timeout = {_BUSY_TIMEOUT_MS}",
-            "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",
             "wal_autocheckpoint = 4000",
         ):
             cursor.execute(f"PRAGMA {pragma}")
+        _write_ahead(cursor)
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Two who switch a new file to WAL at once: SQLite refuses one, whatever busy_timeout says."""
+    give_up = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, case, func, literal, or_, select, update
 
-from zekt_bot.db.sql import insert_new
+from zekt_bot.db.sql import among, insert_new
 from zekt_bot.db.tables import deliveries, lanes
 from zekt_bot.domain.lanes import (
     MOST_A_CLAIM,
@@ -87,10 +87,11 @@ def due(names: Sequence[str], now: datetime) -> Select[Any]:
         .order_by(inner.c.due_at)
         .limit(MOST_A_CLAIM + 1)
         .correlate(lanes)
+        .scalar_subquery()
     )
     return (
         select(deliveries.c.id, deliveries.c.lane)
-        .select_from(lanes.join(deliveries, deliveries.c.id.in_(first)))
+        .select_from(lanes.join(deliveries, among(deliveries.c.id, first)))
         .where(lanes.c.name.in_(names))
         .order_by(deliveries.c.due_at)
     )

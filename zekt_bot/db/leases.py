@@ -73,7 +73,8 @@ def release_all(connection: Connection, rows: Sequence[datetime]) -> list[int]:
 def next_due(connection: Connection, topic: str) -> datetime | None:
     """When the next row of a queue is due: work may be waiting for nothing but time."""
     column = lanes.c.next_ready_at if topic == "deliveries" else LEASED[topic].c.due_at
-    found: datetime | None = connection.execute(select(func.min(column))).scalar_one()
+    earliest = select(func.min(column)).where(column.is_not(None))  # so that its index serves
+    found: datetime | None = connection.execute(earliest).scalar_one()
     return found
 
 

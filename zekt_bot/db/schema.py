@@ -57,6 +57,8 @@ async def migrate(address: Address) -> None:
         engine = sqlite_writer(address.path)
         try:
             await asyncio.to_thread(_upgrade_sqlite, engine)
+        except DBAPIError as error:
+            raise StorageUnavailable(f"{address.shown} cannot be migrated: {error}") from error
         finally:
             engine.dispose()
         return

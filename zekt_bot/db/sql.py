@@ -5,11 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection, Table
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+
+class among(FunctionElement[Any]):  # noqa: N801
+    """Whether a column is one of what a correlated subquery finds: `among(column, subquery)`.
+
+    PostgreSQL would answer IN for every row of the column's table; of an array it asks the index.
+    """
+
+    inherit_cache = True
+
+
+@compiles(among)
+def _in(element: among, compiler: SQLCompiler, **options: Any) -> str:
+    column, found = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} IN {found}"
+
+
+@compiles(among, "postgresql")
+def _any(element: among, compiler: SQLCompiler, **options: Any) -> str:
+    column, found = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} = ANY (ARRAY{found})"
 
 
 def _insert(connection: Connection, table: Table) -> Any:

@@ -191,7 +191,10 @@ class Writer:
             unit = audit.begin(connection)
             answers: list[Any] = []
             for fn, neighbours in _grouped(calls):
-                answers.extend(fn(connection, [call.row for call in neighbours]))
+                given = fn(connection, [call.row for call in neighbours])
+                if len(given) != len(neighbours):  # found later, it would run what is committed
+                    raise ValueError(f"{len(given)} answers to {len(neighbours)} rows")
+                answers.extend(given)
             audit.flush(connection, self._clock.now())
             topics.update(unit.topics)
             return answers

@@ -155,7 +155,7 @@ async def publish_service(
     if not await broker.database.write(_publish, _Writing(repository, row, entry, now)):
         raise Conflict(
             f"{full_name.partition('/')[0]} has a service {slug} already, or {path} is published "
-            "under another name: list them with `zekt services list`."
+            "under another name: choose another slug, or use the service that is there."
         )
     return (await broker.database.query(catalog.services_of, [workflow]))[workflow]
 

@@ -107,7 +107,7 @@ async def _service(broker: Broker, name: str) -> Service:
         raise InvalidInput(f"{name!r} is not a service: write OWNER/SLUG.")
     found = await broker.database.query(catalog.service_by_slug, owner, check_slug(slug))
     if found is None:
-        raise NotFound(f"There is no service {name}: list them with `zekt services list`.")
+        raise NotFound(f"There is no service {name}: its provider publishes it first.")
     return found
 
 

@@ -1,0 +1,202 @@
+"""What the documents list is what the code has: nothing more, nothing less."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import TYPE_CHECKING, get_args
+from xml.etree import ElementTree
+
+import click
+import pytest
+
+from tests.docs.pages import (
+    DOCS,
+    ROOT,
+    anchors,
+    blocks,
+    codes,
+    every_page,
+    links,
+    page,
+    section,
+    table,
+)
+from zekt_bot import config
+from zekt_bot.cli import zekt
+from zekt_bot.cli.errors import exit_codes
+from zekt_bot.db.tables import metadata as schema
+from zekt_bot.domain.deliveries import RETRY_SCHEDULE, TRANSITIONS, BlockedReason, OutcomeKind
+from zekt_bot.web.server import ROUTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+class Asked(dict[str, str]):
+    """An environment that remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: object = None) -> None:  # type: ignore[override]
+        self.names.add(name)
+
+
+def test_settings_lists_every_variable_that_is_read_and_no_other() -> None:
+    asked = Asked()
+    config.load(asked)
+    read = {name for name in asked.names if f"{name}_FILE" in asked.names}
+
+    assert {row[0] for row in table(page("reference/settings.md"))} == read
+
+
+@pytest.mark.parametrize("row", table(page("reference/settings.md")), ids=lambda row: str(row[0]))
+def test_a_setting_has_the_default_and_takes_the_example_that_its_row_shows(
+    row: list[str],
+) -> None:
+    name, default, example = row[0], codes(row[1]), codes(row[-1])
+    needed = {"ZEKT_SECRET_KEY": "k" * 32}
+
+    for value in example:
+        config.load({**needed, name: value})
+    assert example
+    if default:
+        assert config.load({name: default[0]}) == config.load({})
+    else:
+        assert row[1] == "none"
+
+
+def test_the_states_table_is_the_codes_table() -> None:
+    shown = {
+        None if row[0] == "(new)" else row[0]: frozenset(codes(row[1]))
+        for row in table(section(page("architecture.md"), "States of a delivery"))
+    }
+
+    assert shown == TRANSITIONS
+
+
+def test_the_states_diagram_shows_each_transition_once() -> None:
+    (diagram,) = blocks(section(page("architecture.md"), "States of a delivery"), "mermaid")
+    arrows = re.findall(r"^\s*(\S+) --> (\w+)$", diagram, re.MULTILINE)
+    drawn = [(None if source == "[*]" else source, to) for source, to in arrows]
+
+    assert sorted(map(str, drawn)) == sorted(
+        str((source, to)) for source, targets in TRANSITIONS.items() for to in targets
+    )
+
+
+def test_architecture_names_every_outcome_reason_and_table() -> None:
+    text = page("architecture.md")
+
+    assert {row[0] for row in table(section(text, "Why something is blocked"))} == set(
+        get_args(BlockedReason)
+    )
+    assert set(get_args(OutcomeKind)) <= set(codes(section(text, "Outcomes of the POST")))
+    assert {row[0] for row in table(section(text, "The rows"))} == set(schema.tables)
+
+
+def test_the_rooms_are_drawn_in_the_order_that_is_enforced() -> None:
+    (rooms, _) = PYPROJECT["tool"]["importlinter"]["contracts"]
+    (drawn,) = blocks(section(page("architecture.md"), "Who may import whom"), "text")
+
+    assert [room.strip() for room in drawn.split("→")] == rooms["layers"]
+
+
+def test_reliability_shows_the_retry_schedule() -> None:
+    assert ", ".join(str(seconds) for seconds in RETRY_SCHEDULE) in page("reliability.md")
+
+
+def _names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=~! ]", line)[0] for line in requirements}
+
+
+@pytest.mark.parametrize(
+    ("title", "requirements"),
+    [
+        ("Runtime", PYPROJECT["project"]["dependencies"]),
+        ("Development", PYPROJECT["dependency-groups"]["dev"]),
+    ],
+)
+def test_every_direct_dependency_has_its_reason(title: str, requirements: list[str]) -> None:
+    rows = table(section(page("dependencies.md"), title))
+
+    assert {row[0] for row in rows} == _names(requirements)
+    assert all(row[1] for row in rows)
+
+
+def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for word, inner in command.commands.items():
+            yield from _commands(inner, f"{name} {word}")
+    else:
+        yield name, command
+
+
+def test_every_command_has_a_section_with_its_arguments_and_options() -> None:
+    text, commands = page("reference/cli.md"), dict(_commands(zekt, "zekt"))
+
+    assert set(re.findall(r"^### `(zekt [a-z -]+)`$", text, re.MULTILINE)) == set(commands)
+    for name, command in commands.items():
+        shown = section(text, f"`{name}`")
+        options = {o for p in command.params for o in p.opts if isinstance(p, click.Option)}
+        assert set(re.findall(r"`(--[a-z-]+)", shown)) == options, name
+        usage = command.collect_usage_pieces(click.Context(command))
+        assert f"{name} {' '.join(usage)}".strip() in shown, name
+
+
+def test_the_exit_codes_are_those_of_the_help() -> None:
+    told = re.findall(r"^  (\d+)  (.+)$", exit_codes(), re.MULTILINE)
+
+    assert [tuple(row) for row in table(section(page("reference/cli.md"), "Exit codes"))] == told
+
+
+def test_every_route_has_a_section() -> None:
+    text = page("reference/webhooks.md")
+    shown = set(re.findall(r"^## `([A-Z]+) (/\S+)`$", text, re.MULTILINE))
+
+    assert shown == {(route.method, route.path) for route in ROUTES}
+
+
+@pytest.mark.parametrize("path", every_page(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(path: Path) -> None:
+    for target in links(path.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        linked = (path.parent / file).resolve() if file else path
+        assert linked.exists(), target
+        assert linked.is_relative_to(ROOT), target
+        if anchor:
+            assert anchor in anchors(linked.read_text(encoding="utf-8")), target
+
+
+def test_the_index_leads_to_every_document() -> None:
+    linked = {(DOCS / target).resolve() for target in links(page("README.md"))}
+
+    assert {p for p in DOCS.rglob("*.md") if p != DOCS / "README.md"} <= linked
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "adr").glob("*.md")), ids=lambda path: path.stem)
+def test_a_decision_has_context_decision_and_consequences(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    titles = re.findall(r"^## (.+)$", text, re.MULTILINE)
+
+    assert text.startswith(f"# {int(path.name[:4])}. ")
+    assert titles == ["Context", "Decision", "Consequences"]
+    assert len(text.splitlines()) <= 60
+
+
+def test_the_picture_is_small_and_says_what_it_shows() -> None:
+    picture = DOCS / "flow.svg"
+    root = ElementTree.fromstring(picture.read_text(encoding="utf-8"))
+    named = {child.attrib["id"] for child in root if child.tag.endswith(("}title", "}desc"))}
+
+    assert picture.stat().st_size <= 12 * 1024
+    assert root.attrib["role"] == "img"
+    assert len(named) == 2
+    assert set(root.attrib["aria-labelledby"].split()) == named

@@ -1,0 +1,154 @@
+"""What a provider may do, in which order, and what the audit keeps of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+
+from tests.operations.news import mirrored
+from tests.stage import ME, Stage
+from zekt_bot.db.tables import audit
+from zekt_bot.domain.access import WorkflowRun
+from zekt_bot.domain.events import RunKey
+from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
+from zekt_bot.operations import catalog, deliveries, subscriptions
+from zekt_bot.operations.catalog import Publication
+from zekt_bot.operations.deliveries import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from zekt_bot.domain.access import Principal
+    from zekt_bot.operations.broker import Broker
+
+PROVIDER, CONSUMER = "aurora-labs/payments-api", "kestrel-bank/core-sync"
+RELEASE, SERVICE = ".github/workflows/release.yml", "aurora-labs/release"
+STRANGER = WorkflowRun(RunKey(1, 2, 3))
+
+OPERATIONS: dict[str, Callable[[Broker, Principal], Awaitable[object]]] = {
+    "enable": lambda broker, who: catalog.enable_repository(broker, who, PROVIDER),
+    "allow": lambda broker, who: catalog.allow_workflow(broker, who, PROVIDER, RELEASE),
+    "publish": lambda broker, who: catalog.publish_service(
+        broker, who, PROVIDER, Publication(RELEASE, "release")
+    ),
+    "request": lambda broker, who: subscriptions.request(broker, who, SERVICE, CONSUMER),
+    "approve": lambda broker, who: subscriptions.approve(broker, who, SERVICE, CONSUMER),
+    "list events": lambda broker, who: deliveries.list_events(broker, who, Page()),
+    "show event": lambda broker, who: deliveries.show_event(broker, who, "cor_0"),
+    "list deliveries": lambda broker, who: deliveries.list_deliveries(broker, who, Page()),
+    "show delivery": lambda broker, who: deliveries.show_delivery(broker, who, "dlv_0"),
+}
+STEPS = ("enable", "allow", "publish", "request", "approve")
+
+
+async def verbs(stage: Stage) -> list[str]:
+    """What the audit says that people did."""
+    statement = select(audit.c.verb).where(audit.c.actor == ME.actor).order_by(audit.c.seq)
+    found = await stage.broker.database.query(lambda c: list(c.execute(statement).scalars()))
+    return [str(verb) for verb in found]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_who_may_not_is_denied_and_nothing_changes(stage: Stage, name: str) -> None:
+    with pytest.raises(AccessDenied):
+        await OPERATIONS[name](stage.broker, STRANGER)
+    assert await mirrored(stage, stage.provider) is None
+    assert stage.github.requests == []  # not even asked
+
+
+async def test_each_step_is_audited_once(stage: Stage) -> None:
+    for step in STEPS:
+        await OPERATIONS[step](stage.broker, ME)
+    assert await verbs(stage) == [
+        "person:repository:enabled",
+        "person:workflow:allowed",
+        "person:service:published",
+        "person:subscription:requested",
+        "person:subscription:approved",
+    ]
+
+
+async def test_a_refused_step_writes_nothing(stage: Stage) -> None:
+    for number, step in enumerate(STEPS):
+        for later in STEPS[number + 1 :]:
+            with pytest.raises((Conflict, NotFound)):
+                await OPERATIONS[later](stage.broker, ME)
+        assert len(await verbs(stage)) == number
+        await OPERATIONS[step](stage.broker, ME)
+
+
+async def test_a_workflow_is_allowed_once(stage: Stage) -> None:
+    await OPERATIONS["enable"](stage.broker, ME)
+    assert await catalog.allow_workflow(stage.broker, ME, PROVIDER, RELEASE)
+    assert not await catalog.allow_workflow(stage.broker, ME, PROVIDER, f"{RELEASE}@refs/heads/x")
+    assert len(await verbs(stage)) == 2
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Publication(RELEASE, "Release"),
+        Publication(RELEASE, "r"),
+        Publication("release.yml", "release"),
+        Publication(RELEASE, "release", (" blank ",)),
+    ],
+)
+async def test_a_senseless_publication_is_invalid(stage: Stage, wanted: Publication) -> None:
+    with pytest.raises(InvalidInput):
+        await catalog.publish_service(stage.broker, ME, PROVIDER, wanted)
+
+
+async def test_slug_and_workflow_are_taken_once(stage: Stage) -> None:
+    other = ".github/workflows/other.yml"
+    for step in STEPS[:3]:
+        await OPERATIONS[step](stage.broker, ME)
+    await catalog.allow_workflow(stage.broker, ME, PROVIDER, other)
+    for taken in (Publication(other, "release"), Publication(RELEASE, "another")):
+        with pytest.raises(Conflict, match="already"):
+            await catalog.publish_service(stage.broker, ME, PROVIDER, taken)
+    made = await catalog.publish_service(
+        stage.broker, ME, PROVIDER, Publication(other, "other", ("*", "b", "*"))
+    )
+    assert (made.owner, made.event_types) == ("aurora-labs", ("*", "b"))
+
+
+async def test_enabling_twice_is_enabling(stage: Stage) -> None:
+    first = await catalog.enable_repository(stage.broker, ME, PROVIDER.upper())
+    second = await catalog.enable_repository(stage.broker, ME, PROVIDER)
+    assert first == second
+    assert (first.full_name, first.provider, first.consumer) == (PROVIDER, True, False)
+
+
+async def test_a_request_enables_the_consumer(stage: Stage) -> None:
+    for step in STEPS[:3]:
+        await OPERATIONS[step](stage.broker, ME)
+    assert await mirrored(stage, stage.consumer) is None
+    wish = await subscriptions.request(stage.broker, ME, SERVICE, CONSUMER)
+    assert wish.state == "requested"
+    found = await mirrored(stage, stage.consumer)
+    assert found is not None
+    assert (found.provider, found.consumer) == (False, True)
+
+
+async def test_a_service_needs_an_owner_and_a_slug(stage: Stage) -> None:
+    with pytest.raises(InvalidInput, match="OWNER/SLUG"):
+        await subscriptions.request(stage.broker, ME, "release", CONSUMER)
+    with pytest.raises(NotFound, match="no service"):
+        await subscriptions.request(stage.broker, ME, "nobody/release", CONSUMER)
+
+
+@pytest.mark.parametrize(
+    "page", [Page(limit=0), Page(limit=1001), Page(state="lost")], ids=["none", "many", "state"]
+)
+async def test_a_senseless_page_is_invalid(stage: Stage, page: Page) -> None:
+    with pytest.raises(InvalidInput):
+        await deliveries.list_deliveries(stage.broker, ME, page)
+
+
+async def test_what_is_not_there_is_not_found(stage: Stage) -> None:
+    with pytest.raises(NotFound, match="zekt events list"):
+        await deliveries.show_event(stage.broker, ME, "cor_0")
+    with pytest.raises(NotFound, match="zekt deliveries list"):
+        await deliveries.show_delivery(stage.broker, ME, "dlv_0")

@@ -1,0 +1,56 @@
+"""Reading: one event and one delivery with all that happened to them, and nothing sealed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tests.stage import ME
+from zekt_bot.operations import deliveries
+from zekt_bot.operations.deliveries import Page
+
+if TYPE_CHECKING:
+    from tests.stage import Stage
+
+
+async def test_a_delivery_tells_its_attempts_and_its_history(stage: Stage) -> None:
+    await stage.serve()
+    stage.github.fail("POST", "/repos/*/dispatches", status=500, body={"message": "Oops"})
+    await stage.finish_run("build")
+    await stage.flow()
+    stage.clock.advance(timedelta(minutes=1))
+    await stage.deliver()
+    (row,) = await deliveries.list_deliveries(stage.broker, ME, Page(state="dispatched"))
+    shown = await deliveries.show_delivery(stage.broker, ME, row["id"])
+    assert [(a["outcome"], a["status"]) for a in shown["attempts"]] == [
+        ("retry", 500),
+        ("dispatched", 204),
+    ]
+    assert "Oops" in shown["attempts"][0]["error"]
+    assert shown["attempts"][1]["error"] is None
+    assert shown["history"][-1]["verb"].endswith(":dispatched")
+    assert shown["waits_until"] is None
+    assert "lease" not in shown
+    event = await deliveries.show_event(stage.broker, ME, row["correlation_id"])
+    assert event == await deliveries.show_event(stage.broker, ME, event["id"])
+    assert [job["name"] for job in event["jobs"]] == ["build"]
+    assert [one["id"] for one in event["deliveries"]] == [row["id"]]
+
+
+async def test_pages_follow_each_other(stage: Stage) -> None:
+    await stage.serve()
+    for _ in range(3):
+        await stage.finish_run()
+        stage.clock.advance(timedelta(seconds=1))
+        await stage.prepare()
+    stage.clock.advance(timedelta(seconds=5))
+    await stage.flow()
+    for listing in (deliveries.list_deliveries, deliveries.list_events):
+        whole = [row["id"] for row in await listing(stage.broker, ME, Page())]
+        assert whole == sorted(whole, reverse=True)
+        assert len(whole) == 3
+        paged, before = [], None
+        while page := await listing(stage.broker, ME, Page(limit=1, before=before)):
+            paged += [row["id"] for row in page]
+            before = paged[-1]
+        assert paged == whole
