@@ -1,0 +1,189 @@
+"""The worker: it waits for nothing that it can hear of, outlives what goes wrong, and ends well."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import update
+
+from tests import databases
+from tests.db.rows import until
+from tests.stage import RELEASE, Stage, clock, open_stage, stage
+from zekt_bot.app import working
+from zekt_bot.db.tables import deliveries, inbox, lanes, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+__all__ = ["clock", "stage"]
+DISPATCH, MINT = "/repos/*/dispatches", "/app/installations/*/access_tokens"
+_SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+
+
+async def states(stage: Stage) -> list[str]:
+    """The deliveries' states."""
+    return [row["state"] for row in await stage.rows(deliveries)]
+
+
+async def finished(stage: Stage) -> None:
+    """A run that ended, told to Zekt."""
+    await stage.finish_run("build")
+    await stage.take()
+
+
+async def test_while_time_stands_still_an_event_goes_all_the_way(stage: Stage) -> None:
+    await stage.serve()
+    async with working(stage.broker):
+        await finished(stage)
+        await stage.github.wait_for_dispatches(1, timeout=10)
+        await until(lambda: _all(stage, "dispatched"))
+
+
+async def _all(stage: Stage, state: str) -> bool:
+    found = await states(stage)
+    return bool(found) and set(found) == {state}
+
+
+async def test_what_was_left_over_is_taken_up_at_the_start(stage: Stage) -> None:
+    await stage.serve()
+    await finished(stage)
+    assert await stage.claim("inbox")  # by one who died
+    stage.clock.advance(_MINUTE)
+    async with working(stage.broker):
+        await stage.github.wait_for_dispatches(1, timeout=10)
+
+
+async def test_a_run_whose_plugin_raises_is_set_aside_and_its_neighbours_go_on(
+    migrated_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "picky.py").write_text(
+        "from zekt_bot import hookimpl\n\n\n"
+        "@hookimpl(tryfirst=True)\n"
+        "def zekt_aggregate(run):\n"
+        "    if run.facts.head_branch == 'poison':\n"
+        "        raise RuntimeError('I do not like this one')\n"
+    )
+    async with open_stage(migrated_url, plugins_dir=tmp_path) as stage:
+        await stage.serve()
+        await stage.finish_run("build", head_branch="poison")
+        await stage.finish_run("build")
+        await stage.take()
+
+        async def set_aside() -> bool:
+            stage.clock.advance(_MINUTE)
+            rows = await stage.rows(runs)
+            return [row["failures"] for row in rows if row["head_branch"] == "poison"] == [5]
+
+        async with working(stage.broker):
+            await stage.github.wait_for_dispatches(1, timeout=10)
+            await until(set_aside)
+        (poison,) = [r for r in await stage.rows(runs) if r["head_branch"] == "poison"]
+        assert (poison["state"], poison["due_at"]) == ("set_aside", None)
+        assert "zekt_aggregate" in poison["reason"]
+        assert len(stage.github.dispatches) == 1
+
+
+async def test_a_malformed_webhook_is_set_aside_with_its_reason(stage: Stage) -> None:
+    await stage.serve()
+    run = await stage.github.start_run(stage.provider, RELEASE)
+    body = stage.held[-1].payload
+    body["workflow_run"]["created_at"] = "9999-01-01T00:00:00Z"
+    stage.held.clear()
+    async with working(stage.broker):
+        await stage.tell("workflow_run", body)
+
+        async def told() -> bool:
+            return [row["state"] for row in await stage.rows(inbox)] == ["set_aside"]
+
+        await until(told)
+        await run.start_job("build")  # or the grace for jobs would have to pass
+        await run.complete()
+        await stage.take()
+        await stage.github.wait_for_dispatches(1, timeout=10)
+    assert any("9999" in (row["reason"] or "") for row in await stage.rows(inbox))
+
+
+async def test_cut_connections_stop_nothing(migrated_postgres: str, postgres_server: str) -> None:
+    name = migrated_postgres.rpartition("/")[2]
+    async with open_stage(migrated_postgres) as stage:
+        await stage.serve()
+        async with working(stage.broker):
+            databases.execute(
+                postgres_server,
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+            )
+
+            async def gone_through() -> bool:
+                stage.clock.advance(_SECOND)
+                return await _all(stage, "dispatched")
+
+            await finished(stage)
+            await until(gone_through)
+
+
+async def test_a_refused_key_pauses_the_app_until_it_is_taken_again(stage: Stage) -> None:
+    await stage.serve()
+    stage.github.fail("POST", MINT, status=401, times=2)
+
+    async def waits() -> bool:
+        return [row["waits_for"] for row in await stage.rows(deliveries)] == ["app"]
+
+    async def gone_through() -> bool:
+        stage.clock.advance(_SECOND)  # so little that no lease runs out under way
+        return await _all(stage, "dispatched")
+
+    async with working(stage.broker):
+        await finished(stage)
+        await until(waits)
+        await until(gone_through)
+    assert len(stage.github.dispatches) == 1
+
+
+def _forget(connection: Connection, rows: Sequence[None]) -> Sequence[None]:
+    connection.execute(update(lanes).values(next_ready_at=None))
+    return rows
+
+
+async def test_a_lane_that_fell_asleep_is_found_within_two_minutes(stage: Stage) -> None:
+    await stage.serve()
+    await stage.finish_run("build")
+    await stage.prepare()
+    await stage.broker.database.write(_forget, None)
+    assert await stage.works() == []
+
+    async def gone_through() -> bool:
+        stage.clock.advance(_SECOND)  # so little that no lease runs out under way
+        return await _all(stage, "dispatched")
+
+    async with working(stage.broker):
+        await until(gone_through)
+
+
+async def test_stopping_waits_for_what_is_in_flight(stage: Stage) -> None:
+    await stage.serve()
+    stage.github.fail("POST", DISPATCH, delay=0.5)
+    async with working(stage.broker):
+        await finished(stage)
+        await until(lambda: _posted(stage))
+    assert await states(stage) == ["dispatched"]
+
+
+async def _posted(stage: Stage) -> bool:
+    return any(request.path.endswith("/dispatches") for request in stage.github.requests)
+
+
+async def test_what_does_not_end_in_time_is_given_back(migrated_url: str) -> None:
+    async with open_stage(migrated_url, shutdown_timeout=timedelta(0)) as stage:
+        await stage.serve()
+        stage.github.fail("POST", DISPATCH, hang=True)
+        async with working(stage.broker):
+            await finished(stage)
+            await until(lambda: _posted(stage))
+        row = await stage.row(deliveries)
+        assert (row["state"], row["lease"]) == ("pending", None)
+        stage.github.clear_faults()
+        assert [outcome and outcome.kind for outcome in await stage.deliver()] == ["dispatched"]
