@@ -41,6 +41,7 @@ def _approval(facts: DeliveryPolicyFacts) -> str | None:
     approved = (
         service is not None
         and service.published
+        and service.account_id == facts.provider.account_id
         and subscription is not None
         and subscription.state == "approved"
         and facts.consumer.consumer

@@ -80,12 +80,12 @@ def zekt_retry_delay(attempt: Attempt) -> timedelta | None:
 
 async def _send(request: DispatchRequest, client: InstallationApi) -> Outcome:
     answer = await _post(request, request.repository, client)
-    if answer.status not in REDIRECTS:
+    if answer.status not in REDIRECTS | {404}:
         return await _outcome(answer, request, client)
     found = await client.get(f"/repositories/{request.repository_id:d}")
     name = _object(found).get("full_name") if found.status == 200 else None
-    if found.status == 404:
-        return await _without_access(answer, request, client)
+    if found.status == 404 or (answer.status == 404 and name in {None, request.repository}):
+        return await _without_access(answer, request, client, found)
     if not isinstance(name, str) or "/" not in name:
         return _said("retry", found)
     outcome = await _outcome(await _post(request, name, client), request, client)
@@ -118,12 +118,15 @@ async def _outcome(
 
 
 async def _without_access(
-    answer: ApiResponse, request: DispatchRequest, client: InstallationApi
+    answer: ApiResponse,
+    request: DispatchRequest,
+    client: InstallationApi,
+    found: ApiResponse | None = None,
 ) -> Outcome:
-    """GitHub hides why: read the installation, then the repository."""
+    """GitHub hides why: read the installation, and the repository unless it was `found`."""
     reason = _installation_reason(await client.installation())
     if reason is None:
-        found = await client.get(f"/repositories/{request.repository_id:d}")
+        found = found or await client.get(f"/repositories/{request.repository_id:d}")
         if found.status == 404:
             reason = "repository_not_granted"
         elif found.status == 200 and _object(found).get("archived") is True:
@@ -197,11 +200,12 @@ def _message(answer: ApiResponse) -> str:
 def _object(answer: ApiResponse) -> dict[str, Any]:
     try:
         value = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):  # a body can nest too deep
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def _cut(text: str) -> str:
     """One line of at most 500 characters; what looks like a token is left out."""
-    return _SECRET.sub("[hidden]", " ".join(text.split()))[:500]
+    line = _SECRET.sub("[hidden]", " ".join(text.split()))[:500]
+    return line.encode(errors="replace").decode()  # JSON can hold half a character

@@ -8,7 +8,7 @@ Import `clock` and `stage` into a `conftest.py`; the test then runs once on each
     await stage.route(), stage.aggregate(), stage.match(), stage.deliver()   # or: stage.flow()
 
 Each step claims what is due now, as the worker does, and does one page. Time stands still until
-`stage.clock.advance`. `stage.rows(table)` is what is stored.
+`stage.clock.advance`. `stage.rows(table)` is what is stored. `stage.post(run)` stores a message.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from zekt_bot.app import open_broker
 from zekt_bot.config import AppCredentials, Settings
 from zekt_bot.db import deliveries, inbox, lanes, leases
 from zekt_bot.domain.access import Operator
+from zekt_bot.domain.access import WorkflowRun as Principal
+from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lanes import Pace
-from zekt_bot.operations import catalog, subscriptions
+from zekt_bot.operations import catalog, messages, subscriptions
 from zekt_bot.operations.broker import new_lease
 from zekt_bot.pipeline import aggregate, deliver, match, route, store, verify
 from zekt_bot.testing import GitHubSimulator, ManualClock, webhook_headers
@@ -135,7 +137,7 @@ class Stage:
         ids = sorted(await self.claim("inbox"))
         rows: list[Any] = [*await self.broker.database.query(inbox.load, ids)]
         for row in sorted(rows, key=lambda row: ids.index(row["id"])):
-            await route.route(self.broker, self.router, row)
+            await route.route(self.broker, self.router, row, LEASE)
         return len(rows)
 
     async def aggregate(self) -> dict[str, Exception]:
@@ -152,13 +154,17 @@ class Stage:
 
     async def send(self, work: Work) -> Outcome | None:
         """Send one leased delivery."""
-        return await deliver.deliver(self.broker, work, timedelta(seconds=5))
+        return await deliver.deliver(self.broker, work, self.clock.now() + LEASE)
 
-    async def prepare(self) -> None:
-        """Store and run all steps but the last, at this moment; no step may fail."""
+    async def listen(self) -> None:
+        """Store what GitHub sent and route the whole inbox."""
         await self.take()
         while await self.route():
             pass
+
+    async def prepare(self) -> None:
+        """Store and run all steps but the last, at this moment; no step may fail."""
+        await self.listen()
         assert await self.aggregate() == {}
         assert await self.match() == {}
 
@@ -166,6 +172,13 @@ class Stage:
         """Store and run every step once, at this moment."""
         await self.prepare()
         return await self.deliver()
+
+    async def post(
+        self, run: WorkflowRun, body: bytes = b"{}", event_type: str = "released"
+    ) -> messages.Stored:
+        """Store a message of this run's present attempt."""
+        key = key_of(run)
+        return await messages.store(self.broker, Principal(key), key, event_type, body)
 
     async def rows(self, table: Table) -> list[Mapping[str, Any]]:
         """All rows of a table, by primary key."""
@@ -205,6 +218,11 @@ async def open_stage(
                     consuming=consuming,
                     held=held,
                 )
+
+
+def key_of(run: WorkflowRun) -> RunKey:
+    """Zekt's key of a run's present attempt."""
+    return RunKey(run.repository.id, run.id, run.attempt)
 
 
 def settings_of(url: str, github: GitHubSimulator, app: App, **changed: Any) -> Settings:

@@ -36,6 +36,9 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep_until(self, when: datetime) -> None:
-        """Return once `now()` is at or past `when`."""
-        while (left := (when - self.now()).total_seconds()) > 0:
+        """Return once `now()` is at or past `when`; a clock set back makes nobody wait longer."""
+        left = (when - self.now()).total_seconds()
+        latest = self.monotonic() + left
+        while left > 0:
             await asyncio.sleep(left)
+            left = min((when - self.now()).total_seconds(), latest - self.monotonic())

@@ -106,7 +106,8 @@ class _Environment:
 
 def _url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+    reachable = parts.hostname and parts.port != 0  # asking for a port that is none raises
+    if parts.scheme not in {"http", "https"} or not reachable or parts.query or parts.fragment:
         raise ValueError(value)
     return value.rstrip("/")
 

@@ -35,5 +35,12 @@ def configure(level: str, style: Literal["console", "json"], stream: TextIO | No
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
-    # Libraries speak through logging; only what an operator must hear passes.
-    logging.basicConfig(stream=out, level=logging.WARNING, format="%(levelname)s %(message)s")
+    # Libraries speak through logging; only what an operator must hear passes, in the same style.
+    handler = logging.StreamHandler(out)
+    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=processors, processors=[remove, renderer]
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)

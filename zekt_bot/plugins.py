@@ -108,6 +108,8 @@ class Plugins:
             "zekt_aggregate", run=run, jobs=jobs, messages=messages, now=now, policy=policy
         )
         if isinstance(answer, datetime) and answer.tzinfo is not None:
+            if answer <= now:
+                raise PluginFailed("zekt_aggregate must wait for a time that is to come.")
             return answer
         if not isinstance(answer, list | tuple) or not all(isinstance(d, Draft) for d in answer):
             raise PluginFailed("zekt_aggregate must answer a list of drafts or an aware datetime.")

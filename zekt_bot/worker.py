@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import structlog
 
@@ -26,7 +26,7 @@ from zekt_bot.pipeline.match import match
 from zekt_bot.pipeline.route import MOST_FAILURES, build_router, route
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from datetime import datetime
 
     from zekt_bot.db.deliveries import Work
@@ -37,6 +37,8 @@ _SENDERS = 64
 _AFTER_FAILURE = timedelta(seconds=30)
 _AFTER_OUTAGE = timedelta(seconds=1)
 _APP_RETRY = timedelta(minutes=1)
+_KEY_IS_NEW = timedelta(minutes=2)
+_AFTER_NEW_KEY = timedelta(seconds=5)
 _SWEEP_EVERY = timedelta(minutes=1)
 _log = structlog.get_logger()
 
@@ -49,12 +51,50 @@ class Timing:
     poll: timedelta = timedelta(seconds=5)
 
 
-@dataclass(slots=True)
-class _Senders:
-    """Deliveries being sent, by task."""
+T = TypeVar("T")
 
-    tasks: dict[asyncio.Task[None], Work] = field(default_factory=dict)
-    freed: asyncio.Event = field(default_factory=asyncio.Event)
+
+class _Pool(Generic[T]):
+    """Tasks that run side by side, each with what it works on; more are taken as they end."""
+
+    def __init__(self, size: int) -> None:
+        self.tasks: dict[asyncio.Task[None], T] = {}
+        self.freed = asyncio.Event()
+        self._size = size
+
+    @property
+    def room(self) -> int:
+        """How many more may begin."""
+        return self._size - len(self.tasks)
+
+    def begin(self, work: T, running: Coroutine[Any, Any, None]) -> None:
+        """Begin another one."""
+        task = asyncio.create_task(running)
+        self.tasks[task] = work
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.tasks.pop(task, None)
+        self.freed.set()
+
+    async def drain(self, timeout: timedelta) -> list[T]:
+        """Let all end within `timeout`; what does not is cancelled and given back."""
+        running = dict(self.tasks)
+        if not running:
+            return []
+        _done, left = await asyncio.wait(running, timeout=timeout.total_seconds())
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        return [running[task] for task in left]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """GitHub refused the App's key of this version; it is tried again at `until`."""
+
+    until: datetime
+    version: str
 
 
 class Worker:
@@ -67,9 +107,11 @@ class Worker:
         self._router = build_router()
         settings = broker.settings
         self._pace = Pace(settings.lane_per_minute, settings.lane_burst, settings.lane_in_flight)
-        self._senders = _Senders()
+        self._senders: _Pool[Work] = _Pool(_SENDERS)
+        self._routers: _Pool[None] = _Pool(2 * _PAGE)
         self._stopping = asyncio.Event()
-        self._app_paused: tuple[datetime, str] | None = None
+        self._pause: _Pause | None = None
+        self._key_changed_at: datetime | None = None
 
     async def run(self) -> None:
         """Work until `stop` was called and what is in flight has ended, within the set time."""
@@ -130,39 +172,50 @@ class Worker:
         due = await self._broker.database.query(leases.next_due, topic)
         return min(due, latest) if due else latest
 
-    async def _claim(self, table: str) -> list[str]:
+    async def _claim(self, table: str) -> Claim:
         now = self._broker.now()
-        claim = Claim(table, now, now + self._timing.lease, new_lease(), _PAGE)
-        return await self._broker.database.write(leases.claim, claim)
+        return Claim(table, now, now + self._timing.lease, new_lease(), _PAGE)
 
     async def _route_page(self) -> bool:
-        ids = await self._claim("inbox")
+        """Rows are taken while others are still under way: a slow one holds up nobody else's."""
+        if self._routers.room < _PAGE:
+            await self._until_freed(self._routers)
+            return True
+        claim = await self._claim("inbox")
+        ids = await self._broker.database.write(leases.claim, claim)
         rows = await self._broker.database.query(inbox.load, ids) if ids else []
-        await asyncio.gather(*(self._route(row) for row in rows))
+        for row in rows:
+            self._routers.begin(None, self._route(row))
         return bool(ids)
+
+    async def _until_freed(self, pool: _Pool[Any]) -> None:
+        pool.freed.clear()
+        await self._wait(pool.freed, self._broker.now() + self._timing.poll)
 
     async def _route(self, row: Any) -> None:
         with contextlib.suppress(StorageUnavailable):  # the lease runs out, the row is due again
-            await route(self._broker, self._router, row)
+            await route(self._broker, self._router, row, self._timing.lease * 0.8)
 
     async def _page(
         self, table: str, step: Callable[[list[str]], Awaitable[dict[str, Exception]]]
     ) -> bool:
-        ids = await self._claim(table)
+        claim = await self._claim(table)
+        ids = await self._broker.database.write(leases.claim, claim)
         failed = await step(ids) if ids else {}
-        await asyncio.gather(*(self._failed(table, *row) for row in failed.items()))
+        await asyncio.gather(*(self._failed(claim, *row) for row in failed.items()))
         return bool(ids)
 
-    async def _failed(self, table: str, row_id: str, error: Exception) -> None:
+    async def _failed(self, claim: Claim, row_id: str, error: Exception) -> None:
         """A row that fails is tried again, then set aside; its neighbours go on."""
         if isinstance(error, StorageUnavailable):
             return  # the lease runs out, the row is due again
-        _log.error("worker.step_failed", queue=table, row=row_id, exc_info=error)
+        _log.error("worker.step_failed", queue=claim.table, row=row_id, exc_info=error)
         with contextlib.suppress(StorageUnavailable):
-            failures = await self._broker.database.query(leases.failures, table, row_id)
+            failures = await self._broker.database.query(leases.failures, claim.table, row_id)
             again = failures + 1 < MOST_FAILURES
             at = self._broker.now() + _AFTER_FAILURE * 2**failures if again else None
-            failure = Failure(table, row_id, str(error)[:500] or type(error).__name__, at)
+            reason = str(error)[:500] or type(error).__name__
+            failure = Failure(claim.table, row_id, claim.lease, reason, at)
             await self._broker.database.write(leases.fail, failure)
 
     async def _aggregate(self, run_ids: list[str]) -> dict[str, Exception]:
@@ -172,30 +225,22 @@ class Worker:
         return await match(self._broker, envelope_ids, self._pace)
 
     async def _send_page(self) -> bool:
-        room = _SENDERS - len(self._senders.tasks)
-        if room <= 0:
-            self._senders.freed.clear()
-            await self._wait(self._senders.freed, self._broker.now() + self._timing.poll)
+        if self._senders.room <= 0:
+            await self._until_freed(self._senders)
             return True
-        if await self._app_is_paused():
-            return False
-        now = self._broker.now()
+        if await self._paused():
+            return True
+        now, room = self._broker.now(), 1 if self._pause else self._senders.room
         claim = LaneClaim(now, now + self._timing.lease, new_lease(), room, self._pace)
         ids = await self._broker.database.write(lanes.claim, claim)
         works = await self._broker.database.query(deliveries.load, ids) if ids else []
         for work in works:
-            task = asyncio.create_task(self._send(work))
-            self._senders.tasks[task] = work
-            task.add_done_callback(self._sent)
+            self._senders.begin(work, self._send(work, claim.until))
         return bool(ids)
 
-    def _sent(self, task: asyncio.Task[None]) -> None:
-        self._senders.tasks.pop(task, None)
-        self._senders.freed.set()
-
-    async def _send(self, work: Work) -> None:
+    async def _send(self, work: Work, lease_ends_at: datetime) -> None:
         try:
-            outcome = await deliver(self._broker, work, self._timing.lease * 0.8)
+            outcome = await deliver(self._broker, work, lease_ends_at)
         except StorageUnavailable as error:
             _log.warning("delivery.unrecorded", delivery_id=work.delivery.id, error=str(error))
             return
@@ -203,19 +248,31 @@ class Worker:
             _log.exception("delivery.failed", delivery_id=work.delivery.id)
             return
         if outcome and outcome.kind == "app_paused":
-            refused = await self._broker.credentials.get("orchestrator")
-            self._app_paused = (self._broker.now() + _APP_RETRY, refused.version)
+            used = await self._broker.credentials.get("orchestrator")
+            self._pause = _Pause(self._broker.now() + self._retry_in(), used.version)
+        elif outcome and self._pause:
+            self._pause = None
+            await self._broker.database.write(deliveries.resume, ("app", self._broker.now()))
 
-    async def _app_is_paused(self) -> bool:
-        """While GitHub refuses the App's key, nothing is claimed but once a minute."""
-        if self._app_paused is None:
+    def _retry_in(self) -> timedelta:
+        """GitHub needs some seconds until it knows a new key."""
+        changed = self._key_changed_at
+        lately = changed is not None and self._broker.now() - changed < _KEY_IS_NEW
+        return _AFTER_NEW_KEY if lately else _APP_RETRY
+
+    async def _paused(self) -> bool:
+        """Wait while GitHub refuses the App's key; then one delivery at a time is tried."""
+        if self._pause is None:
             return False
-        until, refused = self._app_paused
+        now = self._broker.now()
         present = await self._broker.credentials.get("orchestrator", reread=True)
-        if self._broker.now() < until and present.version == refused:
+        if present.version != self._pause.version:
+            self._key_changed_at = now
+        elif now < self._pause.until:
+            await self._wait(asyncio.Event(), min(self._pause.until, now + self._timing.poll))
             return True
-        self._app_paused = None
-        await self._broker.database.write(deliveries.resume, ("app", self._broker.now()))
+        self._pause = _Pause(now + self._retry_in(), present.version)
+        await self._broker.database.write(deliveries.probe, ("app", now))
         return False
 
     async def _chores(self) -> None:
@@ -230,16 +287,9 @@ class Worker:
 
     async def _drain(self) -> None:
         """Let what is in flight end; give back the leases of what does not."""
-        tasks = dict(self._senders.tasks)
-        if not tasks:
-            return
-        timeout = self._broker.settings.shutdown_timeout.total_seconds()
-        _done, left = await asyncio.wait(tasks, timeout=timeout)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        for task in left:
-            work = tasks[task]
+        timeout = self._broker.settings.shutdown_timeout
+        left, _ = await asyncio.gather(self._senders.drain(timeout), self._routers.drain(timeout))
+        for work in left:
             with contextlib.suppress(StorageUnavailable):
                 held = (work.delivery.id, work.lease, self._broker.now())
                 await self._broker.database.write(deliveries.release, held)

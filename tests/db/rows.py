@@ -7,14 +7,14 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from zekt_bot.config import Settings
 from zekt_bot.db import audit, engine, lanes
 from zekt_bot.db import deliveries as delivery_rows
-from zekt_bot.db.tables import deliveries, envelopes, inbox, runs
+from zekt_bot.db.tables import deliveries, envelopes, inbox, metadata, runs
 from zekt_bot.db.tables import lanes as lanes_table
 from zekt_bot.domain.audit import Entry
 from zekt_bot.domain.lanes import Pace
@@ -207,3 +207,14 @@ async def waiting_for_lock(connection: AsyncConnection) -> bool:
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
     return bool(found.scalar_one())
+
+
+async def wipe(database: Database) -> None:
+    """Delete every row: for the next example of a property test."""
+
+    def delete_all(connection: Connection, rows: Sequence[None]) -> Sequence[None]:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(delete(table))
+        return rows
+
+    await database.write(delete_all, None)

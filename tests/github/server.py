@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,33 +15,24 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from zekt_bot.testing import ManualClock
+from zekt_bot.testing import clock as clocks
+
 if TYPE_CHECKING:
     from zekt_bot.config import App, AppCredentials
 
-START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+START = clocks.START
 INSTALLATION = 77
 CONSUMER = 1001
 
 
-class TestClock:
-    """A clock that moves when told."""
+class TestClock(ManualClock):
+    """A clock that moves by keywords."""
 
     __test__ = False
 
-    def __init__(self) -> None:
-        self.moment = START
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return self.moment.timestamp()
-
-    async def sleep_until(self, when: datetime) -> None:
-        self.moment = max(self.moment, when)
-
     def pass_(self, **duration: float) -> None:
-        self.moment += timedelta(**duration)
+        self.advance(timedelta(**duration))
 
 
 class FixedCredentials:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.operations.news import mirrored, news
 from tests.stage import ME
-from zekt_bot.db import mirror
+from zekt_bot.db import catalog as catalog_rows
 from zekt_bot.errors import GitHubError, MalformedEvent, NotFound
 from zekt_bot.operations import catalog, installations
 
@@ -60,13 +61,35 @@ async def repository(stage: Stage, action: str) -> None:
 
 
 @pytest.mark.parametrize("action", ["deleted", "suspend"])
-async def test_what_takes_away_acts_without_asking(stage: Stage, action: str) -> None:
+async def test_what_takes_away_acts_at_once_whether_github_answers_or_not(
+    stage: Stage, action: str
+) -> None:
     await know(stage)
     assert await consented(stage)
-    asked = len(stage.github.requests)
-    await installation(stage, action)
+    stage.github.fail("GET", "*", status=500, times=9)
+    with pytest.raises(GitHubError):  # so the webhook is not done, and asked again later
+        await installation(stage, action)
     assert not await consented(stage)
-    assert len(stage.github.requests) == asked
+
+
+@pytest.mark.parametrize("action", ["deleted", "suspend"])
+async def test_an_old_withdrawal_sent_again_is_put_right(stage: Stage, action: str) -> None:
+    await know(stage)
+    await installation(stage, action)
+    assert await consented(stage)  # GitHub said that it stands
+
+
+async def test_an_answer_that_was_overtaken_is_asked_again(stage: Stage) -> None:
+    await know(stage)
+    stage.github.fail("GET", f"/app/installations/{stage.providing.id}", delay=0.3)
+    asking = asyncio.create_task(installation(stage, "created"))
+    while not stage.github.requests[-1].path.endswith(f"/{stage.providing.id}"):
+        await asyncio.sleep(0.01)
+    with stage.github.outage():
+        await stage.github.suspend(stage.providing)
+    await installation(stage, "suspend")
+    await asking
+    assert not await consented(stage)
 
 
 async def test_an_old_created_after_a_deletion_gives_nothing(stage: Stage) -> None:
@@ -92,26 +115,25 @@ async def test_an_old_unsuspend_gives_nothing_while_github_says_suspended(stage:
 async def test_a_removed_repository_goes_and_comes_back_only_as_github_says(stage: Stage) -> None:
     await know(stage)
     await selection(stage, "removed")
-    assert not await consented(stage)
-    await selection(stage, "added")
     assert await consented(stage)  # GitHub still covers it: the removal was an old body
     with stage.github.outage():
         app = stage.providing.app
         await stage.github.uninstall(stage.providing)
         await stage.github.install(app, stage.provider.owner, [])
-    await selection(stage, "added")
-    assert not await consented(stage)
+    for action in ("removed", "added"):
+        await selection(stage, action)
+        assert not await consented(stage)
 
 
 async def test_a_public_repository_that_is_not_covered_gives_nothing(stage: Stage) -> None:
     await know(stage)
-    await selection(stage, "removed")
     with stage.github.outage():
         stage.provider.private = False
         app = stage.providing.app
         await stage.github.uninstall(stage.providing)
         other = stage.github.repository(stage.provider.owner, "other")
         new = await stage.github.install(app, stage.provider.owner, [other])
+    await installation(stage, "deleted")
     listed = {"repositories_added": [{"id": stage.provider.id}]}
     told_of = news(
         stage, "installation_repositories", "added", installation={"id": new.id}, **listed
@@ -120,28 +142,49 @@ async def test_a_public_repository_that_is_not_covered_gives_nothing(stage: Stag
     assert not await consented(stage)
 
 
-@pytest.mark.parametrize(
-    ("action", "column"), [("archived", "archived"), ("privatized", "private")]
-)
-async def test_a_repositorys_own_news_acts(stage: Stage, action: str, column: str) -> None:
+async def test_an_archived_repository_is_marked_as_github_says(stage: Stage) -> None:
     await know(stage)
-    before = await mirrored(stage, stage.provider)
-    await repository(stage, action)
-    after = await mirrored(stage, stage.provider)
-    assert before is not None
-    assert after is not None
-    if column == "archived":
-        assert (before.archived, after.archived) == (False, True)
-        await repository(stage, "unarchived")
-        now = await mirrored(stage, stage.provider)
-        assert now is not None
-        assert not now.archived  # GitHub said so
+    for happens, action in ((stage.github.archive, "archived"), (stage.github.unarchive, "edited")):
+        with stage.github.outage():
+            await happens(stage.provider)
+        await repository(stage, action)
+        found = await mirrored(stage, stage.provider)
+        assert found is not None
+        assert found.archived is stage.provider.archived
+
+
+async def test_archived_acts_at_once_whether_github_answers_or_not(stage: Stage) -> None:
+    await know(stage)
+    stage.github.fail("GET", "*", status=500, times=9)
+    with pytest.raises(GitHubError):
+        await repository(stage, "archived")
+    found = await mirrored(stage, stage.provider)
+    assert found is not None
+    assert found.archived
 
 
 async def test_a_deleted_repository_is_gone(stage: Stage) -> None:
     await know(stage)
+    with stage.github.outage():
+        await stage.github.delete_repository(stage.provider)
     await repository(stage, "deleted")
     assert not await consented(stage)
+
+
+async def test_with_another_owner_all_consent_ends(stage: Stage) -> None:
+    await stage.serve()
+    with stage.github.outage():
+        await stage.github.transfer(stage.consumer, stage.provider.owner)
+        await stage.github.transfer(stage.provider, stage.github.account("somebody-else"))
+        await stage.github.install(stage.app, stage.provider.owner)
+    for moved in (stage.provider, stage.consumer):
+        found = await installations.find_repository(stage.broker, moved.full_name)
+        assert (found.account_id, found.provider, found.consumer) == (moved.owner.id, False, False)
+    service = await stage.broker.database.query(
+        catalog_rows.service_by_slug, "aurora-labs", "release"
+    )
+    assert service is not None
+    assert not service.published
 
 
 async def test_news_of_a_deleted_stranger_harms_nobody(stage: Stage) -> None:
@@ -159,45 +202,64 @@ async def test_a_new_name_is_the_same_repository(stage: Stage) -> None:
     assert (found.full_name, found.provider) == ("aurora-labs/payments", True)
 
 
+async def renamed(stage: Stage, login: str) -> None:
+    """`installation_target` news of a login, whether or not it is so."""
+    account = {"id": stage.provider.owner.id, "login": login}
+    body = {"account": account, "installation": {"id": stage.providing.id}}
+    told_of = news(stage, "installation_target", "renamed", **body)
+    await installations.account_renamed(stage.broker, told_of)
+
+
 async def test_a_renamed_account_renames_its_repositories(stage: Stage) -> None:
     await know(stage)
-    account = {"id": stage.provider.owner.id, "login": "borealis"}
-    told_of = news(stage, "installation_target", "renamed", account=account)
-    await installations.account_renamed(stage.broker, told_of)
+    with stage.github.outage():
+        await stage.github.rename_account(stage.provider.owner, "borealis")
+    await renamed(stage, "what the body says counts for nothing")
     found = await mirrored(stage, stage.provider)
     assert found is not None
     assert found.full_name == "borealis/payments-api"
-    held = await stage.broker.database.query(mirror.account_by_login, "Borealis")
-    assert held is not None
-    assert held.id == stage.provider.owner.id
+
+
+async def test_an_old_renaming_sent_again_changes_nothing(stage: Stage) -> None:
+    await know(stage)
+    await renamed(stage, "a-former-name")
+    found = await mirrored(stage, stage.provider)
+    assert found is not None
+    assert found.full_name == PROVIDER
 
 
 async def test_while_github_is_away_nothing_is_given(stage: Stage) -> None:
     await know(stage)
-    await selection(stage, "removed")
     stage.github.fail("GET", "/app/installations/*", status=500, times=9)
-    with pytest.raises(GitHubError):
-        await selection(stage, "added")
-    assert not await consented(stage)
+    for action in ("removed", "added"):
+        with pytest.raises(GitHubError):
+            await selection(stage, action)
+        assert not await consented(stage)
 
 
 async def test_an_unknown_repository_is_looked_up_and_a_stranger_not_found(stage: Stage) -> None:
     found = await installations.find_repository(stage.broker, CONSUMER)
     assert (found.id, found.consented) == (stage.consumer.id, True)
-    asked = len(stage.github.requests)
     assert await installations.find_repository(stage.broker, CONSUMER.upper()) == found
-    assert len(stage.github.requests) == asked  # known now
     with pytest.raises(NotFound, match="install the App"):
         await installations.find_repository(stage.broker, "nobody/nothing")
 
 
-async def test_a_known_repository_without_consent_is_still_named(stage: Stage) -> None:
+async def test_a_name_means_whoever_bears_it_now(stage: Stage) -> None:
+    await know(stage)
+    with stage.github.outage():
+        await stage.github.rename(stage.provider, "payments-old")
+    newcomer = stage.github.repository(stage.provider.owner, "payments-api", private=True)
+    found = await installations.find_repository(stage.broker, PROVIDER)
+    assert (found.id, found.provider) == (newcomer.id, False)
+
+
+async def test_a_known_repository_without_consent_is_not_found(stage: Stage) -> None:
     await know(stage)
     with stage.github.outage():
         await stage.github.uninstall(stage.providing)
-    await installation(stage, "deleted")
-    found = await installations.find_repository(stage.broker, PROVIDER)
-    assert not found.consented
+    with pytest.raises(NotFound):
+        await installations.find_repository(stage.broker, PROVIDER)
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,35 @@ def allowed(
 
 
 def allow(connection: Connection, row: Mapping[str, Any]) -> bool:
-    """Add an allow-list entry; False: it was there."""
-    return insert_new(connection, allowed_workflows, [row]) == 1
+    """Set an allow-list entry; False: it stood there as it is."""
+    if insert_new(connection, allowed_workflows, [row]):
+        return True
+    t, forks = allowed_workflows.c, row["forks"]
+    same = (t.repository_id == row["repository_id"], t.path == row["path"], t.forks != forks)
+    return (
+        connection.execute(update(allowed_workflows).where(*same).values(forks=forks)).rowcount == 1
+    )
+
+
+def end_consent(connection: Connection, repository_id: int) -> None:
+    """A repository has another owner: its services rest, its subscriptions must be asked anew."""
+    own = services.c.repository_id == repository_id
+    connection.execute(
+        update(services)
+        .where(own, services.c.published_at.is_not(None))
+        .values(published_at=None, version=services.c.version + 1)
+    )
+    approved = subscriptions.c.state == "approved"
+    connection.execute(
+        update(subscriptions)
+        .where(subscriptions.c.repository_id == repository_id, approved)
+        .values(
+            state="requested",
+            approved_by=None,
+            approved_at=None,
+            version=subscriptions.c.version + 1,
+        )
+    )
 
 
 def _services(connection: Connection, which: ColumnElement[bool]) -> list[Service]:
@@ -71,8 +98,15 @@ def services_of(connection: Connection, workflows: Iterable[Workflow]) -> dict[W
 
 
 def service_by_slug(connection: Connection, owner: str, slug: str) -> Service | None:
-    """The service `OWNER/SLUG`."""
-    which = and_(accounts.c.login_lower == owner.lower(), services.c.slug == slug)
+    """The service `OWNER/SLUG`; a login is its present holder's."""
+    holder = (
+        select(accounts.c.id)
+        .where(accounts.c.login_lower == owner.lower())
+        .order_by(accounts.c.updated_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    which = and_(services.c.account_id == holder, services.c.slug == slug)
     return next(iter(_services(connection, which)), None)
 
 

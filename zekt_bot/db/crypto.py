@@ -95,5 +95,11 @@ def _make_key(path: Path) -> None:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="ascii") as file:
         file.write(secrets.token_urlsafe(32) + "\n")
         file.flush()
+        os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
             os.link(file.name, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # without the key, no row that was acknowledged would open
+    finally:
+        os.close(folder)

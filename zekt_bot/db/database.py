@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from filelock import FileLock, Timeout
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from zekt_bot.db import engine, schema
 from zekt_bot.db.crypto import Keyring, key_beside
 from zekt_bot.db.listener import Listener
-from zekt_bot.db.sql import upsert
-from zekt_bot.db.tables import chores
+from zekt_bot.db.sql import insert_new, upsert
+from zekt_bot.db.tables import chores, credentials
 from zekt_bot.db.writer import Backend, PostgresqlBackend, SqliteBackend, Writer
-from zekt_bot.errors import ConfigurationError, StorageUnavailable
+from zekt_bot.errors import ConfigurationError, DecryptionFailed, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -35,6 +36,7 @@ Answer = TypeVar("Answer")
 
 TOPICS = ("inbox", "runs", "envelopes", "deliveries")
 _READERS = 8
+_CANARY = ("credentials", "canary", "zekt")
 _log = structlog.get_logger()
 
 
@@ -94,6 +96,41 @@ class Database:
         """Bring the schema to this version's (`db/migrations`)."""
         await schema.migrate(self.address)
 
+    async def migrate_alone(self) -> None:
+        """Migrate an SQLite file that no server of another version is using.
+
+        Raises:
+            ConfigurationError: one is.
+        """
+        with contextlib.ExitStack() as stack:
+            if self._lock:
+                try:
+                    stack.enter_context(self._lock.acquire(timeout=0))
+                except Timeout:
+                    raise ConfigurationError(
+                        f"A Zekt server of another version uses {self.address.path}: stop it, or "
+                        "use its own command line."
+                    ) from None
+            await self.migrate()
+
+    async def check_key(self) -> None:
+        """Leave a sealed word in a new database, and open the one that is there.
+
+        Raises:
+            ConfigurationError: ZEKT_SECRET_KEY is not what this database was sealed with.
+        """
+        found = await self.query(_canary)
+        if found is None:
+            await self.write(_put_canary, self.keyring.seal(_CANARY, b"zekt"))
+            found = await self.query(_canary)
+        try:
+            self.keyring.open(_CANARY, found or b"")
+        except DecryptionFailed:
+            raise ConfigurationError(
+                "ZEKT_SECRET_KEY does not open what is stored in this database: give it the key "
+                "that it had before, as one of several if there is a new one."
+            ) from None
+
     async def schema_is_current(self) -> bool:
         """Whether the schema is this version's."""
         async with self.read() as connection:
@@ -139,6 +176,23 @@ class Database:
                 event.set()
 
 
+def _canary(connection: Connection) -> bytes | None:
+    of_ours = credentials.c.app == "zekt", credentials.c.name == "canary"
+    found: bytes | None = connection.execute(
+        select(credentials.c.body).where(*of_ours)
+    ).scalar_one_or_none()
+    return found
+
+
+def _put_canary(connection: Connection, rows: Sequence[bytes]) -> Sequence[bytes]:
+    insert_new(
+        connection,
+        credentials,
+        [{"app": "zekt", "name": "canary", "body": rows[0], "version": "1"}],
+    )
+    return rows
+
+
 def _touch(connection: Connection, rows: Sequence[datetime]) -> Sequence[datetime]:
     upsert(connection, chores, {"name": "check", "due_at": rows[-1]}, ["due_at"])
     return rows
@@ -163,8 +217,9 @@ async def open_database(
                     "The database's tables are not this version's: run `zekt migrate` first."
                 )
             await database.start(alone=alone)
-            if on_sqlite:  # not before the lock: an older server may be using the file
-                await database.migrate()
+            if on_sqlite and not await database.schema_is_current():
+                await database.migrate_alone()
+            await database.check_key()
             yield database
         finally:
             await database.close()

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, RowMapping, Select
+    from sqlalchemy import ColumnElement, Connection, FromClause, RowMapping, Select
 
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.deliveries import Delivery
@@ -84,8 +84,8 @@ def _work() -> Select[Any]:
         .join(runs, runs.c.id == envelopes.c.run)
         .join(provider, provider.c.id == runs.c.repository_id)
         .join(consumer, consumer.c.id == deliveries.c.target_repository_id)
-        .outerjoin(gives, and_(gives.c.id == provider.c.installation_id, _ORCHESTRATOR(gives)))
-        .outerjoin(takes, and_(takes.c.id == consumer.c.installation_id, _ORCHESTRATOR(takes)))
+        .outerjoin(gives, and_(gives.c.id == provider.c.installation_id, _of_our_app(gives)))
+        .outerjoin(takes, and_(takes.c.id == consumer.c.installation_id, _of_our_app(takes)))
         .outerjoin(messages, messages.c.id == envelopes.c.message)
         .outerjoin(services, services.c.id == deliveries.c.service_id)
         .outerjoin(accounts, accounts.c.id == services.c.account_id)
@@ -120,8 +120,8 @@ def _work() -> Select[Any]:
     ).select_from(joined)
 
 
-def _ORCHESTRATOR(table: Any) -> Any:  # noqa: N802
-    return table.c.app == "orchestrator"
+def _of_our_app(table: FromClause) -> ColumnElement[bool]:
+    return table.c.app == mirror.APP
 
 
 def load(connection: Connection, ids: Sequence[str]) -> list[Work]:
@@ -190,19 +190,20 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
 
     Without it only the attempt is kept: another worker has the delivery now.
     """
-    answers = [_record(connection, row) for row in rows]
-    mine = [row for row, own in zip(rows, answers, strict=True) if own]
-    lanes.wake(connection, {row.lane: row.now for row in rows})  # first: locks them in order
-    lanes.give_back(connection, [row.lane for row in mine if not row.sent])
-    for lane, until in sorted(
-        (row.lane, row.close_lane_until) for row in rows if row.close_lane_until
-    ):
-        lanes.close(connection, lane, until)
+    # Repositories before lanes before deliveries: everybody locks in this order.
     for row in rows:
         if row.renamed:
             mirror.change_repository(
                 connection, row.renamed[0], {"full_name": row.renamed[1]}, row.now
             )
+    lanes.wake(connection, {row.lane: row.now for row in rows})
+    answers = [_record(connection, row) for row in rows]
+    mine = [row for row, own in zip(rows, answers, strict=True) if own]
+    lanes.give_back(connection, [row.lane for row in mine if not row.sent])
+    for lane, until in sorted(
+        (row.lane, row.close_lane_until) for row in rows if row.close_lane_until
+    ):
+        lanes.close(connection, lane, until)
     audit.wake(connection, "deliveries")
     return answers
 
@@ -250,27 +251,48 @@ def _add_attempt(connection: Connection, row: Change) -> None:
 
 
 def release(connection: Connection, rows: Sequence[tuple[str, str, datetime]]) -> list[None]:
-    """Give leases back untouched (id, lease, now): the worker stops."""
-    freed: list[str] = []
-    for delivery_id, lease, now in rows:
-        held = update(deliveries).where(deliveries.c.id == delivery_id, deliveries.c.lease == lease)
-        found = held.values(due_at=now, lease=None).returning(deliveries.c.lane)
-        freed.extend(connection.execute(found).scalars())
-    lanes.wake(connection, dict.fromkeys(freed, rows[0][2]))
-    lanes.give_back(connection, freed)
+    """Give leases back untouched (id, lease, now): nothing was sent."""
+    ids, now = [row[0] for row in rows], rows[0][2]
+    held = deliveries.c.id.in_(ids), deliveries.c.lease.in_([row[1] for row in rows])
+    lanes.wake(connection, _lanes(connection, *held, at=now))
+    freed = connection.execute(
+        update(deliveries).where(*held).values(due_at=now, lease=None).returning(deliveries.c.lane)
+    ).scalars()
+    lanes.give_back(connection, list(freed))
     return [None] * len(rows)
+
+
+def probe(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[int]:
+    """Make due one delivery that waits for `waits_for`, as a trial; answers how many."""
+    answers = []
+    for waits_for, now in rows:
+        first = select(deliveries.c.id, deliveries.c.lane).where(
+            deliveries.c.waits_for == waits_for
+        )
+        found = connection.execute(first.order_by(deliveries.c.due_at).limit(1)).first()
+        if found:
+            lanes.wake(connection, {found.lane: now})
+            free = deliveries.c.id == found.id, deliveries.c.lease.is_(None)
+            connection.execute(update(deliveries).where(*free).values(due_at=now))
+        answers.append(int(found is not None))
+    return answers
 
 
 def resume(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[int]:
     """Make due what waits for `waits_for`; answers how many."""
     answers = []
     for waits_for, now in rows:
-        waiting = update(deliveries).where(deliveries.c.waits_for == waits_for)
-        found = list(
-            connection.execute(
-                waiting.values(waits_for=None, due_at=now).returning(deliveries.c.lane)
-            ).scalars()
-        )
-        lanes.wake(connection, dict.fromkeys(found, now))
-        answers.append(len(found))
+        waiting = deliveries.c.waits_for == waits_for
+        lanes.wake(connection, _lanes(connection, waiting, at=now))
+        due = update(deliveries).where(waiting).values(waits_for=None, due_at=now)
+        answers.append(connection.execute(due).rowcount)
+    audit.wake(connection, "deliveries")
     return answers
+
+
+def _lanes(
+    connection: Connection, *which: ColumnElement[bool], at: datetime
+) -> dict[str, datetime]:
+    """The lanes of these deliveries, to be woken, and thereby locked, before them."""
+    found = connection.execute(select(deliveries.c.lane).where(*which).distinct()).scalars()
+    return dict.fromkeys(found, at)

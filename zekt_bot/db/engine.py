@@ -76,6 +76,7 @@ def sqlite_writer(path: Path) -> Engine:
         URL.create("sqlite", database=str(path)),
         poolclass=StaticPool,
         connect_args={"check_same_thread": False},
+        hide_parameters=True,
     )
     _prepare(engine, "BEGIN IMMEDIATE")
     return engine
@@ -87,6 +88,7 @@ def sqlite_reader(path: Path) -> AsyncEngine:
         URL.create("sqlite+aiosqlite", database=str(path)),
         poolclass=AsyncAdaptedQueuePool,
         pool_size=4,
+        hide_parameters=True,
     )
     _prepare(engine.sync_engine, "BEGIN")
     return engine
@@ -99,6 +101,7 @@ def postgresql(url: URL, *, size: int) -> AsyncEngine:
         pool_size=size,
         max_overflow=0,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _COMMAND_SECONDS},
     )
 

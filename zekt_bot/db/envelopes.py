@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def envelopes_of(connection: Connection, ids: Sequence[str]) -> list[Envelope]:
-    """The envelopes with these ids."""
-    found = connection.execute(select(envelopes).where(envelopes.c.id.in_(ids))).mappings()
+    """Those of these envelopes that are not finished."""
+    unfinished = envelopes.c.id.in_(ids), envelopes.c.due_at.is_not(None)
+    found = connection.execute(select(envelopes).where(*unfinished)).mappings()
     return [envelope_of(row) for row in found]
 
 

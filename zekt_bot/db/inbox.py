@@ -20,7 +20,7 @@ def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
     """Insert the rows whose App and GUID are new; answers the ids that were."""
     if not rows:
         return set()
-    insert_new(connection, inbox, rows)
+    insert_new(connection, inbox, sorted(rows, key=lambda row: (row["app"], row["guid"])))
     keys = [(row["app"], row["guid"]) for row in rows]
     stored = connection.execute(
         select(inbox.c.id).where(tuple_(inbox.c.app, inbox.c.guid).in_(keys))
@@ -38,6 +38,7 @@ def load(connection: Connection, ids: Sequence[str]) -> list[RowMapping]:
         inbox.c.action,
         inbox.c.raw,
         inbox.c.failures,
+        inbox.c.lease,
         inbox.c.received_at,
     )
     return list(connection.execute(select(*columns).where(inbox.c.id.in_(ids))).mappings())

@@ -212,6 +212,10 @@ def sweep(connection: Connection, rows: Sequence[datetime]) -> list[int]:
             .correlate(lanes)
             .exists()
         )
-        forgotten = update(lanes).where(lanes.c.next_ready_at.is_(None), waits)
-        answers.append(connection.execute(forgotten.values(next_ready_at=now)).rowcount)
+        forgotten = lanes.c.next_ready_at.is_(None), waits
+        in_order = select(lanes.c.name).where(*forgotten).order_by(lanes.c.name)
+        names = list(connection.execute(in_order.with_for_update(skip_locked=True)).scalars())
+        for name in names:
+            connection.execute(update(lanes).where(lanes.c.name == name).values(next_ready_at=now))
+        answers.append(len(names))
     return answers

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, Table, func, select, update
 
-from zekt_bot.db.tables import deliveries, envelopes, inbox, lanes, runs
+from zekt_bot.db import lanes
+from zekt_bot.db.tables import deliveries, envelopes, inbox, runs
+from zekt_bot.db.tables import lanes as lanes_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,16 +65,21 @@ def release_all(connection: Connection, rows: Sequence[datetime]) -> list[int]:
     answers = []
     for now in rows:
         freed = 0
-        for table in (*LEASED.values(), deliveries):
+        for table in LEASED.values():
             held = update(table).where(table.c.lease.is_not(None))
             freed += connection.execute(held.values(due_at=now, lease=None)).rowcount
-        answers.append(freed)
+        sending = update(deliveries).where(deliveries.c.lease.is_not(None))
+        found = sending.values(due_at=now, lease=None).returning(deliveries.c.lane)
+        names = list(connection.execute(found).scalars())
+        lanes.wake(connection, dict.fromkeys(names, now))
+        answers.append(freed + len(names))
     return answers
 
 
 def next_due(connection: Connection, topic: str) -> datetime | None:
     """When the next row of a queue is due: work may be waiting for nothing but time."""
-    column = lanes.c.next_ready_at if topic == "deliveries" else LEASED[topic].c.due_at
+    ready_at = lanes_table.c.next_ready_at
+    column = ready_at if topic == "deliveries" else LEASED[topic].c.due_at
     earliest = select(func.min(column)).where(column.is_not(None))  # so that its index serves
     found: datetime | None = connection.execute(earliest).scalar_one()
     return found
@@ -92,12 +99,13 @@ class Failure:
 
     table: str
     id: str
+    lease: str
     reason: str
     again_at: datetime | None
 
 
 def fail(connection: Connection, rows: Sequence[Failure]) -> list[None]:
-    """Count the failure and give the lease back."""
+    """Count the failure and give the lease back, if it is still one's own."""
     for row in rows:
         table = LEASED[row.table]
         values = {
@@ -108,5 +116,6 @@ def fail(connection: Connection, rows: Sequence[Failure]) -> list[None]:
         }
         if row.again_at is None and "state" in table.c:
             values["state"] = "set_aside"
-        connection.execute(update(table).where(table.c.id == row.id).values(values))
+        own = (table.c.id == row.id, table.c.lease == row.lease)
+        connection.execute(update(table).where(*own).values(values))
     return [None] * len(rows)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, or_, select, update
 
+from zekt_bot.db import catalog, versions
 from zekt_bot.db.rows import INSTALLATION, REPOSITORY, labelled, repository_of
-from zekt_bot.db.sql import insert_new, upsert
+from zekt_bot.db.sql import in_pages, insert_new, upsert
 from zekt_bot.db.tables import accounts, admissions, installations, repositories
 from zekt_bot.domain.catalog import Account, Repository
 
@@ -32,8 +34,11 @@ def _repositories() -> Select[Any]:
 
 def repositories_by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Repository]:
     """The known ones of `ids`."""
-    found = connection.execute(_repositories().where(repositories.c.id.in_(list(ids)))).mappings()
-    return {row["r_id"]: repository_of(row, "r_", row["i_state"]) for row in found}
+    known: dict[int, Repository] = {}
+    for some in in_pages(ids):
+        found = connection.execute(_repositories().where(repositories.c.id.in_(some))).mappings()
+        known |= {row["r_id"]: repository_of(row, "r_", row["i_state"]) for row in found}
+    return known
 
 
 def repository_by_name(connection: Connection, full_name: str) -> Repository | None:
@@ -71,7 +76,12 @@ def account_by_login(connection: Connection, login: str) -> Account | None:
 
 
 def put_account(connection: Connection, account: Account, now: datetime) -> None:
-    """Learn an account, or its new login."""
+    """Learn an account, or its new login, which its repositories' names follow."""
+    known = select(accounts.c.login).where(accounts.c.id == account.id)
+    former = connection.execute(known).scalar_one_or_none()
+    if former not in {None, account.login}:
+        rename_account(connection, account.id, account.login, now)
+    _take_login(connection, account.id, account.login)
     row = {
         "id": account.id,
         "login": account.login,
@@ -82,8 +92,15 @@ def put_account(connection: Connection, account: Account, now: datetime) -> None
     upsert(connection, accounts, row, ("login", "login_lower", "kind", "updated_at"))
 
 
+def _take_login(connection: Connection, account_id: int, login: str) -> None:
+    """Let no other account be found by `login`: at GitHub it is one account's."""
+    held = update(accounts).where(accounts.c.login_lower == login.lower())
+    connection.execute(held.where(accounts.c.id != account_id).values(login_lower=""))
+
+
 def rename_account(connection: Connection, account_id: int, login: str, now: datetime) -> None:
     """Follow an account's new login, in the names of its repositories too."""
+    _take_login(connection, account_id, login)
     connection.execute(
         update(accounts)
         .where(accounts.c.id == account_id)
@@ -101,23 +118,65 @@ def rename_account(connection: Connection, account_id: int, login: str, now: dat
 
 def put_installation(connection: Connection, row: Mapping[str, Any]) -> None:
     """Learn an installation, or its new state."""
-    changed = ("account_id", "state", "repository_selection", "permissions", "updated_at")
-    upsert(connection, installations, row, changed)
+    if not insert_new(connection, installations, [{**row, "version": 1}]):
+        values = {name: row[name] for name in row if name not in {"app", "id", "updated_at"}}
+        _change_installation(connection, row["id"], values, row["updated_at"])
 
 
 def set_installation_state(
     connection: Connection, installation_id: int, state: str, now: datetime
 ) -> None:
     """Suspend, resume or delete an installation; all of its repositories change with it."""
-    connection.execute(
+    _change_installation(connection, installation_id, {"state": state}, now)
+
+
+def _change_installation(
+    connection: Connection, installation_id: int, values: Mapping[str, Any], now: datetime
+) -> None:
+    """Set `values`; if one is new the version rises, and that of all its repositories."""
+    columns = installations.c
+    differs = or_(*(columns[name].is_distinct_from(value) for name, value in values.items()))
+    changed = connection.execute(
         update(installations)
-        .where(installations.c.app == APP, installations.c.id == installation_id)
-        .values(state=state, updated_at=now)
+        .where(columns.app == APP, columns.id == installation_id, differs)
+        .values(**values, version=columns.version + 1, updated_at=now)
+    ).rowcount
+    if changed:
+        held = repositories.c.installation_id == installation_id
+        in_order = select(repositories.c.id).where(held).order_by(repositories.c.id)
+        connection.execute(in_order.with_for_update())  # as `versions.hold` locks them
+        connection.execute(
+            update(repositories)
+            .where(held)
+            .values(version=repositories.c.version + 1, updated_at=now)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Versions of an installation and of repositories; None of those that were not there."""
+
+    installation: Mapping[int, int | None]
+    repositories: Mapping[int, int | None]
+
+
+def seen(connection: Connection, installation_id: int, repository_ids: Iterable[int]) -> Seen:
+    """What is there now, before somebody else is asked."""
+    ids = list(repository_ids)
+    known = repositories_by_id(connection, ids)
+    version = select(installations.c.version).where(
+        installations.c.app == APP, installations.c.id == installation_id
     )
-    connection.execute(
-        update(repositories)
-        .where(repositories.c.installation_id == installation_id)
-        .values(version=repositories.c.version + 1, updated_at=now)
+    return Seen(
+        {installation_id: connection.execute(version).scalar_one_or_none()},
+        {each: known[each].version if each in known else None for each in ids},
+    )
+
+
+def still(connection: Connection, seen: Seen) -> bool:
+    """Whether nothing of it has changed; it stays so until this transaction ends."""
+    return versions.hold(connection, repositories, seen.repositories) and versions.hold(
+        connection, installations, seen.installation
     )
 
 
@@ -127,9 +186,14 @@ def _named(full_name: str) -> dict[str, Any]:
 
 def put_repository(connection: Connection, row: Mapping[str, Any], now: datetime) -> None:
     """Learn a repository: `id`, `full_name`, `account_id`, `private`, `archived`, and
-    `installation_id` where GitHub confirmed it.
+    `installation_id` where GitHub confirmed it. With another owner all that it was enabled and
+    approved for ends: that was the former one's consent.
     """
     values = {**row, **_named(row["full_name"])}
+    former = select(repositories.c.account_id).where(repositories.c.id == row["id"])
+    if connection.execute(former).scalar_one_or_none() not in {None, row["account_id"]}:
+        values |= {"provider_enabled_at": None, "consumer_enabled_at": None}
+        catalog.end_consent(connection, row["id"])
     insert_new(
         connection,
         repositories,
@@ -144,6 +208,9 @@ def change_repository(
     """Set `values`; the version rises if one of them is new (decisions rest on them)."""
     if "full_name" in values:
         values = {**values, **_named(values["full_name"])}
+        held = repositories.c.full_name_lower == values["full_name_lower"]
+        others = update(repositories).where(held, repositories.c.id != repository_id)
+        connection.execute(others.values(full_name_lower=""))  # GitHub gives a name to one
     differs = or_(*(repositories.c[name].is_distinct_from(value) for name, value in values.items()))
     connection.execute(
         update(repositories)
@@ -156,14 +223,12 @@ def detach(
     connection: Connection, installation_id: int, repository_ids: Sequence[int], now: datetime
 ) -> None:
     """Take repositories out of an installation, unless they meanwhile belong to another one."""
-    connection.execute(
-        update(repositories)
-        .where(
-            repositories.c.id.in_(repository_ids),
-            repositories.c.installation_id == installation_id,
+    for some in in_pages(sorted(repository_ids)):
+        connection.execute(
+            update(repositories)
+            .where(repositories.c.id.in_(some), repositories.c.installation_id == installation_id)
+            .values(installation_id=None, version=repositories.c.version + 1, updated_at=now)
         )
-        .values(installation_id=None, version=repositories.c.version + 1, updated_at=now)
-    )
 
 
 def enable(connection: Connection, repository_id: int, role: str, now: datetime) -> None:

@@ -9,10 +9,12 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Table
     from sqlalchemy.sql.compiler import SQLCompiler
+
+_PAGE = 1000
 
 
 class among(FunctionElement[Any]):  # noqa: N801
@@ -34,6 +36,13 @@ def _in(element: among, compiler: SQLCompiler, **options: Any) -> str:
 def _any(element: among, compiler: SQLCompiler, **options: Any) -> str:
     column, found = (compiler.process(each, **options) for each in element.clauses)
     return f"{column} = ANY (ARRAY{found})"
+
+
+def in_pages(ids: Iterable[int]) -> Iterator[list[int]]:
+    """`ids` in lists that an IN can hold: PostgreSQL takes 32,767 parameters a statement."""
+    left = list(ids)
+    for start in range(0, len(left), _PAGE):
+        yield left[start : start + _PAGE]
 
 
 def _insert(connection: Connection, table: Table) -> Any:

@@ -75,6 +75,7 @@ installations = Table(
     Column("state", String(20), nullable=False),
     Column("repository_selection", String(20), nullable=False),
     Column("permissions", Text, nullable=False),
+    Column("version", Integer, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
 )
 

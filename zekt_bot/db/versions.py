@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def hold(connection: Connection, table: Table, read: Mapping[Any, int]) -> bool:
-    """Whether every row of `read` (id → version) still has that version.
+def hold(connection: Connection, table: Table, read: Mapping[Any, int | None]) -> bool:
+    """Whether every row of `read` (id → version; None: there was none) still has that version.
 
     The rows stay locked against change until this transaction ends.
     """
@@ -26,4 +26,5 @@ def hold(connection: Connection, table: Table, read: Mapping[Any, int]) -> bool:
         .order_by(table.c.id)
         .with_for_update(read=True)
     )
-    return {row.id: row.version for row in rows} == dict(read)
+    there = {each: version for each, version in read.items() if version is not None}
+    return {row.id: row.version for row in rows} == there

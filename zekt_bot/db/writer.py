@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,6 +34,19 @@ Answer = TypeVar("Answer")
 
 _ROWS_A_COMMIT = 64
 _MOST_WAITING = 10_000
+_TRIES = 4  # of a unit that another process's crossed: together, then each row alone
+_SQLITE_FAULTS = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOTADB,
+}
 
 
 @dataclass(slots=True)
@@ -40,6 +54,10 @@ class _Call:
     fn: Callable[[Connection, Sequence[Any]], Sequence[Any]]
     row: Any
     answer: asyncio.Future[Any]
+
+
+class _Crossed(StorageUnavailable):
+    """A deadlock: this and another process's unit wait for each other's rows; try again."""
 
 
 class Backend(Protocol):
@@ -56,6 +74,9 @@ class Backend(Protocol):
 
 def _unavailable(error: DBAPIError) -> bool:
     """Whether the database, not the row, is at fault: locked, full, read-only, unreachable."""
+    sqlite = getattr(error.orig, "sqlite_errorcode", None)
+    if sqlite is not None:  # its low byte is the class; SQL mistakes are OperationalError too
+        return sqlite & 0xFF in _SQLITE_FAULTS
     code = str(getattr(error.orig, "sqlstate", None) or "")
     if code[:2] in {"08", "53", "57", "25", "40", "55"}:
         return True
@@ -109,6 +130,8 @@ class PostgresqlBackend:
                     raise OutcomeUnknown from error
                 return answers
         except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == "40P01":
+                raise _Crossed from error
             if _unavailable(error):
                 raise StorageUnavailable from error
             raise
@@ -172,17 +195,16 @@ class Writer:
             self._wake.clear()
             await self._wake.wait()
 
-    async def _commit(self, calls: list[_Call]) -> None:
+    async def _commit(self, calls: list[_Call], tries: int = _TRIES) -> None:
         try:
             await self._run(calls)
-        except StorageUnavailable as error:
-            _fail(calls, error)
         except Exception as error:
-            if len(calls) == 1:
+            crossed = isinstance(error, _Crossed) and tries > 0
+            if crossed or (len(calls) > 1 and not isinstance(error, StorageUnavailable)):
+                for call in calls:
+                    await self._commit([call], tries - 1)
+            else:
                 _fail(calls, error)
-                return
-            for call in calls:
-                await self._commit([call])
 
     async def _run(self, calls: list[_Call]) -> None:
         topics: set[str] = set()

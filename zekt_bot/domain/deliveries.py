@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from zekt_bot.domain.events import EnvelopeKind, RunState
 
@@ -157,6 +157,25 @@ class Outcome:
     renamed_to: str | None = None
 
 
+def check_outcome(outcome: object) -> Outcome:
+    """Return what a channel answered, or raise TypeError or ValueError saying what is wrong."""
+    if not isinstance(outcome, Outcome):
+        raise TypeError(f"an Outcome is wanted, not {type(outcome).__name__}")
+    if outcome.kind not in get_args(OutcomeKind):
+        raise ValueError("its kind is none of an Outcome's")
+    if outcome.status is not None and type(outcome.status) is not int:
+        raise TypeError("its status is not an integer")
+    texts = (outcome.request_id, outcome.error, outcome.renamed_to)
+    if not all(text is None or isinstance(text, str) for text in texts):
+        raise TypeError("request_id, error and renamed_to are texts")
+    when = outcome.not_before
+    if when is not None and (not isinstance(when, datetime) or when.tzinfo is None):
+        raise TypeError("not_before is not an aware datetime")
+    if outcome.closes_lane and when is None:
+        raise ValueError("a lane is closed until not_before, which is missing")
+    return outcome
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """An attempt as a plugin's retry hook sees it."""
@@ -186,6 +205,7 @@ __all__ = [
     "RunPolicyFacts",
     "RunState",
     "WaitsFor",
+    "check_outcome",
     "may_move",
     "retry_delay",
     "sources_of",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import NamedTuple
 
 MOST_A_CLAIM = 8
+_MOST_SKEW = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,16 @@ class Bucket(NamedTuple):
 
 
 def refill(bucket: Bucket, now: datetime, pace: Pace) -> Bucket:
-    """The tokens at `now`. A clock that went back gives none and takes none."""
+    """The tokens at `now`. A clock that went back gives none and takes none.
+
+    Workers' clocks differ a little: time that was counted is not counted again. A clock that was
+    set back by more is believed, or the lane would stand still until it has caught up.
+    """
     if pace.per_minute == 0:
         return Bucket(float(pace.burst), now)
     elapsed = max(0.0, (now - bucket.at).total_seconds())
     tokens = min(float(pace.burst), bucket.tokens + elapsed * pace.per_minute / 60)
-    return Bucket(tokens, now)
+    return Bucket(tokens, max(now, min(bucket.at, now + _MOST_SKEW)))
 
 
 def spend(bucket: Bucket, taken: int, pace: Pace) -> Bucket:
@@ -43,7 +49,9 @@ def next_token_at(bucket: Bucket, pace: Pace) -> datetime:
     """When there is a whole token."""
     if pace.per_minute == 0 or bucket.tokens >= 1:
         return bucket.at
-    return bucket.at + timedelta(seconds=(1 - bucket.tokens) * 60 / pace.per_minute)
+    # Rounded up, and one for the floats: a moment too early, the lane is looked at in vain.
+    wait = ceil((1 - bucket.tokens) * 60_000_000 / pace.per_minute) + 1
+    return bucket.at + timedelta(microseconds=wait)
 
 
 def allowance(bucket: Bucket, in_flight: int, pace: Pace) -> int:

@@ -45,7 +45,7 @@ class Answer:
         """
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):  # it can nest too deep
             raise GitHubAnswered(self.status, "the body is not JSON") from None
 
     def mapping(self) -> dict[str, Any]:
@@ -68,7 +68,8 @@ class Answer:
             return ""
         if not isinstance(text, str):
             return ""
-        return _SECRET.sub("[hidden]", " ".join(text.split()))[:300]
+        line = _SECRET.sub("[hidden]", " ".join(text.split()))[:300]
+        return line.encode(errors="replace").decode()  # JSON can hold half a character
 
     @property
     def limited(self) -> bool:

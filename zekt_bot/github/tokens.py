@@ -74,6 +74,8 @@ def token_of(answer: Answer) -> Token:
     value, expires = found.get("token"), found.get("expires_at")
     if not isinstance(value, str) or not value or not isinstance(expires, str):
         raise GitHubAnswered(answer.status, "the token answer holds no token")
+    if not (value.isascii() and value.isprintable()):
+        raise GitHubAnswered(answer.status, "the token answer holds no token for a header")
     try:
         moment = datetime.fromisoformat(expires)
     except ValueError:

@@ -1,8 +1,8 @@
 """The mirror of accounts, installations and repositories, as GitHub's news moves it.
 
-Only a webhook's body is signed, and an old body can be sent again. So news that takes away
-(deleted, suspend, removed, archived) acts at once; news that gives (created, unsuspend, added,
-unarchived, transferred) makes Zekt ask GitHub, and GitHub's answer acts.
+Only a webhook's body is signed, an old body can be sent again, and GitHub promises no order. So
+news that takes away (deleted, suspend, removed, archived) acts at once, and every news makes Zekt
+ask GitHub, whose answer acts if nothing moved while it was asked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import orjson
 
 from zekt_bot.db import audit, inbox, mirror
 from zekt_bot.domain.catalog import Account
-from zekt_bot.errors import MalformedEvent, NotFound
+from zekt_bot.errors import Conflict, MalformedEvent, NotFound
 from zekt_bot.operations import fields
 from zekt_bot.operations.broker import GITHUB
 
@@ -24,9 +24,17 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from zekt_bot.db.mirror import Seen
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.catalog import Repository
     from zekt_bot.operations.broker import Broker
+
+_MOST_ASKED = 5
+_TAKEN = {"deleted": "deleted", "suspend": "suspended"}
+_MARKED: dict[str | None, dict[str, bool]] = {
+    "archived": {"archived": True},
+    "privatized": {"private": True},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,116 +51,123 @@ class News:
 @dataclass(frozen=True, slots=True)
 class _Applying:
     inbox_id: str | None
+    seen: Seen | None
     apply: Callable[[Connection], None]
     entry: Entry | None
     now: datetime
 
 
 async def installation_changed(broker: Broker, news: News) -> None:
-    """`installation`: what takes away acts as told, anything else as GitHub then answers."""
-    told = fields.part(news.body, "installation")
-    installation_id = fields.number(told, "id")
-    if news.action == "deleted":
-        await _apply(broker, news, _state(installation_id, "deleted", broker.now()))
-    elif news.action == "suspend":
-        await _apply(broker, news, _state(installation_id, "suspended", broker.now()))
-    else:
-        await _confirm(broker, news, installation_id, _listed(news.body, "repositories"))
+    """`installation`: what takes away acts as told; then as GitHub answers."""
+    installation_id = fields.number(fields.part(news.body, "installation"), "id")
+    taken = _TAKEN.get(news.action or "")
+    if taken is not None:
+        now = broker.now()
+        await _take(broker, lambda c: mirror.set_installation_state(c, installation_id, taken, now))
+    await _confirm(broker, news, installation_id, _listed(news.body, "repositories"))
 
 
 async def repositories_changed(broker: Broker, news: News) -> None:
-    """`installation_repositories`: removed ones go at once, added ones when GitHub confirms."""
+    """`installation_repositories`: removed ones go at once; then as GitHub answers."""
     installation_id = fields.number(fields.part(news.body, "installation"), "id")
-    if news.action == "removed":
-        now, removed = broker.now(), _listed(news.body, "repositories_removed")
-        await _apply(broker, news, lambda c: mirror.detach(c, installation_id, removed, now))
-    else:
-        added = _listed(news.body, "repositories_added")
-        await _confirm(broker, news, installation_id, added)
+    removed = _listed(news.body, "repositories_removed")
+    if removed:
+        now = broker.now()
+        await _take(broker, lambda c: mirror.detach(c, installation_id, removed, now))
+    added = _listed(news.body, "repositories_added")
+    await _confirm(broker, news, installation_id, [*removed, *added])
 
 
 async def repository_changed(broker: Broker, news: News) -> None:
-    """`repository`: archived and privatized act at once; the rest is read from GitHub."""
-    told = fields.part(news.body, "repository")
-    repository_id = fields.number(told, "id")
+    """`repository`: deleted, archived and privatized act at once; then as GitHub answers."""
+    repository_id = fields.number(fields.part(news.body, "repository"), "id")
+    installation_id = fields.number(fields.part(news.body, "installation"), "id")
     now = broker.now()
-    taking = {"archived": {"archived": True}, "privatized": {"private": True}}
     if news.action == "deleted":
-        known = await broker.database.query(mirror.repositories_by_id, [repository_id])
-        held = known[repository_id].installation_id if repository_id in known else None
-        await _apply(broker, news, lambda c: mirror.detach(c, held or 0, [repository_id], now))
-    elif news.action in taking:
-        values = taking[news.action]
-        await _apply(
-            broker, news, lambda c: mirror.change_repository(c, repository_id, values, now)
-        )
-    else:
-        installation_id = fields.number(fields.part(news.body, "installation"), "id")
-        await _confirm(broker, news, installation_id, [repository_id])
+        await _take(broker, lambda c: mirror.detach(c, installation_id, [repository_id], now))
+    elif news.action in _MARKED:
+        marks = _MARKED[news.action]
+        await _take(broker, lambda c: mirror.change_repository(c, repository_id, marks, now))
+    await _confirm(broker, news, installation_id, [repository_id])
 
 
 async def account_renamed(broker: Broker, news: News) -> None:
-    """`installation_target` (renamed): the account's new login, in its repositories' names too."""
-    account = fields.part(news.body, "account")
-    account_id, login = fields.number(account, "id"), fields.text(account, "login", 100)
-    now = broker.now()
-    await _apply(broker, news, lambda c: mirror.rename_account(c, account_id, login, now))
+    """`installation_target` (renamed): GitHub is asked for the account's present login."""
+    installation_id = fields.number(fields.part(news.body, "installation"), "id")
+    await _confirm(broker, news, installation_id, ())
 
 
 async def find_repository(broker: Broker, full_name: str) -> Repository:
-    """The repository OWNER/REPO; one that Zekt has not heard of is looked up at GitHub.
+    """The repository that is named OWNER/REPO at GitHub now, and covered by the App.
 
     Raises:
         NotFound: the App is not installed there, or there is no such repository.
         GitHubError: GitHub does not answer as it should.
     """
-    known = await broker.database.query(mirror.repository_by_name, full_name)
-    if known is not None and known.consented:
-        return known
     told = await broker.github.repository_installation(full_name)
     if told is None:
-        if known is not None:
-            return known
         raise NotFound(
             f"GitHub shows no {full_name} to the App: install the App on it, or check the name."
         )
     installation_id = fields.number(told, "id")
-    now = broker.now()
-    steps = [_installation(told, now)]
-    repository = await broker.github.repository(installation_id, full_name=full_name)
-    if repository is None:
+    named = await broker.github.repository(installation_id, full_name=full_name)
+    repository_id = fields.number(named, "id") if named else 0
+    if named:
+        await _confirm(broker, None, installation_id, [repository_id])
+    found = await broker.database.query(mirror.repositories_by_id, [repository_id])
+    if repository_id not in found or not found[repository_id].consented:
         raise NotFound(f"GitHub shows no {full_name} to the App: give the App access to it.")
-    steps.append(_repository(repository, installation_id, now))
-    entry = broker.entry(
-        "github:repository:confirmed", GITHUB, repository_id=fields.number(repository, "id")
-    )
-    await broker.database.write(_write, _Applying(None, _all(steps), entry, now))
-    found = await broker.database.query(
-        mirror.repositories_by_id, [fields.number(repository, "id")]
-    )
-    return found[fields.number(repository, "id")]
+    return found[repository_id]
+
+
+async def _take(broker: Broker, apply: Callable[[Connection], None]) -> None:
+    """At once, whatever GitHub says afterwards; the webhook is done only when it has."""
+    await broker.database.write(_write, _Applying(None, None, apply, None, broker.now()))
 
 
 async def _confirm(
-    broker: Broker, news: News, installation_id: int, repository_ids: Sequence[int]
+    broker: Broker, news: News | None, installation_id: int, repository_ids: Sequence[int]
 ) -> None:
-    """Ask GitHub how the installation stands now, and which of the repositories it covers."""
+    """Write how GitHub says that the installation stands, and these repositories in it.
+
+    Raises:
+        Conflict: other news kept coming in while GitHub was asked.
+    """
+    if news is not None:  # the others are learned when somebody enables them
+        known = await broker.database.query(mirror.repositories_by_id, repository_ids)
+        repository_ids = [r.id for r in known.values() if r.provider or r.consumer]
+    for _ in range(_MOST_ASKED):
+        seen = await broker.database.query(mirror.seen, installation_id, repository_ids)
+        steps = await _as_github_says(broker, installation_id, seen)
+        applying = _Applying(
+            news.inbox_id if news else None,
+            seen,
+            _all(steps),
+            _entry(broker, news, repository_ids),
+            broker.now(),
+        )
+        if await broker.database.write(_write, applying):
+            return
+    raise Conflict(f"Installation {installation_id} kept changing while GitHub was asked of it.")
+
+
+async def _as_github_says(
+    broker: Broker, installation_id: int, seen: Seen
+) -> list[Callable[[Connection], None]]:
     now = broker.now()
     told = await broker.github.installation(installation_id)
     if told is None:
-        await _apply(broker, news, _state(installation_id, "deleted", now))
-        return
+        return [lambda c: mirror.set_installation_state(c, installation_id, "deleted", now)]
     steps = [_installation(told, now)]
-    known = await broker.database.query(mirror.repositories_by_id, repository_ids)
-    for repository_id in repository_ids if told.get("suspended_at") is None else ():
-        if repository_id not in known and news.event != "repository":
-            continue  # learned when somebody enables it
+    if told.get("suspended_at") is not None:
+        return steps
+    for repository_id in seen.repositories:
         repository = await _granted(broker, installation_id, repository_id)
         if repository is None:
             steps.append(_detach(installation_id, repository_id, now))
         else:
             steps.append(_repository(repository, installation_id, now))
-    await _apply(broker, news, _all(steps))
+    return steps
 
 
 async def _granted(
@@ -168,27 +183,34 @@ async def _granted(
     return repository if covering and covering.get("id") == installation_id else None
 
 
-async def _apply(broker: Broker, news: News, apply: Callable[[Connection], None]) -> None:
+def _entry(broker: Broker, news: News | None, repository_ids: Sequence[int]) -> Entry:
+    if news is None:
+        return broker.entry("github:repository:confirmed", GITHUB, repository_id=repository_ids[0])
     action = "".join(c if c.isalpha() else "_" for c in (news.action or "changed").lower())
     installation = news.body.get("installation")
     account = installation.get("account") if isinstance(installation, dict) else None
     account_id = account.get("id") if isinstance(account, dict) else None
-    entry = broker.entry(
-        f"github:{news.event}:{action}" if action.isascii() else f"github:{news.event}:changed",
+    return broker.entry(
+        f"github:{news.event}:{action if action.isascii() else 'changed'}",
         GITHUB,
         account_id=account_id if isinstance(account_id, int) else None,
     )
-    await broker.database.write(_write, _Applying(news.inbox_id, apply, entry, broker.now()))
 
 
-def _write(connection: Connection, rows: Sequence[_Applying]) -> list[None]:
-    for row in rows:
-        row.apply(connection)
-        if row.inbox_id:
-            inbox.processed(connection, [row.inbox_id], row.now)
-        if row.entry:
-            audit.record(connection, row.entry)
-    return [None] * len(rows)
+def _write(connection: Connection, rows: Sequence[_Applying]) -> list[bool]:
+    return [_write_one(connection, row) for row in rows]
+
+
+def _write_one(connection: Connection, row: _Applying) -> bool:
+    """False: the facts moved since GitHub was asked, and nothing was written."""
+    if row.seen and not mirror.still(connection, row.seen):
+        return False
+    row.apply(connection)
+    if row.inbox_id:
+        inbox.processed(connection, [row.inbox_id], row.now)
+    if row.entry:
+        audit.record(connection, row.entry)
+    return True
 
 
 def _all(steps: Sequence[Callable[[Connection], None]]) -> Callable[[Connection], None]:
@@ -197,10 +219,6 @@ def _all(steps: Sequence[Callable[[Connection], None]]) -> Callable[[Connection]
             step(connection)
 
     return apply
-
-
-def _state(installation_id: int, state: str, now: datetime) -> Callable[[Connection], None]:
-    return lambda c: mirror.set_installation_state(c, installation_id, state, now)
 
 
 def _detach(
@@ -227,7 +245,6 @@ def _installation(told: dict[str, Any], now: datetime) -> Callable[[Connection],
     def apply(connection: Connection) -> None:
         mirror.put_account(connection, owner, now)
         mirror.put_installation(connection, row)
-        mirror.set_installation_state(connection, installation_id, state, now)
 
     return apply
 

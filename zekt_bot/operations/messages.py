@@ -107,12 +107,14 @@ def _check_body(body: bytes) -> None:
 
 def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Stored | None]:
     known = mirror.repositories_by_id(connection, {row.key.repository_id for row in rows})
-    return [
-        _store_one(connection, row, known[row.key.repository_id].account_id)
-        if row.key.repository_id in known and known[row.key.repository_id].provider
-        else None
-        for row in rows
-    ]
+    answers: dict[int, Stored | None] = {}
+    # Every unit locks runs in the order of their keys.
+    for number, row in sorted(enumerate(rows), key=lambda pair: pair[1].key):
+        repository = known.get(row.key.repository_id)
+        provides = repository is not None and repository.provider
+        account_id = repository.account_id if repository else 0
+        answers[number] = _store_one(connection, row, account_id) if provides else None
+    return [answers[number] for number in range(len(rows))]
 
 
 def _store_one(connection: Connection, row: _Storing, account_id: int) -> Stored:

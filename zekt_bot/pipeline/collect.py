@@ -48,7 +48,7 @@ def run_facts(body: Mapping[str, Any]) -> RunFacts:
     created_at = fields.moment(run, "created_at")
     completed = run.get("status") == "completed"
     return RunFacts(
-        workflow_path=workflow_path(fields.text(run, "path", 300)),
+        workflow_path=workflow_path(fields.text(run, "path", 1000)),
         workflow_name=fields.optional_text(workflow, "name") or "",
         run_number=fields.number(run, "run_number"),
         event=fields.text(run, "event", 100),
@@ -126,7 +126,7 @@ async def _collect(
 
 def _write(connection: Connection, rows: Sequence[_Collected]) -> list[None]:
     known = mirror.repositories_by_id(connection, {row.key.repository_id for row in rows})
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.key):  # every unit locks runs in this order
         repository = known.get(row.key.repository_id)
         fresh = {**row.fresh, "account_id": repository.account_id if repository else None}
         run = runs.meet(connection, row.key, fresh)

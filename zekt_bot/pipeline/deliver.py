@@ -13,8 +13,19 @@ import structlog
 
 from zekt_bot.db import deliveries
 from zekt_bot.db.deliveries import Change
-from zekt_bot.domain.deliveries import Attempt, DispatchRequest, Outcome
-from zekt_bot.errors import DecryptionFailed, PluginFailed
+from zekt_bot.domain.deliveries import (
+    GIVE_UP_AFTER,
+    Attempt,
+    DispatchRequest,
+    Outcome,
+    check_outcome,
+)
+from zekt_bot.errors import (
+    DecryptionFailed,
+    OutcomeUnknown,
+    PluginFailed,
+    StorageUnavailable,
+)
 from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.pipeline.render import Letter, render
 
@@ -27,6 +38,9 @@ if TYPE_CHECKING:
 
 _MOST_FAILURES = 5
 _AFTER_FAILURE = timedelta(seconds=30)
+_AFTER_OUTAGE = timedelta(seconds=1)
+_SHARE = 0.8  # of what is left of the lease may be spent on sending
+_TOO_LITTLE = timedelta(milliseconds=200)
 _APP_RETRY = timedelta(minutes=1)
 _log = structlog.get_logger()
 
@@ -38,22 +52,27 @@ class _Sent:
     duration: float
 
 
-async def deliver(broker: Broker, work: Work, timeout: timedelta) -> Outcome | None:
+async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcome | None:
     """Send one leased delivery and record what became of it; None: it was not sent.
 
-    `timeout` bounds the sending, so that it ends before the lease does.
+    Sending ends before the lease does; too little time left, and the lease is given back.
     """
     try:
         reason = broker.plugins.block_reason(work.delivery, work.facts)
         body = b"" if reason else render(_letter(broker, work))
-    except (PluginFailed, DecryptionFailed) as error:
+    except Exception as error:
         await _undecided(broker, work, error)
         return None
     if reason:
         await _block(broker, work, reason)
         return None
+    timeout = (lease_ends_at - broker.now()) * _SHARE
+    if timeout < _TOO_LITTLE:
+        held = (work.delivery.id, work.lease, broker.now())
+        await broker.database.write(deliveries.release, held)
+        return None
     sent = await _send(broker, work, body, timeout)
-    await _record(broker, work, sent)
+    await _record(broker, work, sent, lease_ends_at)
     return sent.outcome
 
 
@@ -87,13 +106,15 @@ async def _send(broker: Broker, work: Work, body: bytes, timeout: timedelta) -> 
         installation_id=consumer.installation_id or 0,
         attempt=work.delivery.attempts + 1,
     )
+    channel = broker.plugins.channels.get(work.delivery.channel)
     try:
-        channel = broker.plugins.channels[work.delivery.channel]
+        if channel is None:
+            raise PluginFailed(f"No plugin offers the channel {work.delivery.channel}.")
         client = broker.github.installation_api(request.installation_id, consumer.id)
         async with asyncio.timeout(timeout.total_seconds()):
-            outcome = await channel.send(request, client)
-    except KeyError:
-        outcome = Outcome("retry", error=f"No plugin offers the channel {work.delivery.channel}.")
+            outcome = check_outcome(await channel.send(request, client))
+    except PluginFailed as error:
+        outcome = Outcome("retry", error=str(error))
     except TimeoutError:
         outcome = Outcome("retry", error="The channel took too long.")
     except Exception as error:
@@ -102,9 +123,9 @@ async def _send(broker: Broker, work: Work, body: bytes, timeout: timedelta) -> 
     return _Sent(outcome, body, broker.clock.monotonic() - began)
 
 
-async def _record(broker: Broker, work: Work, sent: _Sent) -> None:
+async def _record(broker: Broker, work: Work, sent: _Sent, lease_ends_at: datetime) -> None:
     change = _change(broker, work, sent)
-    own = await broker.database.write(deliveries.record, change)
+    own = await _written(broker, change, lease_ends_at)
     _log.info(
         "delivery.attempted",
         delivery_id=work.delivery.id,
@@ -116,6 +137,20 @@ async def _record(broker: Broker, work: Work, sent: _Sent) -> None:
         state=change.to if own else "lease_lost",
         duration_ms=round(sent.duration * 1000, 1),
     )
+
+
+async def _written(broker: Broker, change: Change, lease_ends_at: datetime) -> bool:
+    """What GitHub has done cannot be asked again: written as soon as the database takes it."""
+    while True:
+        try:
+            return await broker.database.write(deliveries.record, change)
+        except OutcomeUnknown:
+            raise
+        except StorageUnavailable:
+            again_at = broker.now() + _AFTER_OUTAGE
+            if again_at >= lease_ends_at:
+                raise
+            await broker.clock.sleep_until(again_at)
 
 
 def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
@@ -150,7 +185,7 @@ def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
 
 def _retry(broker: Broker, work: Work, outcome: Outcome, now: datetime) -> dict[str, Any]:
     """When to try again: GitHub's own time first, else what the plugins advise."""
-    if outcome.not_before is not None:
+    if outcome.not_before is not None and now - work.delivery.created_at < GIVE_UP_AFTER:
         return {"to": "retrying", "due_at": max(now, outcome.not_before)}
     attempt = Attempt(
         delivery=work.delivery,
@@ -216,17 +251,26 @@ async def _block(broker: Broker, work: Work, reason: str) -> None:
 
 
 async def _undecided(broker: Broker, work: Work, error: Exception) -> None:
-    """No decision, no POST: tried again, and dead when it fails for the fifth time."""
-    now, dead = broker.now(), work.failures + 1 >= _MOST_FAILURES
+    """No decision, no POST: tried again, and dead when a plugin fails for the fifth time.
+
+    A body that does not open is tried for as long as any delivery: another process may have the
+    right key.
+    """
+    now, sealed = broker.now(), isinstance(error, DecryptionFailed)
+    tried_enough = work.failures + 1 >= _MOST_FAILURES
+    dead = now - work.delivery.created_at >= GIVE_UP_AFTER if sealed else tried_enough
+    reason = "decryption_failed" if sealed else "plugin_failed"
+    if not isinstance(error, PluginFailed | DecryptionFailed):
+        _log.error("delivery.decision_failed", delivery_id=work.delivery.id, exc_info=error)
     change = Change(
         delivery_id=work.delivery.id,
         lease=work.lease,
         lane=work.delivery.lane,
         to="dead" if dead else work.delivery.state,
         now=now,
-        entry=_entry(broker, work, "dead" if dead else "undecided", {"reason": "plugin_failed"}),
+        entry=_entry(broker, work, "dead" if dead else "undecided", {"reason": reason}),
         due_at=None if dead else now + _AFTER_FAILURE,
-        reason="plugin_failed" if isinstance(error, PluginFailed) else "decryption_failed",
+        reason=reason,
         sent=False,
         failed=True,
     )

@@ -202,26 +202,32 @@ def _entry(broker: Broker, read: _Read, row: Mapping[str, Any]) -> Entry:
 
 
 def _apply(connection: Connection, rows: Sequence[_Matching]) -> list[bool]:
-    return [_apply_one(connection, row) for row in rows]
+    """Decisions whose facts still stand; all their deliveries at once, so that every unit locks
+    lanes in the same order.
+    """
+    answers = [_advance(connection, row) for row in rows]
+    standing = [row for row, stands in zip(rows, answers, strict=True) if stands]
+    new = [delivery for row in standing for delivery in row.rows]
+    if new:
+        lanes.open_new(connection, {each["lane"] for each in new}, rows[0].now, rows[0].pace)
+        deliveries.add(connection, new)
+    for row in standing:
+        for entry in row.entries:
+            audit.record(connection, entry)
+        if not row.read.last:
+            audit.wake(connection, "envelopes")
+    return answers
 
 
-def _apply_one(connection: Connection, row: _Matching) -> bool:
+def _advance(connection: Connection, row: _Matching) -> bool:
     read = row.read
     involved = {consumer.id: consumer.version for _, consumer in read.page}
     involved[read.provider.repository.id] = read.provider.repository.version
     held = {subscription.id: subscription.version for subscription, _ in read.page}
     service = {read.service.id: read.service.version} if read.service else {}
-    if not (
+    return (
         versions.hold(connection, repositories, involved)
         and versions.hold(connection, services, service)
         and versions.hold(connection, subscriptions, held)
         and envelopes.advance(connection, read.envelope, row.filtered, **row.values)
-    ):
-        return False
-    lanes.open_new(connection, {new["lane"] for new in row.rows}, row.now, row.pace)
-    deliveries.add(connection, row.rows)
-    for entry in row.entries:
-        audit.record(connection, entry)
-    if not read.last:
-        audit.wake(connection, "envelopes")
-    return True
+    )

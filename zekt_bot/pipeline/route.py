@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 MOST_FAILURES = 5
 _AFTER_FAILURE = timedelta(seconds=30)
 _LONGEST_DELAY = timedelta(minutes=10)
-_MOST_ASKED = 450  # what must be confirmed with GitHub outlasts an outage of three days
+_MOST_ASKED = 450  # what others must answer or open outlasts an outage of three days
 _log = structlog.get_logger()
 
 
@@ -48,8 +49,12 @@ def build_router() -> EventRouter[Step]:
     return router
 
 
-async def route(broker: Broker, router: EventRouter[Step], row: Mapping[str, Any]) -> None:
+async def route(
+    broker: Broker, router: EventRouter[Step], row: Mapping[str, Any], timeout: timedelta
+) -> None:
     """Run the step of a leased inbox row; what cannot be done is tried again or set aside.
+
+    `timeout` bounds the step, so that it ends before the lease does.
 
     Raises:
         StorageUnavailable: nothing was written; the lease runs out and the row is due again.
@@ -57,15 +62,18 @@ async def route(broker: Broker, router: EventRouter[Step], row: Mapping[str, Any
     try:
         news = _open(broker, row)
         for step in router.match(news.event, news.body):
-            await step(broker, news)
+            async with asyncio.timeout(timeout.total_seconds()):
+                await step(broker, news)
             return
         await broker.database.write(inbox.done, (news.inbox_id, broker.now()))
     except StorageUnavailable:
         raise
-    except (MalformedEvent, DecryptionFailed) as error:
+    except MalformedEvent as error:
         await _fail(broker, row, str(error), again=False)
-    except GitHubError as error:
-        await _fail(broker, row, str(error), again=row["failures"] < _MOST_ASKED)
+    except (GitHubError, TimeoutError, DecryptionFailed) as error:
+        # GitHub may answer later, another process may have the right key.
+        reason = str(error) or "GitHub took too long."
+        await _fail(broker, row, reason, again=row["failures"] < _MOST_ASKED)
     except Exception as error:
         if not isinstance(error, ZektError):
             _log.exception("inbox.step_failed", inbox_id=row["id"], event_name=row["event"])
@@ -88,6 +96,6 @@ async def _fail(broker: Broker, row: Mapping[str, Any], reason: str, *, again: b
     delay = min(_AFTER_FAILURE * 2 ** min(row["failures"], 10), _LONGEST_DELAY)
     again_at = broker.now() + delay if again else None
     await broker.database.write(
-        leases.fail, leases.Failure("inbox", row["id"], reason[:500], again_at)
+        leases.fail, leases.Failure("inbox", row["id"], row["lease"], reason[:500], again_at)
     )
     _log.warning("inbox.set_aside" if not again else "inbox.retrying", inbox_id=row["id"])

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 # A consumer that provides nothing is heard only for what may prove a delivery.
 _CONSUMER_RUNS = {"repository_dispatch", "workflow_run"}
+# Whoever was admitted once may always withdraw.
+_TAKES_AWAY = {
+    "installation": {"deleted", "suspend"},
+    "installation_repositories": {"removed"},
+    "repository": {"deleted", "archived", "privatized", "transferred"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,8 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Receipt]:
 def _refusal(row: _Storing, admitted: set[int], known: Mapping[int, Repository]) -> str | None:
     """Why this webhook is not stored, or None."""
     webhook = row.webhook
-    if row.allowed and webhook.account_id not in admitted:
+    takes_away = webhook.action in _TAKES_AWAY.get(webhook.event, ())
+    if row.allowed and webhook.account_id not in admitted and not takes_away:
         return "account_not_admitted"
     if webhook.event not in {"workflow_run", "workflow_job", "repository"}:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from aiohttp import web
 from zekt_bot.errors import WebhookRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from zekt_bot.clock import Clock
     from zekt_bot.config import Credentials, Settings
@@ -45,22 +46,33 @@ class WebDeps:
 
 
 class InFlight:
-    """Bytes of bodies being read, all together."""
+    """Bytes of bodies that have come and are not stored yet, all together."""
 
     def __init__(self, most: int) -> None:
-        """Take at most `most`."""
+        """Hold at most `most`."""
         self._most = most
-        self._taken = 0
+        self._held = 0
 
-    def take(self, count: int) -> None:
-        """Reserve; raises WebhookRefused (503) when there is no room."""
-        if self._taken + count > self._most:
-            raise WebhookRefused(503, "The server reads too many bodies at once; try again.")
-        self._taken += count
+    @contextmanager
+    def holding(self) -> Iterator[Callable[[int], None]]:
+        """Gives a function that counts bytes as they come; they are given back at the end.
 
-    def give_back(self, count: int) -> None:
-        """Give back what was taken."""
-        self._taken -= count
+        It raises WebhookRefused (503) when there is no room. What a request only announces counts
+        for nothing, or a few idle connections would keep out everybody.
+        """
+        mine = 0
+
+        def take(count: int) -> None:
+            nonlocal mine
+            if self._held + count > self._most:
+                raise WebhookRefused(503, "The server reads too many bodies at once; try again.")
+            self._held += count
+            mine += count
+
+        try:
+            yield take
+        finally:
+            self._held -= mine
 
 
 DEPS = web.AppKey("DEPS", WebDeps)

@@ -18,6 +18,8 @@ from zekt_bot.pipeline import verify
 from zekt_bot.web.deps import DEPS, IGNORED, IN_FLIGHT, answer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from zekt_bot.domain.webhooks import VerifiedWebhook, WebhookApp
 
 _RETRY_AFTER = "5"
@@ -27,10 +29,11 @@ _log = structlog.get_logger()
 async def github(request: web.Request) -> web.Response:
     """Webhooks of the orchestration App."""
     try:
-        webhook = await _verified(request, "orchestrator")
-        if webhook.event == "ping":
-            return answer(200, {"pong": True})
-        receipt = await _store(request, webhook)
+        with request.app[IN_FLIGHT].holding() as take:
+            webhook = await _verified(request, "orchestrator", take)
+            if webhook.event == "ping":
+                return answer(200, {"pong": True})
+            receipt = await _store(request, webhook)
     except WebhookRefused as error:
         retry = {"Retry_After": _RETRY_AFTER} if error.status == 503 else {}
         return answer(error.status, {"error": str(error)}, **retry)
@@ -43,7 +46,9 @@ async def github(request: web.Request) -> web.Response:
     return answer(202, told)
 
 
-async def _verified(request: web.Request, app: WebhookApp) -> VerifiedWebhook:
+async def _verified(
+    request: web.Request, app: WebhookApp, take: Callable[[int], None]
+) -> VerifiedWebhook:
     signature = verify.check_head(request.raw_headers, request.content_length)
     credentials = request.app[DEPS].credentials
     known = (await credentials.get(app)).webhook_secrets
@@ -52,7 +57,7 @@ async def _verified(request: web.Request, app: WebhookApp) -> VerifiedWebhook:
         raise WebhookRefused(
             503, "No webhook secret is configured yet: set ZEKT_ORCHESTRATOR_WEBHOOK_SECRET."
         )
-    body = await _read(request)
+    body = await _read(request, take)
     if not verify.is_signed(known, signature, body):
         # The secret may have been changed by another process a moment ago.
         known = (await credentials.get(app, reread=True)).webhook_secrets
@@ -65,26 +70,20 @@ async def _verified(request: web.Request, app: WebhookApp) -> VerifiedWebhook:
     return verify.read(app, request.raw_headers, body)
 
 
-async def _read(request: web.Request) -> bytes:
-    """The body, in time and size; its bytes are reserved while they are read."""
-    in_flight, taken = request.app[IN_FLIGHT], request.content_length or 0
-    in_flight.take(taken)
+async def _read(request: web.Request, take: Callable[[int], None]) -> bytes:
+    """The body, in time and size."""
     body = bytearray()
     try:
         async with asyncio.timeout(request.app[DEPS].limits.body.total_seconds()):
             async for chunk in request.content.iter_any():
+                take(len(chunk))
                 body += chunk
                 if len(body) > verify.MOST_BYTES:
                     raise WebhookRefused(413, verify.TOO_LARGE)
-                if len(body) > taken:  # sent in chunks: it was not announced
-                    in_flight.take(len(body) - taken)
-                    taken = len(body)
     except TimeoutError:
         raise WebhookRefused(408, "The body did not come in time; send it again.") from None
     except (HttpProcessingError, ClientPayloadError, web.RequestPayloadError):
         raise WebhookRefused(400, "The body is cut or its chunks are malformed.") from None
-    finally:
-        in_flight.give_back(taken)
     return bytes(body)
 
 

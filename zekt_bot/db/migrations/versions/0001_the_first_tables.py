@@ -122,6 +122,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("repository_selection", sa.String(length=20), nullable=False),
         sa.Column("permissions", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("app", "id", name=op.f("pk_installations")),
     )

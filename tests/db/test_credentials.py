@@ -1,0 +1,173 @@
+"""The Apps' credentials: what the environment names, then what the table holds, sealed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy import delete
+
+from tests.db.rows import settings_for
+from zekt_bot.config import App, AppCredentials, Settings
+from zekt_bot.db.credentials import CredentialStore
+from zekt_bot.db.database import open_database
+from zekt_bot.db.sql import upsert
+from zekt_bot.db.tables import credentials
+from zekt_bot.errors import DecryptionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.db.database import Database
+    from zekt_bot.testing import ManualClock
+
+SECOND = timedelta(seconds=1)
+APPS: tuple[App, App] = ("orchestrator", "oauth")
+STORED = {"app_id": "7", "private_key": "pem of the table", "webhook_secret": "new\nold\n"}
+NO_SETTINGS = Settings()
+
+
+def put_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[None]:
+    for row in rows:
+        upsert(connection, credentials, row, ["body", "version"])
+    return [None] * len(rows)
+
+
+def forget(connection: Connection, rows: Sequence[str]) -> Sequence[str]:
+    connection.execute(delete(credentials).where(credentials.c.name.in_(rows)))
+    return rows
+
+
+async def keep(database: Database, app: str, version: str = "1", **values: str) -> None:
+    """Store credentials as setup does."""
+    for name, value in values.items():
+        body = database.keyring.seal(("credentials", name, app), value.encode())
+        row: dict[str, Any] = {"app": app, "name": name, "body": body, "version": version}
+        await database.write(put_rows, row)
+
+
+@pytest.fixture
+def store(database: Database, clock: ManualClock) -> CredentialStore:
+    """A store whose environment names nothing."""
+    return CredentialStore(NO_SETTINGS, database, clock)
+
+
+@pytest.mark.parametrize("app", APPS)
+async def test_without_any_there_are_none(store: CredentialStore, app: App) -> None:
+    assert await store.get(app) == AppCredentials()
+
+
+async def test_the_table_is_opened_for_the_app_asked_for(
+    store: CredentialStore, database: Database
+) -> None:
+    await keep(database, "oauth", **STORED)
+    found = await store.get("oauth")
+    assert (found.app_id, found.private_key) == ("7", "pem of the table")
+    assert found.webhook_secrets == (b"new", b"old")
+    assert await store.get("orchestrator") == AppCredentials()
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        AppCredentials(app_id="8"),
+        AppCredentials(private_key="pem of the environment"),
+        AppCredentials(webhook_secrets=(b"from the environment",)),
+        AppCredentials("8", "pem of the environment", (b"from the environment",)),
+    ],
+)
+async def test_what_the_environment_names_it_decides(
+    own: AppCredentials, database: Database, clock: ManualClock
+) -> None:
+    await keep(database, "orchestrator", **STORED)
+    table = await CredentialStore(NO_SETTINGS, database, clock).get("orchestrator")
+    found = await CredentialStore(Settings(orchestrator=own), database, clock).get("orchestrator")
+    assert found.app_id == (own.app_id or table.app_id)
+    assert found.private_key == (own.private_key or table.private_key)
+    assert found.webhook_secrets == (own.webhook_secrets or table.webhook_secrets)
+    assert found.version != table.version
+
+
+async def test_rereading_happens_at_most_once_a_second(
+    store: CredentialStore, database: Database, clock: ManualClock
+) -> None:
+    await keep(database, "oauth", app_id="1")
+    assert (await store.get("oauth")).app_id == "1"
+    await keep(database, "oauth", "2", app_id="2")
+    clock.advance(SECOND - timedelta(microseconds=1))
+    assert (await store.get("oauth", reread=True)).app_id == "1"
+    clock.advance(timedelta(microseconds=1))
+    assert (await store.get("oauth")).app_id == "1"
+    assert (await store.get("oauth", reread=True)).app_id == "2"
+    await keep(database, "oauth", "3", app_id="3")
+    assert (await store.get("oauth", reread=True)).app_id == "2"
+    clock.advance(SECOND)
+    assert (await store.get("oauth", reread=True)).app_id == "3"
+
+
+async def test_one_app_rereads_without_the_other(
+    store: CredentialStore, database: Database, clock: ManualClock
+) -> None:
+    await store.get("orchestrator")
+    clock.advance(SECOND)
+    await store.get("oauth")
+    await keep(database, "orchestrator", app_id="1")
+    assert (await store.get("orchestrator", reread=True)).app_id == "1"
+
+
+@pytest.mark.parametrize("environment", [AppCredentials(), AppCredentials(app_id="8")])
+@pytest.mark.parametrize("name", STORED)
+async def test_the_version_changes_with_any_row(
+    name: str, environment: AppCredentials, database: Database, clock: ManualClock
+) -> None:
+    provider = CredentialStore(replace(NO_SETTINGS, oauth=environment), database, clock)
+
+    async def version() -> str:
+        clock.advance(SECOND)
+        return (await provider.get("oauth", reread=True)).version
+
+    seen = [await version()]
+    for number, known in enumerate(STORED):
+        await keep(database, "oauth", f"{number + 5}", **{known: STORED[known]})
+        seen.append(await version())
+    await keep(database, "oauth", "6b", **{name: "another"})
+    seen.append(await version())
+    await database.write(forget, name)
+    seen.append(await version())
+    assert all(before != after for before, after in pairwise(seen))
+    assert await version() == seen[-1]
+
+
+async def test_a_row_moved_to_the_other_app_does_not_open(
+    store: CredentialStore, database: Database
+) -> None:
+    body = database.keyring.seal(("credentials", "private_key", "oauth"), b"pem")
+    row = {"app": "orchestrator", "name": "private_key", "body": body, "version": "1"}
+    await database.write(put_rows, row | {"body": body})
+    with pytest.raises(DecryptionFailed):
+        await store.get("orchestrator")
+
+
+async def test_nothing_stands_in_clear_in_the_files_or_in_repr(
+    migrated_sqlite: str, clock: ManualClock
+) -> None:
+    secrets = {"private_key": "BEGIN PRIVATE KEY", "webhook_secret": "hush-hush"}
+    async with open_database(settings_for(migrated_sqlite), clock) as database:
+        await keep(database, "oauth", **secrets)
+        own = AppCredentials(private_key="BEGIN PRIVATE KEY", webhook_secrets=(b"hush-hush",))
+        for settings in (NO_SETTINGS, Settings(oauth=own)):
+            found = await CredentialStore(settings, database, clock).get("oauth")
+            assert found.private_key == secrets["private_key"]
+            for secret in secrets.values():
+                assert secret not in repr(found) + repr(settings) + repr(vars(database))
+        folder = Path(urlsplit(migrated_sqlite).path).parent
+        kept = b"".join(file.read_bytes() for file in folder.iterdir())
+    assert b"private_key" in kept  # the row is in what was searched
+    assert not any(secret.encode() in kept for secret in secrets.values())

@@ -1,0 +1,116 @@
+"""One DATABASE_URL becomes an address; its engines keep what they promise."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+
+from zekt_bot.db import engine
+from zekt_bot.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Engine]:
+    """The writer's engine."""
+    writer = engine.sqlite_writer(path)
+    try:
+        yield writer
+    finally:
+        writer.dispose()
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"])
+def test_every_form_of_sqlite_names_the_file(scheme: str) -> None:
+    address = engine.parse(f"{scheme}:////var/lib/zekt.db")
+    assert address.path == Path("/var/lib/zekt.db")
+    assert address.shown == "/var/lib/zekt.db"
+
+
+def test_a_relative_file_is_made_absolute() -> None:
+    assert engine.parse("sqlite:///./zekt.db").path == Path.cwd() / "zekt.db"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+def test_every_form_of_postgresql_is_the_same_address(scheme: str) -> None:
+    address = engine.parse(f"{scheme}://ann:pass@db.example:5433/zekt")
+    assert address.path is None
+    assert address.url == engine.parse("postgres://ann:pass@db.example:5433/zekt").url
+    assert address.url.drivername == "postgresql+asyncpg"
+
+
+@pytest.mark.parametrize(
+    "mode", ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+)
+def test_sslmode_is_handed_to_the_driver(mode: str) -> None:
+    assert engine.parse(f"postgres://db/zekt?sslmode={mode}").url.query == {"ssl": mode}
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("", "sqlite:///PATH"),
+        ("zekt.db", "sqlite:///PATH"),
+        ("postgres://host:port/zekt", "sqlite:///PATH"),
+        ("mysql://root:hidden@host/zekt", "sqlite:///PATH"),
+        ("sqlite://", "no file"),
+        ("sqlite:///:memory:", "no file"),
+        ("postgres://host/zekt?sslmode=maybe", "sslmode must be one of allow, disable"),
+        ("postgres://host/zekt?sslmode=require&sslmode=disable", "sslmode must be one of"),
+        ("postgres://host/zekt?b=1&a=2&sslmode=require", "does not know: a, b."),
+    ],
+)
+def test_what_cannot_be_used_is_refused_and_named(url: str, named: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        engine.parse(url)
+    assert named in str(refused.value)
+    assert "hidden" not in str(refused.value)
+
+
+def test_the_password_is_never_shown() -> None:
+    shown = engine.parse("postgres://ann:hunter2@db.example/zekt?sslmode=require").shown
+    assert "hunter2" not in shown
+    assert "ann" in shown
+    assert "db.example" in shown
+
+
+@pytest.mark.parametrize("name", PRAGMAS)
+def test_the_writer_is_durable(name: str, tmp_path: Path) -> None:
+    with writing(tmp_path / "zekt.db") as writer, writer.begin() as connection:
+        assert connection.execute(text(f"PRAGMA {name}")).scalar_one() == PRAGMAS[name]
+
+
+@pytest.mark.parametrize("name", PRAGMAS)
+async def test_every_reader_is_set_up_like_the_writer(name: str, tmp_path: Path) -> None:
+    readers = engine.sqlite_reader(tmp_path / "zekt.db")
+    try:
+        async with readers.connect() as first, readers.connect() as second:
+            for connection in (first, second):
+                found = await connection.execute(text(f"PRAGMA {name}"))
+                assert found.scalar_one() == PRAGMAS[name]
+    finally:
+        await readers.dispose()
+
+
+def test_a_new_file_that_somebody_else_prepares_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "zekt.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    with contextlib.closing(other), writing(path) as writer:
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.2, other.execute, ["ROLLBACK"])
+        release.start()
+        with writer.begin() as connection:
+            assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
+        release.join()

@@ -1,0 +1,158 @@
+"""Whoever waits hears of other processes' commits, also after the line was cut."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import databases
+from tests.db.proxy import proxy_before
+from tests.db.rows import inbox_row, put, settings_for, until
+from zekt_bot.db import audit
+from zekt_bot.db.database import open_database
+from zekt_bot.db.tables import inbox
+from zekt_bot.testing import ManualClock
+
+if TYPE_CHECKING:
+    from asyncio import Event
+    from collections.abc import AsyncIterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.db.database import Database
+
+SECOND = timedelta(seconds=1)
+KILL_LISTENERS = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+)
+
+
+def wake(connection: Connection, rows: Sequence[str]) -> Sequence[str]:
+    for topic in rows:
+        audit.wake(connection, topic)
+    return rows
+
+
+def add(connection: Connection, rows: Sequence[int]) -> Sequence[int]:
+    put(connection, [(inbox, [inbox_row(number) for number in rows])])
+    return rows
+
+
+async def heard(event: Event, teller: Database, topic: str = "inbox") -> None:
+    """Commit in the other process until the event is set: a listener may still be connecting."""
+
+    async def told() -> bool:
+        await teller.write(wake, topic)
+        return event.is_set()
+
+    await until(told)
+
+
+async def pausing(clock: ManualClock) -> None:
+    """Return when the listener has had its turn and waits for the next."""
+
+    async def waits() -> bool:
+        return bool(clock.waiting_until)
+
+    await until(waits)
+
+
+async def is_set(event: Event) -> None:
+    async def held() -> bool:
+        return event.is_set()
+
+    await until(held)
+
+
+@pytest.fixture
+async def neighbour(migrated_postgres: str) -> AsyncIterator[Database]:
+    """PostgreSQL as another process has it."""
+    async with open_database(settings_for(migrated_postgres), ManualClock()) as opened:
+        yield opened
+
+
+async def test_postgresql_tells_at_once_and_only_whom_it_concerns(
+    neighbour: Database, migrated_postgres: str, clock: ManualClock
+) -> None:
+    async with open_database(settings_for(migrated_postgres), clock, alone=True) as listening:
+        inbox_news, runs_news = listening.subscribe("inbox"), listening.subscribe("runs")
+        await heard(inbox_news, neighbour)
+        assert not runs_news.is_set()
+        await heard(runs_news, neighbour, "runs")
+    assert clock.waiting_until == []
+
+
+async def test_a_killed_connection_comes_back_and_nothing_is_missed(
+    neighbour: Database, migrated_postgres: str, clock: ManualClock
+) -> None:
+    async with open_database(settings_for(migrated_postgres), clock, alone=True) as listening:
+        news = listening.subscribe("inbox")
+        await heard(news, neighbour)
+        news.clear()
+        databases.execute(migrated_postgres, KILL_LISTENERS)
+        await is_set(news)  # a commit may have gone unheard: look
+        news.clear()
+        await neighbour.write(wake, "inbox")
+        assert not news.is_set()
+        await pausing(clock)
+        clock.advance(SECOND)
+        await heard(news, neighbour)
+
+
+async def test_a_server_out_of_reach_is_tried_each_second(
+    neighbour: Database, migrated_postgres: str, clock: ManualClock
+) -> None:
+    async with (
+        proxy_before(migrated_postgres) as proxy,
+        open_database(settings_for(proxy.url), clock, alone=True) as listening,
+    ):
+        news = listening.subscribe("inbox")
+        await heard(news, neighbour)
+        await proxy.close()
+        for _ in range(3):
+            await pausing(clock)
+            assert clock.waiting_until == [clock.now() + SECOND]
+            clock.advance(SECOND)
+            assert clock.waiting_until == []
+        await pausing(clock)
+        await proxy.open()
+        news.clear()
+        clock.advance(SECOND)
+        await heard(news, neighbour)
+
+
+async def test_sqlite_is_looked_at_each_second(migrated_sqlite: str, clock: ManualClock) -> None:
+    settings = settings_for(migrated_sqlite)
+    async with (
+        open_database(settings, clock, alone=True) as listening,
+        open_database(settings, ManualClock()) as command,
+    ):
+        every = [listening.subscribe(topic) for topic in ("inbox", "runs", "deliveries")]
+        await pausing(clock)
+        for number in (1, 2):
+            await command.write(add, number)
+            assert not any(event.is_set() for event in every)
+            clock.advance(SECOND)
+            for event in every:
+                await is_set(event)
+                event.clear()
+            await pausing(clock)
+        clock.advance(SECOND)
+        await pausing(clock)
+        assert not any(event.is_set() for event in every)  # nothing new since
+
+
+async def test_sqlite_wakes_nobody_when_nothing_was_written(
+    migrated_sqlite: str, clock: ManualClock
+) -> None:
+    async with open_database(settings_for(migrated_sqlite), clock, alone=True) as listening:
+        news = listening.subscribe("inbox")
+        for _ in range(3):
+            await pausing(clock)
+            clock.advance(SECOND)
+        await pausing(clock)
+        assert not news.is_set()
+    assert clock.waiting_until == []  # closing ended the listener

@@ -1,0 +1,146 @@
+"""Every claim finds its rows by an index on both databases, however many rows lie beside them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import event, text
+
+from tests.db.rows import PACE, delivery_row, envelope_row, inbox_row, plant, put, run_row
+from zekt_bot.db import deliveries, lanes, leases, tables
+from zekt_bot.testing.clock import START
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.db.database import Database
+
+    Work = Callable[[Connection], object]
+
+MANY = 5000
+LANES = 100
+BIG = ("inbox", "runs", "envelopes", "deliveries")
+LATER = START + timedelta(seconds=30)
+
+
+def claim_of(table: str) -> Work:
+    claim = leases.Claim(table, START, LATER, "lea_1", limit=64)
+    return lambda connection: leases.claim(connection, [claim])
+
+
+def claim_of_lanes(connection: Connection) -> object:
+    claim = lanes.LaneClaim(START, LATER, "lea_1", 192, PACE)
+    return lanes.claim(connection, [claim])
+
+
+# What is asked all the time, and how many statements that takes at least.
+OFTEN: dict[str, tuple[Work, int]] = {
+    "claim of the inbox": (claim_of("inbox"), 2),
+    "claim of runs": (claim_of("runs"), 2),
+    "claim of envelopes": (claim_of("envelopes"), 2),
+    "claim of deliveries": (claim_of_lanes, 5),
+    "next of the inbox": (lambda c: leases.next_due(c, "inbox"), 1),
+    "next of the runs": (lambda c: leases.next_due(c, "runs"), 1),
+    "next of the envelopes": (lambda c: leases.next_due(c, "envelopes"), 1),
+    "next of the deliveries": (lambda c: leases.next_due(c, "deliveries"), 1),
+    "sweep of the lanes": (lambda c: lanes.sweep(c, [START]), 1),
+    "resume": (lambda c: deliveries.resume(c, [("app", START)]), 1),
+}
+
+
+async def fill(database: Database, one_in: int) -> None:
+    """Thousands of rows in every big table, of which one in `one_in` is due."""
+
+    def due(number: int) -> dict[str, Any]:
+        return {"due_at": START if number % one_in == 0 else None}
+
+    numbers = range(2, MANY)
+    await plant(database, *(delivery_row(n, f"github:{n}", **due(0)) for n in range(LANES)))
+    await database.write(put, (tables.inbox, [inbox_row(n, **due(n)) for n in numbers]))
+    await database.write(put, (tables.runs, [run_row(n, **due(n)) for n in numbers]))
+    await database.write(put, (tables.envelopes, [envelope_row(n, n, **due(n)) for n in numbers]))
+    more = [delivery_row(n, f"github:{n % LANES}", **due(n // LANES)) for n in range(LANES, MANY)]
+    await database.write(put, (tables.deliveries, more))
+
+
+def sent_by(connection: Connection, work: Work) -> list[tuple[str, Any]]:
+    """The statements that `work` sends, exactly as they are sent."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(*call: Any) -> None:
+        _, _, statement, parameters, _, many = call
+        seen.append((statement, parameters[0] if many else parameters))
+
+    event.listen(connection, "before_cursor_execute", note)
+    work(connection)
+    event.remove(connection, "before_cursor_execute", note)
+    return seen
+
+
+def explain(connection: Connection, rows: Sequence[Work]) -> list[list[list[str]]]:
+    """For each work, its statements' plans as lines."""
+    postgresql = connection.dialect.name == "postgresql"
+    connection.execute(text("ANALYZE"))
+    if postgresql:
+        connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+    answers = []
+    for work in rows:
+        plans = []
+        for statement, parameters in sent_by(connection, work):
+            word = "EXPLAIN" if postgresql else "EXPLAIN QUERY PLAN"
+            lines = connection.exec_driver_sql(f"{word} {statement}", parameters).all()
+            if postgresql:
+                lines = [*lines, *generic_plan(connection, statement, len(parameters))]
+            plans.append([str(line[-1]) for line in lines])
+        answers.append(plans)
+    return answers
+
+
+def generic_plan(connection: Connection, statement: str, parameters: int) -> Sequence[Any]:
+    """The plan that PostgreSQL keeps for a prepared statement that has run often."""
+    connection.exec_driver_sql(f"PREPARE kept AS {statement}")
+    nulls = "(" + ", ".join(["NULL"] * parameters) + ")" if parameters else ""
+    lines = connection.exec_driver_sql(f"EXPLAIN EXECUTE kept{nulls}").all()
+    connection.exec_driver_sql("DEALLOCATE kept")
+    return lines
+
+
+def walks(line: str) -> bool:
+    """Whether a line of a plan reads a big table from one end to the other."""
+    if "Seq Scan on" in line:
+        return any(f"Seq Scan on {table}" in line for table in BIG)
+    words = line.split()
+    reads = words[0] in {"SCAN", "SEARCH"} and words[1] in (*BIG, "inner")
+    # SQLite says SEARCH also when it seeks the least value by reading everything.
+    return reads and ("INDEX" not in words or words[0] == "SCAN")
+
+
+@pytest.mark.parametrize(
+    ("line", "bad"),
+    [
+        ("SCAN inbox", True),
+        ("SEARCH inbox", True),
+        ("SCAN deliveries USING INDEX ix_deliveries_due", True),
+        ("SEARCH runs USING INDEX ix_runs_due (due_at<?)", False),
+        ("SEARCH inner USING COVERING INDEX ix_deliveries_due (lane=?)", False),
+        ("        ->  Seq Scan on deliveries  (cost=0.00..612.98 rows=15198 width=48)", True),
+        ("        ->  Seq Scan on lanes  (cost=0.00..3.25 rows=64 width=9)", False),
+    ],
+)
+def test_a_walk_is_told_from_a_search(line: str, bad: bool) -> None:
+    assert walks(line) is bad
+
+
+@pytest.mark.parametrize("one_in", [1, 50], ids=["all are due", "one in fifty is due"])
+async def test_no_question_that_is_asked_often_reads_a_whole_table(
+    database: Database, one_in: int
+) -> None:
+    await fill(database, one_in)
+    for name, (work, statements) in OFTEN.items():
+        plans = await database.write(explain, work)
+        assert len(plans) >= statements, name
+        assert [plan for plan in plans if any(walks(line) for line in plan)] == [], name

@@ -1,0 +1,142 @@
+"""The migrations make the tables that `tables.py` describes, whoever runs them and how often."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tests import databases
+from tests.db.processes import all_at_once
+from tests.db.proxy import proxy_before
+from tests.db.rows import inbox_row, put_inbox, settings_for, stored
+from zekt_bot.db import engine, schema
+from zekt_bot.db.database import open_database
+from zekt_bot.db.tables import inbox, metadata
+from zekt_bot.errors import StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.testing import ManualClock
+
+Answer = TypeVar("Answer")
+
+
+async def look(url: str, fn: Callable[[Connection], Answer]) -> Answer:
+    """Run `fn` on a connection to the database of `url`, and commit."""
+    address = engine.parse(url)
+    if address.path:
+        local = engine.sqlite_writer(address.path)
+        try:
+            with local.begin() as connection:
+                return fn(connection)
+        finally:
+            local.dispose()
+    remote = create_async_engine(address.url, poolclass=NullPool)
+    async with remote.begin() as opened:
+        return await opened.run_sync(fn)
+
+
+def differences(connection: Connection) -> list[Any]:
+    """What Alembic would migrate to come from this database to `tables.py`."""
+    options = {"compare_type": True, "compare_server_default": True}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+def described(connection: Connection) -> dict[str, Any]:
+    """Every table: more than Alembic compares (primary keys, conditions of indexes)."""
+    seen = inspect(connection)
+    return {
+        table: {
+            "columns": [
+                (column["name"], str(column["type"]), column["nullable"], column["default"])
+                for column in seen.get_columns(table)
+            ],
+            "key": seen.get_pk_constraint(table),
+            "unique": sorted(map(repr, seen.get_unique_constraints(table))),
+            "foreign": sorted(map(repr, seen.get_foreign_keys(table))),
+            "indexes": sorted(_index(each) for each in seen.get_indexes(table)),
+        }
+        for table in seen.get_table_names()
+        if table != "alembic_version"
+    }
+
+
+def _index(index: Any) -> str:
+    options = {name: str(value) for name, value in index.get("dialect_options", {}).items()}
+    return f"{index['name']} {index['column_names']} {index['unique']} {sorted(options.items())}"
+
+
+async def test_alembic_finds_nothing_left_to_migrate(migrated_url: str) -> None:
+    assert await look(migrated_url, differences) == []
+
+
+async def test_the_migrations_make_the_tables_described_on_sqlite(
+    migrated_sqlite: str, tmp_path: Path
+) -> None:
+    plain = f"sqlite:///{tmp_path / 'plain.db'}"
+    await look(plain, metadata.create_all)
+    assert await look(migrated_sqlite, described) == await look(plain, described)
+
+
+async def test_the_migrations_make_the_tables_described_on_postgresql(
+    migrated_postgres: str, postgres_server: str
+) -> None:
+    with databases.fresh_database(postgres_server) as plain:
+        await look(plain, metadata.create_all)
+        assert await look(migrated_postgres, described) == await look(plain, described)
+
+
+async def test_a_database_is_current_once_it_is_migrated(database_url: str) -> None:
+    assert not await look(database_url, schema.is_current)
+    await schema.migrate(engine.parse(database_url))
+    assert await look(database_url, schema.is_current)
+
+
+async def test_migrating_again_keeps_everything(migrated_url: str, clock: ManualClock) -> None:
+    async with open_database(settings_for(migrated_url), clock) as database:
+        await put_inbox(database, inbox_row(1))
+        before = await look(migrated_url, described), await stored(database, inbox)
+        await database.migrate()
+        assert (await look(migrated_url, described), await stored(database, inbox)) == before
+        assert await database.schema_is_current()
+
+
+async def test_processes_that_migrate_at_once_do_not_collide(database_url: str) -> None:
+    imports = "import asyncio\nfrom zekt_bot.db import engine, schema"
+    all_at_once(4, imports, "asyncio.run(schema.migrate(engine.parse(sys.argv[1])))", database_url)
+    assert await look(database_url, schema.is_current)
+
+
+async def test_a_server_that_does_not_answer_cannot_be_migrated(postgres_url: str) -> None:
+    async with proxy_before(postgres_url) as proxy:
+        await proxy.close()
+        with pytest.raises(StorageUnavailable, match="cannot be migrated"):
+            await schema.migrate(engine.parse(proxy.url))
+
+
+async def test_a_file_that_is_no_database_cannot_be_migrated(sqlite_url: str) -> None:
+    Path(urlsplit(sqlite_url).path).write_bytes(b"something else entirely" * 100)
+    with pytest.raises(StorageUnavailable, match=r"zekt\.db cannot be migrated"):
+        await schema.migrate(engine.parse(sqlite_url))
+
+
+async def test_a_new_file_that_stays_locked_cannot_be_migrated(sqlite_url: str) -> None:
+    other = sqlite3.connect(urlsplit(sqlite_url).path, isolation_level=None)
+    with contextlib.closing(other):
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageUnavailable, match="locked"):  # after 5 seconds
+            await schema.migrate(engine.parse(sqlite_url))
+    await schema.migrate(engine.parse(sqlite_url))

@@ -1,0 +1,80 @@
+"""Doing something between a decision's read and its write, as another process would."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from zekt_bot import hookimpl
+from zekt_bot.app import open_broker
+from zekt_bot.db import mirror
+from zekt_bot.testing import ManualClock
+from zekt_bot.testing.clock import START
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from sqlalchemy import Connection
+
+    from tests.stage import Stage
+    from zekt_bot.operations.broker import Broker
+
+Answer = TypeVar("Answer")
+
+
+class Between:
+    """A plugin that acts between a decision's read and its write, `times` times.
+
+    It acts when a `subject` (`Run`, `Envelope`, `Delivery`) is decided, and has no reason itself.
+    """
+
+    def __init__(self, subject: type, act: Callable[[], Any], times: int = 1) -> None:
+        """Do nothing until it is asked."""
+        self.subject, self.act, self.left = subject, act, times
+
+    @hookimpl
+    def zekt_block_reason(self, subject: object) -> None:
+        """Act, and leave the decision to the others."""
+        if isinstance(subject, self.subject) and self.left:
+            self.left -= 1
+            self.act()
+
+
+def elsewhere(stage: Stage, work: Callable[[Broker], Coroutine[Any, Any, Answer]]) -> Answer:
+    """Run `await work(broker)` with a broker of another loop; nothing else runs meanwhile."""
+
+    async def run() -> Answer:
+        other = ManualClock(stage.clock.now())
+        async with open_broker(stage.broker.settings, other) as broker:
+            return await work(broker)
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, run()).result()
+
+
+def interfere(
+    stage: Stage,
+    subject: type,
+    work: Callable[[Broker], Coroutine[Any, Any, Any]],
+    times: int = 1,
+) -> Between:
+    """Let another process do `work` while a `subject` is decided."""
+    between = Between(subject, lambda: elsewhere(stage, work), times)
+    stage.broker.plugins.register(between, "between")
+    return between
+
+
+def writing(write: Callable[[Connection], object]) -> Callable[[Broker], Coroutine[Any, Any, None]]:
+    """Write something; GitHub cannot be asked meanwhile, for its loop stands still too."""
+
+    def unit(connection: Connection, rows: Sequence[None]) -> list[None]:
+        write(connection)
+        return [None] * len(rows)
+
+    return lambda broker: broker.database.write(unit, None)
+
+
+def suspending(installation_id: int) -> Callable[[Broker], Coroutine[Any, Any, None]]:
+    """Suspend an installation, as GitHub's news does."""
+    return writing(lambda c: mirror.set_installation_state(c, installation_id, "suspended", START))

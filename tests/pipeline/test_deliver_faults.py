@@ -1,0 +1,177 @@
+"""Delivering when something breaks: no decision, a lost lease, a cancelled send, bad advice."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import update
+
+from tests.db.rows import until
+from tests.pipeline.sending import DISPATCHES, PACED, execute, matched, posts, tokens, verbs
+from tests.stage import LEASE
+from zekt_bot import hookimpl
+from zekt_bot.db.tables import attempts, deliveries, envelopes, messages
+from zekt_bot.domain.deliveries import Delivery
+
+if TYPE_CHECKING:
+    from tests.stage import Stage
+    from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.deliveries import Attempt
+
+HALF_A_MINUTE = timedelta(seconds=30)
+
+
+class Undecided:
+    """A plugin that cannot decide about deliveries."""
+
+    @hookimpl
+    def zekt_block_reason(self, subject: object) -> None:
+        if not isinstance(subject, Delivery):
+            return
+        raise LookupError(subject.id)
+
+
+class BadAdvice:
+    """A plugin whose advice is worth nothing."""
+
+    def __init__(self, delay: object = None) -> None:
+        self.delay = delay
+
+    @hookimpl
+    def zekt_retry_delay(self, attempt: Attempt) -> Any:
+        if self.delay is None:
+            raise RuntimeError(attempt.n)
+        return self.delay
+
+    @hookimpl
+    def zekt_audit_details(self, entry: Entry) -> None:
+        raise RuntimeError(entry.verb)
+
+
+async def test_what_cannot_be_decided_is_not_sent_and_dead_the_fifth_time(stage: Stage) -> None:
+    await matched(stage)
+    stage.broker.plugins.register(Undecided(), "undecided")
+    for failed in range(1, 5):
+        assert await stage.deliver() == [None]
+        row = await stage.row(deliveries)
+        assert (row["state"], row["reason"], row["failures"]) == (
+            "pending",
+            "plugin_failed",
+            failed,
+        )
+        assert row["due_at"] == stage.clock.now() + HALF_A_MINUTE
+        assert await tokens(stage) == PACED.burst
+        assert await stage.works() == []
+        stage.clock.advance(HALF_A_MINUTE)
+    assert await stage.deliver() == [None]
+    row = await stage.row(deliveries)
+    assert (row["state"], row["reason"], row["due_at"]) == ("dead", "plugin_failed", None)
+    assert posts(stage) == []
+    assert await stage.rows(attempts) == []
+    assert await verbs(stage) == [
+        "zekt:delivery:created",
+        *["zekt:delivery:undecided"] * 4,
+        "zekt:delivery:dead",
+    ]
+
+
+@pytest.mark.parametrize("table", [envelopes, messages], ids=str)
+async def test_a_body_that_cannot_be_opened_is_not_sent(stage: Stage, table: Any) -> None:
+    await matched(stage, b"1")
+    await execute(stage, update(table).values(body=b"v1 of something else"))
+    assert await stage.deliver() == [None]
+    row = await stage.row(deliveries)
+    assert (row["state"], row["reason"], row["failures"]) == ("pending", "decryption_failed", 1)
+    assert posts(stage) == []
+
+
+async def test_a_lost_lease_records_the_attempt_alone(stage: Stage) -> None:
+    await matched(stage)
+    (slow,) = await stage.works()
+    stage.clock.advance(LEASE)
+    (mine,) = await stage.works()
+    assert slow.lease != mine.lease
+    outcome = await stage.send(slow)
+    assert outcome is not None
+    assert outcome.kind == "dispatched"
+    row = await stage.row(deliveries)
+    assert (row["state"], row["lease"], row["attempts"]) == ("pending", mine.lease, 0)
+    assert [one["n"] for one in await stage.rows(attempts)] == [1]
+    assert await verbs(stage) == ["zekt:delivery:created"]
+    stage.github.fail("POST", DISPATCHES, status=422)
+    await stage.send(mine)
+    row = await stage.row(deliveries)
+    assert (row["state"], row["lease"]) == ("dead", None)
+    assert [one["outcome"] for one in await stage.rows(attempts)] == ["dispatched", "dead"]
+
+
+async def test_a_slow_answer_moves_no_finished_delivery(stage: Stage) -> None:
+    await matched(stage)
+    (slow,) = await stage.works()
+    stage.clock.advance(LEASE)
+    await stage.deliver()
+    stage.github.fail("POST", DISPATCHES, status=422)
+    await stage.send(slow)
+    row = await stage.row(deliveries)
+    assert (row["state"], row["due_at"]) == ("dispatched", None)
+    assert len(await stage.rows(attempts)) == 2
+
+
+async def test_a_cancelled_send_leaves_the_delivery_to_its_lease(stage: Stage) -> None:
+    await matched(stage)
+    stage.github.fail("POST", DISPATCHES, hang=True)
+    (work,) = await stage.works()
+    sending = asyncio.create_task(stage.send(work))
+
+    async def posted() -> bool:
+        return bool(posts(stage))
+
+    await until(posted)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    row = await stage.row(deliveries)
+    assert (row["state"], row["lease"], row["attempts"]) == ("pending", work.lease, 0)
+    assert await stage.rows(attempts) == []
+    assert await stage.works() == []
+    stage.clock.advance(LEASE)
+    await stage.deliver()
+    assert (await stage.row(deliveries))["state"] == "dispatched"
+
+
+async def test_bad_advice_undoes_no_record(stage: Stage) -> None:
+    await matched(stage)
+    stage.broker.plugins.register(BadAdvice(), "bad")
+    await stage.deliver()
+    assert (await stage.row(deliveries))["state"] == "dispatched"
+    assert (await stage.row(attempts))["status"] == 204
+
+
+@pytest.mark.parametrize("delay", [None, timedelta(seconds=-1), timedelta(days=5), "soon"], ids=str)
+async def test_bad_advice_leaves_the_schedule_as_it_was(stage: Stage, delay: object) -> None:
+    await matched(stage)
+    stage.broker.plugins.register(BadAdvice(delay), "bad")
+    stage.github.fail("POST", DISPATCHES, status=502)
+    await stage.deliver()
+    row = await stage.row(deliveries)
+    assert row["state"] == "retrying"
+    assert 4 <= (row["due_at"] - stage.clock.now()).total_seconds() <= 6
+
+
+async def test_good_advice_is_followed(stage: Stage) -> None:
+    await matched(stage)
+    stage.broker.plugins.register(BadAdvice(HALF_A_MINUTE), "good")
+    stage.github.fail("POST", DISPATCHES, status=502)
+    await stage.deliver()
+    assert (await stage.row(deliveries))["due_at"] == stage.clock.now() + HALF_A_MINUTE
+
+
+async def test_a_lost_connection_is_tried_again(stage: Stage) -> None:
+    await matched(stage)
+    stage.github.fail("POST", DISPATCHES, reset=True, times=9)
+    await stage.deliver()
+    row = await stage.row(deliveries)
+    assert (row["state"], row["reason"], row["attempts"]) == ("retrying", "no_answer", 1)

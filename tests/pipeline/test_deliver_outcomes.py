@@ -1,0 +1,65 @@
+"""Whatever a channel answers has its state, its time and its record."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+
+from tests.pipeline.sending import answered
+from zekt_bot.db.tables import attempts, audit
+from zekt_bot.domain.deliveries import Outcome
+
+if TYPE_CHECKING:
+    from tests.stage import Stage
+
+MINUTE = timedelta(minutes=1)
+
+
+async def test_a_channel_that_raises_is_a_retry_that_says_which_error(stage: Stage) -> None:
+    row = await answered(stage, ValueError("with a secret"))
+    assert (row["state"], row["reason"]) == ("retrying", "no_answer")
+    attempt, place = await stage.row(attempts), ("attempts", "error", row["id"])
+    error = stage.broker.database.keyring.open(place, attempt["error"])
+    assert error == b"The channel raised ValueError."
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (Outcome("dispatched", status=204), ("dispatched", None, None)),
+        (Outcome("dead", status=422), ("dead", "github_422", None)),
+        (Outcome("dead"), ("dead", "no_answer", None)),
+        (
+            Outcome("blocked", error="installation_gone: 404"),
+            ("blocked", "installation_gone", None),
+        ),
+        (Outcome("blocked", status=404), ("blocked", "github_404", None)),
+        (Outcome("blocked", error="w" * 99), ("blocked", "w" * 64, None)),
+        (Outcome("app_paused", status=401), ("pending", "github_401", MINUTE)),
+    ],
+)
+async def test_each_kind_of_outcome_has_its_state(
+    stage: Stage, outcome: Outcome, expected: tuple[str, str | None, timedelta | None]
+) -> None:
+    row = await answered(stage, outcome)
+    state, reason, wait = expected
+    assert (row["state"], row["reason"]) == (state, reason)
+    assert row["due_at"] == (wait and stage.clock.now() + wait)
+    assert (await stage.row(attempts))["outcome"] == outcome.kind
+    entry = [one for one in await stage.rows(audit) if one["verb"] == f"zekt:delivery:{state}"][-1]
+    told = {"outcome": outcome.kind}
+    assert orjson.loads(entry["details"]) == (
+        told | {"status": outcome.status} if outcome.status else told
+    )
+
+
+@pytest.mark.parametrize("wait", [timedelta(hours=-1), timedelta(hours=3)])
+async def test_a_time_of_githubs_own_goes_first_but_never_into_the_past(
+    stage: Stage, wait: timedelta
+) -> None:
+    now = stage.clock.now()
+    row = await answered(stage, Outcome("retry", status=403, not_before=now + wait))
+    assert (row["state"], row["due_at"]) == ("retrying", max(now, now + wait))

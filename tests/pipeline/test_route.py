@@ -1,0 +1,183 @@
+"""Routing: each inbox row gets its step; what fails is tried again or set aside, alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import update
+
+from zekt_bot.db import inbox as inbox_rows
+from zekt_bot.db.tables import inbox, installations
+from zekt_bot.errors import StorageUnavailable
+from zekt_bot.pipeline.route import MOST_FAILURES, build_router, route
+from zekt_bot.pipeline.verify import HANDLED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from tests.stage import Stage
+    from zekt_bot.operations.broker import Broker
+    from zekt_bot.operations.installations import News
+
+INSTALLATIONS = "/app/installations/*"
+
+
+def router(step: Any, event: str = "ping") -> Any:
+    """A router with a step of one's own."""
+    made = build_router()
+    made.add(step, event)
+    return made
+
+
+def test_every_event_that_verify_reads_has_exactly_one_step() -> None:
+    for event in HANDLED:
+        found = list(build_router().match(event, {"action": "renamed"}))
+        assert len(found) == 1, event
+    assert list(build_router().match("star", {"action": "created"})) == []
+
+
+async def test_what_no_step_wants_is_done_at_once(stage: Stage) -> None:
+    await stage.github.ping(stage.app)
+    await stage.take()
+    await stage.route()
+    row = await stage.row(inbox)
+    assert (row["state"], row["raw"], row["due_at"]) == ("processed", None, None)
+
+
+async def test_an_action_that_no_step_wants_is_done_at_once(stage: Stage) -> None:
+    body = {"action": "removed", "account": {"id": 1, "login": "x"}}
+    await stage.tell("installation_target", body)
+    await stage.route()
+    assert (await stage.row(inbox))["state"] == "processed"
+
+
+async def test_githubs_outage_is_outlasted(stage: Stage) -> None:
+    await stage.github.unsuspend(stage.providing)
+    await stage.take()
+    stage.github.fail("GET", INSTALLATIONS, status=502, times=1000)
+    for n in range(12):
+        assert await stage.route() == 1
+        row = await stage.row(inbox)
+        wait = min(timedelta(seconds=30) * 2**n, timedelta(minutes=10))
+        assert (row["state"], row["failures"]) == ("pending", n + 1)
+        assert row["due_at"] == stage.clock.now() + wait
+        assert row["reason"]
+        assert await stage.route() == 0
+        stage.clock.advance(wait)
+    stage.github.clear_faults()
+    await stage.route()
+    row = await stage.row(inbox)
+    assert (row["state"], row["reason"], row["due_at"]) == ("processed", None, None)
+    assert (await stage.row(installations))["id"] == stage.providing.id
+
+
+async def test_an_outage_of_weeks_ends_in_setting_aside(stage: Stage) -> None:
+    await stage.github.unsuspend(stage.providing)
+    await stage.take()
+    stage.github.fail("GET", INSTALLATIONS, status=502, times=1000)
+    await failures(stage, 449)
+    await stage.route()
+    assert (await stage.row(inbox))["state"] == "pending"
+    await failures(stage, 450)
+    await stage.route()
+    row = await stage.row(inbox)
+    assert (row["state"], row["due_at"]) == ("set_aside", None)
+
+
+async def failures(stage: Stage, count: int) -> None:
+    """As if the row had failed so often, and were due again."""
+
+    def change(connection: Connection, rows: Sequence[int]) -> list[None]:
+        connection.execute(update(inbox).values(failures=rows[0], due_at=stage.clock.now()))
+        return [None]
+
+    await stage.broker.database.write(change, count)
+
+
+async def test_a_step_that_raises_is_tried_five_times_then_set_aside(stage: Stage) -> None:
+    async def broken(broker: Broker, news: News) -> None:
+        raise RuntimeError(news.event)
+
+    stage.router = router(broken)
+    await stage.github.ping(stage.app)
+    await stage.take()
+    tried = 0
+    while await stage.route():
+        tried += 1
+        row = await stage.row(inbox)
+        assert row["reason"] == "RuntimeError"  # what it says may hold what nobody may read
+        stage.clock.advance(timedelta(minutes=10))
+    assert tried == MOST_FAILURES
+    row = await stage.row(inbox)
+    assert (row["state"], row["due_at"], row["failures"]) == ("set_aside", None, MOST_FAILURES)
+
+
+async def test_a_step_that_fails_fails_alone(stage: Stage) -> None:
+    async def broken(broker: Broker, news: News) -> None:
+        raise RuntimeError
+
+    stage.router = router(broken)
+    await stage.github.ping(stage.app)
+    await stage.github.suspend(stage.providing)
+    await stage.take()
+    assert await stage.route() == 2
+    assert [row["state"] for row in await stage.rows(inbox)] == ["pending", "processed"]
+
+
+async def test_zekts_own_refusal_stands_as_the_reason(stage: Stage) -> None:
+    async def refuses(broker: Broker, news: News) -> None:
+        broker.plugins.register(object(), "twice")
+        broker.plugins.register(object(), "twice")
+
+    stage.router = router(refuses)
+    await stage.github.ping(stage.app)
+    await stage.take()
+    await stage.route()
+    assert "two plugins twice" in (await stage.row(inbox))["reason"]
+
+
+async def test_storage_that_fails_leaves_the_row_to_its_lease(stage: Stage) -> None:
+    async def unstored(broker: Broker, news: News) -> None:
+        raise StorageUnavailable
+
+    stage.router = router(unstored)
+    await stage.github.ping(stage.app)
+    await stage.take()
+    with pytest.raises(StorageUnavailable):
+        await stage.route()
+    row = await stage.row(inbox)
+    assert (row["state"], row["failures"], row["reason"]) == ("pending", 0, None)
+    assert row["due_at"] == stage.clock.now() + timedelta(seconds=60)
+
+
+async def test_a_body_that_cannot_be_opened_is_set_aside(stage: Stage) -> None:
+    await stage.github.ping(stage.app)
+    await stage.take()
+    (row,) = await leased(stage)
+    await route(stage.broker, stage.router, {**row, "raw": row["raw"][:-1] + b"\0\0"})
+    kept = await stage.row(inbox)
+    assert (kept["state"], kept["due_at"]) == ("set_aside", None)
+    assert kept["raw"] == row["raw"]
+
+
+async def leased(stage: Stage) -> list[Mapping[str, Any]]:
+    ids = await stage.claim("inbox")
+    return [dict(row) for row in await stage.broker.database.query(inbox_rows.load, ids)]
+
+
+async def test_a_step_sees_what_was_signed(stage: Stage) -> None:
+    seen: list[News] = []
+
+    async def look(broker: Broker, news: News) -> None:
+        seen.append(news)
+
+    stage.router = router(look)
+    await stage.tell("ping", b'{"zen": "Keep it", "action": "made", "big": 1e3}')
+    await stage.route()
+    (news,) = seen
+    assert news.body == {"zen": "Keep it", "action": "made", "big": 1000.0}
+    assert (news.event, news.action, news.received_at) == ("ping", "made", stage.clock.now())

@@ -1,0 +1,235 @@
+"""The built-in policy: each reason it blocks for, what it lets through, and denial by default."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zekt_bot import (
+    AllowedWorkflow,
+    Delivery,
+    DeliveryPolicyFacts,
+    Envelope,
+    EnvelopePolicyFacts,
+    PluginFailed,
+    Repository,
+    Run,
+    RunFacts,
+    RunKey,
+    RunPolicyFacts,
+    Service,
+    Subscription,
+)
+from zekt_bot.plugins import load
+
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
+PATH = ".github/workflows/release.yml"
+PLUGINS = load()
+
+
+def repository(number: int, **changes: Any) -> Repository:
+    whole = Repository(number, f"octo/r{number}", 5, 77, "active", False, True, True, 1)
+    return replace(whole, **changes)
+
+
+PROVIDER, CONSUMER = repository(1, consumer=False), repository(2, provider=False)
+ALLOWED = AllowedWorkflow(PROVIDER.id, PATH)
+SERVICE = Service("srv_1", 5, "octo", "release", PROVIDER.id, PATH, True, ("released",), 1)
+SUBSCRIPTION = Subscription(
+    "sub_1", "srv_1", CONSUMER.id, "repository_dispatch", "approved", ("*",), False, 1
+)
+RUN = Run("run_1", RunKey(PROVIDER.id, 10, 1), "cor_1", "gathering", 1, 0, None)
+ENVELOPE = Envelope("evt_1", "run_1", "message", "released", "msg_1", 1, "", NOW)
+DELIVERY = Delivery(
+    "dlv_1",
+    "evt_1",
+    "subscription",
+    "sub_1",
+    0,
+    CONSUMER.id,
+    "repository_dispatch",
+    "github:77",
+    "pending",
+    0,
+    NOW,
+)
+RUN_FACTS = RunPolicyFacts(PROVIDER, ALLOWED, from_fork=False)
+FACTS = DeliveryPolicyFacts(RUN_FACTS, SERVICE, SUBSCRIPTION, PROVIDER, CONSUMER)
+
+
+def of_run(**changes: Any) -> str | None:
+    return PLUGINS.block_reason(RUN, replace(RUN_FACTS, **changes))
+
+
+def of_delivery(**changes: Any) -> str | None:
+    return PLUGINS.block_reason(DELIVERY, replace(FACTS, **changes))
+
+
+def test_what_everyone_agreed_to_goes_on() -> None:
+    assert of_run() is None
+    assert PLUGINS.block_reason(ENVELOPE, EnvelopePolicyFacts(SERVICE)) is None
+    assert of_delivery() is None
+
+
+def test_a_workflow_off_the_allow_list_is_blocked() -> None:
+    assert of_run(allowed=None) == "not_allowed"
+
+
+def test_a_repository_that_is_no_provider_is_blocked_whatever_its_list_says() -> None:
+    assert of_run(repository=replace(PROVIDER, provider=False)) == "not_allowed"
+
+
+def test_a_fork_is_blocked_unless_the_allow_list_names_forks() -> None:
+    assert of_run(from_fork=True) == "from_fork"
+    assert of_run(from_fork=True, allowed=replace(ALLOWED, forks=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("head", "fork"), [(PROVIDER.id, False), (PROVIDER.id + 1, True), (None, True)]
+)
+def test_a_head_repository_that_is_another_or_nobody_knows_is_a_fork(
+    head: int | None, fork: bool
+) -> None:
+    run = replace(RUN, facts=run_facts(head))
+    reason = PLUGINS.block_reason(run, replace(RUN_FACTS, from_fork=run.from_fork))
+    assert reason == ("from_fork" if fork else None)
+
+
+def test_a_run_whose_webhook_never_came_counts_as_a_fork() -> None:
+    assert PLUGINS.block_reason(RUN, replace(RUN_FACTS, from_fork=RUN.from_fork)) == "from_fork"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"installation_id": None},
+        {"installation_state": None},
+        {"installation_state": "suspended"},
+        {"installation_state": "deleted"},
+    ],
+)
+def test_without_the_app_at_an_end_there_is_no_consent(changes: dict[str, Any]) -> None:
+    provider, consumer = replace(PROVIDER, **changes), replace(CONSUMER, **changes)
+    assert of_run(repository=provider) == "consent"
+    assert of_delivery(run=replace(RUN_FACTS, repository=provider)) == "consent"
+    assert of_delivery(provider=provider) == "consent"
+    assert of_delivery(consumer=consumer) == "consent"
+
+
+def test_an_event_type_that_the_service_does_not_declare_is_blocked() -> None:
+    stray = replace(ENVELOPE, event_type="deploy-now")
+    assert PLUGINS.block_reason(stray, EnvelopePolicyFacts(SERVICE)) == "event_type_not_declared"
+    silent = replace(SERVICE, event_types=())
+    assert PLUGINS.block_reason(ENVELOPE, EnvelopePolicyFacts(silent)) == "event_type_not_declared"
+
+
+def test_a_service_that_declares_every_event_type_may_send_any() -> None:
+    any_type = replace(SERVICE, event_types=("*",))
+    stray = replace(ENVELOPE, event_type="deploy-now")
+    assert PLUGINS.block_reason(stray, EnvelopePolicyFacts(any_type)) is None
+
+
+@pytest.mark.parametrize("state", ["requested", "rejected", "revoked", "ended"])
+def test_only_an_approved_subscription_delivers(state: Any) -> None:
+    assert of_delivery(subscription=replace(SUBSCRIPTION, state=state)) == "not_approved"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"service": None},
+        {"service": replace(SERVICE, published=False)},
+        {"subscription": None},
+        {"consumer": replace(CONSUMER, consumer=False)},
+    ],
+)
+def test_what_was_withdrawn_delivers_no_more(changes: dict[str, Any]) -> None:
+    assert of_delivery(**changes) == "not_approved"
+
+
+def test_an_archived_consumer_cannot_be_reached_but_an_archived_provider_may_send() -> None:
+    assert of_delivery(consumer=replace(CONSUMER, archived=True)) == "no_access"
+    assert of_delivery(provider=replace(PROVIDER, archived=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"allowed": None}, "not_allowed"),
+        ({"from_fork": True}, "from_fork"),
+        ({"repository": replace(PROVIDER, provider=False)}, "not_allowed"),
+    ],
+)
+def test_the_run_is_judged_again_before_a_delivery(changes: dict[str, Any], reason: str) -> None:
+    assert of_delivery(run=replace(RUN_FACTS, **changes)) == reason
+
+
+@pytest.mark.parametrize("subject", [RUN, DELIVERY])
+def test_facts_that_do_not_fit_their_subject_let_nothing_through(subject: Any) -> None:
+    with pytest.raises(PluginFailed, match="zekt_block_reason"):
+        PLUGINS.block_reason(subject, EnvelopePolicyFacts(SERVICE))
+
+
+def test_facts_of_an_unknown_kind_let_nothing_through() -> None:
+    unknown: Any = object()
+    with pytest.raises(PluginFailed, match="zekt_block_reason"):
+        PLUGINS.block_reason(RUN, unknown)
+
+
+FLAGS = st.booleans()
+
+
+@given(allowed=FLAGS, forks=FLAGS, fork=FLAGS, provider=FLAGS, installed=FLAGS)
+def test_a_run_leaves_only_if_every_condition_holds(
+    allowed: bool, forks: bool, fork: bool, provider: bool, installed: bool
+) -> None:
+    facts = RunPolicyFacts(
+        replace(PROVIDER, provider=provider, installation_id=77 if installed else None),
+        replace(ALLOWED, forks=forks) if allowed else None,
+        from_fork=fork,
+    )
+    free = provider and allowed and (forks or not fork) and installed
+    assert (PLUGINS.block_reason(RUN, facts) is None) == free
+
+
+@given(published=FLAGS, approved=FLAGS, consumer=FLAGS, installed=FLAGS, archived=FLAGS)
+def test_a_delivery_leaves_only_if_every_condition_holds(
+    published: bool, approved: bool, consumer: bool, installed: bool, archived: bool
+) -> None:
+    reason = of_delivery(
+        service=replace(SERVICE, published=published),
+        subscription=replace(SUBSCRIPTION, state="approved" if approved else "ended"),
+        consumer=replace(
+            CONSUMER,
+            consumer=consumer,
+            installation_state="active" if installed else "suspended",
+            archived=archived,
+        ),
+    )
+    free = published and approved and consumer and installed and not archived
+    assert (reason is None) == free
+
+
+def run_facts(head_repository_id: int | None) -> RunFacts:
+    return RunFacts(
+        workflow_path=PATH,
+        workflow_name="Release",
+        run_number=1,
+        event="push",
+        status="completed",
+        conclusion="success",
+        head_branch="main",
+        head_sha="0" * 40,
+        head_repository_id=head_repository_id,
+        html_url="https://github.com/octo/r1/actions/runs/10",
+        actor="mona",
+        display_title="Release",
+        created_at=NOW,
+        started_at=NOW,
+        completed_at=NOW,
+    )

@@ -1,0 +1,395 @@
+"""The channel `repository_dispatch` over real HTTP: what each answer of GitHub makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.github.server import CONSUMER, INSTALLATION
+from zekt_bot import GIVE_UP_AFTER, Attempt, Delivery, DispatchRequest, Outcome, retry_delay
+from zekt_bot.plugins import load
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.github.server import FakeGitHub, FixedCredentials
+    from zekt_bot.github.client import GitHub
+
+    Send = Callable[..., Awaitable[Outcome]]
+
+POST = "/repos/octo/consumer/dispatches"
+RENAMED = "/repos/octo/renamed/dispatches"
+REPOSITORY = f"/repositories/{CONSUMER}"
+APP = f"/app/installations/{INSTALLATION}"
+MINT = f"{APP}/access_tokens"
+PLUGINS = load()
+REQUEST = DispatchRequest(
+    "dlv_1", "released", b'{"event_type":"released"}', CONSUMER, "octo/consumer", INSTALLATION, 1
+)
+over_http = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+
+
+@pytest.fixture
+def send(github: GitHub) -> Send:
+    """Send a dispatch as the worker does: through the channel that the plugins offer."""
+
+    async def send(**changes: Any) -> Outcome:
+        request = replace(REQUEST, **changes)
+        client = github.installation_api(request.installation_id, request.repository_id)
+        return await PLUGINS.channels["repository_dispatch"].send(request, client)
+
+    return send
+
+
+async def test_a_204_is_dispatched_and_the_body_went_out_as_it_was(
+    send: Send, fake: FakeGitHub
+) -> None:
+    assert await send() == Outcome("dispatched", status=204, request_id="AB:12")
+    (seen,) = (one for one in fake.seen if one.path == POST)
+    assert (seen.method, seen.body) == ("POST", REQUEST.body)
+    assert seen.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_not_followed_but_the_new_name_is_looked_up(
+    send: Send, fake: FakeGitHub, status: int
+) -> None:
+    fake.repositories[CONSUMER]["full_name"] = "octo/renamed"
+    fake.script("POST", POST, status, location="/elsewhere")
+    outcome = await send()
+    assert (outcome.kind, outcome.status, outcome.renamed_to) == (
+        "dispatched",
+        204,
+        "octo/renamed",
+    )
+    paths = [one.path for one in fake.seen if one.path != MINT]
+    assert paths == [POST, REPOSITORY, RENAMED], "and never /elsewhere"
+
+
+async def test_a_second_redirect_is_tried_again_later(send: Send, fake: FakeGitHub) -> None:
+    fake.script("POST", POST, 307, {"message": "Moved"}, location="/elsewhere")
+    fake.script("POST", POST, 301, {"message": "Moved"}, location="/elsewhere")
+    outcome = await send()
+    assert (outcome.kind, outcome.status, outcome.renamed_to) == ("retry", 301, None)
+    assert fake.count("POST", POST) == 2
+
+
+async def test_a_redirect_of_a_repository_that_is_gone_is_blocked(
+    send: Send, fake: FakeGitHub
+) -> None:
+    fake.script("POST", POST, 301)
+    fake.repositories.clear()
+    outcome = await send()
+    assert (outcome.kind, outcome.status) == ("blocked", 301)
+    assert (outcome.error or "").startswith("repository_not_granted: ")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(500, None), (301, None), (200, b"no json"), (200, []), (200, {}), (200, {"full_name": "x"})],
+)
+async def test_a_name_that_cannot_be_learned_is_tried_again_later(
+    send: Send, fake: FakeGitHub, status: int, body: Any
+) -> None:
+    fake.script("POST", POST, 307)
+    fake.script("GET", REPOSITORY, status, body)
+    outcome = await send()
+    assert (outcome.kind, outcome.status) == ("retry", status)
+    assert fake.count("POST", POST) == 1
+
+
+async def test_a_refused_token_is_replaced_once(send: Send, fake: FakeGitHub) -> None:
+    await send()
+    fake.revoked |= set(fake.minted)
+    assert (await send()).kind == "dispatched"
+    assert len(fake.mints) == 2
+    fake.script("POST", POST, 401, {"message": "Bad credentials"})
+    fake.script("POST", POST, 401, {"message": "Bad credentials"})
+    outcome = await send()
+    assert (outcome.kind, outcome.status) == ("retry", 401)
+    assert fake.count("POST", POST) == 5
+
+
+SECONDARY = {"message": "You have exceeded a secondary rate limit."}
+EXHAUSTED = {"x_ratelimit_remaining": "0"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "seconds"),
+    [
+        (429, None, {"retry_after": "30"}, 30),
+        (403, None, {"retry_after": "30"}, 30),
+        (403, None, {**EXHAUSTED, "retry_after": "30"}, 30),
+        (403, None, {**EXHAUSTED, "x_ratelimit_reset": "+90"}, 90),
+        (429, None, {**EXHAUSTED, "x_ratelimit_reset": "+90"}, 90),
+        (403, None, {**EXHAUSTED, "x_ratelimit_reset": "-90"}, 60),
+        (403, None, EXHAUSTED, 60),
+        (403, SECONDARY, {}, 60),
+        (403, {"message": "You have triggered an abuse detection mechanism"}, {}, 60),
+        (429, None, {}, 60),
+        (429, None, {"x_ratelimit_remaining": "5", "x_ratelimit_reset": "+90"}, 60),
+        (429, None, {"retry_after": "soon"}, 60),
+        (429, None, {"retry_after": "nan"}, 60),
+        (429, None, {"retry_after": "-5"}, 60),
+        (429, None, {"retry_after": "0"}, 1),
+        (429, None, {"retry_after": "9999999"}, 86400),
+    ],
+)
+async def test_a_limit_closes_the_lane_until_github_opens_it(
+    send: Send, fake: FakeGitHub, status: int, body: Any, headers: dict[str, str], seconds: int
+) -> None:
+    now = fake.clock.now()
+    if "x_ratelimit_reset" in headers:
+        reset = int(now.timestamp()) + int(headers["x_ratelimit_reset"])
+        headers = {**headers, "x_ratelimit_reset": str(reset)}
+    fake.script("POST", POST, status, body, **headers)
+    outcome = await send()
+    assert (outcome.kind, outcome.status, outcome.closes_lane) == ("retry", status, True)
+    assert outcome.not_before == now + timedelta(seconds=seconds)
+    assert fake.count("GET", APP) == 0, "a limit says nothing about access"
+
+
+async def test_limits_without_a_time_double_the_wait(send: Send, fake: FakeGitHub) -> None:
+    waits = []
+    for attempt in (0, 1, 2, 3, 100):
+        fake.script("POST", POST, 429)
+        outcome = await send(attempt=attempt)
+        assert outcome.not_before
+        waits.append((outcome.not_before - fake.clock.now()).total_seconds())
+    assert waits == [60, 60, 120, 240, 86400]
+
+
+words = st.text("0123456789-+.eanif", max_size=12)
+
+
+@over_http
+@given(retry_after=st.none() | words, reset=st.none() | words, attempt=st.integers(0, 10**6))
+async def test_no_header_keeps_a_lane_closed_for_more_than_a_day(
+    send: Send, fake: FakeGitHub, retry_after: str | None, reset: str | None, attempt: int
+) -> None:
+    given_ = {"retry_after": retry_after, "x_ratelimit_reset": reset, **EXHAUSTED}
+    lines = {name: value for name, value in given_.items() if value is not None}
+    fake.script("POST", POST, 429, **lines)
+    outcome = await send(attempt=attempt)
+    assert outcome.not_before
+    wait = outcome.not_before - fake.clock.now()
+    assert timedelta(seconds=1) <= wait <= timedelta(days=1)
+
+
+def suspend(fake: FakeGitHub) -> None:
+    assert fake.installation
+    fake.installation["suspended_at"] = "2026-07-01T00:00:00Z"
+
+
+def remove_app(fake: FakeGitHub) -> None:
+    fake.installation = None
+
+
+def forbid_writing(fake: FakeGitHub) -> None:
+    assert fake.installation
+    fake.installation["permissions"]["contents"] = "read"
+
+
+LOST: dict[str, Callable[[FakeGitHub], Any]] = {
+    "installation_gone": remove_app,
+    "installation_suspended": suspend,
+    "permission_missing": forbid_writing,
+    "repository_not_granted": lambda fake: fake.repositories.clear(),
+    "repository_archived": lambda fake: fake.repositories[CONSUMER].update(archived=True),
+}
+
+
+@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("reason", LOST)
+async def test_what_github_hides_is_looked_up_and_blocks(
+    send: Send, fake: FakeGitHub, github: GitHub, reason: str, status: int
+) -> None:
+    api = github.installation_api(INSTALLATION, CONSUMER)
+    await send()
+    await api.get(REPOSITORY)  # both tokens are kept, so that what is lost is not met by minting
+    LOST[reason](fake)
+    fake.script("POST", POST, status, {"message": "Not Found"})
+    outcome = await send()
+    assert (outcome.kind, outcome.status) == ("blocked", status)
+    assert outcome.error == f"{reason}: GitHub answered {status}: Not Found"
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_refusal_of_what_is_still_granted_is_tried_again(
+    send: Send, fake: FakeGitHub, status: int
+) -> None:
+    fake.script("POST", POST, status, {"message": "Not Found"})
+    outcome = await send()
+    assert (outcome.kind, outcome.status, outcome.closes_lane) == ("retry", status, False)
+    assert (fake.count("GET", APP), fake.count("GET", REPOSITORY)) == (1, 1)
+
+
+@pytest.mark.parametrize(("status", "body"), [(500, None), (200, b"no json"), (200, [])])
+@pytest.mark.parametrize("path", [APP, REPOSITORY])
+async def test_a_look_that_shows_nothing_blocks_nothing(
+    send: Send, fake: FakeGitHub, path: str, status: int, body: Any
+) -> None:
+    fake.script("POST", POST, 404)
+    fake.script("GET", path, status, body)
+    assert (await send()).kind == "retry"
+
+
+async def test_what_github_cannot_take_is_dead(send: Send, fake: FakeGitHub) -> None:
+    fake.script("POST", POST, 422, {"message": "No more than 10 properties are allowed"})
+    outcome = await send()
+    assert (outcome.kind, outcome.status) == ("dead", 422)
+    assert outcome.error == "GitHub answered 422: No more than 10 properties are allowed"
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 400, 409, 410, 451, 500, 502, 503, 504, 520])
+async def test_every_other_status_is_tried_again(send: Send, fake: FakeGitHub, status: int) -> None:
+    fake.script("POST", POST, status, b"<html>", x_github_request_id="CD:34")
+    outcome = await send()
+    assert outcome == Outcome(
+        "retry", status=status, request_id="CD:34", error=f"GitHub answered {status}"
+    )
+
+
+async def test_a_reset_and_a_timeout_are_tried_again(
+    send: Send, fake: FakeGitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await send()
+    fake.broken = True
+    outcome = await send()
+    assert (outcome.kind, outcome.status) == ("retry", None)
+    assert "ServerDisconnectedError" in (outcome.error or "")
+    fake.broken, fake.delay = False, 0.3
+    monkeypatch.setattr("zekt_bot.github.http.TIMEOUT", aiohttp.ClientTimeout(total=0.05))
+    outcome = await send()
+    assert (outcome.kind, outcome.status) == ("retry", None)
+    assert "TimeoutError" in (outcome.error or "")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "said"),
+    [
+        (404, {"message": "Not Found"}, "blocked", "installation_gone: "),
+        (403, {"message": "This was suspended"}, "blocked", "installation_suspended: "),
+        (422, {"message": "not accessible"}, "blocked", "repository_not_granted: "),
+        (403, {"message": "Forbidden"}, "retry", "GitHub answered 403"),
+        (429, None, "retry", "GitHub answered 429"),
+        (500, b"<html>", "retry", "GitHub answered 500"),
+        (201, b"no json", "retry", "GitHub answered 201"),
+    ],
+)
+async def test_a_token_that_cannot_be_minted_says_why(
+    send: Send, fake: FakeGitHub, status: int, body: Any, kind: str, said: str
+) -> None:
+    fake.script("POST", MINT, status, body)
+    outcome = await send()
+    assert outcome.kind == kind
+    assert (outcome.error or "").startswith(said)
+    assert fake.count("POST", POST) == 0
+
+
+async def test_only_the_repository_that_github_refuses_alone_is_blocked(
+    send: Send, fake: FakeGitHub
+) -> None:
+    fake.repositories[2] = {"id": 2, "full_name": "octo/taken", "archived": False}
+    await send()
+    outcome = await send(repository_id=2, repository="octo/taken")
+    assert (outcome.kind, (await send()).kind) == ("blocked", "dispatched")
+
+
+async def test_a_refused_key_pauses_the_app(send: Send, fake: FakeGitHub) -> None:
+    fake.keys = set()
+    outcome = await send()
+    assert (outcome.kind, outcome.status) == ("app_paused", 401)
+
+
+async def test_missing_credentials_pause_the_app(send: Send, credentials: FixedCredentials) -> None:
+    credentials.found = replace(credentials.found, private_key=None)
+    outcome = await send()
+    assert outcome.kind == "app_paused"
+    assert "ZEKT_ORCHESTRATOR_PRIVATE_KEY" in (outcome.error or "")
+
+
+async def test_a_key_refused_while_looking_pauses_the_app(send: Send, fake: FakeGitHub) -> None:
+    await send()
+    fake.keys = set()
+    fake.script("POST", POST, 404)
+    assert (await send()).kind == "app_paused"
+
+
+@over_http
+@given(
+    said=st.text(st.characters(), max_size=700),
+    token=st.from_regex(r"gh[opsu]_[A-Za-z0-9]{36}", fullmatch=True),
+)
+async def test_an_error_is_one_short_line_without_a_token(
+    send: Send, fake: FakeGitHub, said: str, token: str
+) -> None:
+    fake.script("POST", POST, 422, {"message": f"{token} {said} {token}"})
+    error = (await send()).error or ""
+    assert token not in error
+    assert len(error) <= 500
+    assert len(error.splitlines()) == 1
+    assert error.encode(), "it can be stored"
+
+
+async def test_a_body_that_nests_too_deep_is_only_a_body(send: Send, fake: FakeGitHub) -> None:
+    fake.script("POST", POST, 422, b"[" * 200_000)
+    assert await send() == Outcome("dead", status=422, error="GitHub answered 422")
+
+
+DELIVERY = Delivery(
+    "dlv_1",
+    "evt_1",
+    "s",
+    "sub_1",
+    0,
+    CONSUMER,
+    "c",
+    "l",
+    "retrying",
+    1,
+    datetime(2026, 7, 1, tzinfo=UTC),
+)
+LONGEST = timedelta(hours=6) * 1.2
+ids = st.from_regex(r"dlv_[0-9a-z]{26}", fullmatch=True)
+
+
+def delay(delivery_id: str, n: int, age: timedelta) -> timedelta | None:
+    attempt = Attempt(replace(DELIVERY, id=delivery_id), n, Outcome("retry", status=502), age)
+    return PLUGINS.retry_delay(attempt)
+
+
+@given(ids)
+def test_each_wait_is_at_least_as_long_as_the_one_before_until_the_last_step(
+    delivery_id: str,
+) -> None:
+    waits = [delay(delivery_id, n, timedelta()) for n in range(1, 12)]
+    known = [wait for wait in waits if wait is not None]
+    assert known == sorted(known)
+    assert len(known) == 11
+    assert known[0] <= timedelta(seconds=6)
+
+
+@given(ids, st.integers(1, 10**6), st.timedeltas(timedelta(), GIVE_UP_AFTER * 2))
+def test_a_wait_is_bounded_and_ends_after_four_days(
+    delivery_id: str, n: int, age: timedelta
+) -> None:
+    wait = delay(delivery_id, n, age)
+    assert (wait is None) == (age >= GIVE_UP_AFTER)
+    assert wait is None or timedelta(seconds=4) <= wait <= LONGEST
+    assert wait == delay(delivery_id, n, age) == retry_delay(delivery_id, n, age)
+
+
+@given(ids)
+def test_a_delivery_that_always_fails_is_given_up(delivery_id: str) -> None:
+    age, tries = timedelta(), 1
+    while (wait := delay(delivery_id, tries, age)) is not None:
+        age, tries = age + wait, tries + 1
+        assert tries < 50
+    assert GIVE_UP_AFTER <= age < GIVE_UP_AFTER + LONGEST
