@@ -205,9 +205,12 @@ async def test_a_row_that_is_a_mistake_is_not_taken_for_a_fault(database: Databa
     assert isinstance(mistake, DBAPIError)
 
 
-async def test_a_damaged_file_stores_nothing(sqlite: Database, migrated_sqlite: str) -> None:
+async def test_a_damaged_file_is_told_at_the_opening(
+    migrated_sqlite: str, clock: ManualClock
+) -> None:
     path = Path(urlsplit(migrated_sqlite).path)
     with path.open("r+b") as file:
         file.write(b"something else entirely" * 100)
     with pytest.raises(StorageUnavailable):
-        await sqlite.write(Add(), "a")
+        async with open_database(settings_for(migrated_sqlite), clock):
+            pass

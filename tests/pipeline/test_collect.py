@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from tests.stage import LEASE
 from zekt_bot.db import inbox as inbox_rows
 from zekt_bot.db.tables import audit, envelopes, inbox, jobs, runs
 from zekt_bot.pipeline.route import route
@@ -95,7 +96,7 @@ async def test_webhooks_that_come_all_at_once_make_one_run(stage: Stage) -> None
     await asyncio.gather(*(stage.receive(sent) for sent in stage.held))
     ids = await stage.claim("inbox")
     rows: list[Any] = [*await stage.broker.database.query(inbox_rows.load, ids)]
-    await asyncio.gather(*(route(stage.broker, stage.router, row) for row in rows))
+    await asyncio.gather(*(route(stage.broker, stage.router, row, LEASE) for row in rows))
     row = await stage.row(runs)
     assert (row["state"], row["due_at"]) == ("gathering", stage.clock.now())
     assert {job["status"] for job in await stage.rows(jobs)} == {"completed"}
@@ -173,5 +174,5 @@ async def test_a_run_of_a_repository_that_is_gone_belongs_to_no_account(stage: S
     row = dict(await stage.row(inbox))
     body["repository"]["id"] = 999_999  # what was sealed then is of a repository now unknown
     sealed = stage.broker.database.keyring.seal(("inbox", "raw", row["id"]), orjson.dumps(body))
-    await route(stage.broker, stage.router, {**row, "raw": sealed})
+    await route(stage.broker, stage.router, {**row, "raw": sealed}, LEASE)
     assert (await stage.row(runs))["account_id"] is None

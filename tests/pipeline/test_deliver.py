@@ -191,7 +191,7 @@ async def test_silence_ends_before_the_lease_does(stage: Stage) -> None:
     await matched(stage)
     stage.github.fail("POST", DISPATCHES, hang=True)
     (work,) = await stage.works()
-    outcome = await deliver(stage.broker, work, timedelta(seconds=0.1))
+    outcome = await deliver(stage.broker, work, stage.clock.now() + timedelta(seconds=0.3))
     assert outcome == Outcome("retry", error="The channel took too long.")
     row = await stage.row(deliveries)
     assert (row["state"], row["reason"]) == ("retrying", "no_answer")
