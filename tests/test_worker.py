@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["clock", "stage"]
 DISPATCH, MINT = "/repos/*/dispatches", "/app/installations/*/access_tokens"
+_LOOPS = 5  # inbox, runs, envelopes, deliveries, chores
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
@@ -187,3 +189,58 @@ async def test_what_does_not_end_in_time_is_given_back(migrated_url: str) -> Non
         assert (row["state"], row["lease"]) == ("pending", None)
         stage.github.clear_faults()
         assert [outcome and outcome.kind for outcome in await stage.deliver()] == ["dispatched"]
+
+
+async def test_while_the_app_is_refused_the_worker_sleeps(stage: Stage) -> None:
+    await stage.serve()
+    stage.github.fail("POST", MINT, status=401, times=99)
+
+    async def all_asleep() -> bool:
+        return len(stage.clock.waiting_until) == _LOOPS
+
+    async with working(stage.broker):
+        await finished(stage)
+        await until(lambda: _refused(stage))
+        await until(all_asleep)
+        for _ in range(200):
+            await asyncio.sleep(0)
+            assert await all_asleep()
+
+
+async def _refused(stage: Stage) -> bool:
+    return [row["waits_for"] for row in await stage.rows(deliveries)] == ["app"]
+
+
+async def test_one_delivery_at_a_time_tries_a_refused_key(stage: Stage) -> None:
+    await stage.serve()
+    stage.github.fail("POST", MINT, status=401, times=99)
+    for _ in range(5):
+        await stage.finish_run("build")
+    await stage.prepare()
+
+    async with working(stage.broker):
+        await until(lambda: _attempts(stage, 5))
+        for number in range(1, 4):
+            stage.clock.advance(_MINUTE)
+            await until(lambda wanted=5 + number: _attempts(stage, wanted))  # type: ignore[misc]
+            assert not await _attempts(stage, 6 + number)
+
+
+async def _attempts(stage: Stage, wanted: int) -> bool:
+    return sum(row["attempts"] for row in await stage.rows(deliveries)) == wanted
+
+
+async def test_news_that_github_is_slow_to_confirm_holds_up_nobody(stage: Stage) -> None:
+    await stage.serve()
+    stage.github.fail("GET", "/app/installations/*", hang=True)
+    async with working(stage.broker):
+        await stage.github.accept_permissions(stage.consuming, stage.consuming.permissions)
+        await stage.take()
+        await until(lambda: _asked(stage))
+        await finished(stage)
+        await stage.github.wait_for_dispatches(1, timeout=10)
+        stage.github.clear_faults()
+
+
+async def _asked(stage: Stage) -> bool:
+    return any("/app/installations/" in request.path for request in stage.github.requests)

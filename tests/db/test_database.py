@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.db.proxy import proxy_before
-from tests.db.rows import inbox_row, put_inbox, settings_for, stored
+from tests.db.rows import KEY, inbox_row, put_inbox, settings_for, stored
 from zekt_bot.config import Settings
 from zekt_bot.db.database import Database, open_database
 from zekt_bot.db.tables import inbox
@@ -186,3 +186,31 @@ async def test_what_cannot_be_read_is_unavailable(database: Database) -> None:
         async with database.read() as connection:
             await connection.execute(text("SELECT * FROM nowhere"))
     assert await stored(database, inbox) == []
+
+
+@pytest.mark.parametrize("keys", [("another key of the tests, long enough",)])
+async def test_a_key_that_opens_nothing_here_is_refused(
+    migrated_url: str, keys: tuple[str, ...], clock: ManualClock
+) -> None:
+    async with open_database(settings_for(migrated_url), clock):
+        pass
+    with pytest.raises(ConfigurationError, match="ZEKT_SECRET_KEY"):
+        async with open_database(settings_for(migrated_url, *keys), clock):
+            pass
+    async with open_database(settings_for(migrated_url, *keys, KEY), clock):
+        pass  # a new key before the old one
+
+
+async def test_a_command_of_another_version_leaves_a_running_servers_file_alone(
+    sqlite_url: str, clock: ManualClock
+) -> None:
+    async with open_database(settings_for(sqlite_url), clock, alone=True) as server:
+        with (
+            contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as file,
+            file,
+        ):
+            file.execute("UPDATE alembic_version SET version_num = '0000'")
+        with pytest.raises(ConfigurationError, match="another version"):
+            async with open_database(settings_for(sqlite_url), clock):
+                pass
+        await server.check()

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from tests.operations.news import mirrored
 from tests.stage import ME, Stage
+from zekt_bot.db import catalog as catalog_rows
 from zekt_bot.db.tables import audit
 from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.events import RunKey
@@ -84,6 +85,16 @@ async def test_a_workflow_is_allowed_once(stage: Stage) -> None:
     assert await catalog.allow_workflow(stage.broker, ME, PROVIDER, RELEASE)
     assert not await catalog.allow_workflow(stage.broker, ME, PROVIDER, f"{RELEASE}@refs/heads/x")
     assert len(await verbs(stage)) == 2
+
+
+async def test_forks_can_be_let_in_and_kept_out_again(stage: Stage) -> None:
+    await OPERATIONS["enable"](stage.broker, ME)
+    for forks in (True, False):
+        assert await catalog.allow_workflow(stage.broker, ME, PROVIDER, RELEASE, forks=forks)
+        found = await stage.broker.database.query(
+            catalog_rows.allowed, [(stage.provider.id, RELEASE)]
+        )
+        assert [entry.forks for entry in found.values()] == [forks]
 
 
 @pytest.mark.parametrize(

@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import update
 
+from tests import databases
 from tests.db.rows import until
 from tests.pipeline.sending import DISPATCHES, PACED, execute, matched, posts, tokens, verbs
-from tests.stage import LEASE
+from tests.stage import LEASE, open_stage
 from zekt_bot import hookimpl
 from zekt_bot.db.tables import attempts, deliveries, envelopes, messages
-from zekt_bot.domain.deliveries import Delivery
+from zekt_bot.domain.deliveries import Delivery, Outcome
+from zekt_bot.pipeline.deliver import deliver
 
 if TYPE_CHECKING:
     from tests.stage import Stage
     from zekt_bot.domain.audit import Entry
-    from zekt_bot.domain.deliveries import Attempt
+    from zekt_bot.domain.deliveries import Attempt, DispatchRequest
+    from zekt_bot.hookspecs import InstallationApi
 
 HALF_A_MINUTE = timedelta(seconds=30)
 
@@ -175,3 +179,59 @@ async def test_a_lost_connection_is_tried_again(stage: Stage) -> None:
     await stage.deliver()
     row = await stage.row(deliveries)
     assert (row["state"], row["reason"], row["attempts"]) == ("retrying", "no_answer", 1)
+
+
+async def test_with_too_little_of_the_lease_left_nothing_is_sent(stage: Stage) -> None:
+    await matched(stage)
+    before = await tokens(stage)
+    (work,) = await stage.works()
+    soon = stage.clock.now() + timedelta(milliseconds=100)
+    assert await deliver(stage.broker, work, soon) is None
+    row = await stage.row(deliveries)
+    assert (row["state"], row["lease"], row["due_at"]) == ("pending", None, stage.clock.now())
+    assert (posts(stage), await tokens(stage)) == ([], before)
+    await stage.deliver()
+    assert (await stage.row(deliveries))["state"] == "dispatched"
+
+
+class ReadOnly:
+    """A channel during whose sending the database becomes read-only, as in a failover."""
+
+    name = "read-only"
+
+    def __init__(self, server: str, url: str) -> None:
+        self.server, self.database = server, urlsplit(url).path.lstrip("/")
+
+    async def send(self, request: DispatchRequest, client: InstallationApi) -> Outcome:
+        self.switch("on")
+        return Outcome("dispatched", status=204)
+
+    def switch(self, to: str) -> None:
+        databases.execute(
+            self.server,
+            f"ALTER DATABASE {self.database} SET default_transaction_read_only = {to}",
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE datname = '{self.database}'",
+        )
+
+
+async def test_what_github_did_is_recorded_when_the_database_is_back(
+    migrated_postgres: str, postgres_server: str
+) -> None:
+    async with open_stage(migrated_postgres) as stage:
+        await matched(stage)
+        channel = ReadOnly(postgres_server, migrated_postgres)
+        stage.broker.plugins.channels[channel.name] = channel
+        await execute(stage, update(deliveries).values(channel=channel.name))
+        (work,) = await stage.works()
+        sending = asyncio.create_task(stage.send(work))
+
+        async def waits() -> bool:
+            return stage.clock.now() + timedelta(seconds=1) in stage.clock.waiting_until
+
+        await until(waits)
+        channel.switch("off")
+        stage.clock.advance(timedelta(seconds=1))
+        await sending
+        row = await stage.row(deliveries)
+        assert (row["state"], row["attempts"]) == ("dispatched", 1)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
 
-from tests.pipeline.sending import answered
-from zekt_bot.db.tables import attempts, audit
-from zekt_bot.domain.deliveries import Outcome
+from tests.pipeline.sending import DISPATCHES, answered, matched
+from zekt_bot.db.tables import attempts, audit, deliveries
+from zekt_bot.domain.deliveries import GIVE_UP_AFTER, Outcome
 
 if TYPE_CHECKING:
     from tests.stage import Stage
@@ -63,3 +63,29 @@ async def test_a_time_of_githubs_own_goes_first_but_never_into_the_past(
     now = stage.clock.now()
     row = await answered(stage, Outcome("retry", status=403, not_before=now + wait))
     assert (row["state"], row["due_at"]) == ("retrying", max(now, now + wait))
+
+
+@pytest.mark.parametrize(
+    "senseless",
+    [
+        None,
+        "dispatched",
+        Outcome("thrown away"),  # type: ignore[arg-type]
+        Outcome("retry", status="500"),  # type: ignore[arg-type]
+        Outcome("retry", error=b"bytes"),  # type: ignore[arg-type]
+        Outcome("retry", not_before=datetime.fromisoformat("2026-07-01T12:00:00")),
+        Outcome("retry", closes_lane=True),
+    ],
+)
+async def test_a_senseless_answer_is_a_retry_and_counts(stage: Stage, senseless: Outcome) -> None:
+    row = await answered(stage, senseless)
+    assert (row["state"], row["attempts"]) == ("retrying", 1)
+
+
+async def test_a_target_that_is_limited_for_ever_is_given_up(stage: Stage) -> None:
+    await matched(stage)
+    stage.clock.advance(GIVE_UP_AFTER)
+    limit = {"Retry-After": "60"}
+    stage.github.fail("POST", DISPATCHES, status=429, headers=limit)
+    await stage.deliver()
+    assert (await stage.row(deliveries))["state"] == "dead"

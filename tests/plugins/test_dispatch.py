@@ -80,6 +80,15 @@ async def test_a_second_redirect_is_tried_again_later(send: Send, fake: FakeGitH
     assert fake.count("POST", POST) == 2
 
 
+async def test_a_name_that_somebody_else_bears_now_is_looked_up(
+    send: Send, fake: FakeGitHub
+) -> None:
+    """GitHub redirects no more from a name that was taken: a 404 then says nothing."""
+    fake.repositories[CONSUMER]["full_name"] = "octo/renamed"
+    outcome = await send()
+    assert (outcome.kind, outcome.renamed_to) == ("dispatched", "octo/renamed")
+
+
 async def test_a_redirect_of_a_repository_that_is_gone_is_blocked(
     send: Send, fake: FakeGitHub
 ) -> None:

@@ -284,3 +284,34 @@ async def test_every_route_lets_in_whom_the_table_says() -> None:
                 ) as answer:
                     assert answer.status == status, (route.path, role)
                 assert (role in route.roles) == (status < 400)
+
+
+async def test_who_only_announces_bodies_keeps_nobody_out() -> None:
+    announced = b"Content-Length: 26000000\r\n\r\n"
+    async with front(Parts(), replace(SHORT, body=timedelta(seconds=20))) as (port, session):
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(8)]
+        for _, writer in idle:
+            writer.write(HEAD + UNKNOWN + announced)
+            await writer.drain()
+        assert (await post(session))[0] == 202
+        for _, writer in idle:
+            writer.close()
+
+
+async def test_bodies_count_until_they_are_stored() -> None:
+    inside, stored, body = asyncio.Event(), asyncio.Event(), b'{"x": "' + b"y" * 600 + b'"}'
+
+    class Slow(Parts):
+        async def store(self, webhook: VerifiedWebhook) -> Receipt:
+            inside.set()
+            await stored.wait()
+            return await super().store(webhook)
+
+    parts = Slow()
+    async with front(parts, inflight_bytes=1000) as (_, session):
+        first = asyncio.create_task(post(session, body))
+        async with asyncio.timeout(5):
+            await inside.wait()
+        assert (await post(session, body))[0] == 503
+        stored.set()
+        assert (await first)[0] == 202

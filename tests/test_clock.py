@@ -1,0 +1,37 @@
+"""The machine's clock: whatever it does, nobody sleeps for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from zekt_bot.clock import SystemClock
+
+
+class SetBack(SystemClock):
+    """A clock that is set back by an hour as soon as it was looked at."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def now(self) -> datetime:
+        self.looks += 1
+        return super().now() - timedelta(hours=1 if self.looks > 1 else 0)
+
+
+async def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
+    clock = SetBack()
+    async with asyncio.timeout(10):
+        await clock.sleep_until(datetime.now(UTC) + timedelta(seconds=0.05))
+
+
+@pytest.mark.parametrize("seconds", [-3600, 0, 0.02])
+async def test_who_sleeps_until_a_moment_wakes_at_it_or_after(seconds: float) -> None:
+    clock = SystemClock()
+    until, began = clock.now() + timedelta(seconds=seconds), clock.monotonic()
+    await clock.sleep_until(until)
+    assert clock.now() >= until
+    assert clock.monotonic() >= began
+    assert clock.now().tzinfo is UTC
