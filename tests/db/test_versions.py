@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ONE, TWO, GONE = (str(run_row(n)["id"]) for n in (1, 2, 3))
 
 
-def decide(connection: Connection, rows: Sequence[Mapping[str, int]]) -> list[bool]:
+def decide(connection: Connection, rows: Sequence[Mapping[str, int | None]]) -> list[bool]:
     """Apply a decision that read `rows`: block every run, or write nothing."""
     answers = []
     for read in rows:
@@ -46,10 +46,12 @@ async def states(database: Database) -> list[str]:
         ({ONE: 1, TWO: 4}, False),
         ({ONE: 2, TWO: 5}, False),
         ({ONE: 1, GONE: 1}, False),
+        ({ONE: 1, GONE: None}, True),
+        ({ONE: None}, False),
     ],
 )
 async def test_a_decision_is_applied_only_to_what_it_read(
-    database: Database, read: dict[str, int], applied: bool
+    database: Database, read: dict[str, int | None], applied: bool
 ) -> None:
     await database.write(put, (runs, [run_row(1), run_row(2, version=5)]))
     assert await database.write(decide, read) is applied
