@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -15,12 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from tests.stage import ME
+from zekt_bot import config
+from zekt_bot.app import open_broker
+from zekt_bot.operations import catalog, subscriptions
+from zekt_bot.operations.deliveries import Page, list_deliveries, list_events
 from zekt_bot.testing import GitHubSimulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from zekt_bot.operations.broker import Broker
     from zekt_bot.testing import App, Repository
 
 RELEASE = ".github/workflows/release.yml"
@@ -45,6 +50,7 @@ class Zekt:
     log: Path
     options: tuple[str, ...] = ()
     process: asyncio.subprocess.Process | None = field(default=None, repr=False)
+    broker: Broker | None = field(default=None, repr=False)
 
     @property
     def url(self) -> str:
@@ -97,11 +103,14 @@ class Zekt:
         return out.decode()
 
     async def deliveries(self) -> list[dict[str, Any]]:
-        """What `zekt deliveries list --json` says, newest first."""
-        listed: list[dict[str, Any]] = json.loads(
-            await self.command("deliveries", "list", "--json")
-        )
-        return listed
+        """The deliveries, newest first, read beside the server."""
+        assert self.broker is not None
+        return await list_deliveries(self.broker, ME, Page())
+
+    async def events(self) -> list[dict[str, Any]]:
+        """The events, newest first, read beside the server."""
+        assert self.broker is not None
+        return await list_events(self.broker, ME, Page())
 
     async def until_deliveries(
         self, done: Callable[[list[dict[str, Any]]], bool]
@@ -152,8 +161,9 @@ async def stage(database_url: str, folder: Path, **settings: str) -> AsyncIterat
         try:
             await github.install(app, aurora)
             await github.install(app, kestrel)
-            await _publish(zekt)
-            yield Stage(github, app, provider, consumer, zekt)
+            async with open_broker(config.load(zekt.environ)) as zekt.broker:
+                await _publish(zekt.broker)
+                yield Stage(github, app, provider, consumer, zekt)
         finally:
             await zekt.end()
 
@@ -177,11 +187,10 @@ def environ_of(database_url: str, github: GitHubSimulator, app: App) -> dict[str
     }
 
 
-async def _publish(zekt: Zekt) -> None:
-    await zekt.command("repositories", "enable", "aurora-labs/payments-api")
-    await zekt.command("workflows", "allow", "aurora-labs/payments-api", RELEASE)
-    await zekt.command(
-        "services", "publish", "aurora-labs/payments-api", RELEASE, "--slug", "release"
-    )
-    await zekt.command("subscriptions", "request", "aurora-labs/release", "kestrel-bank/core-sync")
-    await zekt.command("subscriptions", "approve", "aurora-labs/release", "kestrel-bank/core-sync")
+async def _publish(broker: Broker) -> None:
+    provider, service = "aurora-labs/payments-api", "aurora-labs/release"
+    await catalog.enable_repository(broker, ME, provider)
+    await catalog.allow_workflow(broker, ME, provider, RELEASE)
+    await catalog.publish_service(broker, ME, provider, catalog.Publication(RELEASE, "release"))
+    await subscriptions.request(broker, ME, service, "kestrel-bank/core-sync")
+    await subscriptions.approve(broker, ME, service, "kestrel-bank/core-sync")

@@ -70,8 +70,9 @@ async def test_a_fork_never_fires_a_service(database_url: str, tmp_path: Path) -
         await finish_run(s, fork_deleted=True, event="pull_request")
         async with asyncio.timeout(20):
             while True:
-                events = json.loads(await s.zekt.command("events", "list", "--json"))
-                ours = [e for e in events if e["full_name"] == "aurora-labs/payments-api"]
+                ours = [
+                    e for e in await s.zekt.events() if e["full_name"] == "aurora-labs/payments-api"
+                ]
                 if [e["blocked_reason"] for e in ours] == ["from_fork", "from_fork"]:
                     break
                 await asyncio.sleep(0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import and_, func, insert, select, tuple_, update
 
 from zekt_bot.db import audit, lanes, mirror
 from zekt_bot.db.rows import (
@@ -252,11 +252,11 @@ def _add_attempt(connection: Connection, row: Change) -> None:
 
 def release(connection: Connection, rows: Sequence[tuple[str, str, datetime]]) -> list[None]:
     """Give leases back untouched (id, lease, now): nothing was sent."""
-    ids, now = [row[0] for row in rows], rows[0][2]
-    held = deliveries.c.id.in_(ids), deliveries.c.lease.in_([row[1] for row in rows])
-    lanes.wake(connection, _lanes(connection, *held, at=now))
+    now = rows[0][2]
+    held = tuple_(deliveries.c.id, deliveries.c.lease).in_([row[:2] for row in rows])
+    lanes.wake(connection, _lanes(connection, held, at=now))
     freed = connection.execute(
-        update(deliveries).where(*held).values(due_at=now, lease=None).returning(deliveries.c.lane)
+        update(deliveries).where(held).values(due_at=now, lease=None).returning(deliveries.c.lane)
     ).scalars()
     lanes.give_back(connection, list(freed))
     return [None] * len(rows)
@@ -290,9 +290,7 @@ def resume(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list
     return answers
 
 
-def _lanes(
-    connection: Connection, *which: ColumnElement[bool], at: datetime
-) -> dict[str, datetime]:
+def _lanes(connection: Connection, which: ColumnElement[bool], at: datetime) -> dict[str, datetime]:
     """The lanes of these deliveries, to be woken, and thereby locked, before them."""
-    found = connection.execute(select(deliveries.c.lane).where(*which).distinct()).scalars()
+    found = connection.execute(select(deliveries.c.lane).where(which).distinct()).scalars()
     return dict.fromkeys(found, at)
