@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from zekt_bot.domain.audit import Entry
 from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lanes import Pace
+
+
+def at_length(examples: int) -> int:
+    """So many examples for a test that costs more than others, ten times as many at length."""
+    return examples * 10 if settings.get_current_profile_name() == "long" else examples
+
 
 moments = st.datetimes(
     min_value=datetime.fromisoformat("2020-01-01"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from tests.db.rows import inbox_row, open_transaction, put, settings_for, stored, wipe
-from tests.strategies import entries, verbs
+from tests.strategies import at_length, entries, verbs
 from zekt_bot.db import audit, tables
 from zekt_bot.db.database import open_database
 from zekt_bot.db.types import microseconds
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 ENTRY = Entry("zekt:delivery:dispatched", "zekt", delivery_id="dlv_1", details={"status": 204})
-many = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(
+    max_examples=at_length(30), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def write(connection: Connection, rows: Sequence[Sequence[Entry]]) -> list[None]:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.db.rows import change, delivery_row, plant, stored, wipe
+from tests.strategies import at_length
 from zekt_bot.db import deliveries, lanes, leases, tables
 from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.domain.lanes import Pace
@@ -27,7 +28,7 @@ FOREVER = 300
 small_paces = st.builds(Pace, st.integers(0, 90), st.integers(1, 4), st.integers(1, 5))
 seconds = st.integers(0, 90_000).map(lambda ms: timedelta(milliseconds=ms))
 laws = settings(
-    max_examples=40,
+    max_examples=at_length(40),
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 
 from tests.db.rows import inbox_row, put_inbox, stored
+from tests.strategies import at_length
 from zekt_bot.db.tables import inbox
 from zekt_bot.db.types import microseconds
 
@@ -38,7 +39,7 @@ def there_and_back(connection: Connection, rows: Sequence[datetime]) -> list[dat
     return answers
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=at_length(50), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(anywhere)
 async def test_a_moment_comes_back_exactly_and_in_utc(database: Database, moment: datetime) -> None:
     back = await database.write(there_and_back, moment)

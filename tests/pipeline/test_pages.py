@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.strategies import at_length
 from zekt_bot.errors import Conflict
 from zekt_bot.pipeline.pages import each
 
@@ -66,7 +67,7 @@ def ends(plan: list[str]) -> tuple[int, type[Exception] | None]:
 
 
 @given(plans=plans)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=at_length(60))
 async def test_each_row_ends_as_it_would_alone(stage: Stage, plans: dict[str, list[str]]) -> None:
     page = Page(plans)
     wanted = [*plans, "row_of_nobody"]
@@ -80,7 +81,7 @@ async def test_each_row_ends_as_it_would_alone(stage: Stage, plans: dict[str, li
 
 
 @given(plans=plans)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=at_length(30))
 async def test_facts_are_read_once_for_all_and_again_only_for_who_needs_it(
     stage: Stage, plans: dict[str, list[str]]
 ) -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.github.server import CONSUMER, INSTALLATION
+from tests.strategies import at_length
 from zekt_bot import GIVE_UP_AFTER, Attempt, Delivery, DispatchRequest, Outcome, retry_delay
 from zekt_bot.plugins import load
 
@@ -32,7 +33,9 @@ PLUGINS = load()
 REQUEST = DispatchRequest(
     "dlv_1", "released", b'{"event_type":"released"}', CONSUMER, "octo/consumer", INSTALLATION, 1
 )
-over_http = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+over_http = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=at_length(40)
+)
 
 
 @pytest.fixture
