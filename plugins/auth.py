@@ -1,4 +1,4 @@
-"""What may go on: allow-list, forks, declared event types, approval, consent."""
+"""What may go on: allow-list and its conditions, declared event types, approval, consent."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ def zekt_block_reason(
 
 def _run(facts: RunPolicyFacts) -> str | None:
     """May this run leave its repository?"""
-    if not facts.repository.provider or facts.allowed is None:
+    if not facts.repository.provider or facts.allowed is None or facts.ran is None:
         return "not_allowed"
-    if facts.from_fork and not facts.allowed.forks:
-        return "from_fork"
+    refused = facts.allowed.conditions.refuse(facts.ran, from_fork=facts.from_fork)
+    if refused:
+        return refused
     return None if facts.repository.consented else "consent"
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests import strategies
+from tests.factories import ran
 from zekt_bot import (
     GIVE_UP_AFTER,
     AggregationPolicy,
@@ -46,7 +47,8 @@ DELIVERY = Delivery(
 )
 ATTEMPT = Attempt(DELIVERY, 1, Outcome("retry", status=502), timedelta())
 REPOSITORY = Repository(1, "octo/one", 5, 77, "active", False, True, True, 1)
-FREE = RunPolicyFacts(REPOSITORY, AllowedWorkflow(1, ".github/workflows/a.yml"), from_fork=False)
+ALLOWED = AllowedWorkflow(1, ".github/workflows/a.yml")
+FREE = RunPolicyFacts(REPOSITORY, ALLOWED, ran(), from_fork=False)
 BUILT_IN_DELAY = retry_delay("dlv_1", 1, timedelta())
 ENTRY = Entry("zekt:run:aggregated", "system", details={"envelopes": 2})
 BEGIN = "from datetime import timedelta\nfrom zekt_bot import hookimpl\n@hookimpl\n"

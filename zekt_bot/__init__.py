@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zekt_bot.domain.audit import Entry
-    from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service, Subscription
+    from zekt_bot.domain.catalog import (
+        AllowedWorkflow,
+        Conditions,
+        Repository,
+        Service,
+        Subscription,
+    )
     from zekt_bot.domain.deliveries import (
         GIVE_UP_AFTER,
         Attempt,
@@ -53,6 +59,7 @@ _HOME = {
     "GIVE_UP_AFTER": "domain.deliveries",
     "AggregationPolicy": "domain.events",
     "AllowedWorkflow": "domain.catalog",
+    "Conditions": "domain.catalog",
     "ApiResponse": "hookspecs",
     "AppRejected": "errors",
     "Attempt": "domain.deliveries",
@@ -97,6 +104,7 @@ __all__ = [
     "AppRejected",
     "Attempt",
     "Channel",
+    "Conditions",
     "Delivery",
     "DeliveryPolicyFacts",
     "DispatchRequest",

@@ -6,11 +6,13 @@ import unicodedata
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tests.factories import ran
 from zekt_bot.domain.catalog import (
     SUBSCRIPTION_MOVES,
+    Conditions,
     InstallationState,
     Repository,
     Service,
@@ -139,3 +141,29 @@ def test_every_state_of_a_subscription_has_its_moves_and_none_skips_the_provider
     assert set(SUBSCRIPTION_MOVES) == {None, *get_args(SubscriptionState)}
     before_approval = [state for state, moves in SUBSCRIPTION_MOVES.items() if "approved" in moves]
     assert before_approval == ["requested"]
+
+
+words = st.text("abc-", min_size=1, max_size=5)
+branches = st.lists(words, min_size=1, max_size=4).map("/".join)
+
+
+@given(branches)
+def test_a_branch_fits_itself_and_two_stars(branch: str) -> None:
+    for pattern in (branch, "**", f"{branch[0]}**"):
+        assert refusal((pattern,), branch) is None
+
+
+@given(branches)
+def test_one_star_stops_at_a_slash(branch: str) -> None:
+    assert (refusal(("*",), branch) is None) == ("/" not in branch)
+    assert refusal(("/".join("*" for _ in branch.split("/")),), branch) is None
+
+
+@given(st.text(min_size=1), st.text())
+def test_all_else_in_a_pattern_is_only_itself(pattern: str, branch: str) -> None:
+    assume("*" not in pattern)
+    assert (refusal((pattern,), branch) is None) == (pattern == branch)
+
+
+def refusal(patterns: tuple[str, ...], branch: str) -> str | None:
+    return Conditions(branches=patterns).refuse(ran(head_branch=branch), from_fork=False)

@@ -12,6 +12,7 @@ from tests.stage import ME, Stage
 from zekt_bot.db import catalog as catalog_rows
 from zekt_bot.db.tables import audit
 from zekt_bot.domain.access import WorkflowRun
+from zekt_bot.domain.catalog import Conditions
 from zekt_bot.domain.events import RunKey
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import catalog, deliveries, subscriptions
@@ -87,14 +88,35 @@ async def test_a_workflow_is_allowed_once(stage: Stage) -> None:
     assert len(await verbs(stage)) == 2
 
 
-async def test_forks_can_be_let_in_and_kept_out_again(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Conditions(branches=("",)),
+        Conditions(branches=(" main",)),
+        Conditions(events=("Push!",)),
+        Conditions(conclusions=("good",)),
+        Conditions(conclusions=()),
+    ],
+)
+async def test_senseless_conditions_are_invalid(stage: Stage, wrong: Conditions) -> None:
+    with pytest.raises(InvalidInput):
+        await catalog.allow_workflow(stage.broker, ME, PROVIDER, RELEASE, wrong)
+
+
+async def test_conditions_given_again_replace_the_former_ones(stage: Stage) -> None:
     await OPERATIONS["enable"](stage.broker, ME)
-    for forks in (True, False):
-        assert await catalog.allow_workflow(stage.broker, ME, PROVIDER, RELEASE, forks=forks)
+    for wanted in (
+        Conditions(forks=True),
+        Conditions(branches=("main", "release/**"), events=("push",)),
+        Conditions(conclusions=("failure",)),
+        Conditions(),
+    ):
+        assert await catalog.allow_workflow(stage.broker, ME, PROVIDER, RELEASE, wanted)
+        assert not await catalog.allow_workflow(stage.broker, ME, PROVIDER, RELEASE, wanted)
         found = await stage.broker.database.query(
             catalog_rows.allowed, [(stage.provider.id, RELEASE)]
         )
-        assert [entry.forks for entry in found.values()] == [forks]
+        assert [entry.conditions for entry in found.values()] == [wanted]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from tests.stage import ME, RELEASE, open_stage
 from zekt_bot import hookimpl
 from zekt_bot.db.tables import audit, envelopes, messages, runs
+from zekt_bot.domain.catalog import Conditions
 from zekt_bot.domain.events import Run, RunKey
 from zekt_bot.errors import PluginFailed
 from zekt_bot.operations import catalog
@@ -194,7 +195,7 @@ async def blocked(stage: Stage, reason: str) -> None:
 async def test_forks_that_are_allowed_send(stage: Stage) -> None:
     name = stage.provider.full_name
     await catalog.enable_repository(stage.broker, ME, name)
-    await catalog.allow_workflow(stage.broker, ME, name, RELEASE, forks=True)
+    await catalog.allow_workflow(stage.broker, ME, name, RELEASE, Conditions(forks=True))
     fork = stage.github.repository(stage.github.account("friend"), "payments-api", fork=True)
     await gathering(stage, "build", fork=fork)
     await stage.aggregate()

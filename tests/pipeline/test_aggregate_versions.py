@@ -16,6 +16,7 @@ from zekt_bot.db import catalog as allow_list
 from zekt_bot.db import mirror
 from zekt_bot.db.tables import audit, messages, runs
 from zekt_bot.domain.access import WorkflowRun as Principal
+from zekt_bot.domain.catalog import AllowedWorkflow
 from zekt_bot.domain.events import Run
 from zekt_bot.errors import Conflict
 from zekt_bot.operations import catalog
@@ -72,10 +73,9 @@ async def test_a_late_message_between_read_and_write_goes_out_exactly_once(stage
 async def test_what_is_allowed_between_read_and_write_is_seen(stage: Stage) -> None:
     await catalog.enable_repository(stage.broker, ME, stage.provider.full_name)
     await gathering(stage, "build")
-    row = {"repository_id": stage.provider.id, "path": RELEASE, "forks": False}
 
     def allow(connection: Connection) -> None:
-        allow_list.allow(connection, {**row, "created_at": START})
+        allow_list.allow(connection, AllowedWorkflow(stage.provider.id, RELEASE), START)
         mirror.touch(connection, stage.provider.id)
 
     interfere(stage, Run, writing(allow))

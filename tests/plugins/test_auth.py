@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.factories import ran
 from zekt_bot import (
     AllowedWorkflow,
+    Conditions,
     Delivery,
     DeliveryPolicyFacts,
     Envelope,
@@ -19,7 +21,6 @@ from zekt_bot import (
     PluginFailed,
     Repository,
     Run,
-    RunFacts,
     RunKey,
     RunPolicyFacts,
     Service,
@@ -39,6 +40,7 @@ def repository(number: int, **changes: Any) -> Repository:
 
 PROVIDER, CONSUMER = repository(1, consumer=False), repository(2, provider=False)
 ALLOWED = AllowedWorkflow(PROVIDER.id, PATH)
+FORKS = replace(ALLOWED, conditions=Conditions(forks=True))
 SERVICE = Service("srv_1", 5, "octo", "release", PROVIDER.id, PATH, True, ("released",), 1)
 SUBSCRIPTION = Subscription(
     "sub_1", "srv_1", CONSUMER.id, "repository_dispatch", "approved", ("*",), False, 1
@@ -58,7 +60,7 @@ DELIVERY = Delivery(
     0,
     NOW,
 )
-RUN_FACTS = RunPolicyFacts(PROVIDER, ALLOWED, from_fork=False)
+RUN_FACTS = RunPolicyFacts(PROVIDER, ALLOWED, ran(), from_fork=False)
 FACTS = DeliveryPolicyFacts(RUN_FACTS, SERVICE, SUBSCRIPTION, PROVIDER, CONSUMER)
 
 
@@ -86,7 +88,7 @@ def test_a_repository_that_is_no_provider_is_blocked_whatever_its_list_says() ->
 
 def test_a_fork_is_blocked_unless_the_allow_list_names_forks() -> None:
     assert of_run(from_fork=True) == "from_fork"
-    assert of_run(from_fork=True, allowed=replace(ALLOWED, forks=True)) is None
+    assert of_run(from_fork=True, allowed=FORKS) is None
 
 
 @pytest.mark.parametrize(
@@ -95,13 +97,36 @@ def test_a_fork_is_blocked_unless_the_allow_list_names_forks() -> None:
 def test_a_head_repository_that_is_another_or_nobody_knows_is_a_fork(
     head: int | None, fork: bool
 ) -> None:
-    run = replace(RUN, facts=run_facts(head))
+    run = replace(RUN, facts=ran(head_repository_id=head))
     reason = PLUGINS.block_reason(run, replace(RUN_FACTS, from_fork=run.from_fork))
     assert reason == ("from_fork" if fork else None)
 
 
-def test_a_run_whose_webhook_never_came_counts_as_a_fork() -> None:
-    assert PLUGINS.block_reason(RUN, replace(RUN_FACTS, from_fork=RUN.from_fork)) == "from_fork"
+def test_a_run_whose_webhook_never_came_is_blocked() -> None:
+    assert of_run(ran=None, allowed=FORKS) == "not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "run", "reason"),
+    [
+        ({}, {"conclusion": "failure", "head_branch": None}, None),
+        ({}, {"conclusion": "cancelled"}, "conclusion_not_allowed"),
+        ({}, {"conclusion": None}, "conclusion_not_allowed"),
+        ({"conclusions": ("cancelled",)}, {"conclusion": "cancelled"}, None),
+        ({}, {"event": "pull_request"}, "run_event_not_allowed"),
+        ({"events": ("pull_request",)}, {"event": "pull_request"}, None),
+        ({"events": ("push",)}, {"event": "schedule"}, "run_event_not_allowed"),
+        ({"branches": ("main",)}, {"head_branch": "main"}, None),
+        ({"branches": ("main",)}, {"head_branch": "mainly"}, "branch_not_allowed"),
+        ({"branches": ("main",)}, {"head_branch": None}, "branch_not_allowed"),
+        ({"branches": ("x", "release/*")}, {"head_branch": "release/2"}, None),
+    ],
+)
+def test_a_run_leaves_as_its_entrys_conditions_say(
+    conditions: dict[str, Any], run: dict[str, Any], reason: str | None
+) -> None:
+    allowed = replace(ALLOWED, conditions=Conditions(**conditions))
+    assert of_run(allowed=allowed, ran=ran(**run)) == reason
 
 
 @pytest.mark.parametrize(
@@ -190,7 +215,8 @@ def test_a_run_leaves_only_if_every_condition_holds(
 ) -> None:
     facts = RunPolicyFacts(
         replace(PROVIDER, provider=provider, installation_id=77 if installed else None),
-        replace(ALLOWED, forks=forks) if allowed else None,
+        (FORKS if forks else ALLOWED) if allowed else None,
+        ran(),
         from_fork=fork,
     )
     free = provider and allowed and (forks or not fork) and installed
@@ -213,23 +239,3 @@ def test_a_delivery_leaves_only_if_every_condition_holds(
     )
     free = published and approved and consumer and installed and not archived
     assert (reason is None) == free
-
-
-def run_facts(head_repository_id: int | None) -> RunFacts:
-    return RunFacts(
-        workflow_path=PATH,
-        workflow_name="Release",
-        run_number=1,
-        event="push",
-        status="completed",
-        conclusion="success",
-        head_branch="main",
-        head_sha="0" * 40,
-        head_repository_id=head_repository_id,
-        html_url="https://github.com/octo/r1/actions/runs/10",
-        actor="mona",
-        display_title="Release",
-        created_at=NOW,
-        started_at=NOW,
-        completed_at=NOW,
-    )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from zekt_bot.cli import session
+from zekt_bot.domain.catalog import CONCLUSIONS, Conditions
 from zekt_bot.domain.events import DEFAULT_EVENT_TYPE
 from zekt_bot.operations import catalog
 from zekt_bot.operations import subscriptions as wishes
@@ -43,17 +46,50 @@ def workflows() -> None:
 @workflows.command("allow")
 @repository_argument
 @path_argument
+@click.option(
+    "--branch",
+    "branches",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only runs on these branches: 'main', 'release/**'; repeat for more. Default: any.",
+)
+@click.option(
+    "--event",
+    "events",
+    multiple=True,
+    metavar="EVENT",
+    help="Only runs that these events started; repeat for more. Default: all but pull requests, "
+    "reviews and comments, which anybody can make.",
+)
+@click.option(
+    "--conclusion",
+    "conclusions",
+    multiple=True,
+    type=click.Choice(CONCLUSIONS),
+    default=Conditions().conclusions,
+    show_default=True,
+    help="Only runs that end so; repeat for more.",
+)
 @click.option("--forks", is_flag=True, help="Also runs whose code comes from a fork.")
-def allow(repository: str, path: str, forks: bool) -> None:
-    """Put the workflow at PATH (.github/workflows/NAME.yml) on OWNER/REPO's allow-list."""
+def allow(
+    repository: str,
+    path: str,
+    **conditions: Any,
+) -> None:
+    """Put the workflow at PATH (.github/workflows/NAME.yml) on OWNER/REPO's allow-list.
+
+    Given again, its conditions are replaced.
+    """
     new = session.run(
-        lambda broker, who: catalog.allow_workflow(broker, who, repository, path, forks=forks)
+        lambda broker, who: catalog.allow_workflow(
+            broker, who, repository, path, Conditions(**conditions)
+        )
     )
     click.echo(
         f"{path} of {repository} may send events. Next: "
         f"`zekt services publish {repository} {path} --slug SLUG`."
         if new
-        else f"{path} of {repository} was on the allow-list already; nothing was changed."
+        else f"{path} of {repository} was on the allow-list so already; nothing was changed."
     )
 
 

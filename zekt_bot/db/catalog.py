@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, select, tuple_, update
+from sqlalchemy import and_, or_, select, tuple_, update
 
 from zekt_bot.db.rows import (
     ALLOWED,
@@ -34,6 +35,7 @@ Workflow = tuple[int, str]  # repository id and path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection
 
@@ -51,15 +53,18 @@ def allowed(
     return {(entry.repository_id, entry.path): entry for entry in entries}
 
 
-def allow(connection: Connection, row: Mapping[str, Any]) -> bool:
+def allow(connection: Connection, entry: AllowedWorkflow, now: datetime) -> bool:
     """Set an allow-list entry; False: it stood there as it is."""
-    if insert_new(connection, allowed_workflows, [row]):
+    t, key = allowed_workflows, {"repository_id": entry.repository_id, "path": entry.path}
+    values = {
+        name: value if isinstance(value, bool) else json.dumps(value)
+        for name, value in asdict(entry.conditions).items()
+    }
+    if insert_new(connection, t, [{**key, **values, "created_at": now}]):
         return True
-    t, forks = allowed_workflows.c, row["forks"]
-    same = (t.repository_id == row["repository_id"], t.path == row["path"], t.forks != forks)
-    return (
-        connection.execute(update(allowed_workflows).where(*same).values(forks=forks)).rowcount == 1
-    )
+    differs = or_(*(t.c[name] != value for name, value in values.items()))
+    same = and_(t.c.repository_id == entry.repository_id, t.c.path == entry.path)
+    return bool(connection.execute(update(t).where(same, differs).values(values)).rowcount)
 
 
 def end_consent(connection: Connection, repository_id: int) -> None:

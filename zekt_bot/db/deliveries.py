@@ -142,7 +142,7 @@ def _work_of(row: RowMapping) -> Work:
         message=message_of(row, "m_") if row["m_id"] else None,
         message_body=row["m_body"],
         facts=DeliveryPolicyFacts(
-            run=RunPolicyFacts(provider, allowed_of(row, "a_"), run.from_fork),
+            run=RunPolicyFacts(provider, allowed_of(row, "a_"), run.facts, run.from_fork),
             service=service_of(row, "s_", row["o_login"]),
             subscription=subscription_of(row, "u_"),
             provider=provider,

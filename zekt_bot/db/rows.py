@@ -17,7 +17,7 @@ from zekt_bot.db.tables import (
     services,
     subscriptions,
 )
-from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service, Subscription
+from zekt_bot.domain.catalog import AllowedWorkflow, Conditions, Repository, Service, Subscription
 from zekt_bot.domain.deliveries import Delivery
 from zekt_bot.domain.events import Envelope, Job, Message, Run, RunFacts, RunKey
 
@@ -123,7 +123,13 @@ def allowed_of(row: Row, p: str = "") -> AllowedWorkflow | None:
     """An allow-list entry, or None where an outer join found none."""
     if row[p + "path"] is None:
         return None
-    return AllowedWorkflow(row[p + "repository_id"], row[p + "path"], forks=row[p + "forks"])
+    conditions = Conditions(
+        branches=tuple(json.loads(row[p + "branches"])),
+        events=tuple(json.loads(row[p + "events"])),
+        conclusions=tuple(json.loads(row[p + "conclusions"])),
+        forks=row[p + "forks"],
+    )
+    return AllowedWorkflow(row[p + "repository_id"], row[p + "path"], conditions)
 
 
 def service_of(row: Row, p: str, owner: str | None) -> Service | None:

@@ -226,6 +226,9 @@ allowed_workflows = Table(
         autoincrement=False,
     ),
     Column("path", Text, primary_key=True),
+    Column("branches", Text, nullable=False),
+    Column("events", Text, nullable=False),
+    Column("conclusions", Text, nullable=False),
     Column("forks", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )

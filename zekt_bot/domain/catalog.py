@@ -5,14 +5,43 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from zekt_bot.domain.events import DEFAULT_EVENT_TYPE
 from zekt_bot.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from zekt_bot.domain.events import RunFacts
+
 SubscriptionState = Literal["requested", "approved", "rejected", "revoked", "ended"]
 InstallationState = Literal["active", "suspended", "deleted"]
+RunRefusal = Literal[
+    "from_fork", "run_event_not_allowed", "branch_not_allowed", "conclusion_not_allowed"
+]
 REPOSITORY_DISPATCH = "repository_dispatch"
+
+# Anybody may open a pull request or write a comment.
+STRANGERS_EVENTS = frozenset(
+    {
+        "pull_request",
+        "pull_request_target",
+        "pull_request_review",
+        "pull_request_review_comment",
+        "issue_comment",
+    }
+)
+# GitHub's own: https://docs.github.com/rest/checks/runs#update-a-check-run
+CONCLUSIONS = (
+    "success",
+    "failure",
+    "neutral",
+    "cancelled",
+    "skipped",
+    "timed_out",
+    "action_required",
+    "stale",
+    "startup_failure",
+)
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}[a-z0-9]")
 _FULL_NAME = re.compile(r"([A-Za-z0-9-]{1,100})/([A-Za-z0-9._-]{1,100})")
@@ -48,12 +77,37 @@ class Repository:
 
 
 @dataclass(frozen=True, slots=True)
+class Conditions:
+    """Which runs of an allowed workflow may leave their repository.
+
+    `branches` are patterns: `*` is anything but a slash, `**` anything; none: any branch. `events`
+    are what started the run; none: every event but those by which strangers start runs.
+    """
+
+    branches: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    conclusions: tuple[str, ...] = ("success", "failure")
+    forks: bool = False
+
+    def refuse(self, run: RunFacts, *, from_fork: bool) -> RunRefusal | None:
+        """Why a finished run may not leave, or None."""
+        if from_fork and not self.forks:
+            return "from_fork"
+        events = self.events or None
+        if run.event in STRANGERS_EVENTS if events is None else run.event not in events:
+            return "run_event_not_allowed"
+        if self.branches and not any(_fits(p, run.head_branch or "") for p in self.branches):
+            return "branch_not_allowed"
+        return None if run.conclusion in self.conclusions else "conclusion_not_allowed"
+
+
+@dataclass(frozen=True, slots=True)
 class AllowedWorkflow:
     """An entry of a provider's workflow allow-list."""
 
     repository_id: int
     path: str
-    forks: bool = False
+    conditions: Conditions = Conditions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +155,31 @@ SUBSCRIPTION_MOVES: dict[SubscriptionState | None, frozenset[SubscriptionState]]
     "revoked": frozenset({"requested"}),
     "ended": frozenset({"requested"}),
 }
+
+
+def check_conditions(conditions: Conditions) -> Conditions:
+    """Return `conditions`, or raise InvalidInput naming what is wrong with them."""
+    for pattern in conditions.branches:
+        if not 1 <= len(pattern) <= 255 or not pattern.isprintable() or pattern != pattern.strip():
+            raise InvalidInput(f"{pattern[:80]!r} is no pattern of branches, such as release/**.")
+    for event in conditions.events:
+        if not re.fullmatch(r"[a-z_]{1,64}", event):
+            raise InvalidInput(f"{event[:80]!r} is no event that starts workflows, such as push.")
+    for conclusion in conditions.conclusions:
+        if conclusion not in CONCLUSIONS:
+            raise InvalidInput(
+                f"{conclusion[:80]!r} is no conclusion; GitHub has {', '.join(CONCLUSIONS)}."
+            )
+    if not conditions.conclusions:
+        raise InvalidInput("Without a conclusion no run would ever leave: name at least one.")
+    return conditions
+
+
+def _fits(pattern: str, branch: str) -> bool:
+    """Whether a branch fits: GitHub's own patterns, of which `*` and `**` are understood."""
+    parts = re.split(r"(\*\*|\*)", pattern)
+    known = {"**": ".*", "*": "[^/]*"}
+    return re.fullmatch("".join(known.get(p, re.escape(p)) for p in parts), branch) is not None
 
 
 def check_slug(slug: str) -> str:

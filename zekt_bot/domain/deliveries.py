@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, get_args
 
-from zekt_bot.domain.events import EnvelopeKind, RunState
+from zekt_bot.domain.events import EnvelopeKind, RunFacts, RunState
 
 if TYPE_CHECKING:
     from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service, Subscription
@@ -25,6 +25,9 @@ DeliveryState = Literal[
 BlockedReason = Literal[
     "not_allowed",
     "from_fork",
+    "run_event_not_allowed",
+    "branch_not_allowed",
+    "conclusion_not_allowed",
     "event_type_not_declared",
     "not_approved",
     "no_access",
@@ -101,10 +104,14 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class RunPolicyFacts:
-    """What decides whether a finished run may leave its repository."""
+    """What decides whether a finished run may leave its repository.
+
+    `ran` is GitHub's metadata of the run; None: nobody knows it.
+    """
 
     repository: Repository
     allowed: AllowedWorkflow | None
+    ran: RunFacts | None
     from_fork: bool
 
 

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.db import audit, catalog, mirror
 from zekt_bot.domain.access import decide
 from zekt_bot.domain.catalog import (
+    AllowedWorkflow,
+    Conditions,
     Service,
+    check_conditions,
     check_event_type,
     check_full_name,
     check_slug,
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.catalog import Repository
     from zekt_bot.operations.broker import Broker
+
+EVERY_DAY = Conditions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +78,47 @@ def _enable(connection: Connection, rows: Sequence[_Writing]) -> list[Repository
 
 
 async def allow_workflow(
-    broker: Broker, principal: Principal, full_name: str, path: str, *, forks: bool = False
+    broker: Broker,
+    principal: Principal,
+    full_name: str,
+    path: str,
+    conditions: Conditions = EVERY_DAY,
 ) -> bool:
-    """Put a workflow on its repository's allow-list; False: it was there.
+    """Put a workflow on its repository's allow-list, or change its conditions.
+
+    False: it stood there so already.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
         Conflict: the repository is not enabled as a provider.
     """
     decide(principal, "workflow:allow")
-    path = check_workflow_path(path)
+    path, conditions = check_workflow_path(path), check_conditions(conditions)
     repository = await _provider(broker, full_name)
     entry = broker.entry(
         "person:workflow:allowed",
         principal.actor,
         account_id=repository.account_id,
         repository_id=repository.id,
+        details={"forks": int(conditions.forks)},
     )
-    row = {"repository_id": repository.id, "path": path, "forks": forks}
-    return await broker.database.write(_allow, _Writing(repository, row, entry, broker.now()))
+    allowed = AllowedWorkflow(repository.id, path, conditions)
+    return await broker.database.write(_allow, _Allowing(allowed, entry, broker.now()))
 
 
-def _allow(connection: Connection, rows: Sequence[_Writing]) -> list[bool]:
+@dataclass(frozen=True, slots=True)
+class _Allowing:
+    allowed: AllowedWorkflow
+    entry: Entry
+    now: datetime
+
+
+def _allow(connection: Connection, rows: Sequence[_Allowing]) -> list[bool]:
     answers = []
     for row in rows:
-        new = catalog.allow(connection, {**row.row, "created_at": row.now})
+        new = catalog.allow(connection, row.allowed, row.now)
         if new:
-            mirror.touch(connection, row.repository.id)
+            mirror.touch(connection, row.allowed.repository_id)
             audit.record(connection, row.entry)
         answers.append(new)
     return answers

@@ -96,7 +96,7 @@ def _read(connection: Connection, run_ids: Sequence[str]) -> dict[str, _Read]:
 
 def _decide(broker: Broker, read: _Read) -> _Settling:
     now, run = broker.now(), read.run
-    facts = RunPolicyFacts(read.repository, read.allowed, run.from_fork)
+    facts = RunPolicyFacts(read.repository, read.allowed, run.facts, run.from_fork)
     done = {"state": "done", "due_at": None, "failures": 0, "reason": None}
     reason = broker.plugins.block_reason(run, facts)
     if reason:

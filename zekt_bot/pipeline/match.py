@@ -112,7 +112,7 @@ def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Rea
             if key not in pages:
                 pages[key] = catalog.subscribers(connection, *key, PAGE)
             page = pages[key]
-        facts = RunPolicyFacts(known[workflow[0]], allowed.get(workflow), run.from_fork)
+        facts = RunPolicyFacts(known[workflow[0]], allowed.get(workflow), run.facts, run.from_fork)
         reads[envelope.id] = _Read(envelope, run, facts, service, page)
     return reads
 

@@ -244,6 +244,9 @@ def upgrade() -> None:
         "allowed_workflows",
         sa.Column("repository_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("branches", sa.Text(), nullable=False),
+        sa.Column("events", sa.Text(), nullable=False),
+        sa.Column("conclusions", sa.Text(), nullable=False),
         sa.Column("forks", sa.Boolean(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(
