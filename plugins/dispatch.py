@@ -27,7 +27,7 @@ from zekt_bot import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from zekt_bot import ApiResponse, Attempt, Channel, DispatchRequest, InstallationApi
@@ -61,7 +61,10 @@ class RepositoryDispatch:
         except AppRejected as error:
             return Outcome("app_paused", status=401, error=_cut(str(error)))
         except GitHubAnswered as error:
-            return Outcome("retry", status=error.status, error=_cut(str(error)))
+            outcome = Outcome("retry", status=error.status, error=_cut(str(error)))
+            if _is_limit(error.status, error.headers, str(error)):
+                return _limited(outcome, error.headers, request, client.now())
+            return outcome
         except GitHubUnreachable as error:
             return Outcome("retry", error=_cut(str(error)))
 
@@ -109,9 +112,8 @@ async def _outcome(
         return Outcome("dispatched", status=204, request_id=_request_id(answer))
     if answer.status == 422:
         return _said("dead", answer)
-    if _is_limit(answer):
-        not_before = client.now() + timedelta(seconds=_wait(answer, request, client.now()))
-        return replace(_said("retry", answer), not_before=not_before, closes_lane=True)
+    if _is_limit(answer.status, answer.headers, _message(answer)):
+        return _limited(_said("retry", answer), answer.headers, request, client.now())
     if answer.status in {403, 404}:
         return await _without_access(answer, request, client)
     return _said("retry", answer)
@@ -148,30 +150,35 @@ def _installation_reason(answer: ApiResponse) -> str | None:
     return None
 
 
-def _is_limit(answer: ApiResponse) -> bool:
-    return answer.status == 429 or (
-        answer.status == 403
+def _is_limit(status: int, headers: Mapping[str, str], said: str) -> bool:
+    return status == 429 or (
+        status == 403
         and (
-            "retry-after" in answer.headers
-            or _none_remains(answer)
-            or _LIMIT_TEXT.search(_message(answer)) is not None
+            "retry-after" in headers
+            or _none_remains(headers)
+            or _LIMIT_TEXT.search(said) is not None
         )
     )
 
 
-def _none_remains(answer: ApiResponse) -> bool:
-    return answer.headers.get("x-ratelimit-remaining", "").strip() == "0"
+def _none_remains(headers: Mapping[str, str]) -> bool:
+    return headers.get("x-ratelimit-remaining", "").strip() == "0"
 
 
-def _wait(answer: ApiResponse, request: DispatchRequest, now: datetime) -> float:
-    """Seconds: `retry-after`; or until the reset if nothing remains; or a minute, doubled."""
-    seconds = _number(answer.headers.get("retry-after"))
-    if seconds is None and _none_remains(answer):
-        reset = _number(answer.headers.get("x-ratelimit-reset"))
+def _limited(
+    outcome: Outcome, headers: Mapping[str, str], request: DispatchRequest, now: datetime
+) -> Outcome:
+    """The whole lane waits: `retry-after`; or until the reset if nothing remains; or a minute,
+    doubled.
+    """
+    seconds = _number(headers.get("retry-after"))
+    if seconds is None and _none_remains(headers):
+        reset = _number(headers.get("x-ratelimit-reset"))
         seconds = None if reset is None else reset - now.timestamp()
     if seconds is None or seconds < 0:
         seconds = 60.0 * 2 ** min(max(request.attempt - 1, 0), 12)
-    return min(max(seconds, 1.0), LONGEST_WAIT)
+    wait = timedelta(seconds=min(max(seconds, 1.0), LONGEST_WAIT))
+    return replace(outcome, not_before=now + wait, closes_lane=True)
 
 
 def _number(text: str | None) -> float | None:

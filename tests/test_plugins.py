@@ -300,3 +300,27 @@ def test_whatever_a_plugin_adds_the_entry_keeps_its_own(
     written = answering(audit_details=added).audited(entry)
     assert written.details.items() >= entry.details.items()
     assert replace(written, details=entry.details) == entry
+
+
+@pytest.mark.parametrize("kind", ["wrapper", "hookwrapper"])
+def test_a_wrapper_which_could_take_back_a_refusal_is_rejected(kind: str) -> None:
+    class Wrapper:
+        @hookimpl(wrapper=kind == "wrapper", hookwrapper=kind == "hookwrapper")
+        def zekt_block_reason(self) -> Any:
+            yield
+            return []
+
+    with pytest.raises(PluginRejected, match="wrapper"):
+        Plugins().register(Wrapper(), "wrapping")
+
+
+def test_a_plugin_that_wants_to_exit_fails_like_any_other() -> None:
+    class Leaving:
+        @hookimpl
+        def zekt_block_reason(self) -> None:
+            raise SystemExit
+
+    plugins = load()
+    plugins.register(Leaving(), "leaving")
+    with pytest.raises(PluginFailed, match="SystemExit"):
+        plugins.block_reason(RUN, FREE)

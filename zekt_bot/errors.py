@@ -28,7 +28,10 @@ A class's docstring is its default message.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ZektError(Exception):
@@ -112,10 +115,13 @@ class GitHubUnreachable(GitHubError):
 class GitHubAnswered(GitHubError):
     """GitHub answered something else than was asked for."""
 
-    def __init__(self, status: int, message: str = "") -> None:
-        """`status` is GitHub's, `message` is what GitHub said."""
+    def __init__(
+        self, status: int, message: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """`status` and `headers` (names in lower case) are GitHub's, `message` what it said."""
         super().__init__(f"GitHub answered {status}{': ' + message if message else ''}")
         self.status = status
+        self.headers = dict(headers or {})
 
 
 class AppRejected(GitHubError):

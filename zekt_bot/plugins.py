@@ -69,11 +69,19 @@ class Plugins:
         try:
             self._manager.register(plugin, name)
             self._manager.check_pending()
+            self._check_no_wrapper(plugin)
         except (ValueError, pluggy.PluginValidationError) as error:
             raise PluginRejected(
                 f"The plugin {name} cannot be registered: {error}. Spell hooks and arguments as "
                 "zekt_bot.hookspecs does."
             ) from None
+
+    def _check_no_wrapper(self, plugin: object) -> None:
+        """Plugins may add and restrict, never take back what another one said."""
+        for caller in self._manager.get_hookcallers(plugin) or ():
+            for impl in caller.get_hookimpls():
+                if impl.plugin is plugin and (impl.wrapper or impl.hookwrapper):
+                    raise ValueError(f"{caller.name} is a wrapper, which could weaken the policy")
 
     def check(self) -> None:
         """Collect the channels; raises PluginRejected if a decision has nobody to make it."""
@@ -162,7 +170,7 @@ class Plugins:
     def _ask(self, hook: str, **facts: Any) -> Any:
         try:
             return getattr(self._manager.hook, hook)(**facts)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             _log.exception("plugin.failed", hook=hook)
             raise PluginFailed(f"A plugin's {hook} raised {type(error).__name__}.") from error
 
@@ -171,7 +179,7 @@ class Plugins:
         for impl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             try:
                 answer = impl.function(*(facts[name] for name in impl.argnames))
-            except Exception:
+            except (Exception, SystemExit):
                 _log.exception("plugin.failed", hook=hook, plugin=impl.plugin_name)
                 continue
             if answer is not None:
@@ -227,7 +235,7 @@ def _module(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginRejected(
             f"The plugin {path.stem} cannot be imported: {type(error).__name__}: {error}. Mend it, "
             "or name it in ZEKT_DISABLED_PLUGINS."

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from zekt_bot.db.deliveries import Work
+    from zekt_bot.domain.deliveries import Outcome
     from zekt_bot.operations.broker import Broker
 
 _PAGE = 64
@@ -95,6 +96,11 @@ class _Pause:
 
     until: datetime
     version: str
+
+
+def _proves_the_key(outcome: Outcome) -> bool:
+    """Whether GitHub took the App's key: it decided, or what was posted reached it."""
+    return outcome.kind != "retry" or outcome.request_id is not None
 
 
 class Worker:
@@ -250,7 +256,7 @@ class Worker:
         if outcome and outcome.kind == "app_paused":
             used = await self._broker.credentials.get("orchestrator")
             self._pause = _Pause(self._broker.now() + self._retry_in(), used.version)
-        elif outcome and self._pause:
+        elif outcome and self._pause and _proves_the_key(outcome):
             self._pause = None
             await self._broker.database.write(deliveries.resume, ("app", self._broker.now()))
 

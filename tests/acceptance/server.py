@@ -105,12 +105,12 @@ class Zekt:
     async def deliveries(self) -> list[dict[str, Any]]:
         """The deliveries, newest first, read beside the server."""
         assert self.broker is not None
-        return await list_deliveries(self.broker, ME, Page())
+        return await list_deliveries(self.broker, ME, Page(limit=1000))
 
     async def events(self) -> list[dict[str, Any]]:
         """The events, newest first, read beside the server."""
         assert self.broker is not None
-        return await list_events(self.broker, ME, Page())
+        return await list_events(self.broker, ME, Page(limit=1000))
 
     async def until_deliveries(
         self, done: Callable[[list[dict[str, Any]]], bool]

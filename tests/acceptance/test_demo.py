@@ -78,7 +78,8 @@ async def until(process: asyncio.subprocess.Process, wanted: re.Pattern[str]) ->
 
 async def shell(script: str) -> str:
     """Run a script as pasted into a shell."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    own = str(Path(sys.executable).parent)
+    path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if p != own)
     process = await asyncio.create_subprocess_exec(
         "sh",
         "-ec",

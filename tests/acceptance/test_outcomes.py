@@ -137,7 +137,7 @@ async def test_what_was_taken_away_by_webhook_is_never_posted(
         assert len(posts) == len(s.github.dispatches)
 
 
-async def test_a_refused_key_pauses_the_app_and_loses_nothing(
+async def test_a_refused_key_pauses_the_app_and_the_delivery_waits(
     sqlite_url: str, tmp_path: Path
 ) -> None:
     async with quick_stage(sqlite_url, tmp_path) as s:

@@ -112,3 +112,16 @@ async def test_web_and_workers_share_one_postgresql(postgres_url: str, tmp_path:
             )
         sent = [d.client_payload["zekt"]["deliveryId"] for d in s.github.dispatches]
         assert sorted(sent) == sorted(row["id"] for row in rows)
+
+
+async def test_a_private_key_that_is_none_stops_the_start(sqlite_url: str) -> None:
+    ended = await zekt(
+        "serve",
+        DATABASE_URL=sqlite_url,
+        PORT="0",
+        ZEKT_ORCHESTRATOR_APP_ID="1",
+        ZEKT_ORCHESTRATOR_PRIVATE_KEY="garbage",
+    )
+    assert ended.code == 6
+    assert "ZEKT_ORCHESTRATOR_PRIVATE_KEY" in ended.err
+    assert "garbage" not in ended.err

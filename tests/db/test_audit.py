@@ -182,7 +182,7 @@ async def test_whatever_is_changed_in_a_row_breaks_the_chain_there(
         return rows
 
     await database.write(tamper, None)
-    ((chain, _),) = await chains(database)
+    (chain,) = await stored(database, tables.audit_chains)
     after = sorted(await stored(database, tables.audit), key=lambda one: rank(row, name, one))
     expected = place % len(rows) if value != row[name] else None
     assert broken_at(chain, after) == expected

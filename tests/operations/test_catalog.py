@@ -173,7 +173,9 @@ async def test_a_service_needs_an_owner_and_a_slug(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [Page(limit=0), Page(limit=1001), Page(state="lost")], ids=["none", "many", "state"]
+    "page",
+    [Page(limit=0), Page(limit=1001), Page(state="lost"), Page(before="nonsense")],
+    ids=["none", "many", "state", "before"],
 )
 async def test_a_senseless_page_is_invalid(stage: Stage, page: Page) -> None:
     with pytest.raises(InvalidInput):

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.pipeline.sending import DISPATCHES, answered, matched
 from zekt_bot.db.tables import attempts, audit, deliveries
-from zekt_bot.domain.deliveries import GIVE_UP_AFTER, Outcome
+from zekt_bot.domain.deliveries import GIVE_UP_AFTER, Outcome, check_outcome
 
 if TYPE_CHECKING:
     from tests.stage import Stage
@@ -73,6 +75,7 @@ async def test_a_time_of_githubs_own_goes_first_but_never_into_the_past(
         Outcome("thrown away"),  # type: ignore[arg-type]
         Outcome("retry", status="500"),  # type: ignore[arg-type]
         Outcome("retry", error=b"bytes"),  # type: ignore[arg-type]
+        Outcome("dispatched", status=10**12),
         Outcome("retry", not_before=datetime.fromisoformat("2026-07-01T12:00:00")),
         Outcome("retry", closes_lane=True),
     ],
@@ -89,3 +92,18 @@ async def test_a_target_that_is_limited_for_ever_is_given_up(stage: Stage) -> No
     stage.github.fail("POST", DISPATCHES, status=429, headers=limit)
     await stage.deliver()
     assert (await stage.row(deliveries))["state"] == "dead"
+
+
+@given(st.text(max_size=2000), st.text(max_size=2000))
+def test_any_text_of_a_channel_can_be_stored(error: str, request_id: str) -> None:
+    outcome = check_outcome(Outcome("retry", error=error, request_id=request_id))
+    for text, most in ((outcome.error, 1000), (outcome.request_id, 100)):
+        assert text is not None
+        assert len(text) <= most
+        assert "\0" not in text.encode().decode()
+
+
+async def test_what_no_database_takes_is_stored_all_the_same(stage: Stage) -> None:
+    row = await answered(stage, Outcome("retry", error="a\udcff\0", request_id="b\udcff\0"))
+    assert row["state"] == "retrying"
+    assert (await stage.row(attempts))["request_id"] == "b??"

@@ -405,3 +405,23 @@ def test_a_delivery_that_always_fails_is_given_up(delivery_id: str) -> None:
         age, tries = age + wait, tries + 1
         assert tries < 50
     assert GIVE_UP_AFTER <= age < GIVE_UP_AFTER + LONGEST
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        (429, {"Retry_After": "600"}, 600),
+        (403, {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "RESET"}, 3600),
+    ],
+)
+async def test_a_limit_at_minting_closes_the_lane_too(
+    send: Send, fake: FakeGitHub, status: int, headers: dict[str, str], seconds: int
+) -> None:
+    now = fake.clock.now()
+    reset = str(int(now.timestamp()) + seconds)
+    told = {name: reset if value == "RESET" else value for name, value in headers.items()}
+    for _ in range(3):
+        fake.script("POST", f"{APP}/access_tokens", status, {"message": "slow down"}, **told)
+    outcome = await send()
+    assert (outcome.kind, outcome.closes_lane) == ("retry", True)
+    assert outcome.not_before == now + timedelta(seconds=seconds)

@@ -71,9 +71,9 @@ def _state(row: Mapping[str, Any]) -> Text:
 
 
 _COLUMNS = (
-    Column("delivery", lambda row: row["id"], whole=True),
-    Column("created at", lambda row: row["created_at"], whole=True),
-    Column("state", lambda row: row["state"], whole=True),
+    Column("delivery", lambda row: row["id"]),
+    Column("created at", lambda row: row["created_at"]),
+    Column("state", lambda row: row["state"]),
     Column("reason", lambda row: row["blocked_reason"] or row["reason"] or ""),
     Column("event type", lambda row: row["event_type"]),
     Column("service", _service),

@@ -46,7 +46,10 @@ def list_(limit: int, before: str | None, json_: bool) -> None:
 @click.argument("event_id", metavar="ID")
 @as_json
 def show(event_id: str, json_: bool) -> None:
-    """Show the event ID (or correlation id): its run, jobs, messages and deliveries."""
+    """Show the event ID (a run id, correlation id or event id).
+
+    Its run, jobs, messages and deliveries.
+    """
     found = session.run(lambda broker, who: show_event(broker, who, event_id))
     if json_:
         print_json(found)
@@ -64,11 +67,11 @@ def _state(row: Mapping[str, Any]) -> str:
 
 
 _COLUMNS = (
-    Column("event", lambda row: row["id"], whole=True),
-    Column("completed at", lambda row: row["completed_at"], whole=True),
+    Column("run id", lambda row: row["id"]),
+    Column("completed at", lambda row: row["completed_at"]),
     Column("repository", lambda row: row["full_name"]),
     Column("workflow", lambda row: row["workflow_name"]),
-    Column("run", lambda row: row["run_number"], right=True),
+    Column("#", lambda row: row["run_number"], right=True),
     Column("conclusion", lambda row: row["conclusion"]),
     Column("state", _state),
     Column("messages", lambda row: row["messages"], right=True),
@@ -80,13 +83,13 @@ _JOBS = (
     Column("conclusion", lambda row: row["conclusion"]),
 )
 _MESSAGES = (
-    Column("message", lambda row: row["id"], whole=True),
+    Column("message", lambda row: row["id"]),
     Column("event type", lambda row: row["event_type"]),
     Column("bytes", lambda row: row["size"], right=True),
 )
 _DELIVERIES = (
-    Column("delivery", lambda row: row["id"], whole=True),
-    Column("state", lambda row: row["state"], whole=True),
+    Column("delivery", lambda row: row["id"]),
+    Column("state", lambda row: row["state"]),
     Column("reason", lambda row: row["blocked_reason"] or row["reason"] or ""),
     Column("consumer", lambda row: row["target"]),
 )

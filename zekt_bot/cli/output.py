@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _NO_TERMINAL_WIDTH = 1000  # a pipe has no edge to wrap at
+_GAP = 2
 
 STATE_STYLES = {
     "dispatched": "green",
@@ -37,11 +38,10 @@ as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON doc
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A table's column: its title and what it shows of a row. `whole`: never cut nor wrapped."""
+    """A table's column: its title and what it shows of a row."""
 
     title: str
     value: Callable[[Mapping[str, Any]], Any]
-    whole: bool = False
     right: bool = False
 
 
@@ -58,22 +58,37 @@ def print_json(value: Any) -> None:
     click.echo(text.decode())
 
 
-def print_table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print a table with a line a row."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+def print_table(
+    columns: Sequence[Column], rows: Iterable[Mapping[str, Any]], out: Console | None = None
+) -> None:
+    """Print a table with a line a row; where that would not fit, a block of lines a row."""
     shown = [[cell(column.value(row)) for column in columns] for row in rows]
-    for number, column in enumerate(columns):
-        widest = max((row[number].cell_len for row in shown), default=0)
-        table.add_column(
-            column.title,
-            no_wrap=column.whole,
-            min_width=widest if column.whole else None,
-            overflow="fold",
-            justify="right" if column.right else "left",
-        )
+    titles = [column.title for column in columns]
+    widths = [
+        max(len(title), *(row[n].cell_len for row in shown)) if shown else len(title)
+        for n, title in enumerate(titles)
+    ]
+    out = out or console()
+    if sum(widths) + _GAP * (len(columns) - 1) > out.width:
+        for row in shown:
+            out.print(_block(titles, row))
+            out.print()
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column.title, no_wrap=True, justify="right" if column.right else "left")
     for row in shown:
         table.add_row(*row)
-    console().print(table)
+    out.print(table)
+
+
+def _block(titles: Sequence[str], row: Sequence[Text]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for title, value in zip(titles, row, strict=True):
+        table.add_row(title, value)
+    return table
 
 
 def cell(value: Any) -> Text:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import signal
 import sys
@@ -79,8 +78,7 @@ async def _serve(settings: Settings, *, web: bool, work: bool) -> None:
             await _warn(broker)
             running = await parts.enter_async_context(working(broker)) if work else None
             if web:
-                with _port_taken(settings):
-                    port = await parts.enter_async_context(serving(broker))
+                port = await parts.enter_async_context(serving(broker))
                 _log.info("server.listening", port=port, url=_url(settings, port), worker=work)
             else:
                 _log.info("worker.started")
@@ -111,19 +109,6 @@ def stop_signals() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-@contextmanager
-def _port_taken(settings: Settings) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in {errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL}:
-            raise
-        raise ConfigurationError(
-            f"{settings.host}:{settings.port} cannot be listened on ({os.strerror(error.errno)}): "
-            "set PORT or ZEKT_HOST to something else."
-        ) from error
-
-
 def _url(settings: Settings, port: int) -> str:
     """The public URL; with PORT=0 nobody could know the port before."""
     url = settings.public_url
@@ -131,7 +116,13 @@ def _url(settings: Settings, port: int) -> str:
 
 
 async def _warn(broker: Broker) -> None:
-    """Say what the server lacks: it starts, so that health can be seen, but cannot do its work."""
+    """Say what the server lacks: it starts, so that health can be seen, but cannot do its work.
+
+    Raises:
+        ConfigurationError: the App's private key cannot be used.
+    """
+    from zekt_bot.github.octo import app_config
+
     held = await broker.credentials.get("orchestrator")
     lacks = {
         "ZEKT_ORCHESTRATOR_WEBHOOK_SECRET": not held.webhook_secrets,
@@ -143,5 +134,7 @@ async def _warn(broker: Broker) -> None:
         "ZEKT_ORCHESTRATOR_APP_ID": "GitHub cannot be asked, nothing is dispatched",
         "ZEKT_ORCHESTRATOR_PRIVATE_KEY": "GitHub cannot be asked, nothing is dispatched",
     }
+    if held.app_id and held.private_key:  # a wrong key is better found now than at a delivery
+        await asyncio.to_thread(app_config, held)
     for variable in (name for name, missing in lacks.items() if missing):
         _log.warning("settings.missing", variable=variable, effect=effects[variable])

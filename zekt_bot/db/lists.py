@@ -56,11 +56,21 @@ def events(connection: Connection, limit: int, before: str | None = None) -> lis
 def event(
     connection: Connection, event_id: str
 ) -> tuple[RowMapping, Sequence[RowMapping], Sequence[RowMapping], Sequence[RowMapping]] | None:
-    """One run, its jobs, its messages (bodies left out) and its deliveries."""
+    """One run, its jobs, its messages (bodies left out) and its deliveries.
+
+    `event_id` is the run's, its correlation id, or that of one of its envelopes.
+    """
+    of_envelope = select(envelopes.c.run).where(envelopes.c.id == event_id)
     one = (
         select(runs, repositories.c.full_name)
         .outerjoin(repositories, repositories.c.id == runs.c.repository_id)
-        .where(or_(runs.c.id == event_id, runs.c.correlation_id == event_id))
+        .where(
+            or_(
+                runs.c.id == event_id,
+                runs.c.correlation_id == event_id,
+                runs.c.id.in_(of_envelope),
+            )
+        )
     )
     found = _rows(connection, one)
     if not found:

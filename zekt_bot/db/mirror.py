@@ -175,9 +175,10 @@ def seen(connection: Connection, installation_id: int, repository_ids: Iterable[
 
 def still(connection: Connection, seen: Seen) -> bool:
     """Whether nothing of it has changed; it stays so until this transaction ends."""
-    return versions.hold(connection, repositories, seen.repositories) and versions.hold(
-        connection, installations, seen.installation
-    )
+    # The installation first, as whoever changes it.
+    return versions.hold(
+        connection, installations, seen.installation, to_change=True
+    ) and versions.hold(connection, repositories, seen.repositories, to_change=True)
 
 
 def _named(full_name: str) -> dict[str, Any]:

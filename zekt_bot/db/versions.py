@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def hold(connection: Connection, table: Table, read: Mapping[Any, int | None]) -> bool:
+def hold(
+    connection: Connection, table: Table, read: Mapping[Any, int | None], *, to_change: bool = False
+) -> bool:
     """Whether every row of `read` (id → version; None: there was none) still has that version.
 
-    The rows stay locked against change until this transaction ends.
+    The rows stay locked against change until this transaction ends; `to_change` them oneself, and
+    nobody else may hold them either.
     """
     if not read:
         return True
@@ -24,7 +27,7 @@ def hold(connection: Connection, table: Table, read: Mapping[Any, int | None]) -
         select(table.c.id, table.c.version)
         .where(table.c.id.in_(list(read)))
         .order_by(table.c.id)
-        .with_for_update(read=True)
+        .with_for_update(read=not to_change)
     )
     there = {each: version for each, version in read.items() if version is not None}
     return {row.id: row.version for row in rows} == there

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -165,13 +165,18 @@ class Outcome:
 
 
 def check_outcome(outcome: object) -> Outcome:
-    """Return what a channel answered, or raise TypeError or ValueError saying what is wrong."""
+    """Return what a channel answered, its texts so that every database takes them.
+
+    Raises:
+        TypeError, ValueError: it is no Outcome, or one of its parts is not what it should be.
+    """
     if not isinstance(outcome, Outcome):
         raise TypeError(f"an Outcome is wanted, not {type(outcome).__name__}")
     if outcome.kind not in get_args(OutcomeKind):
         raise ValueError("its kind is none of an Outcome's")
-    if outcome.status is not None and type(outcome.status) is not int:
-        raise TypeError("its status is not an integer")
+    status = outcome.status
+    if status is not None and (type(status) is not int or not 100 <= status <= 599):
+        raise ValueError("its status is not one of HTTP's")
     texts = (outcome.request_id, outcome.error, outcome.renamed_to)
     if not all(text is None or isinstance(text, str) for text in texts):
         raise TypeError("request_id, error and renamed_to are texts")
@@ -180,7 +185,19 @@ def check_outcome(outcome: object) -> Outcome:
         raise TypeError("not_before is not an aware datetime")
     if outcome.closes_lane and when is None:
         raise ValueError("a lane is closed until not_before, which is missing")
-    return outcome
+    return replace(
+        outcome,
+        request_id=_text(outcome.request_id, 100),
+        error=_text(outcome.error, 1000),
+        renamed_to=_text(outcome.renamed_to, 300),
+    )
+
+
+def _text(text: str | None, most: int) -> str | None:
+    """At most so many characters; NUL and halves of characters become `?`."""
+    if text is None:
+        return None
+    return text[:most].encode(errors="replace").decode().replace("\0", "?")
 
 
 @dataclass(frozen=True, slots=True)

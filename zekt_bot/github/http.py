@@ -87,7 +87,7 @@ class Answer:
 
     def error(self) -> GitHubAnswered:
         """This answer as an error."""
-        return GitHubAnswered(self.status, self.message)
+        return GitHubAnswered(self.status, self.message, self.headers)
 
 
 async def exchange(

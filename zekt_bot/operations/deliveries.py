@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 1000
 _HIDDEN = ("lease", "due_at")
+_ID = re.compile(r"(run|dlv)_[0-9a-z]{26}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,9 @@ async def list_events(broker: Broker, principal: Principal, page: Page) -> list[
 
 
 async def show_event(broker: Broker, principal: Principal, event_id: str) -> dict[str, Any]:
-    """One run, by its id or correlation id, with its `jobs`, `messages` and `deliveries`.
+    """One run, by its id, correlation id or an event id of it.
+
+    With its `jobs`, `messages` and `deliveries`.
 
     Raises:
         AccessDenied, NotFound, StorageUnavailable.
@@ -104,6 +108,8 @@ def _check(page: Page) -> None:
         raise InvalidInput(f"A list shows 1 to {MOST_ROWS} rows.")
     if page.state is not None and page.state not in STATES:
         raise InvalidInput(f"{page.state!r} is no state; there are {', '.join(STATES)}.")
+    if page.before is not None and not _ID.fullmatch(page.before):
+        raise InvalidInput(f"{page.before[:80]!r} is no id of this list: take its last one.")
 
 
 def _shown(row: RowMapping) -> dict[str, Any]:

@@ -7,6 +7,7 @@ ask GitHub, whose answer acts if nothing moved while it was asked.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
 
 _MOST_ASKED = 5
+_AT_ONCE = 16
 _TAKEN = {"deleted": "deleted", "suspend": "suspended"}
 _MARKED: dict[str | None, dict[str, bool]] = {
     "archived": {"archived": True},
@@ -136,16 +138,19 @@ async def _confirm(
     if news is not None:  # the others are learned when somebody enables them
         known = await broker.database.query(mirror.repositories_by_id, repository_ids)
         repository_ids = [r.id for r in known.values() if r.provider or r.consumer]
+    await _settle(broker, installation_id, ())  # first: it is written whatever comes after
+    for start in range(0, len(repository_ids), _AT_ONCE):
+        await _settle(broker, installation_id, repository_ids[start : start + _AT_ONCE])
+    entry, inbox_id = _entry(broker, news, repository_ids), news.inbox_id if news else None
+    done = _Applying(inbox_id, None, _all(()), entry, broker.now())
+    await broker.database.write(_write, done)
+
+
+async def _settle(broker: Broker, installation_id: int, repository_ids: Sequence[int]) -> None:
     for _ in range(_MOST_ASKED):
         seen = await broker.database.query(mirror.seen, installation_id, repository_ids)
         steps = await _as_github_says(broker, installation_id, seen)
-        applying = _Applying(
-            news.inbox_id if news else None,
-            seen,
-            _all(steps),
-            _entry(broker, news, repository_ids),
-            broker.now(),
-        )
+        applying = _Applying(None, seen, _all(steps), None, broker.now())
         if await broker.database.write(_write, applying):
             return
     raise Conflict(f"Installation {installation_id} kept changing while GitHub was asked of it.")
@@ -161,8 +166,9 @@ async def _as_github_says(
     steps = [_installation(told, now)]
     if told.get("suspended_at") is not None:
         return steps
-    for repository_id in seen.repositories:
-        repository = await _granted(broker, installation_id, repository_id)
+    asked = list(seen.repositories)
+    answers = await asyncio.gather(*(_granted(broker, installation_id, each) for each in asked))
+    for repository_id, repository in zip(asked, answers, strict=True):
         if repository is None:
             steps.append(_detach(installation_id, repository_id, now))
         else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from zekt_bot.db import audit, inbox, mirror, runs
 from zekt_bot.domain.catalog import workflow_path
 from zekt_bot.domain.events import Job, RunFacts, RunKey, every_seen_job_completed
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from zekt_bot.domain.events import Run
     from zekt_bot.operations.broker import Broker
     from zekt_bot.operations.installations import News
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +125,26 @@ async def _collect(
         if completed
         else None,
     )
-    await broker.database.write(_write, collected)
+    found = await broker.database.write(_write, collected)
+    _log.info(
+        "run.collected" if facts else "job.collected",
+        correlation_id=found,
+        inbox_id=news.inbox_id,
+        run_id=key.run_id,
+        run_attempt=key.run_attempt,
+        status=facts.status if facts else job.status if job else None,
+    )
 
 
-def _write(connection: Connection, rows: Sequence[_Collected]) -> list[None]:
+def _write(connection: Connection, rows: Sequence[_Collected]) -> list[str]:
+    """Answers each run's correlation id."""
     known = mirror.repositories_by_id(connection, {row.key.repository_id for row in rows})
+    met: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: row.key):  # every unit locks runs in this order
         repository = known.get(row.key.repository_id)
         fresh = {**row.fresh, "account_id": repository.account_id if repository else None}
         run = runs.meet(connection, row.key, fresh)
+        met[row.inbox_id] = run.correlation_id
         if row.facts:
             _learn_run(
                 connection, row, run, provider=repository is not None and repository.provider
@@ -137,7 +152,7 @@ def _write(connection: Connection, rows: Sequence[_Collected]) -> list[None]:
         if row.job:
             _learn_job(connection, row, run)
     inbox.processed(connection, [row.inbox_id for row in rows], rows[0].now)
-    return [None] * len(rows)
+    return [met[row.inbox_id] for row in rows]
 
 
 def _learn_run(connection: Connection, row: _Collected, run: Run, *, provider: bool) -> None:

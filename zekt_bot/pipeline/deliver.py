@@ -128,8 +128,7 @@ async def _record(broker: Broker, work: Work, sent: _Sent, lease_ends_at: dateti
     own = await _written(broker, change, lease_ends_at)
     _log.info(
         "delivery.attempted",
-        delivery_id=work.delivery.id,
-        correlation_id=work.run.correlation_id,
+        **_named(work),
         event_type=work.envelope.event_type,
         attempt=work.delivery.attempts + 1,
         outcome=sent.outcome.kind,
@@ -247,7 +246,7 @@ async def _block(broker: Broker, work: Work, reason: str) -> None:
         sent=False,
     )
     await broker.database.write(deliveries.record, change)
-    _log.info("delivery.blocked", delivery_id=work.delivery.id, reason=reason)
+    _log.info("delivery.blocked", **_named(work), reason=reason)
 
 
 async def _undecided(broker: Broker, work: Work, error: Exception) -> None:
@@ -275,4 +274,9 @@ async def _undecided(broker: Broker, work: Work, error: Exception) -> None:
         failed=True,
     )
     await broker.database.write(deliveries.record, change)
-    _log.warning("delivery.undecided", delivery_id=work.delivery.id, error=str(error), dead=dead)
+    _log.warning("delivery.undecided", **_named(work), error=str(error), dead=dead)
+
+
+def _named(work: Work) -> dict[str, str]:
+    """What tells a delivery in a log line."""
+    return {"delivery_id": work.delivery.id, "correlation_id": work.run.correlation_id}

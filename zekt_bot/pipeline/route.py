@@ -59,11 +59,14 @@ async def route(
     Raises:
         StorageUnavailable: nothing was written; the lease runs out and the row is due again.
     """
+    began = broker.clock.monotonic()
     try:
         news = _open(broker, row)
         for step in router.match(news.event, news.body):
             async with asyncio.timeout(timeout.total_seconds()):
                 await step(broker, news)
+            duration = broker.clock.monotonic() - began
+            _log.info("inbox.routed", **_named(row), duration_ms=round(duration * 1000, 1))
             return
         await broker.database.write(inbox.done, (news.inbox_id, broker.now()))
     except StorageUnavailable:
@@ -98,4 +101,19 @@ async def _fail(broker: Broker, row: Mapping[str, Any], reason: str, *, again: b
     await broker.database.write(
         leases.fail, leases.Failure("inbox", row["id"], row["lease"], reason[:500], again_at)
     )
-    _log.warning("inbox.set_aside" if not again else "inbox.retrying", inbox_id=row["id"])
+    _log.warning(
+        "inbox.retrying" if again else "inbox.set_aside",
+        **_named(row),
+        reason=reason[:200],
+        failures=row["failures"] + 1,
+    )
+
+
+def _named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells a webhook in a log line: GitHub's delivery id, and what it is about."""
+    return {
+        "inbox_id": row["id"],
+        "delivery": row["guid"],
+        "github_event": row["event"],
+        "action": row["action"],
+    }

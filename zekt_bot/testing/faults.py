@@ -25,7 +25,7 @@ class FaultOptions(TypedDict, total=False):
     when: When
     """`after`: GitHub acts, then fails to say so."""
     delay: float
-    """Real seconds before all else."""
+    """Real seconds before GitHub acts; with `when="after"`, before it says what it did."""
     reset: bool
     """The connection is dropped."""
     hang: bool

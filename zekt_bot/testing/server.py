@@ -84,11 +84,14 @@ class Server:
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         seen = await self._write_down(request)
         fault = self._core.faults.take(seen.method, seen.path)
-        if fault is not None and fault.delay:
-            await asyncio.sleep(fault.delay)
+        late = fault.delay if fault is not None else 0.0
+        if fault is not None and fault.when == "before":
+            await asyncio.sleep(late)
         response: web.StreamResponse | None = None
         if fault is None or fault.when == "after" or not fault.replaces:
             response = await self._answer(request, handler, seen)
+        if fault is not None and fault.when == "after":
+            await asyncio.sleep(late)
         if fault is not None and fault.replaces:
             response = await self._fail(fault, request)
         if response is None:

@@ -6,7 +6,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from zekt_bot.web.deps import answer
 
@@ -21,6 +21,16 @@ _SAID = {
     413: "The body is too large.",
 }
 _log = structlog.get_logger()
+
+
+async def expected(request: web.Request) -> web.StreamResponse | None:
+    """Ask for the body that a client announced, or refuse what else it expects."""
+    if request.headers["Expect"].lower() != "100-continue":
+        return answer(417, {"error": "Expect can only be 100-continue: leave it out."})
+    if request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+    return None
 
 
 @web.middleware

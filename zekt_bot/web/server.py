@@ -13,7 +13,7 @@ from zekt_bot.errors import ConfigurationError
 from zekt_bot.web import health, webhooks
 from zekt_bot.web.connection import Runner
 from zekt_bot.web.deps import DEPS, IGNORED, IN_FLIGHT, InFlight, WebDeps
-from zekt_bot.web.errors import as_json
+from zekt_bot.web.errors import as_json, expected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -48,10 +48,19 @@ def build(deps: WebDeps) -> web.Application:
     app[IN_FLIGHT] = InFlight(deps.settings.inflight_bytes)
     app[IGNORED] = Counter()
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, route.handler)
-        if route.method == "GET":
-            app.router.add_route("HEAD", route.path, route.handler)
+        methods = ("GET", "HEAD") if route.method == "GET" else (route.method,)
+        for method in methods:
+            app.router.add_route(method, route.path, route.handler, expect_handler=expected)
+    # Ours too, or aiohttp would answer an Expect header here with its own bytes.
+    app.router.add_route("*", "/{path:.*}", _elsewhere, expect_handler=expected)
     return app
+
+
+async def _elsewhere(request: web.Request) -> web.StreamResponse:
+    taken = {route.method for route in ROUTES if route.path == request.path}
+    if taken:
+        raise web.HTTPMethodNotAllowed(request.method, sorted(taken))
+    raise web.HTTPNotFound
 
 
 @asynccontextmanager
@@ -71,8 +80,8 @@ async def running(deps: WebDeps) -> AsyncIterator[int]:
             await site.start()
         except OSError as error:
             raise ConfigurationError(
-                f"PORT: cannot listen on {deps.settings.host}:{deps.settings.port} "
-                f"({error.strerror}). Set PORT to a free one."
+                f"{deps.settings.host}:{deps.settings.port} cannot be listened on "
+                f"({error.strerror}): set PORT or ZEKT_HOST to something else."
             ) from None
         yield int(runner.addresses[0][1])
     finally:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,8 +16,6 @@ from zekt_bot.cli.output import console
 from zekt_bot.cli.server import stop_signals
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from zekt_bot.cli.demo.stage import Stage
 
 
@@ -33,7 +33,8 @@ async def keep_running(stage: Stage) -> None:
 def _environment(stage: Stage) -> Path:
     path = stage.folder / "environment"
     path.touch(mode=0o600)
-    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in stage.environ.items()]
+    lines = [f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH\n"]
+    lines += [f"export {name}={shlex.quote(value)}\n" for name, value in stage.environ.items()]
     path.write_text("".join(lines), encoding="utf-8")
     return path
 
