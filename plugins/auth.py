@@ -33,6 +33,8 @@ def _run(facts: RunPolicyFacts) -> str | None:
     refused = facts.allowed.conditions.refuse(facts.ran, from_fork=facts.from_fork)
     if refused:
         return refused
+    if facts.repository.blocked:
+        return "account_blocked"
     return None if facts.repository.consented else "consent"
 
 
@@ -52,6 +54,8 @@ def _approval(facts: DeliveryPolicyFacts) -> str | None:
 
 def _access(facts: DeliveryPolicyFacts) -> str | None:
     """Is the App still installed at both ends, and can the consumer run workflows?"""
+    if facts.consumer.blocked:
+        return "account_blocked"
     if not (facts.provider.consented and facts.consumer.consented):
         return "consent"
     return "no_access" if facts.consumer.archived else None

@@ -13,7 +13,7 @@ import pytest
 import structlog
 from hypothesis import settings
 
-from tests import databases
+from tests import databases, plain_logs
 from zekt_bot.db import engine, schema
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ settings.load_profile(os.environ.get("ZEKT_TEST_PROFILE", "gate"))
 
 @pytest.fixture(autouse=True)
 def own_logs() -> Iterator[None]:
-    """A test that set the logs up leaves them as they were: its streams are closed by then."""
+    """A test that sets the logs up leaves them as they were: its streams are closed by then."""
+    plain_logs.configure()
     yield
     structlog.reset_defaults()
 

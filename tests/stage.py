@@ -27,6 +27,7 @@ from zekt_bot.config import AppCredentials, Settings
 from zekt_bot.db import deliveries, inbox, lanes, leases
 from zekt_bot.domain.access import Operator
 from zekt_bot.domain.access import WorkflowRun as Principal
+from zekt_bot.domain.catalog import Profile
 from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lanes import Pace
 from zekt_bot.operations import catalog, messages, subscriptions
@@ -40,8 +41,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
     from zekt_bot.db.deliveries import Work
-    from zekt_bot.domain.catalog import Service, Subscription
+    from zekt_bot.domain.catalog import Service
     from zekt_bot.domain.deliveries import Outcome
+    from zekt_bot.domain.subscriptions import Subscription
     from zekt_bot.domain.webhooks import Receipt, WebhookApp
     from zekt_bot.operations.broker import Broker
     from zekt_bot.testing import App, Installation, Repository, WebhookDelivery, WorkflowRun
@@ -74,8 +76,8 @@ class Stage:
         name = self.provider.full_name
         await catalog.enable_repository(self.broker, ME, name)
         await catalog.allow_workflow(self.broker, ME, name, RELEASE)
-        types = {"event_types": event_types} if event_types else {}
-        wanted = catalog.Publication(RELEASE, "release", **types)
+        profile = Profile(event_types=event_types) if event_types else Profile()
+        wanted = catalog.Publication(RELEASE, "release", profile)
         return await catalog.publish_service(self.broker, ME, name, wanted)
 
     async def subscribe(

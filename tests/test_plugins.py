@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests import strategies
-from tests.factories import ran
+from tests.factories import ran, repository
 from zekt_bot import (
     GIVE_UP_AFTER,
     AggregationPolicy,
@@ -25,7 +25,6 @@ from zekt_bot import (
     Entry,
     Message,
     Outcome,
-    Repository,
     Run,
     RunKey,
     RunPolicyFacts,
@@ -46,7 +45,7 @@ DELIVERY = Delivery(
     "dlv_1", "evt_1", "subscription", "sub_1", 0, 2, "other", "lane", "retrying", 1, NOW
 )
 ATTEMPT = Attempt(DELIVERY, 1, Outcome("retry", status=502), timedelta())
-REPOSITORY = Repository(1, "octo/one", 5, 77, "active", False, True, True, 1)
+REPOSITORY = repository()
 ALLOWED = AllowedWorkflow(1, ".github/workflows/a.yml")
 FREE = RunPolicyFacts(REPOSITORY, ALLOWED, ran(), from_fork=False)
 BUILT_IN_DELAY = retry_delay("dlv_1", 1, timedelta())

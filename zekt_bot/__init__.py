@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from zekt_bot.domain.catalog import (
         AllowedWorkflow,
         Conditions,
+        Profile,
         Repository,
         Service,
-        Subscription,
     )
     from zekt_bot.domain.deliveries import (
         GIVE_UP_AFTER,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         RunKey,
         every_seen_job_completed,
     )
+    from zekt_bot.domain.subscriptions import Filters, Subscription
     from zekt_bot.errors import (
         AppRejected,
         GitHubAnswered,
@@ -70,6 +71,7 @@ _HOME = {
     "Draft": "domain.events",
     "Entry": "domain.audit",
     "Envelope": "domain.events",
+    "Filters": "domain.subscriptions",
     "EnvelopePolicyFacts": "domain.deliveries",
     "GitHubAnswered": "errors",
     "GitHubError": "errors",
@@ -81,6 +83,7 @@ _HOME = {
     "Message": "domain.events",
     "Outcome": "domain.deliveries",
     "PluginFailed": "errors",
+    "Profile": "domain.catalog",
     "Repository": "domain.catalog",
     "RepositoryNotGranted": "errors",
     "Run": "domain.events",
@@ -88,7 +91,7 @@ _HOME = {
     "RunKey": "domain.events",
     "RunPolicyFacts": "domain.deliveries",
     "Service": "domain.catalog",
-    "Subscription": "domain.catalog",
+    "Subscription": "domain.subscriptions",
     "ZektError": "errors",
     "every_seen_job_completed": "domain.events",
     "hookimpl": "hookspecs",
@@ -112,6 +115,7 @@ __all__ = [
     "Entry",
     "Envelope",
     "EnvelopePolicyFacts",
+    "Filters",
     "GitHubAnswered",
     "GitHubError",
     "GitHubUnreachable",
@@ -122,6 +126,7 @@ __all__ = [
     "Message",
     "Outcome",
     "PluginFailed",
+    "Profile",
     "Repository",
     "RepositoryNotGranted",
     "Run",

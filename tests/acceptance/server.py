@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from tests.cli.command import zekt
 from tests.stage import ME
 from zekt_bot import config
 from zekt_bot.app import open_broker
@@ -89,18 +90,9 @@ class Zekt:
 
     async def command(self, *words: str) -> str:
         """Run `zekt WORDS` beside the server; gives what it printed."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "zekt_bot",
-            *words,
-            env=self.environ,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        assert process.returncode == 0, f"zekt {' '.join(words)}: {err.decode()}"
-        return out.decode()
+        ended = await zekt(*words, **self.environ)
+        assert ended.code == 0, f"zekt {' '.join(words)}: {ended.err}"
+        return ended.out
 
     async def deliveries(self) -> list[dict[str, Any]]:
         """The deliveries, newest first, read beside the server."""
@@ -150,22 +142,22 @@ async def stage(database_url: str, folder: Path, **settings: str) -> AsyncIterat
         github.add_workflow(
             consumer, DEPLOY, on_dispatch_types=["zekt-workflow-completed"], finishes="success"
         )
-        zekt = Zekt(
+        server = Zekt(
             environ_of(database_url, github, app) | {"PORT": str(port)} | settings,
             port,
             folder / "log",
         )
         if database_url.startswith("postgres"):
-            await zekt.command("migrate")
-        await zekt.start()
+            await server.command("migrate")
+        await server.start()
         try:
             await github.install(app, aurora)
             await github.install(app, kestrel)
-            async with open_broker(config.load(zekt.environ)) as zekt.broker:
-                await _publish(zekt.broker)
-                yield Stage(github, app, provider, consumer, zekt)
+            async with open_broker(config.load(server.environ)) as server.broker:
+                await _publish(server.broker)
+                yield Stage(github, app, provider, consumer, server)
         finally:
-            await zekt.end()
+            await server.end()
 
 
 def environ_of(database_url: str, github: GitHubSimulator, app: App) -> dict[str, str]:

@@ -9,7 +9,7 @@ import sqlite3
 import pytest
 
 from tests.acceptance.server import free_port
-from tests.cli.command import zekt
+from tests.cli.command import process, zekt
 from tests.db.rows import run_row
 from zekt_bot.cli.errors import exit_code, exit_codes
 from zekt_bot.errors import (
@@ -83,7 +83,7 @@ async def test_a_wrong_setting_is_named(
 
 
 async def test_serving_an_unmigrated_postgresql_names_the_command(postgres_url: str) -> None:
-    before = await zekt("serve", DATABASE_URL=postgres_url, PORT="0")
+    before = await process("serve", DATABASE_URL=postgres_url, PORT="0")
     assert before.code == 6
     assert "zekt migrate" in before.err
     assert (await zekt("migrate", DATABASE_URL=postgres_url)).code == 0
@@ -95,7 +95,7 @@ async def test_a_taken_port_is_named(sqlite_url: str) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        ended = await zekt("serve", DATABASE_URL=sqlite_url, PORT=port, ZEKT_HOST="127.0.0.1")
+        ended = await process("serve", DATABASE_URL=sqlite_url, PORT=port, ZEKT_HOST="127.0.0.1")
     assert ended.code == 6
     assert f"127.0.0.1:{port}" in ended.err
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.server import RELEASE, stage
-from tests.cli.command import environment, zekt
+from tests.cli.command import environment, process
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,20 +46,20 @@ async def running(*words: str, **settings: str) -> AsyncIterator[asyncio.subproc
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_it_well(number: signal.Signals, database_url: str) -> None:
-    assert (await zekt("migrate", DATABASE_URL=database_url)).code == 0
-    async with running("serve", DATABASE_URL=database_url) as process:
-        process.send_signal(number)
+    assert (await process("migrate", DATABASE_URL=database_url)).code == 0
+    async with running("serve", DATABASE_URL=database_url) as server:
+        server.send_signal(number)
         async with asyncio.timeout(_WITHIN):
-            assert await process.wait() == 0
+            assert await server.wait() == 0
 
 
 async def test_a_second_server_on_the_same_file_is_refused(sqlite_url: str) -> None:
     async with running("serve", DATABASE_URL=sqlite_url):
         for words in (("serve",), ("worker",)):
-            second = await zekt(*words, DATABASE_URL=sqlite_url, PORT="0")
+            second = await process(*words, DATABASE_URL=sqlite_url, PORT="0")
             assert second.code == 6
             assert "Another Zekt server" in second.err
-        assert (await zekt("events", "list", DATABASE_URL=sqlite_url)).code == 0
+        assert (await process("events", "list", DATABASE_URL=sqlite_url)).code == 0
 
 
 async def test_a_second_signal_ends_it_at_once(sqlite_url: str, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ async def test_web_and_workers_share_one_postgresql(postgres_url: str, tmp_path:
 
 
 async def test_a_private_key_that_is_none_stops_the_start(sqlite_url: str) -> None:
-    ended = await zekt(
+    ended = await process(
         "serve",
         DATABASE_URL=sqlite_url,
         PORT="0",

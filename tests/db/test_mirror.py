@@ -9,6 +9,7 @@ import pytest
 
 from tests.db.rows import stored
 from zekt_bot.db import mirror, tables
+from zekt_bot.db.rows import APP
 from zekt_bot.domain.catalog import Account, Repository
 from zekt_bot.testing.clock import START
 
@@ -45,7 +46,7 @@ class Mirror:
 
     async def install(self, installation_id: int, state: str = "active") -> None:
         row: dict[str, Any] = {
-            "app": mirror.APP,
+            "app": APP,
             "id": installation_id,
             "account_id": 10,
             "state": state,
@@ -204,18 +205,6 @@ async def test_a_touched_repository_has_a_new_version(known: Mirror) -> None:
     before = (await known.get(1)).version
     await known.tell(mirror.touch, 1)
     assert (await known.get(1)).version == before + 1
-
-
-async def test_repositories_are_listed_by_name(known: Mirror) -> None:
-    for repository_id, name in ((2, "beta/x"), (3, "Aaa/x"), (4, "acme/b")):
-        await known.put(repository_id, name)
-
-    async def listed(limit: int) -> list[int]:
-        found = await known.database.query(mirror.list_repositories, limit)
-        return [each.id for each in found]
-
-    assert await listed(10) == [3, 1, 4, 2]
-    assert await listed(2) == [3, 1]
 
 
 async def test_with_no_list_everybody_is_admitted(known: Mirror) -> None:

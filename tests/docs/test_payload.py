@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from tests.docs.pages import blocks, page, table
-from zekt_bot.domain.catalog import Service
+from tests.factories import service
 from zekt_bot.domain.deliveries import Delivery
 from zekt_bot.domain.events import Envelope, Job, Message, Run, RunFacts, RunKey
 from zekt_bot.pipeline.aggregate import metadata
@@ -49,7 +49,7 @@ DELIVERY = Delivery(
     "dlv_1", "evt_1", "subscription", "sub_1", 0, 2, "repository_dispatch", "l", "pending", 0, AT
 )
 ENVELOPE = Envelope("evt_1", "run_1", "message", "release-published", "msg_1", 1, "", AT)
-SERVICE = Service("svc_1", 9, "acme", "release", 1, FACTS.workflow_path, True, ("*",), 1)
+SERVICE = service("*", owner="acme")
 JOB = Job(1, "build", "completed", "success", AT, AT)
 
 

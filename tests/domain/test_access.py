@@ -8,30 +8,74 @@ import pytest
 from hypothesis import assume, given
 
 from tests.strategies import run_keys
-from zekt_bot.domain.access import Action, Operator, RunResource, WorkflowRun, decide
+from zekt_bot.domain.access import (
+    SIDES,
+    Action,
+    Operator,
+    Person,
+    Resource,
+    Side,
+    WorkflowRun,
+    decide,
+)
 from zekt_bot.domain.events import RunKey
 from zekt_bot.errors import AccessDenied
 
 ACTIONS: tuple[Action, ...] = get_args(Action)
 KEY = RunKey(1, 2, 3)
-RUN = WorkflowRun(KEY)
+RUN, MONA = WorkflowRun(KEY), Person(583231, "mona")
+PROVIDER, CONSUMER = 11, 22
+BOTH = Resource(provider=PROVIDER, consumer=CONSUMER)
+OPEN = Resource(provider=PROVIDER, consumer=CONSUMER, open_to_all=True)
+# How a person comes to stand on each side of a resource.
+STANDS: dict[Side, tuple[Resource, frozenset[int]]] = {
+    "provider": (BOTH, frozenset({PROVIDER})),
+    "consumer": (BOTH, frozenset({CONSUMER})),
+    "anyone": (OPEN, frozenset()),
+}
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_an_operator_may_do_everything(action: Action) -> None:
     decide(Operator("cli:me@here"), action)
-    decide(Operator("cli:me@here"), action, RunResource(KEY))
+    decide(Operator("cli:me@here"), action, BOTH)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("side", get_args(Side))
+def test_a_person_may_do_what_is_named_for_the_side_and_nothing_else(
+    action: Action, side: Side
+) -> None:
+    if side in SIDES.get(action, ()):
+        decide(MONA, action, *STANDS[side])
+    else:
+        with pytest.raises(AccessDenied, match="person:583231 may not"):
+            decide(MONA, action, *STANDS[side])
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("resource", [Resource(), BOTH, Resource(run=KEY)])
+def test_who_manages_neither_end_may_do_nothing(action: Action, resource: Resource) -> None:
+    for manages in (frozenset(), frozenset({33})):
+        with pytest.raises(AccessDenied):
+            decide(MONA, action, resource, manages)
+
+
+def test_what_belongs_to_the_server_is_no_persons() -> None:
+    for action in ("account:rule", "account:read", "sending:pause", "audit:read", "message:store"):
+        assert action not in SIDES
+    assert set(SIDES) < set(ACTIONS)
 
 
 @pytest.mark.parametrize("action", [action for action in ACTIONS if action != "message:store"])
-@pytest.mark.parametrize("resource", [None, RunResource(KEY)])
-def test_a_run_may_do_nothing_else(action: Action, resource: RunResource | None) -> None:
+@pytest.mark.parametrize("resource", [Resource(), BOTH, OPEN, Resource(run=KEY)])
+def test_a_run_may_do_nothing_else(action: Action, resource: Resource) -> None:
     with pytest.raises(AccessDenied, match="run:1 may not"):
-        decide(RUN, action, resource)
+        decide(RUN, action, resource, frozenset({PROVIDER, CONSUMER}))
 
 
 def test_a_run_may_store_its_own_messages() -> None:
-    decide(RUN, "message:store", RunResource(KEY))
+    decide(RUN, "message:store", Resource(run=KEY))
 
 
 def test_a_message_needs_to_say_whose_it_is() -> None:
@@ -43,14 +87,16 @@ def test_a_message_needs_to_say_whose_it_is() -> None:
 def test_a_run_may_not_store_anothers(own: RunKey, others: RunKey) -> None:
     assume(own != others)
     with pytest.raises(AccessDenied):
-        decide(WorkflowRun(own), "message:store", RunResource(others))
+        decide(WorkflowRun(own), "message:store", Resource(run=others))
 
 
 def test_an_unheard_of_action_is_denied() -> None:
-    with pytest.raises(AccessDenied):
-        decide(RUN, "everything:do", RunResource(KEY))  # type: ignore[arg-type]
+    for who in (RUN, MONA):
+        with pytest.raises(AccessDenied):
+            decide(who, "everything:do", OPEN, frozenset({PROVIDER}))  # type: ignore[arg-type]
 
 
 def test_the_audit_knows_principals_by_their_ids() -> None:
     assert Operator("cli:me@here").actor == "operator:cli:me@here"
+    assert MONA.actor == "person:583231"
     assert RUN.actor == "run:1"

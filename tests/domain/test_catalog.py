@@ -9,21 +9,17 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.factories import ran
+from tests.factories import ran, repository, service, subscription
 from zekt_bot.domain.catalog import (
-    SUBSCRIPTION_MOVES,
     Conditions,
     InstallationState,
-    Repository,
-    Service,
-    Subscription,
-    SubscriptionState,
     check_event_type,
     check_full_name,
     check_slug,
     check_workflow_path,
     workflow_path,
 )
+from zekt_bot.domain.subscriptions import SUBSCRIPTION_MOVES, SubscriptionState
 from zekt_bot.errors import InvalidInput
 
 
@@ -103,14 +99,6 @@ def test_what_is_no_event_type_is_refused(text: str) -> None:
         check_event_type(text)
 
 
-def service(*event_types: str) -> Service:
-    return Service("svc_1", 1, "o", "s", 1, ".github/workflows/a.yml", True, event_types, 1)
-
-
-def subscription(*event_types: str) -> Subscription:
-    return Subscription("sub_1", "svc_1", 2, "c", "approved", event_types, False, 1)
-
-
 @pytest.mark.parametrize(
     ("named", "asked", "answer"),
     [
@@ -125,7 +113,7 @@ def test_event_types_are_declared_and_accepted_by_name(
     named: tuple[str, ...], asked: str, answer: bool
 ) -> None:
     assert service(*named).declares(asked) is answer
-    assert subscription(*named).accepts(asked) is answer
+    assert subscription(*named).wants(asked, ran()) is answer
 
 
 @pytest.mark.parametrize("state", [None, *get_args(InstallationState)])
@@ -133,14 +121,14 @@ def test_event_types_are_declared_and_accepted_by_name(
 def test_consent_needs_an_active_installation(
     installation: int | None, state: InstallationState | None
 ) -> None:
-    repository = Repository(1, "o/r", 1, installation, state, False, True, False, 1)
-    assert repository.consented == (installation == 7 and state == "active")
+    found = repository(installation_id=installation, installation_state=state)
+    assert found.consented == (installation == 7 and state == "active")
 
 
 def test_every_state_of_a_subscription_has_its_moves_and_none_skips_the_provider() -> None:
     assert set(SUBSCRIPTION_MOVES) == {None, *get_args(SubscriptionState)}
     before_approval = [state for state, moves in SUBSCRIPTION_MOVES.items() if "approved" in moves]
-    assert before_approval == ["requested"]
+    assert before_approval == ["requested", "invited"]
 
 
 words = st.text("abc-", min_size=1, max_size=5)

@@ -12,7 +12,7 @@ from tests.stage import ME, Stage
 from zekt_bot.db import catalog as catalog_rows
 from zekt_bot.db.tables import audit
 from zekt_bot.domain.access import WorkflowRun
-from zekt_bot.domain.catalog import Conditions
+from zekt_bot.domain.catalog import Conditions, Profile
 from zekt_bot.domain.events import RunKey
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import catalog, deliveries, subscriptions
@@ -125,7 +125,7 @@ async def test_conditions_given_again_replace_the_former_ones(stage: Stage) -> N
         Publication(RELEASE, "Release"),
         Publication(RELEASE, "r"),
         Publication("release.yml", "release"),
-        Publication(RELEASE, "release", (" blank ",)),
+        Publication(RELEASE, "release", Profile(event_types=(" blank ",))),
     ],
 )
 async def test_a_senseless_publication_is_invalid(stage: Stage, wanted: Publication) -> None:
@@ -142,9 +142,12 @@ async def test_slug_and_workflow_are_taken_once(stage: Stage) -> None:
         with pytest.raises(Conflict, match="already"):
             await catalog.publish_service(stage.broker, ME, PROVIDER, taken)
     made = await catalog.publish_service(
-        stage.broker, ME, PROVIDER, Publication(other, "other", ("*", "b", "*"))
+        stage.broker,
+        ME,
+        PROVIDER,
+        Publication(other, "other", Profile(event_types=("*", "b", "*"))),
     )
-    assert (made.owner, made.event_types) == ("aurora-labs", ("*", "b"))
+    assert (made.owner, made.profile.event_types) == ("aurora-labs", ("*", "b"))
 
 
 async def test_enabling_twice_is_enabling(stage: Stage) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from zekt_bot.domain.catalog import Service
+from tests.factories import service
 from zekt_bot.domain.deliveries import Delivery
 from zekt_bot.domain.events import Envelope, Message, Run, RunKey
 from zekt_bot.pipeline.render import MOST_BYTES, Letter, render
@@ -47,7 +47,7 @@ def letter(jobs: list[Any], body: bytes | None = None, event_type: str = "releas
         ),
         envelope=Envelope("evt_1", "run_1", "message", event_type, None, 1, "", START),
         run=Run("run_1", RunKey(1, 2, 3), "cor_1", "done", 4, 0, None),
-        service=Service("svc_1", 1, "aurora-labs", "release", 1, "r.yml", True, (), 1),
+        service=service(owner="aurora-labs"),
         metadata={"sourceRepo": "aurora-labs/payments-api", "workflow": {}, "jobs": jobs},
         message=message,
         message_body=body,

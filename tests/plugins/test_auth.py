@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.factories import ran
+from tests.factories import ran, repository, service, subscription
 from zekt_bot import (
     AllowedWorkflow,
     Conditions,
@@ -19,12 +19,9 @@ from zekt_bot import (
     Envelope,
     EnvelopePolicyFacts,
     PluginFailed,
-    Repository,
     Run,
     RunKey,
     RunPolicyFacts,
-    Service,
-    Subscription,
 )
 from zekt_bot.plugins import load
 
@@ -33,18 +30,11 @@ PATH = ".github/workflows/release.yml"
 PLUGINS = load()
 
 
-def repository(number: int, **changes: Any) -> Repository:
-    whole = Repository(number, f"octo/r{number}", 5, 77, "active", False, True, True, 1)
-    return replace(whole, **changes)
-
-
 PROVIDER, CONSUMER = repository(1, consumer=False), repository(2, provider=False)
 ALLOWED = AllowedWorkflow(PROVIDER.id, PATH)
 FORKS = replace(ALLOWED, conditions=Conditions(forks=True))
-SERVICE = Service("srv_1", 5, "octo", "release", PROVIDER.id, PATH, True, ("released",), 1)
-SUBSCRIPTION = Subscription(
-    "sub_1", "srv_1", CONSUMER.id, "repository_dispatch", "approved", ("*",), False, 1
-)
+SERVICE = service("released")
+SUBSCRIPTION = subscription("*")
 RUN = Run("run_1", RunKey(PROVIDER.id, 10, 1), "cor_1", "gathering", 1, 0, None)
 ENVELOPE = Envelope("evt_1", "run_1", "message", "released", "msg_1", 1, "", NOW)
 DELIVERY = Delivery(
@@ -149,12 +139,12 @@ def test_without_the_app_at_an_end_there_is_no_consent(changes: dict[str, Any]) 
 def test_an_event_type_that_the_service_does_not_declare_is_blocked() -> None:
     stray = replace(ENVELOPE, event_type="deploy-now")
     assert PLUGINS.block_reason(stray, EnvelopePolicyFacts(SERVICE)) == "event_type_not_declared"
-    silent = replace(SERVICE, event_types=())
+    silent = service()
     assert PLUGINS.block_reason(ENVELOPE, EnvelopePolicyFacts(silent)) == "event_type_not_declared"
 
 
 def test_a_service_that_declares_every_event_type_may_send_any() -> None:
-    any_type = replace(SERVICE, event_types=("*",))
+    any_type = service("*")
     stray = replace(ENVELOPE, event_type="deploy-now")
     assert PLUGINS.block_reason(stray, EnvelopePolicyFacts(any_type)) is None
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from zekt_bot.cli import session
-from zekt_bot.domain.catalog import CONCLUSIONS, Conditions
+from zekt_bot.domain.catalog import CONCLUSIONS, Conditions, Profile
 from zekt_bot.domain.events import DEFAULT_EVENT_TYPE
 from zekt_bot.operations import catalog
 from zekt_bot.operations import subscriptions as wishes
@@ -113,11 +113,11 @@ def services() -> None:
 )
 def publish(repository: str, path: str, slug: str, event_types: tuple[str, ...]) -> None:
     """Publish OWNER/REPO's workflow at PATH as the service OWNER/SLUG."""
-    wanted = Publication(path, slug, event_types)
+    wanted = Publication(path, slug, Profile(event_types=event_types))
     made = session.run(lambda broker, who: catalog.publish_service(broker, who, repository, wanted))
     click.echo(
-        f"{made.owner}/{made.slug} is published; it may send {', '.join(made.event_types)}. "
-        f"Next: `zekt subscriptions request {made.owner}/{made.slug} OWNER/REPO`."
+        f"{made.name} is published; it may send {', '.join(made.profile.event_types)}. "
+        f"Next: `zekt subscriptions request {made.name} OWNER/REPO`."
     )
 
 

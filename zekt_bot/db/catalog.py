@@ -10,14 +10,12 @@ from sqlalchemy import and_, or_, select, tuple_, update
 
 from zekt_bot.db.rows import (
     ALLOWED,
-    INSTALLATION,
     OWNER,
-    REPOSITORY,
     SERVICE,
     SUBSCRIPTION,
+    RepositoryRows,
     allowed_of,
     labelled,
-    repository_of,
     service_of,
     subscription_of,
 )
@@ -25,8 +23,6 @@ from zekt_bot.db.sql import insert_new
 from zekt_bot.db.tables import (
     accounts,
     allowed_workflows,
-    installations,
-    repositories,
     services,
     subscriptions,
 )
@@ -39,7 +35,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
-    from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service, Subscription
+    from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service
+    from zekt_bot.domain.subscriptions import Subscription
 
 
 def allowed(
@@ -117,14 +114,11 @@ def service_by_slug(connection: Connection, owner: str, slug: str) -> Service | 
 
 def add_service(connection: Connection, row: Mapping[str, Any]) -> bool:
     """Add a service; False: its slug or its workflow is taken."""
-    row = {**row, "event_types": json.dumps(row["event_types"])}
     return insert_new(connection, services, [row]) == 1
 
 
 def change_service(connection: Connection, service_id: str, **values: Any) -> None:
     """Change a service; its version rises."""
-    if "event_types" in values:
-        values["event_types"] = json.dumps(values["event_types"])
     connection.execute(
         update(services)
         .where(services.c.id == service_id)
@@ -154,7 +148,6 @@ def subscription(
 
 def add_subscription(connection: Connection, row: Mapping[str, Any]) -> bool:
     """Add a subscription; False: there is one already."""
-    row = {**row, "event_types": json.dumps(row["event_types"])}
     return insert_new(connection, subscriptions, [row]) == 1
 
 
@@ -171,21 +164,10 @@ def subscribers(
     connection: Connection, service_id: str, after: str, limit: int
 ) -> Sequence[tuple[Subscription, Repository]]:
     """Subscriptions of a service with their repositories, in pages by id."""
-    joined = subscriptions.join(
-        repositories, repositories.c.id == subscriptions.c.repository_id
-    ).outerjoin(
-        installations,
-        and_(
-            installations.c.id == repositories.c.installation_id,
-            installations.c.app == "orchestrator",
-        ),
-    )
+    consumers = RepositoryRows("r_")
+    joined = consumers.joined(subscriptions, consumers.table.c.id == subscriptions.c.repository_id)
     found = connection.execute(
-        select(
-            *labelled("u_", subscriptions, SUBSCRIPTION),
-            *labelled("r_", repositories, REPOSITORY),
-            *labelled("i_", installations, INSTALLATION),
-        )
+        select(*labelled("u_", subscriptions, SUBSCRIPTION), *consumers.columns)
         .select_from(joined)
         .where(subscriptions.c.service_id == service_id, subscriptions.c.id > after)
         .order_by(subscriptions.c.id)
@@ -195,5 +177,5 @@ def subscribers(
     for row in found:
         held = subscription_of(row, "u_")
         if held is not None:
-            page.append((held, repository_of(row, "r_", row["i_state"])))
+            page.append((held, consumers.read(row)))
     return page

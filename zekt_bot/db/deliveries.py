@@ -12,19 +12,17 @@ from zekt_bot.db.rows import (
     ALLOWED,
     DELIVERY,
     ENVELOPE,
-    INSTALLATION,
     MESSAGE,
     OWNER,
-    REPOSITORY,
     RUN,
     SERVICE,
     SUBSCRIPTION,
+    RepositoryRows,
     allowed_of,
     delivery_of,
     envelope_of,
     labelled,
     message_of,
-    repository_of,
     run_of,
     service_of,
     subscription_of,
@@ -36,9 +34,7 @@ from zekt_bot.db.tables import (
     attempts,
     deliveries,
     envelopes,
-    installations,
     messages,
-    repositories,
     runs,
     services,
     subscriptions,
@@ -54,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, FromClause, RowMapping, Select
+    from sqlalchemy import ColumnElement, Connection, RowMapping, Select
 
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.deliveries import Delivery
@@ -76,16 +72,17 @@ class Work:
     failures: int
 
 
+_PROVIDER, _CONSUMER = RepositoryRows("p_"), RepositoryRows("c_")
+
+
 def _work() -> Select[Any]:
-    provider, consumer = repositories.alias("provider"), repositories.alias("consumer")
-    gives, takes = installations.alias("gives"), installations.alias("takes")
+    events = deliveries.join(envelopes, envelopes.c.id == deliveries.c.envelope).join(
+        runs, runs.c.id == envelopes.c.run
+    )
+    source = _PROVIDER.joined(events, _PROVIDER.table.c.id == runs.c.repository_id)
+    target = _CONSUMER.table.c.id == deliveries.c.target_repository_id
     joined = (
-        deliveries.join(envelopes, envelopes.c.id == deliveries.c.envelope)
-        .join(runs, runs.c.id == envelopes.c.run)
-        .join(provider, provider.c.id == runs.c.repository_id)
-        .join(consumer, consumer.c.id == deliveries.c.target_repository_id)
-        .outerjoin(gives, and_(gives.c.id == provider.c.installation_id, _of_our_app(gives)))
-        .outerjoin(takes, and_(takes.c.id == consumer.c.installation_id, _of_our_app(takes)))
+        _CONSUMER.joined(source, target)
         .outerjoin(messages, messages.c.id == envelopes.c.message)
         .outerjoin(services, services.c.id == deliveries.c.service_id)
         .outerjoin(accounts, accounts.c.id == services.c.account_id)
@@ -108,20 +105,14 @@ def _work() -> Select[Any]:
         *labelled("d_", deliveries, DELIVERY),
         *labelled("e_", envelopes, ENVELOPE),
         *labelled("r_", runs, RUN),
-        *labelled("p_", provider, REPOSITORY),
-        *labelled("c_", consumer, REPOSITORY),
-        *labelled("pi_", gives, INSTALLATION),
-        *labelled("ci_", takes, INSTALLATION),
+        *_PROVIDER.columns,
+        *_CONSUMER.columns,
         *labelled("m_", messages, MESSAGE),
         *labelled("s_", services, SERVICE),
         *labelled("o_", accounts, OWNER),
         *labelled("u_", subscriptions, SUBSCRIPTION),
         *labelled("a_", allowed_workflows, ALLOWED),
     ).select_from(joined)
-
-
-def _of_our_app(table: FromClause) -> ColumnElement[bool]:
-    return table.c.app == mirror.APP
 
 
 def load(connection: Connection, ids: Sequence[str]) -> list[Work]:
@@ -132,7 +123,7 @@ def load(connection: Connection, ids: Sequence[str]) -> list[Work]:
 
 def _work_of(row: RowMapping) -> Work:
     run = run_of(row, "r_")
-    provider = repository_of(row, "p_", row["pi_state"])
+    provider = _PROVIDER.read(row)
     return Work(
         delivery=delivery_of(row, "d_"),
         lease=row["d_lease"] or "",
@@ -146,7 +137,7 @@ def _work_of(row: RowMapping) -> Work:
             service=service_of(row, "s_", row["o_login"]),
             subscription=subscription_of(row, "u_"),
             provider=provider,
-            consumer=repository_of(row, "c_", row["ci_state"]),
+            consumer=_CONSUMER.read(row),
         ),
         failures=row["d_failures"],
     )

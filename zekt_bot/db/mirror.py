@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import or_, select, update
 
 from zekt_bot.db import catalog, versions
-from zekt_bot.db.rows import INSTALLATION, REPOSITORY, labelled, repository_of
+from zekt_bot.db.rows import APP, RepositoryRows
 from zekt_bot.db.sql import in_pages, insert_new, upsert
 from zekt_bot.db.tables import accounts, admissions, installations, repositories
 from zekt_bot.domain.catalog import Account, Repository
@@ -17,51 +17,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import Connection
 
-APP = "orchestrator"
-
-
-def _repositories() -> Select[Any]:
-    joined = repositories.outerjoin(
-        installations,
-        and_(installations.c.id == repositories.c.installation_id, installations.c.app == APP),
-    )
-    return select(
-        *labelled("r_", repositories, REPOSITORY), *labelled("i_", installations, INSTALLATION)
-    ).select_from(joined)
+_ROWS = RepositoryRows("r_")
+_REPOSITORIES = select(*_ROWS.columns).select_from(_ROWS.joined())
 
 
 def repositories_by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Repository]:
     """The known ones of `ids`."""
     known: dict[int, Repository] = {}
     for some in in_pages(ids):
-        found = connection.execute(_repositories().where(repositories.c.id.in_(some))).mappings()
-        known |= {row["r_id"]: repository_of(row, "r_", row["i_state"]) for row in found}
+        found = connection.execute(_REPOSITORIES.where(_ROWS.table.c.id.in_(some))).mappings()
+        known |= {row["r_id"]: _ROWS.read(row) for row in found}
     return known
 
 
 def repository_by_name(connection: Connection, full_name: str) -> Repository | None:
     """The repository that was last known under `full_name`, in any case."""
-    row = (
-        connection.execute(
-            _repositories()
-            .where(repositories.c.full_name_lower == full_name.lower())
-            .order_by(repositories.c.updated_at.desc())
-            .limit(1)
-        )
-        .mappings()
-        .first()
-    )
-    return repository_of(row, "r_", row["i_state"]) if row else None
-
-
-def list_repositories(connection: Connection, limit: int) -> list[Repository]:
-    """Repositories by name."""
-    found = connection.execute(
-        _repositories().order_by(repositories.c.full_name_lower).limit(limit)
-    )
-    return [repository_of(row, "r_", row["i_state"]) for row in found.mappings()]
+    named = _REPOSITORIES.where(_ROWS.table.c.full_name_lower == full_name.lower())
+    newest = named.order_by(_ROWS.table.c.updated_at.desc()).limit(1)
+    row = connection.execute(newest).mappings().first()
+    return _ROWS.read(row) if row else None
 
 
 def account_by_login(connection: Connection, login: str) -> Account | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import and_
+
 from zekt_bot.db.tables import (
     accounts,
     allowed_workflows,
@@ -17,12 +19,13 @@ from zekt_bot.db.tables import (
     services,
     subscriptions,
 )
-from zekt_bot.domain.catalog import AllowedWorkflow, Conditions, Repository, Service, Subscription
+from zekt_bot.domain.catalog import AllowedWorkflow, Conditions, Profile, Repository, Service
 from zekt_bot.domain.deliveries import Delivery
 from zekt_bot.domain.events import Envelope, Job, Message, Run, RunFacts, RunKey
+from zekt_bot.domain.subscriptions import Filters, Subscription
 
 if TYPE_CHECKING:
-    from sqlalchemy import FromClause, Label, RowMapping
+    from sqlalchemy import ColumnElement, FromClause, Join, Label, RowMapping
 
     Row = RowMapping
 
@@ -32,16 +35,20 @@ def labelled(prefix: str, source: FromClause, names: tuple[str, ...]) -> list[La
     return [source.c[name].label(prefix + name) for name in names]
 
 
+APP = "orchestrator"  # only its state gives or takes consent
+_UNREAD_OF_SUBSCRIPTION = {"settings", "words", "answer"}  # lists read them, decisions do not
+
 RUN = tuple(column.name for column in runs.c if column.name not in {"lease", "due_at"})
 ENVELOPE = tuple(column.name for column in envelopes.c if column.name not in {"lease", "due_at"})
 MESSAGE = tuple(column.name for column in messages.c if column.name != "step_ref")
 DELIVERY = tuple(column.name for column in deliveries.c)
 SERVICE = tuple(column.name for column in services.c)
-SUBSCRIPTION = tuple(column.name for column in subscriptions.c)
+SUBSCRIPTION = tuple(
+    column.name for column in subscriptions.c if column.name not in _UNREAD_OF_SUBSCRIPTION
+)
 REPOSITORY = tuple(column.name for column in repositories.c)
 ALLOWED = tuple(column.name for column in allowed_workflows.c)
 OWNER = tuple(column.name for column in accounts.c)
-INSTALLATION = tuple(column.name for column in installations.c)
 
 
 def run_of(row: Row, p: str = "") -> Run:
@@ -104,19 +111,51 @@ def delivery_of(row: Row, p: str = "") -> Delivery:
 _DELIVERY = tuple(name for name in Delivery.__dataclass_fields__ if name != "envelope_id")
 
 
-def repository_of(row: Row, p: str, state: str | None) -> Repository:
-    """A repository; `state` is its installation's."""
-    return Repository(
-        id=row[p + "id"],
-        full_name=row[p + "full_name"],
-        account_id=row[p + "account_id"],
-        installation_id=row[p + "installation_id"],
-        installation_state=state,  # type: ignore[arg-type]
-        archived=row[p + "archived"],
-        provider=row[p + "provider_enabled_at"] is not None,
-        consumer=row[p + "consumer_enabled_at"] is not None,
-        version=row[p + "version"],
-    )
+class RepositoryRows:
+    """A repository with what decides about it: its installation's state, its account's rule."""
+
+    def __init__(self, prefix: str) -> None:
+        """Tables of its own, so that two of them fit into one statement."""
+        self._prefix = prefix
+        self.table = repositories.alias(f"{prefix}repository")
+        self._installation = installations.alias(f"{prefix}installation")
+        self._account = accounts.alias(f"{prefix}account")
+
+    @property
+    def columns(self) -> list[Label[Any]]:
+        """What `read` needs."""
+        return [
+            *labelled(self._prefix, self.table, REPOSITORY),
+            self._installation.c.state.label(f"{self._prefix}state"),
+            self._account.c.rule.label(f"{self._prefix}rule"),
+        ]
+
+    def joined(
+        self, source: FromClause | None = None, on: ColumnElement[bool] | None = None
+    ) -> Join:
+        """`source`, or nothing else, with the repository that `on` says."""
+        table: FromClause = self.table if source is None else source.join(self.table, on)
+        installation, account, own = self._installation.c, self._account.c, self.table.c
+        ours = and_(installation.id == own.installation_id, installation.app == APP)
+        return table.outerjoin(self._installation, ours).outerjoin(
+            self._account, account.id == own.account_id
+        )
+
+    def read(self, row: Row) -> Repository:
+        """The repository in a row of such a statement."""
+        p = self._prefix
+        return Repository(
+            id=row[p + "id"],
+            full_name=row[p + "full_name"],
+            account_id=row[p + "account_id"],
+            installation_id=row[p + "installation_id"],
+            installation_state=row[p + "state"],
+            archived=row[p + "archived"],
+            provider=row[p + "provider_enabled_at"] is not None,
+            consumer=row[p + "consumer_enabled_at"] is not None,
+            blocked=row[p + "rule"] == "block",
+            version=row[p + "version"],
+        )
 
 
 def allowed_of(row: Row, p: str = "") -> AllowedWorkflow | None:
@@ -144,9 +183,29 @@ def service_of(row: Row, p: str, owner: str | None) -> Service | None:
         repository_id=row[p + "repository_id"],
         workflow_path=row[p + "workflow_path"],
         published=row[p + "published_at"] is not None,
-        event_types=tuple(json.loads(row[p + "event_types"])),
+        rests=row[p + "rests"],
+        profile=Profile(
+            title=row[p + "title"],
+            description=row[p + "description"],
+            tags=tuple(json.loads(row[p + "tags"])),
+            alias=row[p + "alias"],
+            visibility=row[p + "visibility"],
+            listed=row[p + "listed"],
+            hidden_source=row[p + "hidden_source"],
+            event_types=tuple(json.loads(row[p + "event_types"])),
+            approves=tuple(json.loads(row[p + "approves"])),
+        ),
         version=row[p + "version"],
     )
+
+
+def profile_columns(profile: Profile) -> dict[str, Any]:
+    """A profile as the columns of its service."""
+    return {
+        name: json.dumps(value) if isinstance(value, tuple) else value
+        for name in Profile.__dataclass_fields__
+        for value in (getattr(profile, name),)
+    }
 
 
 def subscription_of(row: Row, p: str = "") -> Subscription | None:
@@ -160,6 +219,13 @@ def subscription_of(row: Row, p: str = "") -> Subscription | None:
         channel=row[p + "channel"],
         state=row[p + "state"],
         event_types=tuple(json.loads(row[p + "event_types"])),
+        filters=filters_of(row[p + "filters"]),
         paused=row[p + "paused_at"] is not None,
+        lane=row[p + "lane"],
         version=row[p + "version"],
     )
+
+
+def filters_of(text: str) -> Filters:
+    """Filters from their column."""
+    return Filters(**{name: tuple(values) for name, values in json.loads(text).items()})

@@ -54,7 +54,21 @@ accounts = Table(
     Column("login", Text, nullable=False),
     Column("login_lower", Text, nullable=False, index=True),
     Column("kind", String(40), nullable=False),
+    # What an operator decided: `allow`, `block` or nothing.
+    Column("rule", String(10)),
+    Column("rule_by", String(200)),
+    Column("rule_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# A name that services show instead of their owner's login; it belongs to one account.
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("name_lower", String(120), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("account_id", BigInteger, nullable=False, index=True),
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 # A login of ZEKT_ALLOWED_ACCOUNTS, pinned to the id that GitHub first named with it.
@@ -241,8 +255,17 @@ services = Table(
     Column("repository_id", BigInteger, ForeignKey("repositories.id"), nullable=False),
     Column("workflow_path", Text, nullable=False),
     Column("slug", String(64), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("alias", Text),
+    Column("visibility", String(20), nullable=False),
+    Column("listed", Boolean, nullable=False),
+    Column("hidden_source", Boolean, nullable=False),
     Column("event_types", Text, nullable=False),
+    Column("approves", Text, nullable=False),
     Column("published_at", UtcDateTime),
+    Column("rests", String(40)),
     Column("version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("account_id", "slug"),
@@ -257,17 +280,45 @@ subscriptions = Table(
     Column("repository_id", BigInteger, ForeignKey("repositories.id"), nullable=False, index=True),
     Column("channel", String(64), nullable=False),
     Column("settings", LargeBinary),
+    Column("lane", String(120)),
     Column("event_types", Text, nullable=False),
+    Column("filters", Text, nullable=False),
     Column("state", String(20), nullable=False),
-    Column("requested_by", Text),
+    # Two consents: who asked (or invited) and who approved (or accepted), for which account.
+    Column("requested_by", String(200)),
+    Column("requested_account_id", BigInteger),
     Column("requested_at", UtcDateTime),
-    Column("approved_by", Text),
+    Column("approved_by", String(200)),
+    Column("approved_account_id", BigInteger),
     Column("approved_at", UtcDateTime),
+    Column("words", Text),
+    Column("answer", Text),
+    Column("expires_at", UtcDateTime),
     Column("paused_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
     Column("version", Integer, nullable=False),
     UniqueConstraint("service_id", "repository_id", "channel"),
 )
 Index("ix_subscriptions_fan_out", subscriptions.c.service_id, subscriptions.c.id)
+
+_open = subscriptions.c.expires_at.is_not(None)
+Index(
+    "ix_subscriptions_expires",
+    subscriptions.c.expires_at,
+    sqlite_where=_open,
+    postgresql_where=_open,
+)
+
+# What an operator put on hold: `all`, `account:ID`, `service:ID` or `subscription:ID`. A resumed
+# one stays until everything that waited for it has been given back.
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("subject", String(120), primary_key=True),
+    Column("by", String(200), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("resumed_at", UtcDateTime),
+)
 
 lanes = Table(
     "lanes",
@@ -392,6 +443,16 @@ chores = Table(
     Column("name", String(60), primary_key=True),
     Column("due_at", UtcDateTime, nullable=False),
     Column("lease", String(40)),
+)
+
+# A plugin that a process stopped asking, because its calls did not return.
+plugin_faults = Table(
+    "plugin_faults",
+    metadata,
+    Column("process", String(120), primary_key=True),
+    Column("plugin", String(200), primary_key=True),
+    Column("hook", String(60), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
 )
 
 credentials = Table(

@@ -11,15 +11,68 @@ if TYPE_CHECKING:
     from zekt_bot.domain.events import RunKey
 
 Action = Literal[
+    "repository:read",
     "repository:enable",
+    "repository:disable",
+    "workflow:read",
     "workflow:allow",
+    "workflow:disallow",
+    "service:read",
     "service:publish",
+    "service:edit",
+    "service:unpublish",
+    "subscription:read",
     "subscription:request",
+    "subscription:invite",
+    "subscription:accept",
     "subscription:approve",
+    "subscription:reject",
+    "subscription:decline",
+    "subscription:revoke",
+    "subscription:end",
+    "subscription:pause",
+    "subscription:configure",
+    "subscription:check",
+    "message:read",
     "message:store",
-    "events:read",
-    "deliveries:read",
+    "event:read",
+    "delivery:read",
+    "account:read",
+    "account:rule",
+    "sending:pause",
+    "audit:read",
 ]
+Side = Literal["provider", "consumer", "anyone"]
+
+# For whom a person may do it: those who manage the provider's or the consumer's repository that it
+# is about; `anyone`: everybody, if it is open to them. What stands not here is an operator's alone.
+SIDES: dict[Action, frozenset[Side]] = {
+    "repository:read": frozenset({"provider"}),
+    "repository:enable": frozenset({"provider"}),
+    "repository:disable": frozenset({"provider"}),
+    "workflow:read": frozenset({"provider"}),
+    "workflow:allow": frozenset({"provider"}),
+    "workflow:disallow": frozenset({"provider"}),
+    "service:read": frozenset({"provider", "consumer", "anyone"}),
+    "service:publish": frozenset({"provider"}),
+    "service:edit": frozenset({"provider"}),
+    "service:unpublish": frozenset({"provider"}),
+    "subscription:read": frozenset({"provider", "consumer"}),
+    "subscription:request": frozenset({"consumer"}),
+    "subscription:invite": frozenset({"provider"}),
+    "subscription:accept": frozenset({"consumer"}),
+    "subscription:approve": frozenset({"provider"}),
+    "subscription:reject": frozenset({"provider"}),
+    "subscription:decline": frozenset({"consumer"}),
+    "subscription:revoke": frozenset({"provider"}),
+    "subscription:end": frozenset({"consumer"}),
+    "subscription:pause": frozenset({"consumer"}),
+    "subscription:configure": frozenset({"consumer"}),
+    "subscription:check": frozenset({"consumer"}),
+    "message:read": frozenset({"provider"}),
+    "event:read": frozenset({"provider"}),
+    "delivery:read": frozenset({"provider", "consumer"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +88,19 @@ class Operator:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """A GitHub user, known by GitHub's id; `login` is for people to read."""
+
+    id: int
+    login: str
+
+    @property
+    def actor(self) -> str:
+        """The id under which the audit knows this principal."""
+        return f"person:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowRun:
     """A workflow run that proved who it is."""
 
@@ -46,21 +112,55 @@ class WorkflowRun:
         return f"run:{self.key.repository_id}"
 
 
-Principal = Operator | WorkflowRun
+Principal = Operator | Person | WorkflowRun
 
 
 @dataclass(frozen=True, slots=True)
-class RunResource:
-    """The run that an action is about."""
+class Resource:
+    """What an action is about: the repositories at its two ends, or a run.
 
-    key: RunKey
+    `open_to_all`: a published service that everybody may find.
+    """
+
+    provider: int | None = None
+    consumer: int | None = None
+    run: RunKey | None = None
+    open_to_all: bool = False
 
 
-def decide(principal: Principal, action: Action, resource: RunResource | None = None) -> None:
-    """Return if `principal` may do `action` to `resource`; else raise AccessDenied."""
+NOTHING = Resource()
+NOBODY: frozenset[int] = frozenset()
+
+
+def decide(
+    principal: Principal,
+    action: Action,
+    resource: Resource = NOTHING,
+    manages: frozenset[int] = NOBODY,
+) -> None:
+    """Return if `principal` may do `action` to `resource`; else raise AccessDenied.
+
+    `manages`: ids of the repositories of which GitHub says, now, that this person is an
+    administrator or a maintainer.
+    """
     if isinstance(principal, Operator):
         return
-    own_run = resource is not None and resource.key == principal.key
-    if action == "message:store" and own_run:
-        return
-    raise AccessDenied(f"{principal.actor} may not {action.replace(':', ' ')} here.")
+    if isinstance(principal, WorkflowRun):
+        allowed = action == "message:store" and resource.run == principal.key
+    else:
+        allowed = not _sides(resource, manages).isdisjoint(SIDES.get(action, ()))
+    if not allowed:
+        noun, _, verb = action.partition(":")
+        raise AccessDenied(f"{principal.actor} may not {verb} this {noun}.")
+
+
+def _sides(resource: Resource, manages: frozenset[int]) -> frozenset[Side]:
+    """On which sides of the resource this person stands."""
+    sides: set[Side] = set()
+    if resource.provider in manages:
+        sides.add("provider")
+    if resource.consumer in manages:
+        sides.add("consumer")
+    if resource.open_to_all:
+        sides.add("anyone")
+    return frozenset(sides)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, get_args
 
 from zekt_bot.domain.events import DEFAULT_EVENT_TYPE
 from zekt_bot.errors import InvalidInput
@@ -13,12 +13,14 @@ from zekt_bot.errors import InvalidInput
 if TYPE_CHECKING:
     from zekt_bot.domain.events import RunFacts
 
-SubscriptionState = Literal["requested", "approved", "rejected", "revoked", "ended"]
 InstallationState = Literal["active", "suspended", "deleted"]
+Visibility = Literal["public", "organization", "private"]
+Rests = Literal["workflow_gone", "transferred", "alias_taken"]
 RunRefusal = Literal[
     "from_fork", "run_event_not_allowed", "branch_not_allowed", "conclusion_not_allowed"
 ]
-REPOSITORY_DISPATCH = "repository_dispatch"
+VISIBILITIES: tuple[Visibility, ...] = get_args(Visibility)
+ANY_TYPE = "*"
 
 # Anybody may open a pull request or write a comment.
 STRANGERS_EVENTS = frozenset(
@@ -44,6 +46,8 @@ CONCLUSIONS = (
 )
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}[a-z0-9]")
+_TAG = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
+_ALIAS = re.compile(r"(?=.{2,39}\Z)[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _FULL_NAME = re.compile(r"([A-Za-z0-9-]{1,100})/([A-Za-z0-9._-]{1,100})")
 
 
@@ -58,7 +62,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository in the mirror, with what Zekt may do to it."""
+    """A repository in the mirror, with what Zekt may do to it.
+
+    `blocked`: an operator shut its account out.
+    """
 
     id: int
     full_name: str
@@ -68,6 +75,7 @@ class Repository:
     archived: bool
     provider: bool
     consumer: bool
+    blocked: bool
     version: int
 
     @property
@@ -96,7 +104,7 @@ class Conditions:
         events = self.events or None
         if run.event in STRANGERS_EVENTS if events is None else run.event not in events:
             return "run_event_not_allowed"
-        if self.branches and not any(_fits(p, run.head_branch or "") for p in self.branches):
+        if self.branches and not any(fits(p, run.head_branch or "") for p in self.branches):
             return "branch_not_allowed"
         return None if run.conclusion in self.conclusions else "conclusion_not_allowed"
 
@@ -111,8 +119,28 @@ class AllowedWorkflow:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """How a service shows itself, what it may send and to whom; its owner may change all of it.
+
+    `alias` is shown instead of the owner's login. `visibility`: who may ask for it; `listed`:
+    whether the directory names it. `hidden_source`: consumers learn nothing of repository, run and
+    people. `approves`: ids of accounts whose requests need no answer.
+    """
+
+    title: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    alias: str | None = None
+    visibility: Visibility = "public"
+    listed: bool = True
+    hidden_source: bool = False
+    event_types: tuple[str, ...] = (DEFAULT_EVENT_TYPE,)
+    approves: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
-    """A published provider workflow."""
+    """A published provider workflow. `rests`: why nothing can come of it now, if so."""
 
     id: str
     account_id: int
@@ -121,65 +149,115 @@ class Service:
     repository_id: int
     workflow_path: str
     published: bool
-    event_types: tuple[str, ...]
+    rests: Rests | None
+    profile: Profile
     version: int
+
+    @property
+    def shown_owner(self) -> str:
+        """What consumers see before the slug: the alias, else the owner's login."""
+        return self.profile.alias or self.owner
+
+    @property
+    def name(self) -> str:
+        """OWNER/SLUG as consumers write it."""
+        return f"{self.shown_owner}/{self.slug}"
 
     def declares(self, event_type: str) -> bool:
         """Whether the service may send this event type."""
-        return event_type in self.event_types or "*" in self.event_types
+        return event_type in self.profile.event_types or ANY_TYPE in self.profile.event_types
 
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """A consumer repository's wish to hear of a service, and the provider's answer."""
-
-    id: str
-    service_id: str
-    repository_id: int
-    channel: str
-    state: SubscriptionState
-    event_types: tuple[str, ...]
-    paused: bool
-    version: int
-
-    def accepts(self, event_type: str) -> bool:
-        """Whether the consumer agreed to this event type."""
-        return event_type in self.event_types or "*" in self.event_types
-
-
-SUBSCRIPTION_MOVES: dict[SubscriptionState | None, frozenset[SubscriptionState]] = {
-    None: frozenset({"requested"}),
-    "requested": frozenset({"approved", "rejected"}),
-    "approved": frozenset({"revoked", "ended"}),
-    "rejected": frozenset({"requested"}),
-    "revoked": frozenset({"requested"}),
-    "ended": frozenset({"requested"}),
-}
+    def may_be_asked_for(self, consumer: Repository) -> bool:
+        """Whether this repository may request it; an invitation needs no such permission."""
+        if self.profile.visibility == "organization":
+            return consumer.account_id == self.account_id
+        return self.profile.visibility == "public"
 
 
 def check_conditions(conditions: Conditions) -> Conditions:
     """Return `conditions`, or raise InvalidInput naming what is wrong with them."""
     for pattern in conditions.branches:
-        if not 1 <= len(pattern) <= 255 or not pattern.isprintable() or pattern != pattern.strip():
-            raise InvalidInput(f"{pattern[:80]!r} is no pattern of branches, such as release/**.")
+        check_branch_pattern(pattern)
     for event in conditions.events:
         if not re.fullmatch(r"[a-z_]{1,64}", event):
             raise InvalidInput(f"{event[:80]!r} is no event that starts workflows, such as push.")
     for conclusion in conditions.conclusions:
-        if conclusion not in CONCLUSIONS:
-            raise InvalidInput(
-                f"{conclusion[:80]!r} is no conclusion; GitHub has {', '.join(CONCLUSIONS)}."
-            )
+        check_conclusion(conclusion)
     if not conditions.conclusions:
         raise InvalidInput("Without a conclusion no run would ever leave: name at least one.")
     return conditions
 
 
-def _fits(pattern: str, branch: str) -> bool:
+def check_branch_pattern(pattern: str) -> str:
+    """Return `pattern`, or raise InvalidInput."""
+    if not 1 <= len(pattern) <= 255 or not pattern.isprintable() or pattern != pattern.strip():
+        raise InvalidInput(f"{pattern[:80]!r} is no pattern of branches, such as release/**.")
+    return pattern
+
+
+def check_conclusion(conclusion: str) -> str:
+    """Return `conclusion`, or raise InvalidInput naming GitHub's."""
+    if conclusion not in CONCLUSIONS:
+        raise InvalidInput(
+            f"{conclusion[:80]!r} is no conclusion; GitHub has {', '.join(CONCLUSIONS)}."
+        )
+    return conclusion
+
+
+def fits(pattern: str, branch: str) -> bool:
     """Whether a branch fits: GitHub's own patterns, of which `*` and `**` are understood."""
     parts = re.split(r"(\*\*|\*)", pattern)
     known = {"**": ".*", "*": "[^/]*"}
     return re.fullmatch("".join(known.get(p, re.escape(p)) for p in parts), branch) is not None
+
+
+def check_profile(profile: Profile) -> Profile:
+    """Return `profile` with each word once, or raise InvalidInput naming what is wrong with it."""
+    check_line("title", profile.title, 100)
+    if len(profile.description) > 10_000 or "\0" in profile.description:
+        raise InvalidInput("A description is Markdown of at most 10,000 characters, without NUL.")
+    if len(profile.tags) > 20 or not all(_TAG.fullmatch(tag) for tag in profile.tags):
+        raise InvalidInput(
+            "Tags are at most 20 words of small letters, digits and hyphens, such as release."
+        )
+    if profile.alias is not None:
+        check_alias(profile.alias)
+    if profile.visibility not in VISIBILITIES:
+        raise InvalidInput(f"A service is visible to {', '.join(VISIBILITIES)}.")
+    if profile.hidden_source and profile.alias is None:
+        raise InvalidInput(
+            "A hidden source needs an alias: without one the owner's login would be shown."
+        )
+    if not profile.event_types:
+        raise InvalidInput("Without an event type the service could send nothing: name one.")
+    for event_type in profile.event_types:
+        if event_type != ANY_TYPE:
+            check_event_type(event_type)
+    return replace(
+        profile,
+        tags=tuple(dict.fromkeys(profile.tags)),
+        event_types=tuple(dict.fromkeys(profile.event_types)),
+        approves=tuple(dict.fromkeys(profile.approves)),
+    )
+
+
+def check_line(what: str, text: str, most: int) -> str:
+    """Return `text`, one printable line of at most `most` characters, or raise InvalidInput."""
+    if len(text) > most or not text.isprintable() or text != text.strip():
+        raise InvalidInput(
+            f"The {what} is one line of at most {most} characters, without blanks around it."
+        )
+    return text
+
+
+def check_alias(alias: str) -> str:
+    """Return `alias`, which has the form of a login, or raise InvalidInput."""
+    if not _ALIAS.fullmatch(alias):
+        raise InvalidInput(
+            f"{alias[:80]!r} is no alias. Letters, digits and single hyphens, 2 to 39, no hyphen "
+            "at an end: aurora-releases."
+        )
+    return alias
 
 
 def check_slug(slug: str) -> str:

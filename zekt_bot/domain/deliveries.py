@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 from zekt_bot.domain.events import EnvelopeKind, RunFacts, RunState
 
 if TYPE_CHECKING:
-    from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service, Subscription
+    from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service
+    from zekt_bot.domain.subscriptions import Subscription
 
 DeliveryState = Literal[
     "pending",
@@ -30,6 +31,7 @@ BlockedReason = Literal[
     "conclusion_not_allowed",
     "event_type_not_declared",
     "not_approved",
+    "account_blocked",
     "no_access",
     "consent",
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.domain.audit import Entry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from zekt_bot.clock import Clock
@@ -36,9 +37,13 @@ class Broker:
         """The present moment."""
         return self.clock.now()
 
-    def entry(self, verb: str, actor: str, **facts: Any) -> Entry:
+    async def entry(self, verb: str, actor: str, **facts: Any) -> Entry:
         """An audit entry with what plugins add, made before the write begins."""
-        return self.plugins.audited(Entry(verb=verb, actor=actor, **facts))
+        return (await self.entries([Entry(verb=verb, actor=actor, **facts)]))[0]
+
+    async def entries(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Audit entries with what plugins add to each."""
+        return [self.plugins.audited(entry) for entry in entries]
 
 
 def new_lease() -> str:

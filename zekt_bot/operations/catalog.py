@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.db import audit, catalog, mirror
+from zekt_bot.db.rows import profile_columns
 from zekt_bot.domain.access import decide
 from zekt_bot.domain.catalog import (
     AllowedWorkflow,
     Conditions,
+    Profile,
     Service,
     check_conditions,
-    check_event_type,
     check_full_name,
+    check_profile,
     check_slug,
     check_workflow_path,
 )
-from zekt_bot.domain.events import DEFAULT_EVENT_TYPE
 from zekt_bot.domain.ids import new_id
 from zekt_bot.errors import Conflict
 from zekt_bot.operations.installations import find_repository
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
 
 EVERY_DAY = Conditions()
+PLAIN = Profile()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ async def enable_repository(
     """
     decide(principal, "repository:enable")
     repository = await find_repository(broker, check_full_name(full_name))
-    entry = broker.entry(
+    entry = await broker.entry(
         "person:repository:enabled",
         principal.actor,
         account_id=repository.account_id,
@@ -95,7 +97,7 @@ async def allow_workflow(
     decide(principal, "workflow:allow")
     path, conditions = check_workflow_path(path), check_conditions(conditions)
     repository = await _provider(broker, full_name)
-    entry = broker.entry(
+    entry = await broker.entry(
         "person:workflow:allowed",
         principal.actor,
         account_id=repository.account_id,
@@ -126,11 +128,11 @@ def _allow(connection: Connection, rows: Sequence[_Allowing]) -> list[bool]:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A service to be: its workflow, its short name and the event types that it may send."""
+    """A service to be: its workflow, its short name and how it shows itself."""
 
     path: str
     slug: str
-    event_types: tuple[str, ...] = (DEFAULT_EVENT_TYPE,)
+    profile: Profile = PLAIN
 
 
 async def publish_service(
@@ -144,7 +146,7 @@ async def publish_service(
     """
     decide(principal, "service:publish")
     path, slug = check_workflow_path(wanted.path), check_slug(wanted.slug)
-    types = dict.fromkeys(t if t == "*" else check_event_type(t) for t in wanted.event_types)
+    profile = check_profile(wanted.profile)
     repository = await _provider(broker, full_name)
     workflow = (repository.id, path)
     if not await broker.database.query(catalog.allowed, [workflow]):
@@ -159,12 +161,12 @@ async def publish_service(
         "repository_id": repository.id,
         "workflow_path": path,
         "slug": slug,
-        "event_types": list(types),
+        **profile_columns(profile),
         "published_at": now,
         "version": 1,
         "created_at": now,
     }
-    entry = broker.entry(
+    entry = await broker.entry(
         "person:service:published",
         principal.actor,
         account_id=repository.account_id,

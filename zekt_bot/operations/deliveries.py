@@ -39,7 +39,7 @@ async def list_events(broker: Broker, principal: Principal, page: Page) -> list[
     Raises:
         AccessDenied, InvalidInput, StorageUnavailable.
     """
-    decide(principal, "events:read")
+    decide(principal, "event:read")
     _check(page)
     rows = await broker.database.query(lists.events, page.limit, page.before)
     return [_shown(row) for row in rows]
@@ -53,7 +53,7 @@ async def show_event(broker: Broker, principal: Principal, event_id: str) -> dic
     Raises:
         AccessDenied, NotFound, StorageUnavailable.
     """
-    decide(principal, "events:read")
+    decide(principal, "event:read")
     found = await broker.database.query(lists.event, event_id)
     if found is None:
         raise NotFound(f"There is no event {event_id}: see `zekt events list`.")
@@ -68,7 +68,7 @@ async def list_deliveries(broker: Broker, principal: Principal, page: Page) -> l
     Raises:
         AccessDenied, InvalidInput, StorageUnavailable.
     """
-    decide(principal, "deliveries:read")
+    decide(principal, "delivery:read")
     _check(page)
     rows = await broker.database.query(lists.delivery_page, page.limit, page.state, page.before)
     return [_shown(row) for row in rows]
@@ -80,7 +80,7 @@ async def show_delivery(broker: Broker, principal: Principal, delivery_id: str) 
     Raises:
         AccessDenied, NotFound, StorageUnavailable, DecryptionFailed.
     """
-    decide(principal, "deliveries:read")
+    decide(principal, "delivery:read")
     found = await broker.database.query(lists.delivery, delivery_id)
     if found is None:
         raise NotFound(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from zekt_bot.db import audit, inbox, mirror
+from zekt_bot.db.rows import APP
 from zekt_bot.domain.catalog import Account
 from zekt_bot.errors import Conflict, MalformedEvent, NotFound
 from zekt_bot.operations import fields
@@ -141,7 +142,7 @@ async def _confirm(
     await _settle(broker, installation_id, ())  # first: it is written whatever comes after
     for start in range(0, len(repository_ids), _AT_ONCE):
         await _settle(broker, installation_id, repository_ids[start : start + _AT_ONCE])
-    entry, inbox_id = _entry(broker, news, repository_ids), news.inbox_id if news else None
+    entry, inbox_id = await _entry(broker, news, repository_ids), news.inbox_id if news else None
     done = _Applying(inbox_id, None, _all(()), entry, broker.now())
     await broker.database.write(_write, done)
 
@@ -189,14 +190,15 @@ async def _granted(
     return repository if covering and covering.get("id") == installation_id else None
 
 
-def _entry(broker: Broker, news: News | None, repository_ids: Sequence[int]) -> Entry:
+async def _entry(broker: Broker, news: News | None, repository_ids: Sequence[int]) -> Entry:
     if news is None:
-        return broker.entry("github:repository:confirmed", GITHUB, repository_id=repository_ids[0])
+        first = repository_ids[0]
+        return await broker.entry("github:repository:confirmed", GITHUB, repository_id=first)
     action = "".join(c if c.isalpha() else "_" for c in (news.action or "changed").lower())
     installation = news.body.get("installation")
     account = installation.get("account") if isinstance(installation, dict) else None
     account_id = account.get("id") if isinstance(account, dict) else None
-    return broker.entry(
+    return await broker.entry(
         f"github:{news.event}:{action if action.isascii() else 'changed'}",
         GITHUB,
         account_id=account_id if isinstance(account_id, int) else None,
@@ -238,7 +240,7 @@ def _installation(told: dict[str, Any], now: datetime) -> Callable[[Connection],
     installation_id = fields.number(told, "id")
     state = "active" if told.get("suspended_at") is None else "suspended"
     row = {
-        "app": mirror.APP,
+        "app": APP,
         "id": installation_id,
         "account_id": fields.number(account, "id"),
         "state": state,

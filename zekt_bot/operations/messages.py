@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from zekt_bot.db import audit, mirror, runs
-from zekt_bot.domain.access import RunResource, decide
+from zekt_bot.domain.access import Resource, decide
 from zekt_bot.domain.catalog import check_event_type
 from zekt_bot.domain.ids import new_correlation_id, new_id
 from zekt_bot.errors import InvalidInput, NotFound
@@ -60,7 +60,7 @@ async def store(
         NotFound: the repository is not enabled as a provider.
         StorageUnavailable: nothing was stored.
     """
-    decide(principal, "message:store", RunResource(key))
+    decide(principal, "message:store", Resource(run=key))
     check_event_type(event_type)
     _check_body(body)
     now = broker.now()
@@ -78,7 +78,7 @@ async def store(
             "body": broker.database.keyring.seal(("messages", "body", message_id), body),
             "created_at": now,
         },
-        entry=broker.entry(
+        entry=await broker.entry(
             "run:message:stored",
             principal.actor,
             correlation_id=correlation_id,

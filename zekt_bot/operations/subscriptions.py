@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.db import audit, catalog, mirror
 from zekt_bot.domain.access import decide
-from zekt_bot.domain.catalog import (
+from zekt_bot.domain.catalog import check_full_name, check_slug
+from zekt_bot.domain.ids import new_id
+from zekt_bot.domain.subscriptions import (
     REPOSITORY_DISPATCH,
     SUBSCRIPTION_MOVES,
     Subscription,
     SubscriptionState,
-    check_full_name,
-    check_slug,
 )
-from zekt_bot.domain.ids import new_id
 from zekt_bot.errors import Conflict, InvalidInput, NotFound
 from zekt_bot.operations.installations import find_repository
 
@@ -81,8 +81,8 @@ async def _move(
         to=to,
         actor=principal.actor,
         fresh_id=new_id("sub", now),
-        event_types=found.event_types,
-        entry=broker.entry(
+        event_types=found.profile.event_types,
+        entry=await broker.entry(
             f"person:subscription:{to}",
             principal.actor,
             account_id=repository.account_id,
@@ -145,8 +145,10 @@ def _fresh(row: _Moving) -> dict[str, Any]:
         "service_id": row.service.id,
         "repository_id": row.repository.id,
         "channel": REPOSITORY_DISPATCH,
-        "event_types": row.event_types,
+        "event_types": json.dumps(row.event_types),
+        "filters": json.dumps({}),
         "state": row.to,
         "version": 1,
+        "created_at": row.now,
         **_who(row),
     }

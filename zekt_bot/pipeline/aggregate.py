@@ -56,7 +56,7 @@ async def aggregate(broker: Broker, run_ids: Sequence[str]) -> dict[str, Excepti
 
 async def _aggregate(broker: Broker, read: _Read) -> bool:
     """False: the facts moved meanwhile, and nothing was written."""
-    settling = _decide(broker, read)
+    settling = await _decide(broker, read)
     if not await broker.database.write(_settle, settling):
         return False
     _log.info(
@@ -94,25 +94,25 @@ def _read(connection: Connection, run_ids: Sequence[str]) -> dict[str, _Read]:
     }
 
 
-def _decide(broker: Broker, read: _Read) -> _Settling:
+async def _decide(broker: Broker, read: _Read) -> _Settling:
     now, run = broker.now(), read.run
     facts = RunPolicyFacts(read.repository, read.allowed, run.facts, run.from_fork)
     done = {"state": "done", "due_at": None, "failures": 0, "reason": None}
     reason = broker.plugins.block_reason(run, facts)
     if reason:
-        entry = _entry(broker, run, "zekt:run:blocked", {"reason": reason})
+        entry = await _entry(broker, run, "zekt:run:blocked", {"reason": reason})
         return _Settling(read, {**done, "blocked_reason": reason}, (), entry, now)
     policy = AggregationPolicy(broker.settings.job_grace.total_seconds())
     answer = broker.plugins.aggregate(run, read.jobs, read.messages, now, policy)
     if isinstance(answer, datetime):
         return _Settling(read, {"due_at": answer}, (), None, now)
     rows = [_envelope(broker, read, draft) for draft in answer]
-    entry = _entry(broker, run, "zekt:run:aggregated", {"envelopes": len(rows)})
+    entry = await _entry(broker, run, "zekt:run:aggregated", {"envelopes": len(rows)})
     return _Settling(read, {**done, "aggregated_at": now}, rows, entry, now)
 
 
-def _entry(broker: Broker, run: Run, verb: str, details: Mapping[str, str | int]) -> Entry:
-    return broker.entry(
+async def _entry(broker: Broker, run: Run, verb: str, details: Mapping[str, str | int]) -> Entry:
+    return await broker.entry(
         verb,
         SYSTEM,
         correlation_id=run.correlation_id,

@@ -121,7 +121,7 @@ async def _collect(
         grace=broker.settings.job_grace,
         facts=facts,
         job=job,
-        entry=broker.entry("github:run:completed", "github", repository_id=key.repository_id)
+        entry=await broker.entry("github:run:completed", "github", repository_id=key.repository_id)
         if completed
         else None,
     )

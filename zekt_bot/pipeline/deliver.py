@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from zekt_bot.db.deliveries import Work
+    from zekt_bot.domain.audit import Entry
     from zekt_bot.operations.broker import Broker
 
 _MOST_FAILURES = 5
@@ -124,7 +125,7 @@ async def _send(broker: Broker, work: Work, body: bytes, timeout: timedelta) -> 
 
 
 async def _record(broker: Broker, work: Work, sent: _Sent, lease_ends_at: datetime) -> None:
-    change = _change(broker, work, sent)
+    change = await _change(broker, work, sent)
     own = await _written(broker, change, lease_ends_at)
     _log.info(
         "delivery.attempted",
@@ -152,7 +153,7 @@ async def _written(broker: Broker, change: Change, lease_ends_at: datetime) -> b
             await broker.clock.sleep_until(again_at)
 
 
-def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
+async def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
     outcome, now = sent.outcome, broker.now()
     facts: dict[str, Any] = {"reason": _reason(outcome)}
     if outcome.kind == "dispatched":
@@ -170,7 +171,7 @@ def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
         facts["close_lane_until"] = outcome.not_before
     if outcome.renamed_to:
         facts["renamed"] = (work.facts.consumer.id, outcome.renamed_to)
-    entry = _entry(broker, work, str(facts["to"]), _audited(outcome))
+    entry = await _entry(broker, work, str(facts["to"]), _audited(outcome))
     return Change(
         delivery_id=work.delivery.id,
         lease=work.lease,
@@ -221,8 +222,8 @@ def _audited(outcome: Outcome) -> dict[str, str | int]:
     return details | {"status": outcome.status} if outcome.status else details
 
 
-def _entry(broker: Broker, work: Work, to: str, details: Mapping[str, str | int]) -> Any:
-    return broker.entry(
+async def _entry(broker: Broker, work: Work, to: str, details: Mapping[str, str | int]) -> Entry:
+    return await broker.entry(
         f"zekt:delivery:{to}",
         SYSTEM,
         correlation_id=work.run.correlation_id,
@@ -241,7 +242,7 @@ async def _block(broker: Broker, work: Work, reason: str) -> None:
         lane=work.delivery.lane,
         to="blocked",
         now=broker.now(),
-        entry=_entry(broker, work, "blocked", {"reason": reason}),
+        entry=await _entry(broker, work, "blocked", {"reason": reason}),
         blocked_reason=reason,
         sent=False,
     )
@@ -267,7 +268,7 @@ async def _undecided(broker: Broker, work: Work, error: Exception) -> None:
         lane=work.delivery.lane,
         to="dead" if dead else work.delivery.state,
         now=now,
-        entry=_entry(broker, work, "dead" if dead else "undecided", {"reason": reason}),
+        entry=await _entry(broker, work, "dead" if dead else "undecided", {"reason": reason}),
         due_at=None if dead else now + _AFTER_FAILURE,
         reason=reason,
         sent=False,

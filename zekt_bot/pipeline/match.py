@@ -10,6 +10,7 @@ import structlog
 
 from zekt_bot.db import audit, catalog, deliveries, envelopes, lanes, mirror, runs, versions
 from zekt_bot.db.tables import repositories, services, subscriptions
+from zekt_bot.domain.audit import Entry
 from zekt_bot.domain.deliveries import (
     Delivery,
     DeliveryPolicyFacts,
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from zekt_bot.domain.audit import Entry
-    from zekt_bot.domain.catalog import Repository, Service, Subscription
+    from zekt_bot.domain.catalog import Repository, Service
     from zekt_bot.domain.events import Envelope, Run
     from zekt_bot.domain.lanes import Pace
+    from zekt_bot.domain.subscriptions import Subscription
     from zekt_bot.operations.broker import Broker
 
 PAGE = 500
@@ -74,7 +75,7 @@ async def match(broker: Broker, envelope_ids: Sequence[str], pace: Pace) -> dict
 
 async def _match(broker: Broker, read: _Read, pace: Pace) -> bool:
     """False: the facts moved meanwhile, and nothing was written."""
-    matching = _decide(broker, read, pace)
+    matching = await _decide(broker, read, pace)
     if not await broker.database.write(_apply, matching):
         return False
     _log.info(
@@ -117,14 +118,14 @@ def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Rea
     return reads
 
 
-def _decide(broker: Broker, read: _Read, pace: Pace) -> _Matching:
+async def _decide(broker: Broker, read: _Read, pace: Pace) -> _Matching:
     now, service = broker.now(), read.service
     done = {"due_at": None, "failures": 0, "reason": None}
     if service is None or not service.published:
         return _Matching(read, done, 0, (), (), pace, now)
     reason = broker.plugins.block_reason(read.envelope, EnvelopePolicyFacts(service))
     if reason:
-        entry = broker.entry(
+        entry = await broker.entry(
             "zekt:envelope:blocked",
             SYSTEM,
             correlation_id=read.run.correlation_id,
@@ -135,12 +136,12 @@ def _decide(broker: Broker, read: _Read, pace: Pace) -> _Matching:
     wanting = [
         (held, consumer)
         for held, consumer in read.page
-        if held.state != "ended" and not held.paused and held.accepts(read.envelope.event_type)
+        if held.wants(read.envelope.event_type, read.run.facts)
     ]
     rows = [_delivery(broker, read, held, consumer) for held, consumer in wanting]
     cursor = read.page[-1][0].id if read.page else read.envelope.fanned_out_to
     values = {**done, "fanned_out_to": cursor, "due_at": None if read.last else now}
-    entries = [_entry(broker, read, row) for row in rows]
+    entries = await broker.entries([_entry(read, row) for row in rows])
     return _Matching(read, values, len(read.page) - len(rows), rows, entries, pace, now)
 
 
@@ -156,7 +157,7 @@ def _delivery(
         replay_no=0,
         target_repository_id=consumer.id,
         channel=held.channel,
-        lane=f"github:{consumer.installation_id or 0}",
+        lane=held.lane or f"github:{consumer.installation_id or 0}",
         state="pending",
         attempts=0,
         created_at=now,
@@ -186,13 +187,13 @@ def _delivery(
 _COLUMNS = tuple(name for name in Delivery.__dataclass_fields__ if name != "envelope_id")
 
 
-def _entry(broker: Broker, read: _Read, row: Mapping[str, Any]) -> Entry:
+def _entry(read: _Read, row: Mapping[str, Any]) -> Entry:
     details: dict[str, str | int] = {"event": read.envelope.id, "subscription": row["cause_id"]}
     if row["blocked_reason"]:
         details["reason"] = row["blocked_reason"]
-    return broker.entry(
-        "zekt:delivery:blocked" if row["blocked_reason"] else "zekt:delivery:created",
-        SYSTEM,
+    return Entry(
+        verb=f"zekt:delivery:{'blocked' if row['blocked_reason'] else 'created'}",
+        actor=SYSTEM,
         correlation_id=read.run.correlation_id,
         delivery_id=row["id"],
         account_id=row["consumer_account_id"],

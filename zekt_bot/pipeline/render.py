@@ -7,7 +7,7 @@ https://docs.github.com/rest/repos/repos#create-a-repository-dispatch-event
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -41,20 +41,29 @@ def render(letter: Letter) -> bytes:
     message (`payload` null, `payloadRef` with its size and SHA-256). The message's own bytes
     are never altered.
     """
-    jobs = letter.metadata["jobs"]
-    whole = _payload(letter, jobs, 0, with_message=True)
+    if letter.service.profile.hidden_source:
+        letter = replace(letter, metadata=_hidden(letter))
+    jobs = len(letter.metadata["jobs"] or ())
+    whole = _payload(letter, jobs, with_message=True)
     if len(whole) <= MOST_BYTES:
         return _body(letter, whole)
-    bare = _payload(letter, [], len(jobs), with_message=True)
-    with_message = len(bare) <= MOST_BYTES
-    low, high = 0, len(jobs)
+    with_message = len(_payload(letter, 0, with_message=True)) <= MOST_BYTES
+    low, high = 0, jobs
     while low < high:  # the most jobs that fit
         middle = (low + high + 1) // 2
-        omitted = len(jobs) - middle
-        fits = len(_payload(letter, jobs[:middle], omitted, with_message=with_message))
-        low, high = (middle, high) if fits <= MOST_BYTES else (low, middle - 1)
-    omitted = len(jobs) - low
-    return _body(letter, _payload(letter, jobs[:low], omitted, with_message=with_message))
+        fits = len(_payload(letter, middle, with_message=with_message)) <= MOST_BYTES
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return _body(letter, _payload(letter, low, with_message=with_message))
+
+
+_TELLS = ("path", "runId", "headBranch", "headSha", "htmlUrl", "actor")
+
+
+def _hidden(letter: Letter) -> dict[str, Any]:
+    """The event without a name, number or address of its source; the service stands for it."""
+    workflow = letter.metadata["workflow"] | dict.fromkeys(_TELLS)
+    workflow["name"] = letter.service.profile.title or letter.service.slug
+    return {"sourceRepo": None, "workflow": workflow, "jobs": None}
 
 
 def _body(letter: Letter, payload: bytes) -> bytes:
@@ -62,8 +71,10 @@ def _body(letter: Letter, payload: bytes) -> bytes:
     return orjson.dumps(body)
 
 
-def _payload(letter: Letter, jobs: list[Any], omitted: int, *, with_message: bool) -> bytes:
+def _payload(letter: Letter, kept: int, *, with_message: bool) -> bytes:
+    """`client_payload` with the first `kept` jobs."""
     message, body = letter.message, letter.message_body
+    jobs: list[Any] | None = letter.metadata["jobs"]
     zekt: dict[str, Any] = {
         "version": VERSION,
         "deliveryId": letter.delivery.id,
@@ -71,12 +82,12 @@ def _payload(letter: Letter, jobs: list[Any], omitted: int, *, with_message: boo
         "correlationId": letter.run.correlation_id,
         "eventType": letter.envelope.event_type,
         "sourceRepo": letter.metadata["sourceRepo"],
-        "service": {"owner": letter.service.owner, "slug": letter.service.slug},
+        "service": {"owner": letter.service.shown_owner, "slug": letter.service.slug},
         "workflow": letter.metadata["workflow"],
-        "jobs": jobs,
+        "jobs": jobs and jobs[:kept],
     }
-    if omitted:
-        zekt["jobsOmitted"] = omitted
+    if jobs and len(jobs) > kept:
+        zekt["jobsOmitted"] = len(jobs) - kept
     zekt["payload"] = None
     if message is not None and body is not None:
         if with_message:

@@ -13,6 +13,7 @@ from zekt_bot.cli.demo.stage import EXPERIMENT, MESSAGE_TYPE, NIGHTLY, RELEASE
 from zekt_bot.cli.demo.teller import Teller
 from zekt_bot.cli.session import operator
 from zekt_bot.domain.access import WorkflowRun
+from zekt_bot.domain.catalog import Profile
 from zekt_bot.domain.events import DEFAULT_EVENT_TYPE, RunKey
 from zekt_bot.operations import catalog, messages, subscriptions
 from zekt_bot.operations.catalog import Publication
@@ -65,7 +66,9 @@ async def _agree(stage: Stage, teller: Teller) -> None:
         (NIGHTLY, "nightly", DEFAULT_EVENT_TYPE),
     ):
         await catalog.allow_workflow(broker, who, provider, path)
-        await catalog.publish_service(broker, who, provider, Publication(path, slug, (event_type,)))
+        await catalog.publish_service(
+            broker, who, provider, Publication(path, slug, Profile(event_types=(event_type,)))
+        )
         service = f"{world.provider.owner.login}/{slug}"
         teller.say(f"{provider} allows {path} and publishes it as {service}")
         for consumer in (world.approved, world.waiting):

@@ -22,6 +22,9 @@ def upgrade() -> None:
         sa.Column("login", sa.Text(), nullable=False),
         sa.Column("login_lower", sa.Text(), nullable=False),
         sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("rule", sa.String(length=10), nullable=True),
+        sa.Column("rule_by", sa.String(length=200), nullable=True),
+        sa.Column("rule_at", UtcDateTime(), nullable=True),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
     )
@@ -37,6 +40,17 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("admissions", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_admissions_account_id"), ["account_id"], unique=False)
+
+    op.create_table(
+        "aliases",
+        sa.Column("name_lower", sa.String(length=120), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("name_lower", name=op.f("pk_aliases")),
+    )
+    with op.batch_alter_table("aliases", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_aliases_account_id"), ["account_id"], unique=False)
 
     op.create_table(
         "audit",
@@ -149,6 +163,22 @@ def upgrade() -> None:
             postgresql_where=sa.text("next_ready_at IS NOT NULL"),
         )
 
+    op.create_table(
+        "pauses",
+        sa.Column("subject", sa.String(length=120), nullable=False),
+        sa.Column("by", sa.String(length=200), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("resumed_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_pauses")),
+    )
+    op.create_table(
+        "plugin_faults",
+        sa.Column("process", sa.String(length=120), nullable=False),
+        sa.Column("plugin", sa.String(length=200), nullable=False),
+        sa.Column("hook", sa.String(length=60), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("process", "plugin", name=op.f("pk_plugin_faults")),
+    )
     op.create_table(
         "principals",
         sa.Column("id", sa.String(length=200), nullable=False),
@@ -291,8 +321,17 @@ def upgrade() -> None:
         sa.Column("repository_id", sa.BigInteger(), nullable=False),
         sa.Column("workflow_path", sa.Text(), nullable=False),
         sa.Column("slug", sa.String(length=64), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("tags", sa.Text(), nullable=False),
+        sa.Column("alias", sa.Text(), nullable=True),
+        sa.Column("visibility", sa.String(length=20), nullable=False),
+        sa.Column("listed", sa.Boolean(), nullable=False),
+        sa.Column("hidden_source", sa.Boolean(), nullable=False),
         sa.Column("event_types", sa.Text(), nullable=False),
+        sa.Column("approves", sa.Text(), nullable=False),
         sa.Column("published_at", UtcDateTime(), nullable=True),
+        sa.Column("rests", sa.String(length=40), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -344,13 +383,21 @@ def upgrade() -> None:
         sa.Column("repository_id", sa.BigInteger(), nullable=False),
         sa.Column("channel", sa.String(length=64), nullable=False),
         sa.Column("settings", sa.LargeBinary(), nullable=True),
+        sa.Column("lane", sa.String(length=120), nullable=True),
         sa.Column("event_types", sa.Text(), nullable=False),
+        sa.Column("filters", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
-        sa.Column("requested_by", sa.Text(), nullable=True),
+        sa.Column("requested_by", sa.String(length=200), nullable=True),
+        sa.Column("requested_account_id", sa.BigInteger(), nullable=True),
         sa.Column("requested_at", UtcDateTime(), nullable=True),
-        sa.Column("approved_by", sa.Text(), nullable=True),
+        sa.Column("approved_by", sa.String(length=200), nullable=True),
+        sa.Column("approved_account_id", sa.BigInteger(), nullable=True),
         sa.Column("approved_at", UtcDateTime(), nullable=True),
+        sa.Column("words", sa.Text(), nullable=True),
+        sa.Column("answer", sa.Text(), nullable=True),
+        sa.Column("expires_at", UtcDateTime(), nullable=True),
         sa.Column("paused_at", UtcDateTime(), nullable=True),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["repository_id"], ["repositories.id"], name=op.f("fk_subscriptions_repository_id")
@@ -367,6 +414,13 @@ def upgrade() -> None:
         ),
     )
     with op.batch_alter_table("subscriptions", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_subscriptions_expires",
+            ["expires_at"],
+            unique=False,
+            sqlite_where=sa.text("expires_at IS NOT NULL"),
+            postgresql_where=sa.text("expires_at IS NOT NULL"),
+        )
         batch_op.create_index("ix_subscriptions_fan_out", ["service_id", "id"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_subscriptions_repository_id"), ["repository_id"], unique=False

@@ -1,0 +1,70 @@
+"""What a subscription lets through."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.factories import ran, subscription
+from zekt_bot.domain.subscriptions import Filters, check_filters
+from zekt_bot.errors import InvalidInput
+
+
+def test_without_filters_what_was_accepted_is_wanted() -> None:
+    held = subscription("released")
+    assert held.wants("released", ran())
+    assert not held.wants("deployed", ran())
+
+
+@pytest.mark.parametrize("changes", [{"state": "ended"}, {"paused": True}])
+def test_what_ended_or_is_paused_wants_nothing(changes: dict[str, object]) -> None:
+    assert not subscription("*", **changes).wants("released", ran())
+
+
+@pytest.mark.parametrize(
+    ("filters", "wanted"),
+    [
+        (Filters(event_types=("released",)), True),
+        (Filters(event_types=("deployed",)), False),
+        (Filters(conclusions=("success", "failure")), True),
+        (Filters(conclusions=("failure",)), False),
+        (Filters(branches=("main",)), True),
+        (Filters(branches=("release/*", "m*")), True),
+        (Filters(branches=("release/**",)), False),
+        (Filters(("released",), ("success",), ("dev",)), False),
+    ],
+)
+def test_every_filter_must_let_it_through(filters: Filters, wanted: bool) -> None:
+    assert subscription("*", filters=filters).wants("released", ran()) is wanted
+
+
+def test_a_run_without_a_branch_fits_only_a_pattern_for_anything() -> None:
+    nameless = ran(head_branch=None)
+    assert Filters(branches=("**",)).keep("a", nameless)
+    assert not Filters(branches=("main",)).keep("a", nameless)
+
+
+def test_of_a_run_that_nobody_knows_only_the_event_type_can_be_filtered() -> None:
+    assert Filters(event_types=("a",)).keep("a", None)
+    assert not Filters(conclusions=("success",)).keep("a", None)
+    assert not Filters(branches=("**",)).keep("a", None)
+
+
+@given(st.lists(st.sampled_from(["a", "b"])), st.sampled_from(["a", "b", "c"]))
+def test_a_filter_only_ever_takes_away(event_types: list[str], event_type: str) -> None:
+    filtered = subscription("a", "b", filters=Filters(event_types=tuple(event_types)))
+    assert filtered.wants(event_type, ran()) <= subscription("a", "b").wants(event_type, ran())
+
+
+def test_sensible_filters_are_taken_as_they_are() -> None:
+    filters = Filters(("released",), ("success",), ("release/**",))
+    assert check_filters(filters) == filters
+
+
+@pytest.mark.parametrize(
+    "filters", [Filters((" a",)), Filters(conclusions=("good",)), Filters(branches=("",))]
+)
+def test_senseless_filters_are_invalid(filters: Filters) -> None:
+    with pytest.raises(InvalidInput):
+        check_filters(filters)

@@ -1,0 +1,90 @@
+"""A consumer's wish to hear of a service: its states, what it lets through, and two consents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from zekt_bot.domain.catalog import (
+    ANY_TYPE,
+    check_branch_pattern,
+    check_conclusion,
+    check_event_type,
+    fits,
+)
+
+if TYPE_CHECKING:
+    from zekt_bot.domain.events import RunFacts
+
+SubscriptionState = Literal["requested", "invited", "approved", "rejected", "revoked", "ended"]
+REPOSITORY_DISPATCH = "repository_dispatch"
+
+# From a state (None: new) to the states it may move to. What no line names is refused.
+SUBSCRIPTION_MOVES: dict[SubscriptionState | None, frozenset[SubscriptionState]] = {
+    None: frozenset({"requested", "invited"}),
+    "requested": frozenset({"approved", "rejected", "ended"}),
+    "invited": frozenset({"approved", "rejected", "ended"}),
+    "approved": frozenset({"revoked", "ended"}),
+    "rejected": frozenset({"requested", "invited"}),
+    "revoked": frozenset({"requested", "invited"}),
+    "ended": frozenset({"requested", "invited"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a consumer wants of what it may hear; an empty list lets everything through.
+
+    `branches` are patterns as in the allow-list.
+    """
+
+    event_types: tuple[str, ...] = ()
+    conclusions: tuple[str, ...] = ()
+    branches: tuple[str, ...] = ()
+
+    def keep(self, event_type: str, run: RunFacts | None) -> bool:
+        """Whether an event of this type, of this run, is wanted."""
+        if self.event_types and event_type not in self.event_types:
+            return False
+        if run is None:
+            return not (self.conclusions or self.branches)
+        if self.conclusions and run.conclusion not in self.conclusions:
+            return False
+        return not self.branches or any(fits(p, run.head_branch or "") for p in self.branches)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A consumer repository's wish to hear of a service, and the provider's answer.
+
+    `event_types` are those that the consumer accepted. `lane`: what its deliveries are paced with,
+    None for what goes through GitHub.
+    """
+
+    id: str
+    service_id: str
+    repository_id: int
+    channel: str
+    state: SubscriptionState
+    event_types: tuple[str, ...]
+    filters: Filters
+    paused: bool
+    lane: str | None
+    version: int
+
+    def wants(self, event_type: str, run: RunFacts | None) -> bool:
+        """Whether this event makes a delivery: accepted, wanted, and neither ended nor paused."""
+        accepted = event_type in self.event_types or ANY_TYPE in self.event_types
+        resting = self.state == "ended" or self.paused
+        return accepted and not resting and self.filters.keep(event_type, run)
+
+
+def check_filters(filters: Filters) -> Filters:
+    """Return `filters`, or raise InvalidInput naming what is wrong with them."""
+    for event_type in filters.event_types:
+        check_event_type(event_type)
+    for conclusion in filters.conclusions:
+        check_conclusion(conclusion)
+    for pattern in filters.branches:
+        check_branch_pattern(pattern)
+    return filters
