@@ -30,7 +30,7 @@ from zekt_bot.domain.access import WorkflowRun as Principal
 from zekt_bot.domain.catalog import Profile
 from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lanes import Pace
-from zekt_bot.operations import catalog, messages, subscriptions
+from zekt_bot.operations import messages, repositories, services, subscriptions, workflows
 from zekt_bot.operations.broker import new_lease
 from zekt_bot.pipeline import aggregate, deliver, match, route, store, verify
 from zekt_bot.testing import GitHubSimulator, ManualClock, webhook_headers
@@ -74,11 +74,11 @@ class Stage:
     async def publish(self, *event_types: str) -> Service:
         """Enable the provider, allow its release workflow and publish it as `release`."""
         name = self.provider.full_name
-        await catalog.enable_repository(self.broker, ME, name)
-        await catalog.allow_workflow(self.broker, ME, name, RELEASE)
+        await repositories.enable(self.broker, ME, name)
+        await workflows.allow(self.broker, ME, name, RELEASE)
         profile = Profile(event_types=event_types) if event_types else Profile()
-        wanted = catalog.Publication(RELEASE, "release", profile)
-        return await catalog.publish_service(self.broker, ME, name, wanted)
+        wanted = services.Publication(RELEASE, "release", profile)
+        return await services.publish(self.broker, ME, name, wanted)
 
     async def subscribe(
         self, consumer: Repository | None = None, *, approve: bool = True

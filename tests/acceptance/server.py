@@ -18,7 +18,7 @@ from tests.cli.command import zekt
 from tests.stage import ME
 from zekt_bot import config
 from zekt_bot.app import open_broker
-from zekt_bot.operations import catalog, subscriptions
+from zekt_bot.operations import repositories, services, subscriptions, workflows
 from zekt_bot.operations.deliveries import Page, list_deliveries, list_events
 from zekt_bot.testing import GitHubSimulator
 
@@ -181,8 +181,8 @@ def environ_of(database_url: str, github: GitHubSimulator, app: App) -> dict[str
 
 async def _publish(broker: Broker) -> None:
     provider, service = "aurora-labs/payments-api", "aurora-labs/release"
-    await catalog.enable_repository(broker, ME, provider)
-    await catalog.allow_workflow(broker, ME, provider, RELEASE)
-    await catalog.publish_service(broker, ME, provider, catalog.Publication(RELEASE, "release"))
+    await repositories.enable(broker, ME, provider)
+    await workflows.allow(broker, ME, provider, RELEASE)
+    await services.publish(broker, ME, provider, services.Publication(RELEASE, "release"))
     await subscriptions.request(broker, ME, service, "kestrel-bank/core-sync")
     await subscriptions.approve(broker, ME, service, "kestrel-bank/core-sync")

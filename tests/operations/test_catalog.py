@@ -9,15 +9,15 @@ from sqlalchemy import select
 
 from tests.operations.news import mirrored
 from tests.stage import ME, Stage
-from zekt_bot.db import catalog as catalog_rows
+from zekt_bot.db import workflows as workflow_rows
 from zekt_bot.db.tables import audit
 from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.catalog import Conditions, Profile
 from zekt_bot.domain.events import RunKey
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
-from zekt_bot.operations import catalog, deliveries, subscriptions
-from zekt_bot.operations.catalog import Publication
+from zekt_bot.operations import deliveries, repositories, services, subscriptions, workflows
 from zekt_bot.operations.deliveries import Page
+from zekt_bot.operations.services import Publication
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,9 +30,9 @@ RELEASE, SERVICE = ".github/workflows/release.yml", "aurora-labs/release"
 STRANGER = WorkflowRun(RunKey(1, 2, 3))
 
 OPERATIONS: dict[str, Callable[[Broker, Principal], Awaitable[object]]] = {
-    "enable": lambda broker, who: catalog.enable_repository(broker, who, PROVIDER),
-    "allow": lambda broker, who: catalog.allow_workflow(broker, who, PROVIDER, RELEASE),
-    "publish": lambda broker, who: catalog.publish_service(
+    "enable": lambda broker, who: repositories.enable(broker, who, PROVIDER),
+    "allow": lambda broker, who: workflows.allow(broker, who, PROVIDER, RELEASE),
+    "publish": lambda broker, who: services.publish(
         broker, who, PROVIDER, Publication(RELEASE, "release")
     ),
     "request": lambda broker, who: subscriptions.request(broker, who, SERVICE, CONSUMER),
@@ -83,8 +83,8 @@ async def test_a_refused_step_writes_nothing(stage: Stage) -> None:
 
 async def test_a_workflow_is_allowed_once(stage: Stage) -> None:
     await OPERATIONS["enable"](stage.broker, ME)
-    assert await catalog.allow_workflow(stage.broker, ME, PROVIDER, RELEASE)
-    assert not await catalog.allow_workflow(stage.broker, ME, PROVIDER, f"{RELEASE}@refs/heads/x")
+    assert await workflows.allow(stage.broker, ME, PROVIDER, RELEASE)
+    assert not await workflows.allow(stage.broker, ME, PROVIDER, f"{RELEASE}@refs/heads/x")
     assert len(await verbs(stage)) == 2
 
 
@@ -100,7 +100,7 @@ async def test_a_workflow_is_allowed_once(stage: Stage) -> None:
 )
 async def test_senseless_conditions_are_invalid(stage: Stage, wrong: Conditions) -> None:
     with pytest.raises(InvalidInput):
-        await catalog.allow_workflow(stage.broker, ME, PROVIDER, RELEASE, wrong)
+        await workflows.allow(stage.broker, ME, PROVIDER, RELEASE, wrong)
 
 
 async def test_conditions_given_again_replace_the_former_ones(stage: Stage) -> None:
@@ -111,10 +111,10 @@ async def test_conditions_given_again_replace_the_former_ones(stage: Stage) -> N
         Conditions(conclusions=("failure",)),
         Conditions(),
     ):
-        assert await catalog.allow_workflow(stage.broker, ME, PROVIDER, RELEASE, wanted)
-        assert not await catalog.allow_workflow(stage.broker, ME, PROVIDER, RELEASE, wanted)
+        assert await workflows.allow(stage.broker, ME, PROVIDER, RELEASE, wanted)
+        assert not await workflows.allow(stage.broker, ME, PROVIDER, RELEASE, wanted)
         found = await stage.broker.database.query(
-            catalog_rows.allowed, [(stage.provider.id, RELEASE)]
+            workflow_rows.allowed, [(stage.provider.id, RELEASE)]
         )
         assert [entry.conditions for entry in found.values()] == [wanted]
 
@@ -130,18 +130,18 @@ async def test_conditions_given_again_replace_the_former_ones(stage: Stage) -> N
 )
 async def test_a_senseless_publication_is_invalid(stage: Stage, wanted: Publication) -> None:
     with pytest.raises(InvalidInput):
-        await catalog.publish_service(stage.broker, ME, PROVIDER, wanted)
+        await services.publish(stage.broker, ME, PROVIDER, wanted)
 
 
 async def test_slug_and_workflow_are_taken_once(stage: Stage) -> None:
     other = ".github/workflows/other.yml"
     for step in STEPS[:3]:
         await OPERATIONS[step](stage.broker, ME)
-    await catalog.allow_workflow(stage.broker, ME, PROVIDER, other)
+    await workflows.allow(stage.broker, ME, PROVIDER, other)
     for taken in (Publication(other, "release"), Publication(RELEASE, "another")):
         with pytest.raises(Conflict, match="already"):
-            await catalog.publish_service(stage.broker, ME, PROVIDER, taken)
-    made = await catalog.publish_service(
+            await services.publish(stage.broker, ME, PROVIDER, taken)
+    made = await services.publish(
         stage.broker,
         ME,
         PROVIDER,
@@ -151,8 +151,8 @@ async def test_slug_and_workflow_are_taken_once(stage: Stage) -> None:
 
 
 async def test_enabling_twice_is_enabling(stage: Stage) -> None:
-    first = await catalog.enable_repository(stage.broker, ME, PROVIDER.upper())
-    second = await catalog.enable_repository(stage.broker, ME, PROVIDER)
+    first = await repositories.enable(stage.broker, ME, PROVIDER.upper())
+    second = await repositories.enable(stage.broker, ME, PROVIDER)
     assert first == second
     assert (first.full_name, first.provider, first.consumer) == (PROVIDER, True, False)
 

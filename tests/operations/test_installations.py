@@ -9,9 +9,9 @@ import pytest
 
 from tests.operations.news import mirrored, news
 from tests.stage import ME
-from zekt_bot.db import catalog as catalog_rows
+from zekt_bot.db import services as service_rows
 from zekt_bot.errors import GitHubError, MalformedEvent, NotFound
-from zekt_bot.operations import catalog, installations
+from zekt_bot.operations import installations, repositories
 
 if TYPE_CHECKING:
     from tests.stage import Stage
@@ -21,7 +21,7 @@ PROVIDER, CONSUMER = "aurora-labs/payments-api", "kestrel-bank/core-sync"
 
 async def know(stage: Stage) -> None:
     """Make the mirror hold the provider."""
-    await catalog.enable_repository(stage.broker, ME, PROVIDER)
+    await repositories.enable(stage.broker, ME, PROVIDER)
 
 
 async def consented(stage: Stage) -> bool:
@@ -181,9 +181,7 @@ async def test_with_another_owner_all_consent_ends(stage: Stage) -> None:
     for moved in (stage.provider, stage.consumer):
         found = await installations.find_repository(stage.broker, moved.full_name)
         assert (found.account_id, found.provider, found.consumer) == (moved.owner.id, False, False)
-    service = await stage.broker.database.query(
-        catalog_rows.service_by_slug, "aurora-labs", "release"
-    )
+    service = await stage.broker.database.query(service_rows.by_name, "aurora-labs", "release")
     assert service is not None
     assert not service.published
 

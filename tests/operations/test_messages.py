@@ -13,7 +13,7 @@ from zekt_bot.db.tables import messages as rows
 from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.events import RunKey
 from zekt_bot.errors import AccessDenied, InvalidInput, NotFound
-from zekt_bot.operations import catalog, messages
+from zekt_bot.operations import messages, repositories
 
 if TYPE_CHECKING:
     from tests.stage import Stage
@@ -24,7 +24,7 @@ SECRET = b'{"note": "what nobody but the consumer should read"}'
 
 async def enabled(stage: Stage) -> RunKey:
     """The key of a run of the provider, which is enabled."""
-    await catalog.enable_repository(stage.broker, ME, PROVIDER)
+    await repositories.enable(stage.broker, ME, PROVIDER)
     return RunKey(stage.provider.id, 7, 1)
 
 

@@ -14,7 +14,7 @@ from zekt_bot.db.tables import audit, envelopes, messages, runs
 from zekt_bot.domain.catalog import Conditions
 from zekt_bot.domain.events import Run, RunKey
 from zekt_bot.errors import PluginFailed
-from zekt_bot.operations import catalog
+from zekt_bot.operations import repositories, workflows
 from zekt_bot.pipeline.aggregate import aggregate, metadata
 from zekt_bot.testing import payloads
 
@@ -152,7 +152,7 @@ async def test_a_message_after_the_aggregation_is_sent_late_and_alone(stage: Sta
 
 
 async def test_a_workflow_that_is_not_allowed_sends_nothing(stage: Stage) -> None:
-    await catalog.enable_repository(stage.broker, ME, stage.provider.full_name)
+    await repositories.enable(stage.broker, ME, stage.provider.full_name)
     run = await gathering(stage, "build")
     await stage.post(run)
     await blocked(stage, "not_allowed")
@@ -194,8 +194,8 @@ async def blocked(stage: Stage, reason: str) -> None:
 
 async def test_forks_that_are_allowed_send(stage: Stage) -> None:
     name = stage.provider.full_name
-    await catalog.enable_repository(stage.broker, ME, name)
-    await catalog.allow_workflow(stage.broker, ME, name, RELEASE, Conditions(forks=True))
+    await repositories.enable(stage.broker, ME, name)
+    await workflows.allow(stage.broker, ME, name, RELEASE, Conditions(forks=True))
     fork = stage.github.repository(stage.github.account("friend"), "payments-api", fork=True)
     await gathering(stage, "build", fork=fork)
     await stage.aggregate()

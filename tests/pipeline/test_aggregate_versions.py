@@ -12,15 +12,15 @@ from tests.pipeline.between import interfere, suspending, writing
 from tests.pipeline.test_aggregate import blocked, gathering, kinds
 from tests.stage import ME, RELEASE, key_of
 from zekt_bot.app import open_broker
-from zekt_bot.db import catalog as allow_list
 from zekt_bot.db import mirror
+from zekt_bot.db import workflows as allow_list
 from zekt_bot.db.tables import audit, messages, runs
 from zekt_bot.domain.access import WorkflowRun as Principal
 from zekt_bot.domain.catalog import AllowedWorkflow
 from zekt_bot.domain.events import Run
 from zekt_bot.errors import Conflict
-from zekt_bot.operations import catalog
 from zekt_bot.operations import messages as message_operations
+from zekt_bot.operations import repositories
 from zekt_bot.pipeline.aggregate import aggregate
 from zekt_bot.testing.clock import START
 
@@ -71,7 +71,7 @@ async def test_a_late_message_between_read_and_write_goes_out_exactly_once(stage
 
 
 async def test_what_is_allowed_between_read_and_write_is_seen(stage: Stage) -> None:
-    await catalog.enable_repository(stage.broker, ME, stage.provider.full_name)
+    await repositories.enable(stage.broker, ME, stage.provider.full_name)
     await gathering(stage, "build")
 
     def allow(connection: Connection) -> None:

@@ -22,7 +22,7 @@ from zekt_bot.db.tables import (
 from zekt_bot.domain.deliveries import Delivery
 from zekt_bot.domain.events import Envelope
 from zekt_bot.errors import PluginFailed
-from zekt_bot.operations import catalog
+from zekt_bot.operations import repositories, workflows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -183,8 +183,8 @@ async def test_an_envelope_that_nobody_wants_is_kept_and_finished(stage: Stage) 
 
 async def test_an_envelope_of_no_service_is_kept_and_finished(stage: Stage) -> None:
     name = stage.provider.full_name
-    await catalog.enable_repository(stage.broker, ME, name)
-    await catalog.allow_workflow(stage.broker, ME, name, RELEASE)
+    await repositories.enable(stage.broker, ME, name)
+    await workflows.allow(stage.broker, ME, name, RELEASE)
     await enveloped(stage)
     await done(stage)
 

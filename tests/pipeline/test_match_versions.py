@@ -8,7 +8,9 @@ import pytest
 
 from tests.pipeline.between import interfere, suspending, writing
 from tests.pipeline.test_match import blocked, done, enveloped
-from zekt_bot.db import catalog, mirror
+from zekt_bot.db import mirror
+from zekt_bot.db import services as service_rows
+from zekt_bot.db import subscriptions as subscription_rows
 from zekt_bot.db.tables import deliveries, services
 from zekt_bot.domain.deliveries import Delivery
 from zekt_bot.domain.events import Envelope
@@ -22,7 +24,7 @@ async def test_approval_between_read_and_write_is_seen(stage: Stage) -> None:
     await stage.publish()
     held = await stage.subscribe(approve=False)
     await enveloped(stage)
-    approve = writing(lambda c: catalog.change_subscription(c, held.id, state="approved"))
+    approve = writing(lambda c: subscription_rows.change(c, held.id, state="approved"))
     interfere(stage, Delivery, approve)
     assert await stage.match() == {}
     assert [row["state"] for row in await stage.rows(deliveries)] == ["pending"]
@@ -40,7 +42,7 @@ async def test_a_service_changed_between_read_and_write_is_seen(stage: Stage) ->
     await stage.serve()
     await enveloped(stage)
     held = (await stage.row(services))["id"]
-    narrow = writing(lambda c: catalog.change_service(c, held, event_types=["released"]))
+    narrow = writing(lambda c: service_rows.change(c, held, event_types=["released"]))
     interfere(stage, Envelope, narrow)
     await done(stage, blocked_reason="event_type_not_declared")
 

@@ -9,9 +9,11 @@ import click
 from zekt_bot.cli import session
 from zekt_bot.domain.catalog import CONCLUSIONS, Conditions, Profile
 from zekt_bot.domain.events import DEFAULT_EVENT_TYPE
-from zekt_bot.operations import catalog
+from zekt_bot.operations import repositories as taking_part
+from zekt_bot.operations import services as offers
 from zekt_bot.operations import subscriptions as wishes
-from zekt_bot.operations.catalog import Publication
+from zekt_bot.operations import workflows as allow_list
+from zekt_bot.operations.services import Publication
 
 repository_argument = click.argument("repository", metavar="OWNER/REPO")
 path_argument = click.argument("path", metavar="PATH")
@@ -31,7 +33,7 @@ def enable(repository: str) -> None:
     From then on Zekt hears of its workflow runs. The App must be installed on it; a repository
     that Zekt has not heard of is looked up at GitHub.
     """
-    enabled = session.run(lambda broker, who: catalog.enable_repository(broker, who, repository))
+    enabled = session.run(lambda broker, who: taking_part.enable(broker, who, repository))
     click.echo(
         f"{enabled.full_name} is enabled as a provider. Next: "
         f"`zekt workflows allow {enabled.full_name} .github/workflows/NAME.yml`."
@@ -81,7 +83,7 @@ def allow(
     Given again, its conditions are replaced.
     """
     new = session.run(
-        lambda broker, who: catalog.allow_workflow(
+        lambda broker, who: allow_list.allow(
             broker, who, repository, path, Conditions(**conditions)
         )
     )
@@ -114,7 +116,7 @@ def services() -> None:
 def publish(repository: str, path: str, slug: str, event_types: tuple[str, ...]) -> None:
     """Publish OWNER/REPO's workflow at PATH as the service OWNER/SLUG."""
     wanted = Publication(path, slug, Profile(event_types=event_types))
-    made = session.run(lambda broker, who: catalog.publish_service(broker, who, repository, wanted))
+    made = session.run(lambda broker, who: offers.publish(broker, who, repository, wanted))
     click.echo(
         f"{made.name} is published; it may send {', '.join(made.profile.event_types)}. "
         f"Next: `zekt subscriptions request {made.name} OWNER/REPO`."

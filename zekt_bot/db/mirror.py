@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select, update
 
-from zekt_bot.db import catalog, versions
+from zekt_bot.db import transfers, versions
 from zekt_bot.db.rows import APP, RepositoryRows
 from zekt_bot.db.sql import in_pages, insert_new, upsert
 from zekt_bot.db.tables import accounts, admissions, installations, repositories
@@ -170,7 +170,7 @@ def put_repository(connection: Connection, row: Mapping[str, Any], now: datetime
     former = select(repositories.c.account_id).where(repositories.c.id == row["id"])
     if connection.execute(former).scalar_one_or_none() not in {None, row["account_id"]}:
         values |= {"provider_enabled_at": None, "consumer_enabled_at": None}
-        catalog.end_consent(connection, row["id"])
+        transfers.end_consent(connection, row["id"])
     insert_new(
         connection,
         repositories,

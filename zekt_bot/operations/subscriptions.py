@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.db import audit, catalog, mirror
+from zekt_bot.db import audit, mirror, services
+from zekt_bot.db import subscriptions as rows_of
 from zekt_bot.domain.access import decide
 from zekt_bot.domain.catalog import check_full_name, check_slug
 from zekt_bot.domain.ids import new_id
@@ -105,7 +106,7 @@ async def _service(broker: Broker, name: str) -> Service:
     owner, slash, slug = name.partition("/")
     if not slash:
         raise InvalidInput(f"{name!r} is not a service: write OWNER/SLUG.")
-    found = await broker.database.query(catalog.service_by_slug, owner, check_slug(slug))
+    found = await broker.database.query(services.by_name, owner, check_slug(slug))
     if found is None:
         raise NotFound(f"There is no service {name}: its provider publishes it first.")
     return found
@@ -120,18 +121,18 @@ def _write(
 def _move_one(connection: Connection, row: _Moving) -> Subscription | SubscriptionState | None:
     """The moved subscription; or, when it cannot move, the state it is in."""
     key = (row.service.id, row.repository.id, REPOSITORY_DISPATCH)
-    held = catalog.subscription(connection, *key)
+    held = rows_of.held(connection, *key)
     state = held.state if held else None
     if row.to not in SUBSCRIPTION_MOVES[state]:
         return state
     if held is None:
-        catalog.add_subscription(connection, _fresh(row))
+        rows_of.add(connection, _fresh(row))
     else:
-        catalog.change_subscription(connection, held.id, state=row.to, **_who(row))
+        rows_of.change(connection, held.id, state=row.to, **_who(row))
     if row.to == "requested":
         mirror.enable(connection, row.repository.id, "consumer", row.now)
     audit.record(connection, row.entry)
-    return catalog.subscription(connection, *key)
+    return rows_of.held(connection, *key)
 
 
 def _who(row: _Moving) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
-from zekt_bot.db import audit, catalog, mirror, runs, versions
+from zekt_bot.db import audit, mirror, runs, versions, workflows
 from zekt_bot.db.tables import repositories
 from zekt_bot.domain.deliveries import RunPolicyFacts
 from zekt_bot.domain.events import AggregationPolicy
@@ -75,11 +75,11 @@ def _read(connection: Connection, run_ids: Sequence[str]) -> dict[str, _Read]:
         for run in runs.runs_of(connection, run_ids)
         if run.facts and run.state in {"gathering", "done"}
     }
-    workflows = {
+    ran = {
         run_id: (run.key.repository_id, facts.workflow_path) for run_id, (run, facts) in due.items()
     }
-    known = mirror.repositories_by_id(connection, {owner for owner, _ in workflows.values()})
-    allowed = catalog.allowed(connection, workflows.values())
+    known = mirror.repositories_by_id(connection, {owner for owner, _ in ran.values()})
+    allowed = workflows.allowed(connection, ran.values())
     jobs = runs.jobs_of(connection, list(due))
     messages = runs.unsent_messages(connection, list(due))
     return {
@@ -88,7 +88,7 @@ def _read(connection: Connection, run_ids: Sequence[str]) -> dict[str, _Read]:
             jobs=jobs[run_id],
             messages=messages[run_id],
             repository=known[run.key.repository_id],
-            allowed=allowed.get(workflows[run_id]),
+            allowed=allowed.get(ran[run_id]),
         )
         for run_id, (run, _) in due.items()
     }

@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from zekt_bot.db import audit, catalog, deliveries, envelopes, lanes, mirror, runs, versions
-from zekt_bot.db.tables import repositories, services, subscriptions
+from zekt_bot.db import (
+    audit,
+    deliveries,
+    envelopes,
+    lanes,
+    mirror,
+    runs,
+    services,
+    subscriptions,
+    tables,
+    versions,
+    workflows,
+)
 from zekt_bot.domain.audit import Entry
 from zekt_bot.domain.deliveries import (
     Delivery,
@@ -95,23 +106,23 @@ def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Rea
     """
     found = envelopes.envelopes_of(connection, envelope_ids)
     by_id = {run.id: run for run in runs.runs_of(connection, [e.run_id for e in found])}
-    workflows = {
+    ran = {
         run.id: (run.key.repository_id, run.facts.workflow_path if run.facts else "")
         for run in by_id.values()
     }
-    known = mirror.repositories_by_id(connection, {owner for owner, _ in workflows.values()})
-    allowed = catalog.allowed(connection, workflows.values())
-    published = catalog.services_of(connection, workflows.values())
+    known = mirror.repositories_by_id(connection, {owner for owner, _ in ran.values()})
+    allowed = workflows.allowed(connection, ran.values())
+    published = services.of_workflows(connection, ran.values())
     pages: dict[tuple[str, str], Sequence[tuple[Subscription, Repository]]] = {}
     reads = {}
     for envelope in found:
-        run, workflow = by_id[envelope.run_id], workflows[envelope.run_id]
+        run, workflow = by_id[envelope.run_id], ran[envelope.run_id]
         service = published.get(workflow)
         page: Sequence[tuple[Subscription, Repository]] = ()
         if service and service.published:
             key = (service.id, envelope.fanned_out_to)
             if key not in pages:
-                pages[key] = catalog.subscribers(connection, *key, PAGE)
+                pages[key] = subscriptions.subscribers(connection, *key, PAGE)
             page = pages[key]
         facts = RunPolicyFacts(known[workflow[0]], allowed.get(workflow), run.facts, run.from_fork)
         reads[envelope.id] = _Read(envelope, run, facts, service, page)
@@ -227,8 +238,8 @@ def _advance(connection: Connection, row: _Matching) -> bool:
     held = {subscription.id: subscription.version for subscription, _ in read.page}
     service = {read.service.id: read.service.version} if read.service else {}
     return (
-        versions.hold(connection, repositories, involved)
-        and versions.hold(connection, services, service)
-        and versions.hold(connection, subscriptions, held)
+        versions.hold(connection, tables.repositories, involved)
+        and versions.hold(connection, tables.services, service)
+        and versions.hold(connection, tables.subscriptions, held)
         and envelopes.advance(connection, read.envelope, row.filtered, **row.values)
     )

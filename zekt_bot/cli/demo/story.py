@@ -15,9 +15,9 @@ from zekt_bot.cli.session import operator
 from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.catalog import Profile
 from zekt_bot.domain.events import DEFAULT_EVENT_TYPE, RunKey
-from zekt_bot.operations import catalog, messages, subscriptions
-from zekt_bot.operations.catalog import Publication
+from zekt_bot.operations import messages, repositories, services, subscriptions, workflows
 from zekt_bot.operations.deliveries import Page, list_deliveries, list_events
+from zekt_bot.operations.services import Publication
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -60,13 +60,13 @@ async def _agree(stage: Stage, teller: Teller) -> None:
     broker, who, world = stage.broker, operator(), stage.world
     provider = world.provider.full_name
     teller.step("The provider publishes two workflows; two consumers ask for them")
-    await catalog.enable_repository(broker, who, provider)
+    await repositories.enable(broker, who, provider)
     for path, slug, event_type in (
         (RELEASE, "release", MESSAGE_TYPE),
         (NIGHTLY, "nightly", DEFAULT_EVENT_TYPE),
     ):
-        await catalog.allow_workflow(broker, who, provider, path)
-        await catalog.publish_service(
+        await workflows.allow(broker, who, provider, path)
+        await services.publish(
             broker, who, provider, Publication(path, slug, Profile(event_types=(event_type,)))
         )
         service = f"{world.provider.owner.login}/{slug}"
