@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zekt_bot.testing import run_shapes
 from zekt_bot.testing.answers import answer, invalid, not_found, not_permitted, page_of
 from zekt_bot.testing.api_repositories import Finder, of_repository
-from zekt_bot.testing.tokens import readable
+from zekt_bot.testing.tokens import check_token, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,7 @@ class ActionsApi:
     def routes(self) -> Iterator[Route]:
         """Method, path, handler."""
         run = "/actions/runs/{run}"
+        yield from of_repository("GET", "/actions/permissions", self.permissions)
         yield from of_repository("GET", "/actions/workflows", self.workflows)
         yield from of_repository("GET", "/actions/workflows/{workflow}", self.workflow)
         yield from of_repository("GET", "/actions/workflows/{workflow}/runs", self.runs)
@@ -60,6 +61,16 @@ class ActionsApi:
     def _base(self, request: web.Request, repository: Repository) -> str:
         tail = request.path.partition("/actions/")[2]
         return f"{self._core.urls.api}/repositories/{repository.id}/actions/{tail}"
+
+    async def permissions(self, request: web.Request) -> web.Response:
+        """`GET …/actions/permissions`: for tokens with `administration` alone."""
+        token = check_token(self._core.world, request.headers.get("Authorization"))
+        docs = "actions/permissions#get-github-actions-permissions-for-a-repository"
+        found = self._find.repository(request, lambda one: readable(token, one), docs)
+        if not token.reaches(found) or not token.grants("administration", "read"):
+            raise not_permitted("administration=read", docs)
+        allowed = {"allowed_actions": "all"} if found.actions_enabled else {}
+        return answer(200, {"enabled": found.actions_enabled, **allowed})
 
     async def workflows(self, request: web.Request) -> web.Response:
         """`GET …/actions/workflows`."""

@@ -22,6 +22,7 @@ from zekt_bot.testing.faults import Fault
 from zekt_bot.testing.scripts import InstallationScripts, RepositoryScripts
 from zekt_bot.testing.server import Server
 from zekt_bot.testing.shapes import Urls
+from zekt_bot.testing.workflow_scripts import WorkflowScripts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from zekt_bot.clock import Clock
     from zekt_bot.testing.dispatches import Dispatch
     from zekt_bot.testing.faults import FaultOptions
-    from zekt_bot.testing.model import Account, App, Kind, Repository, Workflow
+    from zekt_bot.testing.model import Account, App, Kind, Repository
     from zekt_bot.testing.runs import RunOptions, WorkflowRun
     from zekt_bot.testing.server import ApiRequest
     from zekt_bot.testing.webhooks import WebhookDelivery
@@ -61,16 +62,7 @@ class RepositoryOptions(TypedDict, total=False):
     fork: bool
 
 
-class WorkflowOptions(TypedDict, total=False):
-    """What a workflow does."""
-
-    on_dispatch_types: Sequence[str]
-    run_name: str | None
-    finishes: str | None
-    jobs: Sequence[str]
-
-
-class GitHubSimulator(InstallationScripts, RepositoryScripts):
+class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
     """GitHub. Use it as an async context manager, or call `start` and `stop`.
 
     Before the start, all but answering and sending works: webhooks are written down as failed.
@@ -189,22 +181,6 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts):
         app.webhook_secret = options.get("webhook_secret", app.webhook_secret)
         return app
 
-    def add_workflow(
-        self,
-        repository: Repository,
-        path: str,
-        name: str | None = None,
-        **options: Unpack[WorkflowOptions],
-    ) -> Workflow:
-        """A workflow file. With `on_dispatch_types` a dispatch of such a type starts it (`"*"`:
-        of any); with `finishes` its runs then end by themselves, else a script ends them."""
-        workflow = self._core.world.add_workflow(repository, path, name or _title(path))
-        workflow.on_dispatch_types = tuple(options.get("on_dispatch_types", ()))
-        workflow.run_name = options.get("run_name")
-        workflow.finishes = options.get("finishes")
-        workflow.jobs = tuple(options.get("jobs", workflow.jobs))
-        return workflow
-
     async def start_run(
         self, repository: Repository, path: str, **options: Unpack[RunOptions]
     ) -> WorkflowRun:
@@ -282,7 +258,3 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts):
     def limit_anonymous(self, requests: int) -> None:
         """How many requests without credentials are answered in an hour; 60 on GitHub."""
         self._core.limits.anonymous = requests
-
-
-def _title(path: str) -> str:
-    return path.rpartition("/")[2].partition(".")[0]

@@ -16,6 +16,8 @@ Kind = Literal["User", "Organization", "Bot"]
 HIDDEN_EVENTS = frozenset({"installation_target", "meta"})
 """Events that an App may subscribe to, but that no answer of the API lists."""
 
+WORKFLOWS = ".github/workflows/"
+
 LEVELS = {"read": 1, "write": 2, "admin": 3}
 
 
@@ -49,7 +51,7 @@ class Account:
 
 @dataclass(eq=False)
 class Workflow:
-    """A workflow file on a repository's default branch."""
+    """A workflow, as GitHub has read it; its file is one of the repository's `files`."""
 
     id: int
     repository: Repository
@@ -63,9 +65,16 @@ class Workflow:
     """The conclusion that runs started by a dispatch reach by themselves; None: a script acts."""
     jobs: tuple[str, ...] = ("build",)
     runs: int = 0
+    state: str = "active"
+    updated_at: datetime | None = None
+    deleted_at: datetime | None = None
 
     def starts_on(self, event_type: str) -> bool:
-        """Whether a dispatch of this type starts it."""
+        """Whether a dispatch of this type starts it: only from the default branch."""
+        repository = self.repository
+        there = self.path in repository.files.get(repository.default_branch, {})
+        if not there or self.state != "active" or not repository.actions_enabled:
+            return False
         return "*" in self.on_dispatch_types or event_type in self.on_dispatch_types
 
 
@@ -84,7 +93,10 @@ class Repository:
     archived: bool = False
     fork: bool = False
     disabled: bool = False
+    actions_enabled: bool = True
     workflows: list[Workflow] = field(default_factory=list)
+    files: dict[str, dict[str, bytes]] = field(default_factory=dict, repr=False)
+    """By branch and path."""
 
     @property
     def full_name(self) -> str:

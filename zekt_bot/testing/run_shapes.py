@@ -32,17 +32,19 @@ def workflow(found: Workflow, urls: Urls = GITHUB_COM) -> Json:
     """
     repository = found.repository
     web = f"{urls.web}/{repository.full_name}"
+    deleted = {"deleted_at": _millis(found.deleted_at)} if found.deleted_at else {}
     return {
         "id": found.id,
         "node_id": node_id("W", found.id),
         "name": found.name,
         "path": found.path,
-        "state": "active",
+        "state": found.state,
         "created_at": _millis(found.created_at),
-        "updated_at": _millis(found.created_at),
+        "updated_at": _millis(found.updated_at or found.created_at),
         "url": f"{urls.api}/repos/{repository.full_name}/actions/workflows/{found.id}",
         "html_url": f"{web}/blob/{repository.default_branch}/{found.path}",
         "badge_url": f"{web}/workflows/{quote(found.name)}/badge.svg",
+        **deleted,
     }
 
 

@@ -163,8 +163,10 @@ class RepositoryScripts:
         await self._tell(repository, "publicized")
 
     async def change_default_branch(self, repository: Repository, branch: str) -> None:
-        """Sends `repository.edited`."""
+        """Another branch, which has the former one's files if it is new; sends
+        `repository.edited`."""
         former, repository.default_branch = repository.default_branch, branch
+        repository.files.setdefault(branch, dict(repository.files.get(former, {})))
         await self._tell(repository, "edited", {"default_branch": {"from": former}})
 
     async def delete_repository(self, repository: Repository) -> None:

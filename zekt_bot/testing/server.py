@@ -13,6 +13,7 @@ from aiohttp import web
 from zekt_bot.testing.answers import ApiRefusal, not_found
 from zekt_bot.testing.api_actions import ActionsApi
 from zekt_bot.testing.api_app import AppApi
+from zekt_bot.testing.api_contents import ContentsApi
 from zekt_bot.testing.api_repositories import RepositoryApi
 from zekt_bot.testing.ratelimits import APP, exceeded
 from zekt_bot.testing.tokens import bearer
@@ -63,8 +64,8 @@ class Server:
     async def start(self) -> None:
         """Listen; after a stop, at the same port again."""
         app = web.Application(middlewares=[self._middleware], client_max_size=MOST_BYTES)
-        for api in (AppApi(self._core), RepositoryApi(self._core), ActionsApi(self._core)):
-            for method, path, handler in api.routes():
+        for api in (AppApi, RepositoryApi, ActionsApi, ContentsApi):
+            for method, path, handler in api(self._core).routes():
                 app.router.add_route(method, self._prefix + path, handler)
         self._stopping.clear()
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)

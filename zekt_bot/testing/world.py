@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from zekt_bot.testing.model import Account, App, Installation, Repository, Token, Workflow
+from zekt_bot.testing.model import (
+    WORKFLOWS,
+    Account,
+    App,
+    Installation,
+    Repository,
+    Token,
+    Workflow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,7 +94,7 @@ class World:
 
     def add_workflow(self, repository: Repository, path: str, name: str) -> Workflow:
         """A workflow file; a short path is below `.github/workflows/`."""
-        full = path if "/" in path else f".github/workflows/{path}"
+        full = path if "/" in path else WORKFLOWS + path
         workflow = Workflow(
             self.next_id("workflow"), repository, full, name, self.clock.now() - AGE
         )
