@@ -19,6 +19,7 @@ from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim, Failure
 from zekt_bot.domain.lanes import Pace
 from zekt_bot.errors import StorageUnavailable
+from zekt_bot.operations import pauses
 from zekt_bot.operations.broker import new_lease
 from zekt_bot.pipeline.aggregate import aggregate
 from zekt_bot.pipeline.deliver import deliver
@@ -286,6 +287,7 @@ class Worker:
             now = self._broker.now()
             if await self._broker.database.write(chores.take, ("lanes", now, now + _SWEEP_EVERY)):
                 await self._broker.database.write(lanes.sweep, now)
+                await pauses.finish(self._broker)
             await self._wait(asyncio.Event(), now + _SWEEP_EVERY)
 
         while not self._stopping.is_set():

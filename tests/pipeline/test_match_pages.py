@@ -40,6 +40,8 @@ async def crowd(stage: Stage, service: Service, count: int) -> None:
             "repository_id": row["id"],
             "channel": "repository_dispatch",
             "event_types": '["zekt-workflow-completed"]',
+            "filters": "{}",
+            "created_at": stage.clock.now(),
             "state": "approved",
             "version": 1,
         }

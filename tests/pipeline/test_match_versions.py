@@ -42,7 +42,7 @@ async def test_a_service_changed_between_read_and_write_is_seen(stage: Stage) ->
     await stage.serve()
     await enveloped(stage)
     held = (await stage.row(services))["id"]
-    narrow = writing(lambda c: service_rows.change(c, held, event_types=["released"]))
+    narrow = writing(lambda c: service_rows.change(c, held, event_types='["released"]'))
     interfere(stage, Envelope, narrow)
     await done(stage, blocked_reason="event_type_not_declared")
 

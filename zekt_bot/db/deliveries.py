@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, insert, select, tuple_, update
 
-from zekt_bot.db import audit, lanes, mirror
+from zekt_bot.db import audit, lanes, mirror, pauses
 from zekt_bot.db.rows import (
     ALLOWED,
     DELIVERY,
@@ -45,6 +45,7 @@ from zekt_bot.domain.deliveries import (
     RunPolicyFacts,
     sources_of,
 )
+from zekt_bot.domain.pauses import holding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.deliveries import Delivery
     from zekt_bot.domain.events import Envelope, Message, Run
+    from zekt_bot.domain.pauses import Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Work:
     message_body: bytes | None
     facts: DeliveryPolicyFacts
     failures: int
+    on_hold: Subject | None
 
 
 _PROVIDER, _CONSUMER = RepositoryRows("p_"), RepositoryRows("c_")
@@ -117,11 +120,13 @@ def _work() -> Select[Any]:
 
 def load(connection: Connection, ids: Sequence[str]) -> list[Work]:
     """Everything needed to send these deliveries, with facts as they are now."""
-    found = connection.execute(_work().where(deliveries.c.id.in_(ids))).mappings()
-    return [_work_of(row) for row in found]
+    found = connection.execute(_work().where(deliveries.c.id.in_(ids))).mappings().all()
+    active = pauses.active(connection)
+    return [_work_of(row, active) for row in found]
 
 
-def _work_of(row: RowMapping) -> Work:
+def _work_of(row: RowMapping, active: frozenset[Subject]) -> Work:
+    ends = row["d_provider_account_id"], row["d_consumer_account_id"]
     run = run_of(row, "r_")
     provider = _PROVIDER.read(row)
     return Work(
@@ -140,6 +145,7 @@ def _work_of(row: RowMapping) -> Work:
             consumer=_CONSUMER.read(row),
         ),
         failures=row["d_failures"],
+        on_hold=holding(ends, row["d_service_id"], row["d_cause_id"], active),
     )
 
 
@@ -251,6 +257,34 @@ def release(connection: Connection, rows: Sequence[tuple[str, str, datetime]]) -
     ).scalars()
     lanes.give_back(connection, list(freed))
     return [None] * len(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """A leased delivery that waits for a pause to end: nothing was sent."""
+
+    delivery_id: str
+    lease: str
+    lane: str
+    subject: Subject
+    now: datetime
+
+
+def park(connection: Connection, rows: Sequence[Parking]) -> list[bool]:
+    """Let deliveries wait; False: the pause has ended meanwhile, and this one is due again."""
+    return [_park(connection, row) for row in rows]
+
+
+def _park(connection: Connection, row: Parking) -> bool:
+    waits = pauses.hold(connection, [row.subject])
+    values: dict[str, Any] = {"lease": None, "due_at": row.now}
+    if waits:
+        values |= {"waits_for": "pause", "reason": row.subject, "due_at": None}
+    lanes.wake(connection, {row.lane: row.now})
+    own = (deliveries.c.id == row.delivery_id, deliveries.c.lease == row.lease)
+    if connection.execute(update(deliveries).where(*own).values(values)).rowcount:
+        lanes.give_back(connection, [row.lane])
+    return waits
 
 
 def probe(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[int]:

@@ -39,6 +39,14 @@ def held(
     return subscription_of(row) if row else None
 
 
+def by_id(connection: Connection, subscription_id: str) -> Subscription | None:
+    """The subscription with this id."""
+    wanted = select(*labelled("", subscriptions, SUBSCRIPTION))
+    found = connection.execute(wanted.where(subscriptions.c.id == subscription_id))
+    row = found.mappings().first()
+    return subscription_of(row) if row else None
+
+
 def add(connection: Connection, row: Mapping[str, Any]) -> bool:
     """Add a subscription; False: there is one already."""
     return insert_new(connection, subscriptions, [row]) == 1

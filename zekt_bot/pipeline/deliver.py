@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from zekt_bot.db import deliveries
-from zekt_bot.db.deliveries import Change
+from zekt_bot.db.deliveries import Change, Parking
 from zekt_bot.domain.deliveries import (
     GIVE_UP_AFTER,
     Attempt,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from zekt_bot.db.deliveries import Work
     from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.pauses import Subject
     from zekt_bot.operations.broker import Broker
 
 _MOST_FAILURES = 5
@@ -58,6 +59,9 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
 
     Sending ends before the lease does; too little time left, and the lease is given back.
     """
+    if work.on_hold:
+        await _park(broker, work, work.on_hold)
+        return None
     try:
         reason = broker.plugins.block_reason(work.delivery, work.facts)
         body = b"" if reason else render(_letter(broker, work))
@@ -232,6 +236,13 @@ async def _entry(broker: Broker, work: Work, to: str, details: Mapping[str, str 
         repository_id=work.facts.consumer.id,
         details=details,
     )
+
+
+async def _park(broker: Broker, work: Work, subject: Subject) -> None:
+    """Nothing is decided while it is on hold: it waits, and its lane gets the token back."""
+    held = (work.delivery.id, work.lease, work.delivery.lane, subject, broker.now())
+    await broker.database.write(deliveries.park, Parking(*held))
+    _log.info("delivery.on_hold", **_named(work), subject=subject)
 
 
 async def _block(broker: Broker, work: Work, reason: str) -> None:

@@ -14,6 +14,7 @@ from zekt_bot.db import (
     envelopes,
     lanes,
     mirror,
+    pauses,
     runs,
     services,
     subscriptions,
@@ -29,6 +30,7 @@ from zekt_bot.domain.deliveries import (
     RunPolicyFacts,
 )
 from zekt_bot.domain.ids import new_id
+from zekt_bot.domain.pauses import holding
 from zekt_bot.errors import PluginFailed
 from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.pipeline.pages import each
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.catalog import Repository, Service
     from zekt_bot.domain.events import Envelope, Run
     from zekt_bot.domain.lanes import Pace
+    from zekt_bot.domain.pauses import Subject
     from zekt_bot.domain.subscriptions import Subscription
     from zekt_bot.operations.broker import Broker
 
@@ -57,6 +60,7 @@ class _Read:
     provider: RunPolicyFacts
     service: Service | None
     page: Sequence[tuple[Subscription, Repository]]
+    paused: frozenset[Subject]
 
     @property
     def last(self) -> bool:
@@ -101,7 +105,7 @@ async def _match(broker: Broker, read: _Read, pace: Pace) -> bool:
 
 
 def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Read]:
-    """The envelopes with all that decides about them: five statements, and one for each page
+    """The envelopes with all that decides about them: six statements, and one for each page
     of subscribers that no neighbour needs too.
     """
     found = envelopes.envelopes_of(connection, envelope_ids)
@@ -111,6 +115,7 @@ def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Rea
         for run in by_id.values()
     }
     known = mirror.repositories_by_id(connection, {owner for owner, _ in ran.values()})
+    paused = pauses.active(connection)
     allowed = workflows.allowed(connection, ran.values())
     published = services.of_workflows(connection, ran.values())
     pages: dict[tuple[str, str], Sequence[tuple[Subscription, Repository]]] = {}
@@ -125,7 +130,7 @@ def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Rea
                 pages[key] = subscriptions.subscribers(connection, *key, PAGE)
             page = pages[key]
         facts = RunPolicyFacts(known[workflow[0]], allowed.get(workflow), run.facts, run.from_fork)
-        reads[envelope.id] = _Read(envelope, run, facts, service, page)
+        reads[envelope.id] = _Read(envelope, run, facts, service, page, paused)
     return reads
 
 
@@ -173,6 +178,8 @@ def _delivery(
         attempts=0,
         created_at=now,
     )
+    ends = read.provider.repository.account_id, consumer.account_id
+    on_hold = holding(ends, held.service_id, held.id, read.paused)
     facts = DeliveryPolicyFacts(
         read.provider, read.service, held, read.provider.repository, consumer
     )
@@ -181,17 +188,20 @@ def _delivery(
         reason = broker.plugins.block_reason(delivery, facts)
     except PluginFailed:
         due_at, failures = now + _FAILED_DECISION, 1  # decided before its POST
+    waits = on_hold is not None and not reason
     return {
         **{name: getattr(delivery, name) for name in _COLUMNS},
         "envelope": delivery.envelope_id,
         "service_id": held.service_id,
-        "provider_account_id": read.provider.repository.account_id,
-        "consumer_account_id": consumer.account_id,
+        "provider_account_id": ends[0],
+        "consumer_account_id": ends[1],
         "state": "blocked" if reason else "pending",
         "blocked_reason": reason,
         "failures": failures,
         "updated_at": now,
-        "due_at": None if reason else due_at,
+        "waits_for": "pause" if waits else None,
+        "reason": on_hold if waits else None,
+        "due_at": None if reason or waits else due_at,
     }
 
 
@@ -238,7 +248,8 @@ def _advance(connection: Connection, row: _Matching) -> bool:
     held = {subscription.id: subscription.version for subscription, _ in read.page}
     service = {read.service.id: read.service.version} if read.service else {}
     return (
-        versions.hold(connection, tables.repositories, involved)
+        pauses.hold(connection, {each["reason"] for each in row.rows if each["waits_for"]})
+        and versions.hold(connection, tables.repositories, involved)
         and versions.hold(connection, tables.services, service)
         and versions.hold(connection, tables.subscriptions, held)
         and envelopes.advance(connection, read.envelope, row.filtered, **row.values)
