@@ -32,7 +32,8 @@ async def settings(database_url: str) -> AsyncIterator[dict[str, str]]:
         app = github.app("zekt-orchestrator-app")
         for name in (PROVIDER, CONSUMER):
             login, _, repository = name.partition("/")
-            github.repository(account := github.account(login), repository, private=True)
+            made = github.repository(account := github.account(login), repository, private=True)
+            github.add_workflow(made, RELEASE)
             await github.install(app, account)
         found = environ_of(database_url, github, app)
         assert (await zekt("migrate", **found)).code == 0
@@ -69,6 +70,17 @@ async def test_doing_it_twice_changes_nothing_and_says_so(settings: dict[str, st
     again = [await zekt(*words, **settings) for words in STEPS]
     assert [ended.code for ended in again] == [0, 0, 3, 3, 3]
     assert "already" in again[1].out
+
+
+async def test_a_workflow_that_github_does_not_list_is_allowed_with_force(
+    settings: dict[str, str],
+) -> None:
+    assert (await zekt(*STEPS[0], **settings)).code == 0
+    words = ("workflows", "allow", PROVIDER, ".github/workflows/to-come.yml")
+    refused = await zekt(*words, **settings)
+    assert refused.code == 3
+    assert "--force" in refused.err
+    assert (await zekt(*words, "--force", **settings)).code == 0
 
 
 async def test_a_repository_without_the_app_is_not_found(settings: dict[str, str]) -> None:

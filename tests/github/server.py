@@ -75,6 +75,7 @@ class Seen:
     path: str
     headers: dict[str, str]
     body: bytes
+    query: str = ""
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -132,7 +133,8 @@ class FakeGitHub:
 
     async def _handle(self, request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        seen = Seen(request.method, request.path, headers, await request.read())
+        body, query = await request.read(), request.query_string
+        seen = Seen(request.method, request.path, headers, body, query)
         self.seen.append(seen)
         await asyncio.sleep(self.delay)
         if self.broken:

@@ -31,6 +31,7 @@ STRANGER = WorkflowRun(RunKey(1, 2, 3))
 
 OPERATIONS: dict[str, Callable[[Broker, Principal], Awaitable[object]]] = {
     "enable": lambda broker, who: repositories.enable(broker, who, PROVIDER),
+    "list workflows": lambda broker, who: workflows.list_workflows(broker, who, PROVIDER),
     "allow": lambda broker, who: workflows.allow(broker, who, PROVIDER, RELEASE),
     "publish": lambda broker, who: services.publish(
         broker, who, PROVIDER, Publication(RELEASE, "release")
@@ -137,7 +138,7 @@ async def test_slug_and_workflow_are_taken_once(stage: Stage) -> None:
     other = ".github/workflows/other.yml"
     for step in STEPS[:3]:
         await OPERATIONS[step](stage.broker, ME)
-    await workflows.allow(stage.broker, ME, PROVIDER, other)
+    await workflows.allow(stage.broker, ME, PROVIDER, other, force=True)
     for taken in (Publication(other, "release"), Publication(RELEASE, "another")):
         with pytest.raises(Conflict, match="already"):
             await services.publish(stage.broker, ME, PROVIDER, taken)

@@ -73,18 +73,15 @@ def workflows() -> None:
     help="Only runs that end so; repeat for more.",
 )
 @click.option("--forks", is_flag=True, help="Also runs whose code comes from a fork.")
-def allow(
-    repository: str,
-    path: str,
-    **conditions: Any,
-) -> None:
+@click.option("--force", is_flag=True, help="Even if GitHub lists no workflow at PATH yet.")
+def allow(repository: str, path: str, *, force: bool, **conditions: Any) -> None:
     """Put the workflow at PATH (.github/workflows/NAME.yml) on OWNER/REPO's allow-list.
 
-    Given again, its conditions are replaced.
+    Given again, its conditions are replaced. GitHub must list it, unless --force is given.
     """
     new = session.run(
         lambda broker, who: allow_list.allow(
-            broker, who, repository, path, Conditions(**conditions)
+            broker, who, repository, path, Conditions(**conditions), force=force
         )
     )
     click.echo(

@@ -1,11 +1,12 @@
-"""The allow-list: workflows whose events may leave their repository, and when."""
+"""Workflows of a provider: what GitHub lists, and whose events may leave their repository."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zekt_bot.db import audit, mirror
+from zekt_bot.db import services as services_of
 from zekt_bot.db import workflows as rows_of
 from zekt_bot.domain.access import decide
 from zekt_bot.domain.catalog import (
@@ -14,6 +15,9 @@ from zekt_bot.domain.catalog import (
     check_conditions,
     check_workflow_path,
 )
+from zekt_bot.errors import Conflict, NotFound
+from zekt_bot.github.workflows import by_path
+from zekt_bot.github.workflows import workflows as workflows_at_github
 from zekt_bot.operations import repositories
 
 if TYPE_CHECKING:
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 
     from zekt_bot.domain.access import Principal
     from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.catalog import Repository, Service
+    from zekt_bot.github.http import Answer
+    from zekt_bot.github.workflows import ListedWorkflow
     from zekt_bot.operations.broker import Broker
 
 EVERY_DAY = Conditions()
@@ -36,24 +43,82 @@ class _Allowing:
     now: datetime
 
 
-async def allow(
-    broker: Broker,
-    principal: Principal,
-    full_name: str,
-    path: str,
-    conditions: Conditions = EVERY_DAY,
-) -> bool:
-    """Put a workflow on its repository's allow-list, or change its conditions.
+async def list_workflows(
+    broker: Broker, principal: Principal, full_name: str
+) -> list[dict[str, Any]]:
+    """A provider's workflows by path: `id`, `name`, `path`, `state`, `allowed`, `service`, `rests`.
 
-    False: it stood there so already.
+    `state` is GitHub's; None, as `id` and `name`, for what stands on the allow-list though GitHub
+    does not list it.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
         Conflict: the repository is not enabled as a provider.
     """
+    decide(principal, "workflow:read")
+    repository = await repositories.provider(broker, full_name)
+    told = by_path(await told_by_github(broker, repository))
+    allowed = await broker.database.query(rows_of.of_repository, repository.id)
+    paths = sorted({*told, *(entry.path for entry in allowed)})
+    keys = [(repository.id, path) for path in paths]
+    services = await broker.database.query(services_of.of_workflows, keys)
+    on_list = {entry.path for entry in allowed}
+    return [_shown(key[1], told.get(key[1]), key[1] in on_list, services.get(key)) for key in keys]
+
+
+async def told_by_github(broker: Broker, repository: Repository) -> list[ListedWorkflow]:
+    """All workflows that GitHub lists, deleted and disabled ones too.
+
+    Raises:
+        NotFound: the App is not installed there.
+        GitHubError.
+    """
+    installation_id = repository.installation_id
+    if installation_id is None:
+        raise NotFound(f"GitHub shows no {repository.full_name} to the App: install it there.")
+
+    async def ask(path: str) -> Answer:
+        return await broker.github.ask_as_installation(installation_id, path)
+
+    return await workflows_at_github(ask, repository.id)
+
+
+def _shown(
+    path: str, told: ListedWorkflow | None, allowed: bool, service: Service | None
+) -> dict[str, Any]:
+    return {
+        "id": told.id if told else None,
+        "name": told.name if told else None,
+        "path": path,
+        "state": told.state if told else None,
+        "allowed": allowed,
+        "service": service.name if service and service.published else None,
+        "rests": service.rests if service else None,
+    }
+
+
+async def allow(  # noqa: PLR0913 - `force` is the one word that a caller adds
+    broker: Broker,
+    principal: Principal,
+    full_name: str,
+    path: str,
+    conditions: Conditions = EVERY_DAY,
+    *,
+    force: bool = False,
+) -> bool:
+    """Put a workflow on its repository's allow-list, or change its conditions.
+
+    False: it stood there so already. With `force`, GitHub's list need not have it (yet).
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
+        Conflict: the repository is not enabled as a provider, or GitHub lists no such workflow.
+    """
     decide(principal, "workflow:allow")
     path, conditions = check_workflow_path(path), check_conditions(conditions)
     repository = await repositories.provider(broker, full_name)
+    if not force:
+        await _check_there(broker, repository, path)
     entry = await broker.entry(
         "person:workflow:allowed",
         principal.actor,
@@ -63,6 +128,15 @@ async def allow(
     )
     allowed = AllowedWorkflow(repository.id, path, conditions)
     return await broker.database.write(_allow, _Allowing(allowed, entry, broker.now()))
+
+
+async def _check_there(broker: Broker, repository: Repository, path: str) -> None:
+    told = by_path(await told_by_github(broker, repository)).get(path)
+    if told is None or not told.there:
+        raise Conflict(
+            f"GitHub lists no workflow {path} in {repository.full_name}: see `zekt workflows list "
+            f"{repository.full_name}`, or give --force if its file is still to come."
+        )
 
 
 def _allow(connection: Connection, rows: Sequence[_Allowing]) -> list[bool]:
