@@ -226,6 +226,51 @@ async def test_one_delivery_at_a_time_tries_a_refused_key(stage: Stage) -> None:
             assert not await _attempts(stage, 6 + number)
 
 
+async def test_a_token_that_was_kept_proves_nothing_of_a_refused_key(migrated_url: str) -> None:
+    async with open_stage(migrated_url, lane_per_minute=0) as stage:
+        await stage.serve()
+        await stage.finish_run("build")
+        await stage.flow()  # the first consumer's token is kept
+        cold = stage.github.account("cold-org")
+        consumer = stage.github.repository(cold, "core", private=True)
+        await stage.github.install(stage.app, cold)
+        await stage.subscribe(consumer)
+        for _ in range(16):
+            await stage.finish_run("build")
+        await stage.prepare()
+        stage.github.fail("POST", MINT, status=401, times=10_000)
+        stage.github.fail("POST", DISPATCH, delay=0.05, times=10_000)
+        began = len(minted(stage))
+        async with working(stage.broker):
+            await until(lambda: _refused_once(stage))
+            refused = len(minted(stage))
+            for _ in range(59):
+                stage.clock.advance(_SECOND)
+                await asyncio.sleep(0.005)
+            assert len(minted(stage)) == refused <= began + 2 * 8  # those in flight ask twice
+            stage.github.clear_faults()
+
+            async def gone_through() -> bool:
+                stage.clock.advance(_SECOND)
+                return await _all(stage, "dispatched")
+
+            await until(gone_through)
+        assert len(stage.github.dispatches) == 1 + 2 * 16
+
+
+def minted(stage: Stage) -> list[str]:
+    """The paths by which tokens were asked for."""
+    asked = [request.path for request in stage.github.requests]
+    return [path for path in asked if path.endswith("/access_tokens")]
+
+
+async def _refused_once(stage: Stage) -> bool:
+    """All that the cold installation is owed waits for the key, and nothing is under way."""
+    rows = [row for row in await stage.rows(deliveries) if row["state"] == "pending"]
+    waits = [row["waits_for"] for row in rows if row["attempts"]]
+    return {*waits} == {"app"} and not any(row["lease"] for row in rows)
+
+
 async def _attempts(stage: Stage, wanted: int) -> bool:
     made = sum(row["attempts"] for row in await stage.rows(deliveries))
     return bool(made == wanted)

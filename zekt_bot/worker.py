@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from zekt_bot.db.deliveries import Work
-    from zekt_bot.domain.deliveries import Outcome
     from zekt_bot.operations.broker import Broker
 
 _PAGE = 64
@@ -93,15 +92,14 @@ class _Pool(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class _Pause:
-    """GitHub refused the App's key of this version; it is tried again at `until`."""
+    """GitHub refused the App's key of this version; it is tried again at `until`.
+
+    `proof` is what GitHub had shown until then. A dispatch shows nothing: its token is older.
+    """
 
     until: datetime
     version: str
-
-
-def _proves_the_key(outcome: Outcome) -> bool:
-    """Whether GitHub took the App's key: it decided, or what was posted reached it."""
-    return outcome.kind != "retry" or outcome.request_id is not None
+    proof: tuple[str, int]
 
 
 class Worker:
@@ -237,8 +235,9 @@ class Worker:
             return True
         if await self._paused():
             return True
-        now, room = self._broker.now(), 1 if self._pause else self._senders.room
-        claim = LaneClaim(now, now + self._timing.lease, new_lease(), room, self._pace)
+        now, lane = self._broker.now(), await self._probed()
+        room = self._senders.room if lane is None else 1
+        claim = LaneClaim(now, now + self._timing.lease, new_lease(), room, self._pace, lane)
         ids = await self._broker.database.write(lanes.claim, claim)
         works = await self._broker.database.query(deliveries.load, ids) if ids else []
         for work in works:
@@ -256,10 +255,8 @@ class Worker:
             return
         if outcome and outcome.kind == "app_paused":
             used = await self._broker.credentials.get("orchestrator")
-            self._pause = _Pause(self._broker.now() + self._retry_in(), used.version)
-        elif outcome and self._pause and _proves_the_key(outcome):
-            self._pause = None
-            await self._broker.database.write(deliveries.resume, ("app", self._broker.now()))
+            until = self._broker.now() + self._retry_in()
+            self._pause = _Pause(until, used.version, self._broker.github.proof)
 
     def _retry_in(self) -> timedelta:
         """GitHub needs some seconds until it knows a new key."""
@@ -268,19 +265,36 @@ class Worker:
         return _AFTER_NEW_KEY if lately else _APP_RETRY
 
     async def _paused(self) -> bool:
-        """Wait while GitHub refuses the App's key; then one delivery at a time is tried."""
-        if self._pause is None:
+        """Wait while GitHub refuses the App's key, until it is to be tried again."""
+        pause = self._pause
+        if pause is None:
+            return False
+        if (proof := self._broker.github.proof)[1] and proof != pause.proof:
+            await self._resume()
             return False
         now = self._broker.now()
         present = await self._broker.credentials.get("orchestrator", reread=True)
-        if present.version != self._pause.version:
+        if present.version != pause.version:
             self._key_changed_at = now
-        elif now < self._pause.until:
-            await self._wait(asyncio.Event(), min(self._pause.until, now + self._timing.poll))
+        elif now < pause.until:
+            self._senders.freed.clear()
+            await self._wait(self._senders.freed, min(pause.until, now + self._timing.poll))
             return True
-        self._pause = _Pause(now + self._retry_in(), present.version)
-        await self._broker.database.write(deliveries.probe, ("app", now))
+        self._pause = _Pause(now + self._retry_in(), present.version, pause.proof)
         return False
+
+    async def _probed(self) -> str | None:
+        """The lane of one delivery that tries a refused key; None: there is no pause."""
+        if self._pause is None:
+            return None
+        lane = await self._broker.database.write(deliveries.probe, ("app", self._broker.now()))
+        if lane is None:  # nobody waits for the key; whoever needs it next finds out
+            self._pause = None
+        return lane
+
+    async def _resume(self) -> None:
+        await self._broker.database.write(deliveries.resume, ("app", self._broker.now()))
+        self._pause = None
 
     async def _chores(self) -> None:
         async def turn() -> None:

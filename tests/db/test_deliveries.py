@@ -199,6 +199,33 @@ async def test_what_waits_for_the_app_goes_on_when_it_works_again(database: Data
     assert (await delivery(database, rows[2]))["waits_for"] == "pause"
 
 
+async def test_what_is_under_way_is_not_made_due_again(database: Database) -> None:
+    (row,) = await plant(database, delivery_row(1, waits_for="app"))
+    await claim(database)
+    before = await delivery(database, row)
+    assert await database.write(deliveries.resume, ("app", START + SECOND)) == 0
+    assert await database.write(deliveries.probe, ("app", START + SECOND)) is None
+    assert await delivery(database, row) == before
+    assert await claim(database, "lea_2", START + SECOND) == []
+
+
+async def test_a_trial_makes_one_due_and_a_claim_can_be_of_its_lane_alone(
+    database: Database,
+) -> None:
+    waits = {"waits_for": "app", "due_at": START + LEASE}
+    rows = await plant(
+        database,
+        delivery_row(1, waits_for=None),
+        delivery_row(2, "github:2", **waits),
+        delivery_row(3, "github:2", **waits),
+    )
+    assert await database.write(deliveries.probe, ("app", START)) == "github:2"
+    trial = LaneClaim(START, START + LEASE, "lea_1", 1, PACE, "github:2")
+    assert await database.write(lanes.claim, trial) == rows[1:2]
+    assert await database.write(lanes.claim, trial) == []
+    assert await claim(database, "lea_2") == rows[:1]
+
+
 async def test_one_cause_makes_one_delivery_and_each_replay_another(database: Database) -> None:
     same = {"cause_id": "sub_1"}
     await plant(database, delivery_row(1, **same))

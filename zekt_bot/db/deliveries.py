@@ -287,27 +287,26 @@ def _park(connection: Connection, row: Parking) -> bool:
     return waits
 
 
-def probe(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[int]:
-    """Make due one delivery that waits for `waits_for`, as a trial; answers how many."""
+def probe(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[str | None]:
+    """Make due one delivery that waits for `waits_for`, as a trial; answers its lane."""
     answers = []
     for waits_for, now in rows:
-        first = select(deliveries.c.id, deliveries.c.lane).where(
-            deliveries.c.waits_for == waits_for
-        )
+        waiting = deliveries.c.waits_for == waits_for, deliveries.c.lease.is_(None)
+        first = select(deliveries.c.id, deliveries.c.lane).where(*waiting)
         found = connection.execute(first.order_by(deliveries.c.due_at).limit(1)).first()
         if found:
             lanes.wake(connection, {found.lane: now})
             free = deliveries.c.id == found.id, deliveries.c.lease.is_(None)
             connection.execute(update(deliveries).where(*free).values(due_at=now))
-        answers.append(int(found is not None))
+        answers.append(found.lane if found else None)
     return answers
 
 
 def resume(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[int]:
-    """Make due what waits for `waits_for`; answers how many."""
+    """Make due what waits for `waits_for`, but what is under way; answers how many."""
     answers = []
     for waits_for, now in rows:
-        waiting = deliveries.c.waits_for == waits_for
+        waiting = and_(deliveries.c.waits_for == waits_for, deliveries.c.lease.is_(None))
         lanes.wake(connection, _lanes(connection, waiting, at=now))
         due = update(deliveries).where(waiting).values(waits_for=None, due_at=now)
         answers.append(connection.execute(due).rowcount)

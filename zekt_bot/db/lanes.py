@@ -36,24 +36,26 @@ _LANES_A_CLAIM = 64
 
 @dataclass(frozen=True, slots=True)
 class LaneClaim:
-    """Take up to `limit` deliveries that are due at `now`, until `until`."""
+    """Take up to `limit` deliveries that are due at `now`, until `until`; `lane`: of that one."""
 
     now: datetime
     until: datetime
     lease: str
     limit: int
     pace: Pace
+    lane: str | None = None
 
 
-def ready(now: datetime, limit: int) -> Select[Any]:
+def ready(now: datetime, limit: int, lane: str | None = None) -> Select[Any]:
     """The lanes worth looking at; those that another worker holds are skipped."""
-    return (
+    found = (
         select(lanes.c.name)
         .where(lanes.c.next_ready_at <= now)
         .order_by(lanes.c.next_ready_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
+    return found if lane is None else found.where(lanes.c.name == lane)
 
 
 def looks(names: Sequence[str], now: datetime) -> Select[Any]:
@@ -103,7 +105,7 @@ def claim(connection: Connection, rows: Sequence[LaneClaim]) -> list[list[str]]:
 
 
 def _claim(connection: Connection, request: LaneClaim) -> list[str]:
-    names = list(connection.execute(ready(request.now, _LANES_A_CLAIM)).scalars())
+    names = list(connection.execute(ready(request.now, _LANES_A_CLAIM, request.lane)).scalars())
     if not names:
         return []
     found = connection.execute(looks(names, request.now)).mappings().all()

@@ -64,6 +64,11 @@ class GitHub:
         """The present moment."""
         return self._clock.now()
 
+    @property
+    def proof(self) -> tuple[str, int]:
+        """The credentials' version, and how many answers have shown that GitHub takes that key."""
+        return (self._app[0], self._app[1].proofs) if self._app else ("", 0)
+
     def installation_api(self, installation_id: int, repository_id: int) -> InstallationApi:
         """What a channel is handed to reach one repository of one installation."""
         return _Api(self, installation_id, repository_id)

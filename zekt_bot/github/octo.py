@@ -234,6 +234,7 @@ class App(GitHubApp):
         self.clock = clock
         self._base_url = settings.github_api_url.rstrip("/")
         self._jwt: tuple[datetime, str] | None = None
+        self.proofs = 0
         self._client = self.client(self._jwt_token)
         self._installations: dict[int, Installation] = {}
 
@@ -281,7 +282,7 @@ class App(GitHubApp):
         return self.gh_jwt
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
-        """Ask as the App; after a 401 once more with a new JWT.
+        """Ask as the App; after a 401 once more with a new JWT. `proofs` counts what took it.
 
         Raises:
             GitHubUnreachable: no answer.
@@ -290,6 +291,8 @@ class App(GitHubApp):
         if answer.status == 401:
             self._jwt = None
             answer = await self._client.ask(method, path, body)
+        if answer.status != 401 and answer.status < 500 and not answer.limited:
+            self.proofs += 1
         return answer
 
     def installation(self, installation_id: int) -> Installation:
