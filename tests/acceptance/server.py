@@ -18,8 +18,10 @@ from tests.cli.command import zekt
 from tests.stage import ME
 from zekt_bot import config
 from zekt_bot.app import open_broker
+from zekt_bot.domain.lists import Page
 from zekt_bot.operations import repositories, services, subscriptions, workflows
-from zekt_bot.operations.deliveries import Page, list_deliveries, list_events
+from zekt_bot.operations.deliveries import list_deliveries
+from zekt_bot.operations.events import list_events
 from zekt_bot.testing import GitHubSimulator
 
 if TYPE_CHECKING:

@@ -41,7 +41,14 @@ async def test_lists_and_details_tell_the_same_story(database_url: str, tmp_path
         assert [a["status"] for a in shown["attempts"]] == [422]
         assert shown["history"][-1]["verb"].endswith(":dead")
         told = await s.zekt.command("deliveries", "show", dead["id"])
-        for part in ("attempt 1", "GitHub answered 422", "kestrel-bank/core-sync", "+0.000 s"):
+        for part in (
+            "✕ dead (github_422)",
+            "GitHub refused the content",
+            "aurora-labs/release ╌╌ ✕ dead ╌╌ kestrel-bank/core-sync",
+            "attempt 1",
+            "GitHub answered 422",
+            "+0.000 s",
+        ):
             assert part in told
 
         event = json.loads(await s.zekt.command("events", "show", dead["correlation_id"], "--json"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from zekt_bot.cli.output import Column, cell, plain, print_table
+from zekt_bot.cli.output import Column, cell, harmless_json, plain, print_facts, print_table
 
 
 @given(st.text())
@@ -35,3 +36,42 @@ def test_a_list_is_whole_in_any_terminal(width: int) -> None:
     assert "".join(said.split()).count("x") == 30
     assert any("number" in line for line in lines)
     assert ("a title" in lines[0] and "number" in lines[0]) == (width >= 45)
+
+
+WIDE = (
+    Column("state", "state"),
+    Column("who", "who"),
+    Column("id", "id", under="{}"),
+    Column("tries", "tries", right=True, under="tries {}"),
+)
+
+
+def printed(width: int) -> list[str]:
+    """A table in a terminal of this width, line by line."""
+    out = Console(width=width, record=True, file=io.StringIO())
+    print_table(WIDE, [{"state": "dead", "who": "kestrel", "id": "i" * 10, "tries": 3}], out)
+    return [line.rstrip() for line in out.export_text().splitlines()]
+
+
+def test_what_does_not_fit_goes_beneath_its_row_the_last_column_first() -> None:
+    assert printed(40)[2:] == ["dead   kestrel  iiiiiiiiii      3"]
+    assert printed(30)[2:] == ["dead   kestrel  iiiiiiiiii", "  tries 3"]
+    assert printed(22)[2:] == ["dead   kestrel", "  iiiiiiiiii · tries 3"]
+
+
+def test_facts_leave_out_what_there_is_not() -> None:
+    out = Console(width=60, record=True, file=io.StringIO())
+    print_facts({"name": "x", "none": None, "empty": "", "no": False, "many": ["a", "b"]}, out)
+    assert [line.split() for line in out.export_text().splitlines()] == [
+        ["name", "x"],
+        ["no", "no"],
+        ["many", "a,", "b"],
+    ]
+
+
+@given(st.text())
+def test_json_says_the_same_and_cannot_steer(text: str) -> None:
+    line = json.dumps(text, ensure_ascii=False)
+    harmless = harmless_json(line)
+    assert json.loads(harmless) == text
+    assert harmless.isprintable()

@@ -15,8 +15,7 @@ from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.catalog import Conditions, Profile
 from zekt_bot.domain.events import RunKey
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
-from zekt_bot.operations import deliveries, repositories, services, subscriptions, workflows
-from zekt_bot.operations.deliveries import Page
+from zekt_bot.operations import repositories, services, subscriptions, workflows
 from zekt_bot.operations.services import Publication
 
 if TYPE_CHECKING:
@@ -38,10 +37,6 @@ OPERATIONS: dict[str, Callable[[Broker, Principal], Awaitable[object]]] = {
     ),
     "request": lambda broker, who: subscriptions.request(broker, who, SERVICE, CONSUMER),
     "approve": lambda broker, who: subscriptions.approve(broker, who, SERVICE, CONSUMER),
-    "list events": lambda broker, who: deliveries.list_events(broker, who, Page()),
-    "show event": lambda broker, who: deliveries.show_event(broker, who, "cor_0"),
-    "list deliveries": lambda broker, who: deliveries.list_deliveries(broker, who, Page()),
-    "show delivery": lambda broker, who: deliveries.show_delivery(broker, who, "dlv_0"),
 }
 STEPS = ("enable", "allow", "publish", "request", "approve")
 
@@ -174,20 +169,3 @@ async def test_a_service_needs_an_owner_and_a_slug(stage: Stage) -> None:
         await subscriptions.request(stage.broker, ME, "release", CONSUMER)
     with pytest.raises(NotFound, match="no service"):
         await subscriptions.request(stage.broker, ME, "nobody/release", CONSUMER)
-
-
-@pytest.mark.parametrize(
-    "page",
-    [Page(limit=0), Page(limit=1001), Page(state="lost"), Page(before="nonsense")],
-    ids=["none", "many", "state", "before"],
-)
-async def test_a_senseless_page_is_invalid(stage: Stage, page: Page) -> None:
-    with pytest.raises(InvalidInput):
-        await deliveries.list_deliveries(stage.broker, ME, page)
-
-
-async def test_what_is_not_there_is_not_found(stage: Stage) -> None:
-    with pytest.raises(NotFound, match="zekt events list"):
-        await deliveries.show_event(stage.broker, ME, "cor_0")
-    with pytest.raises(NotFound, match="zekt deliveries list"):
-        await deliveries.show_delivery(stage.broker, ME, "dlv_0")

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tests.stage import ME
-from zekt_bot.operations import deliveries
-from zekt_bot.operations.deliveries import Page
+from zekt_bot.domain.lists import DeliveryFilter, Page
+from zekt_bot.operations import deliveries, events
 
 if TYPE_CHECKING:
     from tests.stage import Stage
@@ -20,7 +20,8 @@ async def test_a_delivery_tells_its_attempts_and_its_history(stage: Stage) -> No
     await stage.flow()
     stage.clock.advance(timedelta(minutes=1))
     await stage.deliver()
-    (row,) = await deliveries.list_deliveries(stage.broker, ME, Page(state="dispatched"))
+    wanted = DeliveryFilter(state="dispatched")
+    (row,) = await deliveries.list_deliveries(stage.broker, ME, Page(), wanted)
     shown = await deliveries.show_delivery(stage.broker, ME, row["id"])
     assert [(a["outcome"], a["status"]) for a in shown["attempts"]] == [
         ("retry", 500),
@@ -31,9 +32,9 @@ async def test_a_delivery_tells_its_attempts_and_its_history(stage: Stage) -> No
     assert shown["history"][-1]["verb"].endswith(":dispatched")
     assert shown["waits_until"] is None
     assert "lease" not in shown
-    event = await deliveries.show_event(stage.broker, ME, row["correlation_id"])
+    event = await events.show_event(stage.broker, ME, row["correlation_id"])
     for same in (event["id"], row["envelope"]):
-        assert event == await deliveries.show_event(stage.broker, ME, same)
+        assert event == await events.show_event(stage.broker, ME, same)
     assert [job["name"] for job in event["jobs"]] == ["build"]
     assert [one["id"] for one in event["deliveries"]] == [row["id"]]
 
@@ -46,7 +47,7 @@ async def test_pages_follow_each_other(stage: Stage) -> None:
         await stage.prepare()
     stage.clock.advance(timedelta(seconds=5))
     await stage.flow()
-    for listing in (deliveries.list_deliveries, deliveries.list_events):
+    for listing in (deliveries.list_deliveries, events.list_events):
         whole = [row["id"] for row in await listing(stage.broker, ME, Page())]
         assert whole == sorted(whole, reverse=True)
         assert len(whole) == 3

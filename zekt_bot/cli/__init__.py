@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from zekt_bot.cli.audit import audit
 from zekt_bot.cli.catalog import repositories, services, subscriptions, workflows
 from zekt_bot.cli.deliveries import deliveries
 from zekt_bot.cli.demo import demo
 from zekt_bot.cli.errors import ZektGroup, exit_codes
 from zekt_bot.cli.events import events
+from zekt_bot.cli.messages import messages
 from zekt_bot.cli.server import migrate, serve, worker
 
 __all__ = ["zekt"]
@@ -34,6 +36,8 @@ for _command in (
     subscriptions,
     events,
     deliveries,
+    messages,
+    audit,
     demo,
 ):
     zekt.add_command(_command)

@@ -6,20 +6,66 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zekt_bot.cli import session
-from zekt_bot.cli.output import Column, as_json, print_json, print_table
-from zekt_bot.operations.deliveries import MOST_ROWS, Page, list_events, show_event
+from zekt_bot.cli.options import lists, shows
+from zekt_bot.cli.output import Column, console, print_facts, print_table
+from zekt_bot.domain.catalog import CONCLUSIONS
+from zekt_bot.domain.lists import EventFilter
+from zekt_bot.operations.events import list_events, show_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-limit_option = click.option(
-    "--limit",
-    type=click.IntRange(1, MOST_ROWS),
-    default=50,
-    show_default=True,
-    help="How many at most.",
+    from zekt_bot.domain.access import Principal
+    from zekt_bot.domain.lists import Page
+    from zekt_bot.operations.broker import Broker
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    blocked = row["blocked_reason"] or row["envelope_blocked_reason"]
+    return "blocked" if blocked else str(row["state"])
+
+
+def _reason(row: Mapping[str, Any]) -> str:
+    return str(row["blocked_reason"] or row["envelope_blocked_reason"] or row["reason"] or "")
+
+
+COLUMNS = (
+    Column("state", _state),
+    Column("completed at", "completed_at"),
+    Column("repository", "full_name"),
+    Column("workflow", lambda row: f"{row['workflow_name']} #{row['run_number']}"),
+    Column("conclusion", "conclusion", under="{}"),
+    Column("run id", "id", under="{}"),
+    Column("messages", "messages", right=True, under="messages {}"),
+    Column("deliveries", "deliveries", right=True, under="deliveries {}"),
+    Column("reason", _reason, under="{}"),
 )
+_PARTS = {
+    "jobs": (
+        Column("job", "name"),
+        Column("status", "status"),
+        Column("conclusion", "conclusion"),
+        Column("completed at", "completed_at", under="{}"),
+    ),
+    "messages": (
+        Column("message", "id"),
+        Column("event type", "event_type"),
+        Column("bytes", "size", right=True),
+    ),
+    "envelopes": (
+        Column("event", "id"),
+        Column("kind", "kind"),
+        Column("event type", "event_type"),
+        Column("filtered", "filtered", right=True, under="filtered {}"),
+        Column("blocked", lambda row: row["blocked_reason"] or "", under="blocked: {}"),
+    ),
+    "deliveries": (
+        Column("delivery", "id"),
+        Column("state", "state"),
+        Column("consumer", "target"),
+        Column("reason", lambda row: row["blocked_reason"] or row["reason"] or "", under="{}"),
+    ),
+}
 
 
 @click.group()
@@ -28,68 +74,49 @@ def events() -> None:
 
 
 @events.command("list")
-@limit_option
-@click.option("--before", metavar="ID", help="Only those older than this one (the next page).")
-@as_json
-def list_(limit: int, before: str | None, json_: bool) -> None:
+@click.option("--repository", metavar="OWNER/REPO", help="Only those of this repository.")
+@click.option("--workflow", metavar="NAME", help="Only this workflow's: its path, file or name.")
+@click.option("--conclusion", type=click.Choice(CONCLUSIONS), help="Only runs that ended so.")
+@click.option("--blocked", is_flag=True, help="Only those that the policy stopped.")
+@lists("events", COLUMNS)
+async def list_(broker: Broker, who: Principal, page: Page, **filters: Any) -> list[dict[str, Any]]:
     """List events, newest first."""
-    rows = session.run(lambda broker, who: list_events(broker, who, Page(limit, before)))
-    if json_:
-        print_json(rows)
-    elif rows:
-        print_table(_COLUMNS, rows)
-    else:
-        click.echo("No events yet.", err=True)
+    return await list_events(broker, who, page, EventFilter(**filters))
+
+
+def tell(found: Mapping[str, Any]) -> None:
+    """One event as people read it."""
+    out = console()
+    print_facts(
+        {
+            "run": f"{found['full_name']} · {found['workflow_name']} #{found['run_number']}",
+            "state": _state(found),
+            "reason": _reason(found),
+            "conclusion": found["conclusion"],
+            "started by": found["event"],
+            "branch": found["head_branch"],
+            "commit": found["head_sha"],
+            "actor": found["actor"],
+            "completed": found["completed_at"],
+            "heard of": found["received_at"],
+            "at GitHub": found["html_url"],
+            "run id": found["id"],
+            "correlation": found["correlation_id"],
+        },
+        out,
+    )
+    for part, columns in _PARTS.items():
+        if found[part]:
+            out.print()
+            print_table(columns, found[part], out)
 
 
 @events.command("show")
 @click.argument("event_id", metavar="ID")
-@as_json
-def show(event_id: str, json_: bool) -> None:
+@shows(tell)
+async def show(broker: Broker, who: Principal, event_id: str) -> dict[str, Any]:
     """Show the event ID (a run id, correlation id or event id).
 
-    Its run, jobs, messages and deliveries.
+    Its run, jobs, messages, envelopes and deliveries.
     """
-    found = session.run(lambda broker, who: show_event(broker, who, event_id))
-    if json_:
-        print_json(found)
-        return
-    print_table(_COLUMNS, [{**found, **{n: len(found[n]) for n in ("messages", "deliveries")}}])
-    print_table(_JOBS, found["jobs"])
-    print_table(_MESSAGES, found["messages"])
-    print_table(_DELIVERIES, found["deliveries"])
-
-
-def _state(row: Mapping[str, Any]) -> str:
-    if row["blocked_reason"]:
-        return f"blocked: {row['blocked_reason']}"
-    return f"{row['state']}: {row['reason']}" if row["reason"] else str(row["state"])
-
-
-_COLUMNS = (
-    Column("run id", lambda row: row["id"]),
-    Column("completed at", lambda row: row["completed_at"]),
-    Column("repository", lambda row: row["full_name"]),
-    Column("workflow", lambda row: row["workflow_name"]),
-    Column("#", lambda row: row["run_number"], right=True),
-    Column("conclusion", lambda row: row["conclusion"]),
-    Column("state", _state),
-    Column("messages", lambda row: row["messages"], right=True),
-    Column("deliveries", lambda row: row["deliveries"], right=True),
-)
-_JOBS = (
-    Column("job", lambda row: row["name"]),
-    Column("status", lambda row: row["status"]),
-    Column("conclusion", lambda row: row["conclusion"]),
-)
-_MESSAGES = (
-    Column("message", lambda row: row["id"]),
-    Column("event type", lambda row: row["event_type"]),
-    Column("bytes", lambda row: row["size"], right=True),
-)
-_DELIVERIES = (
-    Column("delivery", lambda row: row["id"]),
-    Column("state", lambda row: row["state"]),
-    Column("reason", lambda row: row["blocked_reason"] or row["reason"] or ""),
-    Column("consumer", lambda row: row["target"]),
-)
+    return await show_event(broker, who, event_id)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from zekt_bot.config import Settings
+    from zekt_bot.domain.access import Principal
     from zekt_bot.operations.broker import Broker
 
 Answer = TypeVar("Answer")
@@ -28,8 +29,11 @@ def load_settings() -> Settings:
     return settings
 
 
-def run(work: Callable[[Broker, Operator], Awaitable[Answer]]) -> Answer:
-    """Open the broker, do `work` as this machine's user, close the broker."""
+def run(work: Callable[[Broker, Principal], Awaitable[Answer]], login: str | None = None) -> Answer:
+    """Open the broker, do `work`, close the broker.
+
+    `login`: as this GitHub user; else as this machine's user, who has the server's own rights.
+    """
     settings = load_settings()
 
     async def session() -> Answer:

@@ -270,6 +270,15 @@ def check_slug(slug: str) -> str:
     return slug
 
 
+def check_service_name(name: str) -> str:
+    """Return `OWNER/SLUG`, or raise InvalidInput."""
+    owner, slash, slug = name.partition("/")
+    if not slash or not re.fullmatch(r"[A-Za-z0-9-]{1,100}", owner):
+        raise InvalidInput(f"{name[:160]!r} is not a service: write OWNER/SLUG.")
+    check_slug(slug)
+    return name
+
+
 def check_full_name(full_name: str) -> str:
     """Return `OWNER/REPO`, or raise InvalidInput."""
     match = _FULL_NAME.fullmatch(full_name)

@@ -1,96 +1,74 @@
-"""Reading events and deliveries: lists, and all that happened to one delivery."""
+"""Reading deliveries: lists, and all that happened to one."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from zekt_bot.db import lists
-from zekt_bot.domain.access import decide
+from zekt_bot.db.lists import deliveries
+from zekt_bot.domain.access import Resource, decide
+from zekt_bot.domain.advice import Case, advise
+from zekt_bot.domain.catalog import check_full_name, check_service_name
 from zekt_bot.domain.deliveries import STATES
+from zekt_bot.domain.lists import DeliveryFilter, Page, check_page
 from zekt_bot.errors import InvalidInput, NotFound
+from zekt_bot.operations.shown import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sqlalchemy import RowMapping
 
     from zekt_bot.domain.access import Principal
     from zekt_bot.operations.broker import Broker
 
-MOST_ROWS = 1000
-_HIDDEN = ("lease", "due_at")
-_ID = re.compile(r"(run|dlv)_[0-9a-z]{26}")
+FIRST_PAGE = Page()
+EVERYTHING = DeliveryFilter()
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Which rows of a list: at most `limit`, older than the row `before`, in this state."""
-
-    limit: int = 50
-    before: str | None = None
-    state: str | None = None
-
-
-async def list_events(broker: Broker, principal: Principal, page: Page) -> list[dict[str, Any]]:
-    """Finished runs, newest first.
-
-    Raises:
-        AccessDenied, InvalidInput, StorageUnavailable.
-    """
-    decide(principal, "event:read")
-    _check(page)
-    rows = await broker.database.query(lists.events, page.limit, page.before)
-    return [_shown(row) for row in rows]
-
-
-async def show_event(broker: Broker, principal: Principal, event_id: str) -> dict[str, Any]:
-    """One run, by its id, correlation id or an event id of it.
-
-    With its `jobs`, `messages` and `deliveries`.
-
-    Raises:
-        AccessDenied, NotFound, StorageUnavailable.
-    """
-    decide(principal, "event:read")
-    found = await broker.database.query(lists.event, event_id)
-    if found is None:
-        raise NotFound(f"There is no event {event_id}: see `zekt events list`.")
-    run, jobs, messages, deliveries = found
-    parts = {"jobs": jobs, "messages": messages, "deliveries": deliveries}
-    return {**_shown(run), **{name: [_shown(row) for row in rows] for name, rows in parts.items()}}
-
-
-async def list_deliveries(broker: Broker, principal: Principal, page: Page) -> list[dict[str, Any]]:
+async def list_deliveries(
+    broker: Broker,
+    principal: Principal,
+    page: Page = FIRST_PAGE,
+    wanted: DeliveryFilter = EVERYTHING,
+) -> list[dict[str, Any]]:
     """Deliveries, newest first.
 
     Raises:
         AccessDenied, InvalidInput, StorageUnavailable.
     """
     decide(principal, "delivery:read")
-    _check(page)
-    rows = await broker.database.query(lists.delivery_page, page.limit, page.state, page.before)
-    return [_shown(row) for row in rows]
+    check_page(page, "dlv")
+    if wanted.state is not None and wanted.state not in STATES:
+        raise InvalidInput(f"{wanted.state!r} is no state; there are {', '.join(STATES)}.")
+    if wanted.service:
+        check_service_name(wanted.service)
+    if wanted.repository:
+        check_full_name(wanted.repository)
+    return [_named(row) for row in await broker.database.query(deliveries.page, page, wanted)]
 
 
 async def show_delivery(broker: Broker, principal: Principal, delivery_id: str) -> dict[str, Any]:
-    """One delivery with its `attempts` and its `history`, oldest first.
+    """One delivery with its `attempts` and its `history`, oldest first; `why`, and `what_to_do`.
 
     Raises:
         AccessDenied, NotFound, StorageUnavailable, DecryptionFailed.
     """
-    decide(principal, "delivery:read")
-    found = await broker.database.query(lists.delivery, delivery_id)
+    found = await broker.database.query(deliveries.one, delivery_id)
+    ends = (found[0]["source_repository_id"], found[0]["target_repository_id"]) if found else ()
+    decide(principal, "delivery:read", Resource(*ends))
     if found is None:
         raise NotFound(
             f"There is no delivery {delivery_id}: list them with `zekt deliveries list`."
         )
     row, attempts, history = found
+    tried = [_attempt(broker, attempt) for attempt in attempts]
     return {
-        **_shown(row),
+        **_named(row),
+        **advise(_case(row, tried))._asdict(),
         "waits_until": row["due_at"],
-        "attempts": [_attempt(broker, attempt) for attempt in attempts],
+        "attempts": tried,
         "history": [
             {
                 "at": entry["at"],
@@ -103,17 +81,27 @@ async def show_delivery(broker: Broker, principal: Principal, delivery_id: str) 
     }
 
 
-def _check(page: Page) -> None:
-    if not 1 <= page.limit <= MOST_ROWS:
-        raise InvalidInput(f"A list shows 1 to {MOST_ROWS} rows.")
-    if page.state is not None and page.state not in STATES:
-        raise InvalidInput(f"{page.state!r} is no state; there are {', '.join(STATES)}.")
-    if page.before is not None and not _ID.fullmatch(page.before):
-        raise InvalidInput(f"{page.before[:80]!r} is no id of this list: take its last one.")
+def _named(row: RowMapping) -> dict[str, Any]:
+    """A delivery with its service as consumers write it."""
+    return {**shown(row), "service": _service(row)}
 
 
-def _shown(row: RowMapping) -> dict[str, Any]:
-    return {str(name): value for name, value in row.items() if name not in _HIDDEN}
+def _service(row: RowMapping) -> str:
+    return f"{row['alias'] or row['service_owner'] or '?'}/{row['slug'] or '?'}"
+
+
+def _case(row: RowMapping, attempts: Sequence[Mapping[str, Any]]) -> Case:
+    last = attempts[-1] if attempts else {"status": None, "error": None}
+    own = ("state", "reason", "blocked_reason", "waits_for", "due_at", "attempts", "event_type")
+    return Case(
+        **{name: row[name] for name in own},
+        source=row["source"] or "?",
+        workflow=row["workflow_path"] or "?",
+        service=_service(row),
+        consumer=row["target"] or "?",
+        status=last["status"],
+        said=last["error"],
+    )
 
 
 def _attempt(broker: Broker, row: RowMapping) -> dict[str, Any]:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from zekt_bot.db import audit, mirror, runs
+from zekt_bot.db.lists import messages
 from zekt_bot.domain.access import Resource, decide
-from zekt_bot.domain.catalog import check_event_type
+from zekt_bot.domain.catalog import check_event_type, check_full_name
 from zekt_bot.domain.ids import new_correlation_id, new_id
+from zekt_bot.domain.lists import MessageFilter, Page, check_page
 from zekt_bot.errors import InvalidInput, NotFound
+from zekt_bot.operations.shown import all_shown, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
 
 MOST_BYTES = 524_288
+FIRST_PAGE = Page()
+EVERYTHING = MessageFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +138,40 @@ def _store_one(connection: Connection, row: _Storing, account_id: int) -> Stored
         runs.change(connection, run.id)
     audit.record(connection, replace(row.entry, correlation_id=run.correlation_id))
     return Stored(row.message["id"], row.message["envelope_id"], run.correlation_id, False)
+
+
+async def list_messages(
+    broker: Broker,
+    principal: Principal,
+    page: Page = FIRST_PAGE,
+    wanted: MessageFilter = EVERYTHING,
+) -> list[dict[str, Any]]:
+    """Messages without their bodies, newest first.
+
+    Raises:
+        AccessDenied, InvalidInput, StorageUnavailable.
+    """
+    decide(principal, "message:read")
+    check_page(page, "msg")
+    if wanted.repository:
+        check_full_name(wanted.repository)
+    return all_shown(await broker.database.query(messages.page, page, wanted))
+
+
+async def show_message(
+    broker: Broker, principal: Principal, message_id: str, *, body: bool = False
+) -> dict[str, Any]:
+    """One message, by its id or that of its event; with its `body`, a text of JSON, if asked for.
+
+    Raises:
+        AccessDenied, NotFound, StorageUnavailable, DecryptionFailed.
+    """
+    found = await broker.database.query(messages.one, message_id)
+    provider = found["repository_id"] if found else None
+    decide(principal, "message:read", Resource(provider=provider))
+    if found is None:
+        raise NotFound(f"There is no message {message_id}: see `zekt messages list`.")
+    if not body:
+        return shown(found)
+    opened = broker.database.keyring.open(("messages", "body", found["id"]), found["body"])
+    return {**shown(found), "body": opened.decode()}

@@ -15,8 +15,10 @@ from zekt_bot.cli.session import operator
 from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.catalog import Profile
 from zekt_bot.domain.events import DEFAULT_EVENT_TYPE, RunKey
+from zekt_bot.domain.lists import Page
 from zekt_bot.operations import messages, repositories, services, subscriptions, workflows
-from zekt_bot.operations.deliveries import Page, list_deliveries, list_events
+from zekt_bot.operations.deliveries import list_deliveries
+from zekt_bot.operations.events import list_events
 from zekt_bot.operations.services import Publication
 
 if TYPE_CHECKING:

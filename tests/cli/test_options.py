@@ -1,0 +1,62 @@
+"""What every list and every detail has in common."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from tests.cli.command import zekt
+from zekt_bot import cli
+from zekt_bot.cli.options import Moment
+from zekt_bot.clock import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def commands(verb: str) -> Iterator[tuple[str, click.Command]]:
+    """Every noun's command of this name."""
+    for noun, group in cli.zekt.commands.items():
+        if isinstance(group, click.Group) and verb in group.commands:
+            yield noun, group.commands[verb]
+
+
+def options_of(command: click.Command) -> list[str]:
+    """Its options in the order of the help."""
+    return [param.opts[0] for param in command.params if isinstance(param, click.Option)]
+
+
+def test_every_list_ends_with_the_same_options() -> None:
+    for noun, command in commands("list"):
+        assert options_of(command)[-4:] == ["--limit", "--before", "--json", "--as"], noun
+
+
+def test_every_detail_ends_with_the_same_options() -> None:
+    for noun, command in commands("show"):
+        assert options_of(command)[-2:] == ["--json", "--as"], noun
+
+
+def test_a_time_is_read_as_utc_or_as_an_age() -> None:
+    def read(text: str) -> datetime:
+        return Moment().convert(text, None, None)
+
+    assert read("2026-03-01") == datetime(2026, 3, 1, tzinfo=UTC)
+    assert read("2026-03-01T14:02+02:00") == datetime(2026, 3, 1, 12, 2, tzinfo=UTC)
+    assert read("2026-03-01T14:02Z").tzinfo is UTC
+    for text, age in (("90m", timedelta(minutes=90)), ("24h", timedelta(1)), ("7d", timedelta(7))):
+        assert abs(SystemClock().now() - read(text) - age) < timedelta(seconds=5)
+    with pytest.raises(click.BadParameter, match="24h"):
+        read("yesterday")
+
+
+async def test_an_empty_list_says_whether_a_filter_may_be_the_reason(sqlite_url: str) -> None:
+    for words, said in (
+        (("audit", "list"), "No audit entries yet.\n"),
+        (("audit", "list", "--from", "24h"), "No audit entries fit.\n"),
+        (("messages", "list", "--event-type", "released"), "No messages fit.\n"),
+    ):
+        ended = await zekt(*words, DATABASE_URL=sqlite_url)
+        assert (ended.code, ended.out, ended.err) == (0, "", said)

@@ -1,0 +1,143 @@
+"""The options that many commands share, and the three kinds of commands that a noun has.
+
+Each is an async function of the broker, a principal and its own options; it stands lowest, so that
+its own options come first in the help:
+
+    @deliveries.command("list")
+    @click.option("--state", help="Only those in this state.")
+    @lists("deliveries", COLUMNS)          # --limit --before --json --as
+    async def list_(broker, who, page, **filters): return rows
+
+    @deliveries.command("show")
+    @click.argument("delivery_id", metavar="ID")
+    @shows(tell)                           # --json --as
+    async def show(broker, who, delivery_id): return found
+
+    @repositories.command("enable")
+    @repository_argument
+    @acts                                  # --as
+    async def enable(broker, who, repository): return "What was done. Next: `zekt …`."
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zekt_bot.cli import session
+from zekt_bot.cli.output import print_json, print_table
+from zekt_bot.clock import SystemClock
+from zekt_bot.domain.lists import MOST_ROWS, Page
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from zekt_bot.cli.output import Column
+
+    Work = Callable[..., Awaitable[Any]]
+    Command = Callable[..., None]
+
+_AGES = {"m": "minutes", "h": "hours", "d": "days"}
+
+_limit = click.option(
+    "--limit",
+    type=click.IntRange(1, MOST_ROWS),
+    default=50,
+    show_default=True,
+    help="How many at most.",
+)
+_before = click.option("--before", metavar="ID", help="Only what follows this one: the next page.")
+_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document.")
+_login = click.option(
+    "--as",
+    "login",
+    metavar="LOGIN",
+    help="As this GitHub user, who may do what GitHub lets them manage. Default: the operator.",
+)
+
+repository_argument = click.argument("repository", metavar="OWNER/REPO")
+path_argument = click.argument("path", metavar="PATH")
+service_argument = click.argument("service", metavar="OWNER/SLUG")
+
+
+class Moment(click.ParamType[datetime]):
+    """A time: ISO 8601, in UTC if it names no zone; or how long ago, such as 90m, 24h, 7d."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Read it."""
+        if isinstance(value, datetime):
+            return value
+        age = re.fullmatch(r"(\d{1,5})([mhd])", value)
+        if age:
+            return SystemClock().now() - timedelta(**{_AGES[age.group(2)]: int(age.group(1))})
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time: write 2026-03-01, 2026-03-01T14:02Z or 24h.")
+        return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+
+
+def lists(
+    noun: str, columns: Sequence[Column], key: Callable[[Any], str] = lambda row: row["id"]
+) -> Callable[[Work], Command]:
+    """A command that lists `noun` in pages; `key` is what `--before` takes of a row."""
+
+    def decorated(work: Work) -> Command:
+        @_limit
+        @_before
+        @_json
+        @_login
+        @functools.wraps(work)
+        def command(
+            limit: int, before: str | None, json_: bool, login: str | None, **filters: Any
+        ) -> None:
+            page = Page(limit, before)
+            rows = session.run(lambda broker, who: work(broker, who, page, **filters), login)
+            if json_:
+                print_json(rows)
+            elif rows:
+                print_table(columns, rows)
+                if len(rows) == limit:
+                    click.echo(f"\nThe next page: add `--before {key(rows[-1])}`.", err=True)
+            else:
+                chosen = before or any(filters.values())
+                click.echo(f"No {noun} fit." if chosen else f"No {noun} yet.", err=True)
+
+        return command
+
+    return decorated
+
+
+def shows(tell: Callable[[Any], None]) -> Callable[[Work], Command]:
+    """A command that shows one thing: as JSON, or as `tell` tells it to people."""
+
+    def decorated(work: Work) -> Command:
+        @_json
+        @_login
+        @functools.wraps(work)
+        def command(json_: bool, login: str | None, **arguments: Any) -> None:
+            found = session.run(lambda broker, who: work(broker, who, **arguments), login)
+            (print_json if json_ else tell)(found)
+
+        return command
+
+    return decorated
+
+
+def acts(work: Work) -> Command:
+    """A command that does something; `work` answers what to say."""
+
+    @_login
+    @functools.wraps(work)
+    def command(login: str | None, **arguments: Any) -> None:
+        click.echo(session.run(lambda broker, who: work(broker, who, **arguments), login))
+
+    return command

@@ -1,0 +1,53 @@
+"""Messages, with the run that sent them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from zekt_bot.db.lists.parts import read, repository_id
+from zekt_bot.db.tables import messages, repositories, runs
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, RowMapping, Select
+
+    from zekt_bot.domain.lists import MessageFilter, Page
+
+_CLEAR = tuple(column for column in messages.c if column.name != "body")
+
+
+def page(connection: Connection, page: Page, wanted: MessageFilter) -> list[RowMapping]:
+    """Messages without their bodies, newest first."""
+    statement = _messages()
+    if wanted.repository:
+        statement = statement.where(runs.c.repository_id == repository_id(wanted.repository))
+    if wanted.event_type:
+        statement = statement.where(messages.c.event_type == wanted.event_type)
+    if wanted.correlation_id:
+        statement = statement.where(runs.c.correlation_id == wanted.correlation_id)
+    if page.before:
+        statement = statement.where(messages.c.id < page.before)
+    return read(connection, statement.order_by(messages.c.id.desc()).limit(page.limit))
+
+
+def one(connection: Connection, message_id: str) -> RowMapping | None:
+    """One message, its body sealed; by its own id or that of the event it travels in."""
+    same = (messages.c.id == message_id) | (messages.c.envelope_id == message_id)
+    return next(iter(read(connection, _messages().add_columns(messages.c.body).where(same))), None)
+
+
+def _messages() -> Select[Any]:
+    return (
+        select(
+            *_CLEAR,
+            runs.c.correlation_id,
+            runs.c.repository_id,
+            runs.c.run_number,
+            runs.c.workflow_name,
+            runs.c.html_url,
+            repositories.c.full_name,
+        )
+        .join(runs, runs.c.id == messages.c.run)
+        .outerjoin(repositories, repositories.c.id == runs.c.repository_id)
+    )

@@ -1,0 +1,39 @@
+"""What every list's statement is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from zekt_bot.db.tables import accounts, aliases, repositories, services
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Connection, RowMapping, ScalarSelect, Select
+
+
+def read(connection: Connection, statement: Select[Any]) -> list[RowMapping]:
+    """The rows that `statement` finds."""
+    return list(connection.execute(statement).mappings())
+
+
+def repository_id(full_name: str) -> ScalarSelect[int]:
+    """The id of the repository last known as OWNER/REPO, in any case."""
+    t = repositories.alias()
+    named = select(t.c.id).where(t.c.full_name_lower == full_name.lower())
+    return named.order_by(t.c.updated_at.desc()).limit(1).scalar_subquery()
+
+
+def account_id(login: str) -> ScalarSelect[int]:
+    """The id of the account last known under this login, in any case."""
+    t = accounts.alias()
+    named = select(t.c.id).where(t.c.login_lower == login.lower())
+    return named.order_by(t.c.updated_at.desc()).limit(1).scalar_subquery()
+
+
+def is_service(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Whether `column` is the id of the service OWNER/SLUG; the owner by login or alias."""
+    owner, _, slug = name.partition("/")
+    aliased = select(aliases.c.account_id).where(aliases.c.name_lower == owner.lower())
+    holds = (services.c.account_id == account_id(owner)) | services.c.account_id.in_(aliased)
+    return column.in_(select(services.c.id).where(services.c.slug == slug, holds))

@@ -1,0 +1,53 @@
+"""Reading events: the finished runs, and all that came of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zekt_bot.db.lists import events
+from zekt_bot.domain.access import Resource, decide
+from zekt_bot.domain.catalog import check_full_name
+from zekt_bot.domain.lists import EventFilter, Page, check_page
+from zekt_bot.errors import NotFound
+from zekt_bot.operations.shown import all_shown, shown
+
+if TYPE_CHECKING:
+    from zekt_bot.domain.access import Principal
+    from zekt_bot.operations.broker import Broker
+
+FIRST_PAGE = Page()
+EVERYTHING = EventFilter()
+
+
+async def list_events(
+    broker: Broker,
+    principal: Principal,
+    page: Page = FIRST_PAGE,
+    wanted: EventFilter = EVERYTHING,
+) -> list[dict[str, Any]]:
+    """Finished runs, newest first.
+
+    Raises:
+        AccessDenied, InvalidInput, StorageUnavailable.
+    """
+    decide(principal, "event:read")
+    check_page(page, "run")
+    if wanted.repository:
+        check_full_name(wanted.repository)
+    return all_shown(await broker.database.query(events.page, page, wanted))
+
+
+async def show_event(broker: Broker, principal: Principal, event_id: str) -> dict[str, Any]:
+    """One run, by its id, correlation id or an event id of it.
+
+    With its `jobs`, `messages`, `envelopes` and `deliveries`.
+
+    Raises:
+        AccessDenied, NotFound, StorageUnavailable.
+    """
+    found = await broker.database.query(events.one, event_id)
+    decide(principal, "event:read", Resource(provider=found[0]["repository_id"] if found else None))
+    if found is None:
+        raise NotFound(f"There is no event {event_id}: see `zekt events list`.")
+    run, parts = found
+    return {**shown(run), **{name: all_shown(rows) for name, rows in parts.items()}}
