@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zekt_bot.config import AppCredentials, Settings, load
+from zekt_bot.config import AppCredentials, Settings, load, variables
 from zekt_bot.errors import ConfigurationError
 
 KEY = "k" * 32
@@ -220,3 +220,17 @@ def test_a_refused_value_is_not_shown_lest_it_was_a_secret_in_the_wrong_place(
     secret: str, variable: str
 ) -> None:
     assert secret not in refusal({variable: f"x{secret}"})
+
+
+def test_a_dyno_without_a_database_is_refused_and_the_add_on_named() -> None:
+    text = refusal({"DYNO": "web.1"})
+    assert text.startswith("DATABASE_URL is not set.")
+    assert "heroku addons:create heroku-postgresql" in text
+    assert load({"DYNO": "web.1", "DATABASE_URL": "sqlite:////data/zekt.db"}).port == 8080
+    assert load({"DYNO": "web.1", "DATABASE_URL": POSTGRES, "ZEKT_SECRET_KEY": KEY}).on_postgresql
+
+
+def test_variables_are_all_that_are_read() -> None:
+    assert {name for name, *_ in VARIABLES} < variables()
+    assert {"ZEKT_SECRET_KEY_FILE", "ZEKT_ENV"} < variables()
+    assert not {name for name in variables() if name.endswith("_FILE_FILE")}

@@ -173,10 +173,29 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     Raises:
         ConfigurationError: naming the variable and what it must be.
     """
-    env = _Environment(os.environ if environ is None else environ)
+    found = os.environ if environ is None else environ
+    env = _Environment(found)
+    settings = _read(env)
+    _check(settings)
+    if found.get("DYNO") and env.text("DATABASE_URL") is None:
+        raise ConfigurationError(
+            "DATABASE_URL is not set. A dyno's disk is wiped at least once a day, and a database "
+            "on it would be lost: add one with `heroku addons:create heroku-postgresql`."
+        )
+    return settings
+
+
+def variables() -> frozenset[str]:
+    """The name of every variable that is read."""
+    env = _Environment({})
+    _read(env)
+    return frozenset(env.asked | {"ZEKT_ENV"})
+
+
+def _read(env: _Environment) -> Settings:
     default = Settings()
     port = env.get("PORT", _between(0, 65535), default.port, "a port number, 0 to 65535")
-    settings = Settings(
+    return Settings(
         host=env.text("ZEKT_HOST") or default.host,
         port=port,
         database_url=env.get(
@@ -247,8 +266,6 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             else "console"
         ),
     )
-    _check(settings)
-    return settings
 
 
 def _check(settings: Settings) -> None:

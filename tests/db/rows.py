@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from zekt_bot.config import Settings
 from zekt_bot.db import audit, engine, lanes
@@ -183,7 +181,7 @@ def change(claimed: str, lease: str, to: Any, now: datetime, **values: Any) -> d
 @asynccontextmanager
 async def open_transaction(url: str) -> AsyncIterator[AsyncConnection]:
     """A transaction at PostgreSQL that the test commits when it likes, ready for units."""
-    other = create_async_engine(engine.parse(url).url, poolclass=NullPool)
+    other = engine.postgresql(engine.parse(url), size=0)
     try:
         async with other.connect() as connection:
             await connection.run_sync(audit.begin)

@@ -47,15 +47,7 @@ def test_a_relative_file_is_made_absolute() -> None:
 def test_every_form_of_postgresql_is_the_same_address(scheme: str) -> None:
     address = engine.parse(f"{scheme}://ann:pass@db.example:5433/zekt")
     assert address.path is None
-    assert address.url == engine.parse("postgres://ann:pass@db.example:5433/zekt").url
-    assert address.url.drivername == "postgresql+asyncpg"
-
-
-@pytest.mark.parametrize(
-    "mode", ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
-)
-def test_sslmode_is_handed_to_the_driver(mode: str) -> None:
-    assert engine.parse(f"postgres://db/zekt?sslmode={mode}").url.query == {"ssl": mode}
+    assert address == engine.parse("postgres://ann:pass@db.example:5433/zekt")
 
 
 @pytest.mark.parametrize(
@@ -63,13 +55,10 @@ def test_sslmode_is_handed_to_the_driver(mode: str) -> None:
     [
         ("", "sqlite:///PATH"),
         ("zekt.db", "sqlite:///PATH"),
-        ("postgres://host:port/zekt", "sqlite:///PATH"),
         ("mysql://root:hidden@host/zekt", "sqlite:///PATH"),
+        ("sqlite://host:port/zekt", "sqlite:///PATH"),
         ("sqlite://", "no file"),
         ("sqlite:///:memory:", "no file"),
-        ("postgres://host/zekt?sslmode=maybe", "sslmode must be one of allow, disable"),
-        ("postgres://host/zekt?sslmode=require&sslmode=disable", "sslmode must be one of"),
-        ("postgres://host/zekt?b=1&a=2&sslmode=require", "does not know: a, b."),
     ],
 )
 def test_what_cannot_be_used_is_refused_and_named(url: str, named: str) -> None:
@@ -80,10 +69,9 @@ def test_what_cannot_be_used_is_refused_and_named(url: str, named: str) -> None:
 
 
 def test_the_password_is_never_shown() -> None:
-    shown = engine.parse("postgres://ann:hunter2@db.example/zekt?sslmode=require").shown
-    assert "hunter2" not in shown
-    assert "ann" in shown
-    assert "db.example" in shown
+    address = engine.parse("postgres://ann:hunter2@db.example/zekt?sslmode=require")
+    assert address.shown == "postgresql://ann@db.example:5432/zekt"
+    assert "hunter2" not in repr(address)
 
 
 @pytest.mark.parametrize("name", PRAGMAS)

@@ -12,8 +12,6 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from tests import databases
 from tests.db.processes import all_at_once
@@ -44,7 +42,7 @@ async def look(url: str, fn: Callable[[Connection], Answer]) -> Answer:
                 return fn(connection)
         finally:
             local.dispose()
-    remote = create_async_engine(address.url, poolclass=NullPool)
+    remote = engine.postgresql(address, size=0)
     async with remote.begin() as opened:
         return await opened.run_sync(fn)
 

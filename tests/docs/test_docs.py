@@ -25,6 +25,7 @@ from tests.docs.pages import (
 from zekt_bot import config
 from zekt_bot.cli import zekt
 from zekt_bot.cli.errors import exit_codes
+from zekt_bot.db import libpq
 from zekt_bot.db.tables import metadata as schema
 from zekt_bot.domain.deliveries import RETRY_SCHEDULE, TRANSITIONS, BlockedReason, OutcomeKind
 from zekt_bot.web.server import ROUTES
@@ -69,6 +70,12 @@ def test_a_setting_has_the_default_and_takes_the_example_that_its_row_shows(
         assert config.load({name: default[0]}) == config.load({})
     else:
         assert row[1] == "none"
+
+
+def test_every_parameter_of_a_postgresql_url_is_told() -> None:
+    told = codes(section(page("reference/settings.md"), "Parameters of a PostgreSQL URL"))
+
+    assert {word for word in told if word in libpq.KNOWN} == libpq.KNOWN
 
 
 def test_the_states_table_is_the_codes_table() -> None:

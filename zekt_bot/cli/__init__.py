@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from zekt_bot.cli.audit import audit
@@ -18,7 +20,12 @@ __all__ = ["zekt"]
 
 @click.group(cls=ZektGroup, epilog=exit_codes(), context_settings={"max_content_width": 100})
 @click.version_option(package_name="zekt-bot", message="zekt %(version)s")
-def zekt() -> None:
+@click.option(
+    "--env-file",
+    type=click.Path(path_type=Path),
+    help="Read settings from this file too; the environment wins over it.",
+)
+def zekt(env_file: Path | None) -> None:
     """A self-hosted broker of GitHub workflow events between organizations.
 
     Settings come from the environment (DATABASE_URL, PORT, ZEKT_SECRET_KEY …). To see the whole

@@ -9,7 +9,11 @@ import re
 import socket
 from typing import TYPE_CHECKING, TypeVar
 
+import click
+import structlog
+
 from zekt_bot import config, logs
+from zekt_bot.cli import environment
 from zekt_bot.domain.access import Operator
 
 if TYPE_CHECKING:
@@ -20,12 +24,16 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
 
 Answer = TypeVar("Answer")
+_log = structlog.get_logger()
 
 
 def load_settings() -> Settings:
     """The settings from the environment; logs go to standard error from here on."""
-    settings = config.load()
+    found = environment.read(click.get_current_context().find_root().params.get("env_file"))
+    settings = config.load(found.variables)
     logs.configure(settings.log_level, settings.log_format)
+    for name, likeliest in found.unknown.items():
+        _log.warning("settings.unknown", variable=name, file=str(found.file), meant=likeliest)
     return settings
 
 

@@ -59,8 +59,8 @@ class Database:
             backend = SqliteBackend(engine.sqlite_writer(path))
             self._reader = engine.sqlite_reader(path)
         else:
-            backend = PostgresqlBackend(engine.postgresql(self.address.url, size=1))
-            self._reader = engine.postgresql(self.address.url, size=_READERS)
+            backend = PostgresqlBackend(engine.postgresql(self.address, size=1))
+            self._reader = engine.postgresql(self.address, size=_READERS)
         self._writer = Writer(backend, clock, self._wake)
         self._listener: Listener | None = None
 

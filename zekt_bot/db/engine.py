@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,30 +13,30 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, StaticPool
 
+from zekt_bot.db import libpq
 from zekt_bot.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _BUSY_TIMEOUT_MS = 5000
-_CONNECT_SECONDS = 10
 _COMMAND_SECONDS = 30
-_SSL_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
+_SQLITE = {"sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"}
+_POSTGRESQL = {"postgres", "postgresql", "postgresql+asyncpg"}
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the database is. `path` is set for SQLite only."""
+    """Where the database is: `path` on SQLite, `options` for `libpq.connect` on PostgreSQL.
 
-    url: URL
-    path: Path | None
+    `shown` has no password.
+    """
 
-    @property
-    def shown(self) -> str:
-        """The address without its password."""
-        return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+    shown: str
+    path: Path | None = None
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 def parse(database_url: str) -> Address:
@@ -44,30 +45,20 @@ def parse(database_url: str) -> Address:
     Raises:
         ConfigurationError: naming what cannot be used.
     """
+    scheme = database_url.partition("://")[0]
+    if scheme in _POSTGRESQL:
+        options = libpq.options(database_url)
+        return Address(libpq.shown(options), options=options)
+    if scheme not in _SQLITE:
+        raise ConfigurationError(libpq.UNREADABLE)
     try:
-        url = make_url(database_url)
-        known = url.get_backend_name() in {"sqlite", "postgres", "postgresql"}
+        name = make_url(database_url).database
     except (ArgumentError, ValueError):
-        known = False
-    if not known:
-        raise ConfigurationError(
-            "DATABASE_URL cannot be read: write sqlite:///PATH or "
-            "postgresql://USER:PASSWORD@HOST/NAME."
-        )
-    if url.get_backend_name() == "sqlite":
-        if not url.database or url.database == ":memory:":
-            raise ConfigurationError("DATABASE_URL names no file: write sqlite:///PATH.")
-        return Address(url, Path(url.database).absolute())
-    query = dict(url.query)
-    mode = query.pop("sslmode", None)
-    if query:
-        raise ConfigurationError(
-            f"DATABASE_URL has parameters that Zekt does not know: {', '.join(sorted(query))}."
-        )
-    if mode is not None and mode not in _SSL_MODES:
-        raise ConfigurationError(f"sslmode must be one of {', '.join(sorted(_SSL_MODES))}.")
-    url = url.set(drivername="postgresql+asyncpg", query={"ssl": mode} if mode else {})
-    return Address(url, None)
+        raise ConfigurationError(libpq.UNREADABLE) from None
+    if not name or name == ":memory:":
+        raise ConfigurationError("DATABASE_URL names no file: write sqlite:///PATH.")
+    path = Path(name).absolute()
+    return Address(str(path), path)
 
 
 def sqlite_writer(path: Path) -> Engine:
@@ -94,15 +85,18 @@ def sqlite_reader(path: Path) -> AsyncEngine:
     return engine
 
 
-def postgresql(url: URL, *, size: int) -> AsyncEngine:
-    """A pool of `size` connections to PostgreSQL."""
+def postgresql(address: Address, *, size: int) -> AsyncEngine:
+    """`size` connections to PostgreSQL, kept; with 0 each is made when it is wanted."""
+    kept: dict[str, Any] = {"poolclass": NullPool}
+    if size:
+        kept = {"pool_size": size, "max_overflow": 0, "pool_pre_ping": True}
     return create_async_engine(
-        url,
-        pool_size=size,
-        max_overflow=0,
-        pool_pre_ping=True,
+        "postgresql+asyncpg://",
+        async_creator=partial(
+            libpq.connect, address.options | {"command_timeout": _COMMAND_SECONDS if size else None}
+        ),
         hide_parameters=True,
-        connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _COMMAND_SECONDS},
+        **kept,
     )
 
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import asyncpg
 import structlog
 
+from zekt_bot.db import libpq
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from sqlalchemy.engine import URL
 
     from zekt_bot.clock import Clock
     from zekt_bot.db.engine import Address
@@ -41,7 +41,7 @@ class Listener:
     def start(self) -> None:
         """Begin to listen."""
         path = self._address.path
-        work = self._poll(path) if path else self._listen(self._address.url)
+        work = self._poll(path) if path else self._listen()
         self._task = asyncio.create_task(work, name="zekt-listener")
 
     async def close(self) -> None:
@@ -65,24 +65,17 @@ class Listener:
                     seen = version
                 await self._pause()
 
-    async def _listen(self, url: URL) -> None:
+    async def _listen(self) -> None:
         while True:
             try:
-                await self._hear(url)
+                await self._hear()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 _log.warning("listener.lost", error=type(error).__name__)
             self._wake(set(_TOPICS))
             await self._pause()
 
-    async def _hear(self, url: URL) -> None:
-        connection = await asyncpg.connect(
-            host=url.host,
-            port=url.port,
-            user=url.username,
-            password=url.password,
-            database=url.database,
-            ssl=url.query.get("ssl"),
-        )
+    async def _hear(self) -> None:
+        connection = await libpq.connect(self._address.options)
         lost = asyncio.Event()
         connection.add_termination_listener(lambda *_: lost.set())
         try:

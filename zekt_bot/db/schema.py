@@ -12,10 +12,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
-from zekt_bot.db.engine import sqlite_writer
+from zekt_bot.db.engine import postgresql, sqlite_writer
 from zekt_bot.errors import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ async def migrate(address: Address) -> None:
         finally:
             engine.dispose()
         return
-    remote = create_async_engine(address.url, poolclass=NullPool)
+    remote = postgresql(address, size=0)  # a migration may take its time: no limit to a command
     try:
         async with remote.begin() as connection:
             await connection.run_sync(upgrade)
