@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zekt_bot.cli.demo.stage import open_stage
+from zekt_bot.cli.demo.stage import DEPLOY, open_stage
 from zekt_bot.cli.demo.story import tell
 
 if TYPE_CHECKING:
     import pytest
+
+    from zekt_bot.cli.demo.stage import Stage
 
 _WITHIN = 60.0
 
@@ -53,15 +55,105 @@ async def test_it_shows_what_arrived_went_out_and_was_blocked(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []  # it cleans up after itself
 
 
+async def ends_badly(stage: Stage, out: pytest.CaptureFixture[str], *failed: str) -> None:
+    """The story is told to its end, and these checks alone fail."""
+    assert not await tell(stage)
+    said = out.readouterr().out
+    assert re.findall(r"✗ (.*)", said) == list(failed)
+    assert said.rstrip().endswith("Something was not as it should be.")
+
+
 async def test_it_fails_when_a_dispatch_does_not_go_out(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     async with open_stage() as stage:
         stage.world.github.fail("POST", "/repos/*/dispatches", status=422)
-        assert not await tell(stage)
-    out = capsys.readouterr().out
-    assert "✗ kestrel-bank/core-sync received Release's message in one dispatch" in out
-    assert out.rstrip().endswith("Something was not as it should be.")
+        await ends_badly(
+            stage,
+            capsys,
+            "kestrel-bank/core-sync was sent Release exactly once",
+            "kestrel-bank/core-sync received Release's message in one dispatch",
+            "two dispatches in all, no more",
+        )
+
+
+async def test_it_fails_when_an_installation_is_not_heard_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with open_stage(patience=3) as stage:
+        with stage.world.github.outage("installation"):
+            await ends_badly(
+                stage,
+                capsys,
+                "Zekt heard that aurora-labs installed the App",
+                "Zekt heard that kestrel-bank installed the App",
+            )
+
+
+async def test_it_fails_when_no_job_was_heard_of(capsys: pytest.CaptureFixture[str]) -> None:
+    async with open_stage() as stage:
+        with stage.world.github.outage("workflow_job"):
+            await ends_badly(
+                stage,
+                capsys,
+                "what was sent of Release names the jobs that ran",
+                "what was sent of Nightly checks names the jobs that ran",
+            )
+
+
+async def test_it_fails_when_a_webhook_was_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    async with open_stage() as stage:
+        app = stage.world.app
+        right, app.webhook_secret = app.webhook_secret, "another secret"
+        await stage.world.github.ping(app)
+        app.webhook_secret = right
+        await ends_badly(stage, capsys, "Zekt accepted 29 of GitHub's 30 webhooks")
+
+
+async def test_it_fails_when_the_consumers_workflow_does_not_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with open_stage(patience=3) as stage:
+        (deploy,) = stage.world.approved.workflows
+        deploy.finishes = None
+        await ends_badly(
+            stage,
+            capsys,
+            "kestrel-bank/core-sync's workflow ran to its end on Release",
+            "kestrel-bank/core-sync's workflow got what was sent of Release",
+            "kestrel-bank/core-sync's workflow ran to its end on Nightly checks",
+            "kestrel-bank/core-sync's workflow got what was sent of Nightly checks",
+        )
+
+
+async def test_it_fails_when_the_consumers_workflow_got_something_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with open_stage() as stage:
+        (deploy,) = stage.world.approved.workflows
+        deploy.on_dispatch_types = ()
+        for _ in range(2):
+            run = await stage.world.github.start_run(
+                stage.world.approved, DEPLOY, event="repository_dispatch", client_payload={}
+            )
+            await run.complete()
+        await ends_badly(
+            stage,
+            capsys,
+            "kestrel-bank/core-sync's workflow got what was sent of Release",
+            "kestrel-bank/core-sync's workflow got what was sent of Nightly checks",
+        )
+
+
+async def test_a_signal_ends_the_story_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    process = await start_demo(tmp_path)
+    await until(process, re.compile("2. Two organizations"))
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(_WITHIN):
+        out = (await process.communicate())[0].decode()
+    assert process.returncode == 1, out
+    assert out.rstrip().endswith("Error: Stopped before its end.")
+    assert list(tmp_path.iterdir()) == []
 
 
 async def until(process: asyncio.subprocess.Process, wanted: re.Pattern[str]) -> str:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from zekt_bot.cli.output import Column, cell, harmless_json, plain, print_facts, print_table
+from zekt_bot.cli.output import (
+    Column,
+    cell,
+    console,
+    harmless_json,
+    plain,
+    print_anywhere,
+    print_facts,
+    print_table,
+)
 
 
 @given(st.text())
@@ -75,3 +85,12 @@ def test_json_says_the_same_and_cannot_steer(text: str) -> None:
     harmless = harmless_json(line)
     assert json.loads(harmless) == text
     assert harmless.isprintable()
+
+
+def test_what_an_encoding_lacks_is_printed_as_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    print_anywhere()
+    console().print("✓ done")
+    sys.stdout.flush()
+    assert raw.getvalue() == b"\\u2713 done\n"

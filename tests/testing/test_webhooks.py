@@ -232,6 +232,9 @@ async def test_an_outage_leaves_no_trace(scene: Scene) -> None:
     with scene.github.outage():
         await scene.github.start_run(scene.api, "ci.yml")
     assert len(scene.github.deliveries) == before
+    with scene.github.outage("workflow_job"):
+        await (await scene.github.start_run(scene.api, "ci.yml")).start_job("build")
+    assert scene.receiver.names == ["workflow_run.requested", "workflow_run.in_progress"]
 
 
 async def test_nothing_is_sent_twice_but_on_request(scene: Scene) -> None:

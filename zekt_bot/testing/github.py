@@ -223,9 +223,9 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
         """Within, webhooks are collected in the list instead of sent; see `deliver`."""
         return self._core.hooks.hold()
 
-    def outage(self) -> AbstractContextManager[None]:
-        """Within, webhooks are neither sent nor written down."""
-        return self._core.hooks.outage()
+    def outage(self, *events: str) -> AbstractContextManager[None]:
+        """Within, webhooks are neither sent nor written down: of these events, or all."""
+        return self._core.hooks.outage(*events)
 
     async def deliver(self, delivery: WebhookDelivery) -> WebhookDelivery:
         """Send a webhook that was held back, or once more one that was sent."""

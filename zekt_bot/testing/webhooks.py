@@ -96,7 +96,7 @@ class Hooks:
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session: aiohttp.ClientSession | None = None
         self._held: list[WebhookDelivery] | None = None
-        self._silent = False
+        self._lost: tuple[str, ...] = ()
         self.log: list[WebhookDelivery] = []
 
     async def open(self) -> None:
@@ -119,17 +119,18 @@ class Hooks:
             self._held = before
 
     @contextmanager
-    def outage(self) -> Iterator[None]:
-        """Within, webhooks are neither sent nor written down, as in GitHub's own outages."""
-        before, self._silent = self._silent, True
+    def outage(self, *events: str) -> Iterator[None]:
+        """Within, webhooks are neither sent nor written down, as in GitHub's own outages: of
+        these events, or all."""
+        before, self._lost = self._lost, events or ("*",)
         try:
             yield
         finally:
-            self._silent = before
+            self._lost = before
 
     async def send(self, apps: Mapping[App, Json], event: str) -> list[WebhookDelivery]:
         """Bring an event to Apps, each with its payload, under one GUID."""
-        if self._silent:
+        if event in self._lost or "*" in self._lost:
             return []
         guid = str(uuid.uuid4())
         made = [self._made(app, event, body, guid) for app, body in apps.items() if app.hook_url]

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from zekt_bot.cli.errors import BUG
+from zekt_bot.cli.server import stop_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -27,8 +34,21 @@ async def _demo(*, keep: bool) -> bool:
     from zekt_bot.cli.demo.stage import open_stage
     from zekt_bot.cli.demo.story import tell
 
-    async with open_stage() as stage:
-        good = await tell(stage)
-        if keep:
-            await keep_running(stage)
+    with stop_signals() as stop:
+        async with open_stage() as stage:
+            good = await _unless(stop, tell(stage))
+            if good is None:
+                raise click.ClickException("Stopped before its end.")
+            if keep:
+                await _unless(stop, keep_running(stage))
     return good
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What the work gives; it is cancelled, and None, once `stop` is set."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    for task in (working, stopping):
+        task.cancel()
+    await asyncio.gather(working, stopping, return_exceptions=True)
+    return None if working.cancelled() else working.result()

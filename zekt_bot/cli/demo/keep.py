@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from rich.text import Text
 
 from zekt_bot.cli.demo.stage import NIGHTLY
 from zekt_bot.cli.output import console
-from zekt_bot.cli.server import stop_signals
 
 if TYPE_CHECKING:
     from zekt_bot.cli.demo.stage import Stage
 
 
 async def keep_running(stage: Stage) -> None:
-    """Say what to try, then show each dispatch as it comes, until a signal."""
+    """Say what to try, then show each dispatch as it comes, until cancelled."""
     environment, body = _environment(stage), await _next_run(stage)
     _say(stage, environment, body)
-    with stop_signals() as stop:
-        watching = asyncio.create_task(_watch(stage))
-        await stop.wait()
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+    await _watch(stage)
 
 
 def _environment(stage: Stage) -> Path:
@@ -81,7 +75,7 @@ The simulated GitHub's API is at {stage.world.github.api_url}
     )
 
 
-async def _watch(stage: Stage) -> None:
+async def _watch(stage: Stage) -> NoReturn:
     github = stage.world.github
     seen = len(github.dispatches)
     while True:

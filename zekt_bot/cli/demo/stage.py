@@ -46,10 +46,12 @@ class Stage:
     folder: Path
     url: str
     environ: dict[str, str] = field(repr=False)
+    patience: float
+    """How many seconds a look waits for what should be there."""
 
 
 @asynccontextmanager
-async def open_stage() -> AsyncIterator[Stage]:
+async def open_stage(patience: float = 15.0) -> AsyncIterator[Stage]:
     """Everything up, nothing installed yet; all of it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="zekt-demo-") as folder:
         async with GitHubSimulator() as github:
@@ -64,7 +66,7 @@ async def open_stage() -> AsyncIterator[Stage]:
             ):
                 url = f"http://127.0.0.1:{port}"
                 world.app.hook_url = f"{url}/webhooks/github"
-                yield Stage(world, broker, Path(folder), url, environ)
+                yield Stage(world, broker, Path(folder), url, environ, patience)
 
 
 def _world(github: GitHubSimulator) -> World:

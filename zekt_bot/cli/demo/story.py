@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
 import orjson
 
+from zekt_bot.cli.demo import looks
 from zekt_bot.cli.demo.stage import EXPERIMENT, MESSAGE_TYPE, NIGHTLY, RELEASE
 from zekt_bot.cli.demo.teller import Teller
 from zekt_bot.cli.session import operator
 from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.catalog import Profile
 from zekt_bot.domain.events import DEFAULT_EVENT_TYPE, RunKey
-from zekt_bot.domain.lists import Page
 from zekt_bot.operations import messages, repositories, services, subscriptions, workflows
-from zekt_bot.operations.deliveries import list_deliveries
-from zekt_bot.operations.events import list_events
 from zekt_bot.operations.services import Publication
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
+    from zekt_bot.cli.demo.looks import Row
     from zekt_bot.cli.demo.stage import Stage
     from zekt_bot.testing import WorkflowRun as SimulatedRun
 
-    Row = Mapping[str, Any]
-    Rows = list[dict[str, Any]]
-    Look = Callable[[], Awaitable[Rows]]
-
 MESSAGE = b'{"version": "2.4.0", "image": "registry.example/payments@sha256:5f2c", "rollout": 25}'
-_PATIENCE = 15.0
-_SETTLED = {"dispatched", "blocked", "dead"}
 
 
 async def tell(stage: Stage) -> bool:
@@ -44,6 +35,7 @@ async def tell(stage: Stage) -> bool:
     await _release(stage, teller)
     await _nightly(stage, teller)
     await _experiment(stage, teller)
+    await _check_webhooks(stage, teller)
     return teller.conclude()
 
 
@@ -54,8 +46,11 @@ async def _install(stage: Stage, teller: Teller) -> None:
     teller.say(f"Zekt {stage.url}, its database {stage.broker.database.address.shown}")
     teller.step("Two organizations install the orchestration App")
     for owner in (world.provider.owner, world.approved.owner):
-        await world.github.install(world.app, owner)
-        teller.say(f"{owner.login}: GitHub sent installation.created, Zekt stored it")
+        installation = await world.github.install(world.app, owner)
+        known = await looks.knows(stage, installation)
+        teller.check(known, f"Zekt heard that {owner.login} installed the App")
+        if known:
+            teller.say(f"{owner.login}: GitHub sent installation.created, Zekt stored it")
 
 
 async def _agree(stage: Stage, teller: Teller) -> None:
@@ -91,13 +86,12 @@ async def _release(stage: Stage, teller: Teller) -> None:
     teller.say(f"the run's message is stored: {len(MESSAGE)} bytes, {stored.message_id}")
     await job.complete("success")
     await run.complete("success")
-    row = await _told(stage, teller, run)
-    payload = _received(stage, row)
+    told = await _told(stage, teller, run)
     teller.check(
-        orjson.dumps(payload.get("payload")) == orjson.dumps(orjson.loads(MESSAGE)),
+        orjson.dumps(told.received.get("payload")) == orjson.dumps(orjson.loads(MESSAGE)),
         f"{world.approved.full_name} received Release's message in one dispatch",
     )
-    _check_refused(stage, teller, row, "Release")
+    _check_refused(stage, teller, told, "Release")
 
 
 async def _nightly(stage: Stage, teller: Teller) -> None:
@@ -106,13 +100,12 @@ async def _nightly(stage: Stage, teller: Teller) -> None:
     run = await world.github.start_run(world.provider, NIGHTLY, event="schedule")
     await (await run.start_job("slow tests")).complete("failure")
     await run.complete("failure")
-    row = await _told(stage, teller, run)
-    payload = _received(stage, row)
+    told = await _told(stage, teller, run)
     teller.check(
-        payload.get("workflow", {}).get("conclusion") == "failure",
+        told.received.get("workflow", {}).get("conclusion") == "failure",
         f"{world.approved.full_name} heard that Nightly checks failed",
     )
-    _check_refused(stage, teller, row, "Nightly checks")
+    _check_refused(stage, teller, told, "Nightly checks")
 
 
 async def _experiment(stage: Stage, teller: Teller) -> None:
@@ -121,7 +114,7 @@ async def _experiment(stage: Stage, teller: Teller) -> None:
     before = len(world.github.dispatches)
     run = await world.github.start_run(world.provider, EXPERIMENT)
     await run.complete("success")
-    row = await _event(stage, run)
+    row = await looks.event(stage, run)
     teller.say(f"arrived: workflow_run.completed of {world.provider.full_name}")
     teller.say(f"blocked: {row['blocked_reason']}", "red")
     teller.check(
@@ -133,39 +126,54 @@ async def _experiment(stage: Stage, teller: Teller) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """The deliveries of one run, by consumer."""
+    """What became of one run: its deliveries by consumer, and what the approved one was sent."""
 
     by_consumer: Mapping[str, Row]
+    received: Mapping[str, Any]
 
 
 async def _told(stage: Stage, teller: Teller, run: SimulatedRun) -> _Told:
     """Say what became of a run that has ended."""
-    event = await _event(stage, run)
+    event = await looks.event(stage, run)
     teller.say(f"arrived: workflow_run.completed, {run.conclusion}, {event['correlation_id']}")
-
-    async def deliveries() -> Rows:
-        rows = await list_deliveries(stage.broker, operator(), Page())
-        return [row for row in rows if row["correlation_id"] == event["correlation_id"]]
-
-    def settled(rows: Rows) -> bool:
-        return len(rows) == 2 and all(row["state"] in _SETTLED for row in rows)
-
-    rows = await _until(deliveries, settled, f"the deliveries of {run.workflow.name}")
+    rows = await looks.deliveries(stage, event)
     for row in sorted(rows, key=lambda row: row["state"], reverse=True):
         reason = row["blocked_reason"] or row["reason"]
         style = "green" if row["state"] == "dispatched" else "red"
         why = f": {reason}" if reason else ""
         teller.say(f"{row['state']}{why} → {row['target']}  {row['event_type']}", style)
-    if any(row["state"] == "dispatched" for row in rows):
-        await _consumed(stage, teller)
-    return _Told({row["target"]: row for row in rows})
+    by_consumer = {row["target"]: row for row in rows}
+    return _Told(by_consumer, await _consumed(stage, teller, run, by_consumer))
 
 
-async def _consumed(stage: Stage, teller: Teller) -> None:
-    consumer = stage.world.approved
-    run = await stage.world.github.wait_for_run(consumer, "completed", timeout=_PATIENCE)
-    teller.say(f"{consumer.full_name} ran “{run.display_title}” and received")
-    _say_received(teller, run.client_payload["zekt"])
+async def _consumed(
+    stage: Stage, teller: Teller, run: SimulatedRun, by_consumer: Mapping[str, Row]
+) -> Mapping[str, Any]:
+    """Say what the approved consumer's workflow received, and check it; gives what was sent."""
+    consumer, name = stage.world.approved, run.workflow.name
+    sent = looks.sent(stage, by_consumer[consumer.full_name])
+    if sent is None:
+        teller.check(False, f"{consumer.full_name} was sent {name} exactly once")
+        return {}
+    consumed = await looks.consumed(stage, sent)
+    zekt: Mapping[str, Any] = sent.client_payload["zekt"]
+    if consumed is not None:
+        teller.say(f"{consumer.full_name} ran “{consumed.display_title}” and received")
+        _say_received(teller, zekt)
+    ran = [(job.name, job.conclusion) for job in run.latest_jobs]
+    teller.check(
+        [(job["name"], job["conclusion"]) for job in zekt["jobs"]] == ran,
+        f"what was sent of {name} names the jobs that ran",
+    )
+    teller.check(
+        consumed is not None and consumed.conclusion == "success",
+        f"{consumer.full_name}'s workflow ran to its end on {name}",
+    )
+    teller.check(
+        consumed is not None and consumed.client_payload == sent.client_payload,
+        f"{consumer.full_name}'s workflow got what was sent of {name}",
+    )
+    return zekt
 
 
 def _say_received(teller: Teller, zekt: Mapping[str, Any]) -> None:
@@ -181,18 +189,6 @@ def _say_received(teller: Teller, zekt: Mapping[str, Any]) -> None:
         teller.say(f"· {name}: {value}")
 
 
-def _received(stage: Stage, told: _Told) -> dict[str, Any]:
-    """What the approved consumer was sent by that run, if it was sent exactly once."""
-    row = told.by_consumer[stage.world.approved.full_name]
-    sent: list[dict[str, Any]] = [
-        dispatch.client_payload["zekt"]
-        for dispatch in stage.world.github.dispatches
-        if dispatch.repository is stage.world.approved
-        and dispatch.client_payload["zekt"]["deliveryId"] == row["id"]
-    ]
-    return sent[0] if len(sent) == 1 else {}
-
-
 def _check_refused(stage: Stage, teller: Teller, told: _Told, name: str) -> None:
     row = told.by_consumer[stage.world.waiting.full_name]
     nothing = all(d.repository is not stage.world.waiting for d in stage.world.github.dispatches)
@@ -202,26 +198,11 @@ def _check_refused(stage: Stage, teller: Teller, told: _Told, name: str) -> None
     )
 
 
-async def _event(stage: Stage, run: SimulatedRun) -> Row:
-    """The row of a run, once Zekt is done with it."""
-
-    async def found() -> Rows:
-        rows = await list_events(stage.broker, operator(), Page())
-        return [row for row in rows if row["run_id"] == run.id and row["state"] == "done"]
-
-    return (await _until(found, bool, f"the event of {run.workflow.name}"))[0]
-
-
-async def _until(look: Look, done: Callable[[Rows], bool], what: str) -> Rows:
-    """What `look` gives, once it is as wanted.
-
-    Raises:
-        ClickException: it never was.
-    """
-    loop = asyncio.get_running_loop()
-    until = loop.time() + _PATIENCE
-    while not done(rows := await look()):
-        if loop.time() > until:
-            raise click.ClickException(f"Waited {_PATIENCE:.0f} s in vain for {what}.")
-        await asyncio.sleep(0.05)
-    return rows
+async def _check_webhooks(stage: Stage, teller: Teller) -> None:
+    await stage.world.github.settle()
+    sent = stage.world.github.deliveries
+    refused = [one for one in sent if not one.ok]
+    teller.check(
+        bool(sent) and not refused,
+        f"Zekt accepted {len(sent) - len(refused)} of GitHub's {len(sent)} webhooks",
+    )
