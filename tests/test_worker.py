@@ -11,14 +11,16 @@ from sqlalchemy import update
 from tests import databases
 from tests.db.rows import until
 from tests.stage import RELEASE, Stage, clock, open_stage, stage
+from zekt_bot import hookimpl
 from zekt_bot.app import working
 from zekt_bot.db.tables import deliveries, inbox, lanes, runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from sqlalchemy import Connection
+
+    from zekt_bot.domain.events import Run
 
 __all__ = ["clock", "stage"]
 DISPATCH, MINT = "/repos/*/dispatches", "/app/installations/*/access_tokens"
@@ -59,34 +61,34 @@ async def test_what_was_left_over_is_taken_up_at_the_start(stage: Stage) -> None
         await stage.github.wait_for_dispatches(1, timeout=10)
 
 
-async def test_a_run_whose_plugin_raises_is_set_aside_and_its_neighbours_go_on(
-    migrated_url: str, tmp_path: Path
+async def test_a_run_whose_plugin_raises_is_tried_later_and_its_neighbours_go_on(
+    stage: Stage,
 ) -> None:
-    (tmp_path / "picky.py").write_text(
-        "from zekt_bot import hookimpl\n\n\n"
-        "@hookimpl(tryfirst=True)\n"
-        "def zekt_aggregate(run):\n"
-        "    if run.facts.head_branch == 'poison':\n"
-        "        raise RuntimeError('I do not like this one')\n"
-    )
-    async with open_stage(migrated_url, plugins_dir=tmp_path) as stage:
-        await stage.serve()
-        await stage.finish_run("build", head_branch="poison")
-        await stage.finish_run("build")
-        await stage.take()
+    stage.broker.plugins.register(Picky(), "picky")
+    await stage.serve()
+    await stage.finish_run("build", head_branch="poison")
+    await stage.finish_run("build")
+    await stage.take()
 
-        async def set_aside() -> bool:
-            stage.clock.advance(10 * _SECOND)
-            rows = await stage.rows(runs)
-            return [row["failures"] for row in rows if row["head_branch"] == "poison"] == [5]
+    async def set_back() -> bool:
+        rows = await stage.rows(runs)
+        return [row["failures"] for row in rows if row["head_branch"] == "poison"] == [1]
 
-        async with working(stage.broker):
-            await stage.github.wait_for_dispatches(1, timeout=10)
-            await until(set_aside)
-        (poison,) = [r for r in await stage.rows(runs) if r["head_branch"] == "poison"]
-        assert (poison["state"], poison["due_at"]) == ("set_aside", None)
-        assert "zekt_aggregate" in poison["reason"]
-        assert len(stage.github.dispatches) == 1
+    async with working(stage.broker):
+        await stage.github.wait_for_dispatches(1, timeout=10)
+        await until(set_back)
+    (poison,) = [r for r in await stage.rows(runs) if r["head_branch"] == "poison"]
+    assert poison["due_at"] == stage.clock.now() + 30 * _SECOND
+    assert "zekt_aggregate" in poison["reason"]
+
+
+class Picky:
+    """A plugin that raises about one branch."""
+
+    @hookimpl(tryfirst=True)
+    def zekt_aggregate(self, run: Run) -> None:
+        if run.facts and run.facts.head_branch == "poison":
+            raise RuntimeError("I do not like this one")
 
 
 async def test_a_malformed_webhook_is_set_aside_with_its_reason(stage: Stage) -> None:

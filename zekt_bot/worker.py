@@ -16,7 +16,7 @@ import structlog
 
 from zekt_bot.db import chores, deliveries, inbox, lanes, leases
 from zekt_bot.db.lanes import LaneClaim
-from zekt_bot.db.leases import Claim, Failure
+from zekt_bot.db.leases import Claim
 from zekt_bot.domain.lanes import Pace
 from zekt_bot.errors import StorageUnavailable
 from zekt_bot.operations import pauses
@@ -24,7 +24,8 @@ from zekt_bot.operations.broker import new_lease
 from zekt_bot.pipeline.aggregate import aggregate
 from zekt_bot.pipeline.deliver import deliver
 from zekt_bot.pipeline.match import match
-from zekt_bot.pipeline.route import MOST_FAILURES, build_router, route
+from zekt_bot.pipeline.pages import failed
+from zekt_bot.pipeline.route import build_router, route
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _PAGE = 64
 _SENDERS = 64
-_AFTER_FAILURE = timedelta(seconds=30)
 _AFTER_OUTAGE = timedelta(seconds=1)
 _APP_RETRY = timedelta(minutes=1)
 _KEY_IS_NEW = timedelta(minutes=2)
@@ -206,22 +206,13 @@ class Worker:
     ) -> bool:
         claim = await self._claim(table)
         ids = await self._broker.database.write(leases.claim, claim)
-        failed = await step(ids) if ids else {}
-        await asyncio.gather(*(self._failed(claim, *row) for row in failed.items()))
+        found = await step(ids) if ids else {}
+        await asyncio.gather(*(self._failed(claim, *row) for row in found.items()))
         return bool(ids)
 
     async def _failed(self, claim: Claim, row_id: str, error: Exception) -> None:
-        """A row that fails is tried again, then set aside; its neighbours go on."""
-        if isinstance(error, StorageUnavailable):
-            return  # the lease runs out, the row is due again
-        _log.error("worker.step_failed", queue=claim.table, row=row_id, exc_info=error)
-        with contextlib.suppress(StorageUnavailable):
-            failures = await self._broker.database.query(leases.failures, claim.table, row_id)
-            again = failures + 1 < MOST_FAILURES
-            at = self._broker.now() + _AFTER_FAILURE * 2**failures if again else None
-            reason = str(error)[:500] or type(error).__name__
-            failure = Failure(claim.table, row_id, claim.lease, reason, at)
-            await self._broker.database.write(leases.fail, failure)
+        with contextlib.suppress(StorageUnavailable):  # the lease runs out, the row is due again
+            await failed(self._broker, claim, row_id, error)
 
     async def _aggregate(self, run_ids: list[str]) -> dict[str, Exception]:
         return await aggregate(self._broker, run_ids)

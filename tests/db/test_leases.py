@@ -24,7 +24,8 @@ from tests.db.rows import (
 )
 from zekt_bot.db import chores, inbox, leases, tables
 from zekt_bot.db.database import open_database
-from zekt_bot.db.leases import LEASED, Claim, Failure
+from zekt_bot.db.leases import LEASED, Claim, Failure, Return
+from zekt_bot.domain.audit import Entry
 from zekt_bot.testing.clock import START
 
 if TYPE_CHECKING:
@@ -94,18 +95,23 @@ async def test_a_failed_row_is_due_again_after_its_back_off(database: Database, 
     assert await claim(database, queue, again_at) == [row]
     found = await row_of(database, queue, row)
     assert (found["failures"], found["reason"]) == (1, "plugin_failed")
-    assert await database.query(leases.failures, queue, row) == 1
 
 
 @QUEUES
 async def test_a_row_that_is_set_aside_is_never_due_again(database: Database, queue: str) -> None:
     (row,) = await fill(database, queue, START)
     await claim(database, queue)
-    await database.write(leases.fail, Failure(queue, row, "lea_1", "plugin_failed", None))
+    entry = Entry("zekt:row:set_aside", "zekt")
+    failure = Failure(queue, row, "lea_1", "RuntimeError", None, entry)
+    assert await database.write(leases.fail, failure)
     assert await claim(database, queue, START + timedelta(days=365)) == []
     found = await row_of(database, queue, row)
-    assert found.get("state", "set_aside") == "set_aside"
-    assert (found["lease"], found["reason"]) == (None, "plugin_failed")
+    if queue == "envelopes":
+        assert found["blocked_reason"] == "plugin_failed"
+    else:
+        assert found["state"] == "set_aside"
+    assert (found["lease"], found["reason"]) == (None, "RuntimeError")
+    assert [one["verb"] for one in await stored(database, tables.audit)] == ["zekt:row:set_aside"]
 
 
 @QUEUES
@@ -114,7 +120,19 @@ async def test_who_lost_a_row_cannot_fail_it(database: Database, queue: str) -> 
     await claim(database, queue)
     await claim(database, queue, START + LEASE, lease="lea_2")
     before = await row_of(database, queue, row)
-    await database.write(leases.fail, Failure(queue, row, "lea_1", "plugin_failed", None))
+    failure = Failure(queue, row, "lea_1", "no", None, Entry("zekt:row:set_aside", "zekt"))
+    assert not await database.write(leases.fail, failure)
+    await database.write(leases.give_back, Return(queue, row, "lea_1", START))
+    assert await row_of(database, queue, row) == before
+    assert await stored(database, tables.audit) == []
+
+
+@QUEUES
+async def test_a_row_given_back_has_not_failed(database: Database, queue: str) -> None:
+    (row,) = await fill(database, queue, START)
+    before = await row_of(database, queue, row)
+    await claim(database, queue)
+    await database.write(leases.give_back, Return(queue, row, "lea_1", START))
     assert await row_of(database, queue, row) == before
 
 

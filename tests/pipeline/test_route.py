@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from sqlalchemy import update
 
 from tests.stage import LEASE
 from zekt_bot.db import inbox as inbox_rows
-from zekt_bot.db.tables import inbox, installations
+from zekt_bot.db.tables import audit, inbox, installations
 from zekt_bot.errors import StorageUnavailable
-from zekt_bot.pipeline.route import MOST_FAILURES, build_router, route
+from zekt_bot.pipeline.pages import MOST_FAILURES
+from zekt_bot.pipeline.route import build_router, route
 from zekt_bot.pipeline.verify import HANDLED
 
 if TYPE_CHECKING:
@@ -115,6 +117,9 @@ async def test_a_step_that_raises_is_tried_five_times_then_set_aside(stage: Stag
     assert tried == MOST_FAILURES
     row = await stage.row(inbox)
     assert (row["state"], row["due_at"], row["failures"]) == ("set_aside", None, MOST_FAILURES)
+    (entry,) = await stage.rows(audit)
+    assert entry["verb"] == "zekt:webhook:set_aside"
+    assert orjson.loads(entry["details"]) == {"inbox": row["id"], "event": "ping"}
 
 
 async def test_a_step_that_fails_fails_alone(stage: Stage) -> None:

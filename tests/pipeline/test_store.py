@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.stage import open_stage
-from zekt_bot.db.tables import inbox
+from zekt_bot.db.tables import audit, inbox
 from zekt_bot.domain.webhooks import Receipt
 from zekt_bot.testing import payloads
 
@@ -185,6 +185,7 @@ async def test_a_malformed_webhook_is_kept_set_aside_with_the_reason(stage: Stag
     assert (row["state"], row["due_at"]) == ("set_aside", None)
     assert row["reason"] == "no usable id of its repository and run and installation"
     assert row["raw"] is not None
+    assert [one["verb"] for one in await stage.rows(audit)] == ["zekt:webhook:set_aside"]
     assert await stage.route() == 0
 
 

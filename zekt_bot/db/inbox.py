@@ -36,6 +36,8 @@ def load(connection: Connection, ids: Sequence[str]) -> list[RowMapping]:
         inbox.c.guid,
         inbox.c.event,
         inbox.c.action,
+        inbox.c.account_id,
+        inbox.c.repository_id,
         inbox.c.raw,
         inbox.c.failures,
         inbox.c.lease,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, Table, func, select, update
 
-from zekt_bot.db import lanes
+from zekt_bot.db import audit, lanes
 from zekt_bot.db.tables import deliveries, envelopes, inbox, runs
 from zekt_bot.db.tables import lanes as lanes_table
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection
+
+    from zekt_bot.domain.audit import Entry
 
 LEASED: dict[str, Table] = {"inbox": inbox, "runs": runs, "envelopes": envelopes}
 
@@ -85,37 +87,86 @@ def next_due(connection: Connection, topic: str) -> datetime | None:
     return found
 
 
-def failures(connection: Connection, table: str, row_id: str) -> int:
-    """How often the step of this row has failed."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How often the step of a row has failed, and whose row it is."""
+
+    failures: int
+    correlation_id: str
+    repository_id: int
+
+
+def standing(connection: Connection, table: str, row_id: str) -> Standing:
+    """What is known of a row of `runs` or `envelopes`."""
     source = LEASED[table]
-    return int(
-        connection.execute(select(source.c.failures).where(source.c.id == row_id)).scalar_one()
+    run_id = source.c.id if source is runs else source.c.run
+    found = connection.execute(
+        select(source.c.failures, runs.c.correlation_id, runs.c.repository_id)
+        .select_from(source if source is runs else source.join(runs, runs.c.id == run_id))
+        .where(source.c.id == row_id)
     )
+    return Standing(*found.one())
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A leased row whose step raised: due again at `again_at`, or set aside when that is None."""
+    """A leased row whose step raised: due again at `again_at`, or set aside when that is None.
+
+    `entry` tells the audit that it was set aside.
+    """
 
     table: str
     id: str
     lease: str
     reason: str
     again_at: datetime | None
+    entry: Entry | None = None
 
 
-def fail(connection: Connection, rows: Sequence[Failure]) -> list[None]:
-    """Count the failure and give the lease back, if it is still one's own."""
+# An envelope has no state: what stands against it says that it is over.
+_ASIDE: dict[str, dict[str, str]] = {
+    "inbox": {"state": "set_aside"},
+    "runs": {"state": "set_aside"},
+    "envelopes": {"blocked_reason": "plugin_failed"},
+}
+
+
+def fail(connection: Connection, rows: Sequence[Failure]) -> list[bool]:
+    """Count the failure and give the lease back; False: it is another's by now."""
+    answers = []
     for row in rows:
         table = LEASED[row.table]
-        values = {
+        values: dict[str, Any] = {
             "failures": table.c.failures + 1,
             "reason": row.reason,
             "due_at": row.again_at,
             "lease": None,
         }
-        if row.again_at is None and "state" in table.c:
-            values["state"] = "set_aside"
+        if row.again_at is None:
+            values |= _ASIDE[row.table]
         own = (table.c.id == row.id, table.c.lease == row.lease)
-        connection.execute(update(table).where(*own).values(values))
+        applied = bool(connection.execute(update(table).where(*own).values(values)).rowcount)
+        if applied and row.entry:
+            audit.record(connection, row.entry)
+        answers.append(applied)
+    return answers
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A leased row on which nothing was done: due again at `again_at`."""
+
+    table: str
+    id: str
+    lease: str
+    again_at: datetime
+
+
+def give_back(connection: Connection, rows: Sequence[Return]) -> list[None]:
+    """Give leases back untouched, those that are still one's own."""
+    for row in rows:
+        table = LEASED[row.table]
+        own = (table.c.id == row.id, table.c.lease == row.lease)
+        connection.execute(update(table).where(*own).values(due_at=row.again_at, lease=None))
+        audit.wake(connection, row.table)
     return [None] * len(rows)

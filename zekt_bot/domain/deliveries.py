@@ -34,6 +34,7 @@ BlockedReason = Literal[
     "account_blocked",
     "no_access",
     "consent",
+    "plugin_failed",
 ]
 WaitsFor = Literal["pause", "app", "sequence"]
 OutcomeKind = Literal["dispatched", "retry", "blocked", "dead", "app_paused"]

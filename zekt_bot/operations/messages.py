@@ -130,8 +130,13 @@ def _store_one(connection: Connection, row: _Storing, account_id: int) -> Stored
         )
         assert former is not None, "the unique key refused it, so it is there"  # noqa: S101
         return Stored(former.id, former.envelope_id, run.correlation_id, duplicate=True)
-    # A run that still gathers keeps its time; one that was sent sends this after it.
-    if run.state == "done" and run.blocked_reason is None:
+    # A run that still gathers keeps its time; one that was sent sends this after it; one that was
+    # set aside is tried anew, for this message was promised its way.
+    if run.state == "set_aside":
+        state = "gathering" if run.aggregated_at is None else "done"
+        runs.change(connection, run.id, state=state, due_at=row.now, failures=0, reason=None)
+        audit.wake(connection, "runs")
+    elif run.state == "done" and run.blocked_reason is None:
         runs.change(connection, run.id, due_at=row.now)
         audit.wake(connection, "runs")
     else:

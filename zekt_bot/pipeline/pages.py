@@ -1,21 +1,35 @@
-"""A page of rows: facts read for all at once, each row decided and written for itself."""
+"""A page of rows: facts read for all at once, each row decided and written for itself.
+
+A row that fails is tried again, and set aside the fifth time; its neighbours go on.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from zekt_bot.errors import Conflict
+import structlog
+
+from zekt_bot.db import leases
+from zekt_bot.errors import Conflict, StorageUnavailable
+from zekt_bot.operations.broker import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from sqlalchemy import Connection
 
+    from zekt_bot.db.leases import Claim
     from zekt_bot.operations.broker import Broker
 
 Facts = TypeVar("Facts")
+MOST_FAILURES = 5
 _TRIES = 8
+_AFTER_FAILURE = timedelta(seconds=30)
+_AFTER_CONFLICT = timedelta(seconds=1)
+_NOUNS = {"runs": "run", "envelopes": "envelope"}
+_log = structlog.get_logger()
 
 
 async def each(
@@ -54,3 +68,36 @@ async def _one(
     except Exception as error:
         return row_id, error
     return row_id, Conflict("Its facts changed faster than it could be decided.")
+
+
+async def failed(broker: Broker, claim: Claim, row_id: str, error: Exception) -> None:
+    """Try a claimed row again, or set it aside with its reason.
+
+    Facts that moved too fast are nobody's failure: the row is just due again.
+
+    Raises:
+        StorageUnavailable: nothing was written; the lease runs out and the row is due again.
+    """
+    now = broker.now()
+    if isinstance(error, StorageUnavailable):
+        raise error
+    if isinstance(error, Conflict):
+        due = leases.Return(claim.table, row_id, claim.lease, now + _AFTER_CONFLICT)
+        await broker.database.write(leases.give_back, due)
+        return
+    _log.error("worker.step_failed", queue=claim.table, row=row_id, exc_info=error)
+    reason = str(error)[:500] or type(error).__name__
+    known = await broker.database.query(leases.standing, claim.table, row_id)
+    at, entry = now + _AFTER_FAILURE * 2**known.failures, None
+    if known.failures + 1 >= MOST_FAILURES:
+        noun = _NOUNS[claim.table]
+        entry = await broker.entry(
+            f"zekt:{noun}:set_aside",
+            SYSTEM,
+            correlation_id=known.correlation_id,
+            repository_id=known.repository_id,
+            details={noun: row_id, "error": type(error).__name__},
+        )
+    again_at = None if entry else at
+    failure = leases.Failure(claim.table, row_id, claim.lease, reason, again_at, entry)
+    await broker.database.write(leases.fail, failure)

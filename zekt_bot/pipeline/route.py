@@ -19,18 +19,20 @@ from zekt_bot.errors import (
 )
 from zekt_bot.github.octo import EventRouter
 from zekt_bot.operations import installations
+from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.operations.installations import News
 from zekt_bot.pipeline.collect import collect_job, collect_run
+from zekt_bot.pipeline.pages import MOST_FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from typing import Any
 
+    from zekt_bot.domain.audit import Entry
     from zekt_bot.operations.broker import Broker
 
     Step = Callable[[Broker, News], Awaitable[None]]
 
-MOST_FAILURES = 5
 _AFTER_FAILURE = timedelta(seconds=30)
 _LONGEST_DELAY = timedelta(minutes=10)
 _MOST_ASKED = 450  # what others must answer or open outlasts an outage of three days
@@ -98,14 +100,24 @@ def _open(broker: Broker, row: Mapping[str, Any]) -> News:
 async def _fail(broker: Broker, row: Mapping[str, Any], reason: str, *, again: bool) -> None:
     delay = min(_AFTER_FAILURE * 2 ** min(row["failures"], 10), _LONGEST_DELAY)
     again_at = broker.now() + delay if again else None
-    await broker.database.write(
-        leases.fail, leases.Failure("inbox", row["id"], row["lease"], reason[:500], again_at)
-    )
+    entry = None if again else await _aside(broker, row)
+    failure = leases.Failure("inbox", row["id"], row["lease"], reason[:500], again_at, entry)
+    await broker.database.write(leases.fail, failure)
     _log.warning(
         "inbox.retrying" if again else "inbox.set_aside",
         **_named(row),
         reason=reason[:200],
         failures=row["failures"] + 1,
+    )
+
+
+async def _aside(broker: Broker, row: Mapping[str, Any]) -> Entry:
+    return await broker.entry(
+        "zekt:webhook:set_aside",
+        SYSTEM,
+        account_id=row["account_id"],
+        repository_id=row["repository_id"],
+        details={"inbox": row["id"], "event": row["event"]},
     )
 
 

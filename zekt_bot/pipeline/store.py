@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.db import audit, inbox, mirror
 from zekt_bot.domain.ids import new_id
 from zekt_bot.domain.webhooks import Receipt
+from zekt_bot.operations.broker import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.catalog import Repository
     from zekt_bot.domain.webhooks import VerifiedWebhook
     from zekt_bot.operations.broker import Broker
@@ -35,6 +37,7 @@ class _Storing:
     row: Mapping[str, Any]
     allowed: tuple[str, ...]
     now: datetime
+    aside: Entry | None
 
 
 async def store(broker: Broker, webhook: VerifiedWebhook) -> Receipt:
@@ -64,8 +67,19 @@ async def store(broker: Broker, webhook: VerifiedWebhook) -> Receipt:
         "received_at": now,
         "due_at": None if webhook.malformed else now,
     }
-    storing = _Storing(webhook, row, broker.settings.allowed_accounts, now)
+    aside = await _aside(broker, webhook, row_id) if webhook.malformed else None
+    storing = _Storing(webhook, row, broker.settings.allowed_accounts, now, aside)
     return await broker.database.write(_store, storing)
+
+
+async def _aside(broker: Broker, webhook: VerifiedWebhook, row_id: str) -> Entry:
+    return await broker.entry(
+        "zekt:webhook:set_aside",
+        SYSTEM,
+        account_id=webhook.account_id,
+        repository_id=webhook.repository_id,
+        details={"inbox": row_id, "event": webhook.event},
+    )
 
 
 def _column(action: str | None) -> str | None:
@@ -87,6 +101,9 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Receipt]:
     new = inbox.add(connection, taken)
     if new:
         audit.wake(connection, "inbox")
+    for row in rows:
+        if row.aside and row.row["id"] in new:
+            audit.record(connection, row.aside)
     return [
         Receipt(ignored=refused) if refused else Receipt(duplicate=row.row["id"] not in new)
         for row, refused in zip(rows, refusals, strict=True)
