@@ -121,6 +121,21 @@ async def test_functions_keep_their_order_and_neighbours_are_one_call(
     assert len(calls) <= borders + 1 + len(pattern) // 64
 
 
+async def test_heavy_calls_share_a_transaction_only_up_to_its_weight(
+    database: Database,
+) -> None:
+    units: list[int] = []
+
+    def heavy(_connection: Connection, rows: Sequence[int]) -> Sequence[int]:
+        units.append(sum(rows))
+        return rows
+
+    weights = [200, 200, 100, 1, 499, 501, 2, 1000]
+    writes = (database.write(heavy, each, weight=each) for each in weights)
+    assert await asyncio.gather(*writes) == weights
+    assert units == [500, 500, 501, 2, 1000]
+
+
 async def test_each_caller_is_answered_after_the_commit(database: Database) -> None:
     async def write_and_look(name: str) -> None:
         await database.write(add, name)

@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.db.rows import put
+from tests.stage import open_stage
 from zekt_bot.app import open_broker
 from zekt_bot.db.tables import deliveries, envelopes, repositories, subscriptions
 from zekt_bot.pipeline.match import PAGE, match
@@ -102,6 +104,23 @@ async def test_two_workers_on_one_envelope_repeat_nothing(stage: Stage) -> None:
     assert await match(stage.broker, [envelope], stage.pace) == {}
     found = await causes(stage)
     assert (len(found), set(found)) == (len(held), held)
+
+
+async def test_many_envelopes_at_once_make_no_unit_of_more_than_a_page(
+    migrated_postgres: str,
+) -> None:
+    async with open_stage(migrated_postgres) as stage:
+        held = await crowded(stage, 200)
+        for _ in range(5):
+            await stage.finish_run("build")
+        await stage.listen()
+        assert await stage.aggregate() == {}
+        assert await stage.match() == {}
+        assert len(await causes(stage)) == 6 * len(held)
+        per_transaction = text("SELECT count(*) FROM deliveries GROUP BY xmin")
+        async with stage.broker.database.read() as connection:
+            units = (await connection.execute(per_transaction)).scalars().all()
+        assert max(units) <= PAGE
 
 
 async def test_envelopes_of_one_page_share_what_was_read(stage: Stage) -> None:

@@ -137,10 +137,14 @@ class Database:
             return await connection.run_sync(schema.is_current)
 
     async def write(
-        self, fn: Callable[[Connection, Sequence[Row]], Sequence[Answer]], row: Row
+        self,
+        fn: Callable[[Connection, Sequence[Row]], Sequence[Answer]],
+        row: Row,
+        *,
+        weight: int = 1,
     ) -> Answer:
         """Write `row` with `fn`, together with what else waits (see `db/writer.py`)."""
-        return await self._writer.write(fn, row)
+        return await self._writer.write(fn, row, weight=weight)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

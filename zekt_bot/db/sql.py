@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
 _PAGE = 1000
+_MOST_PARAMETERS = 32_000  # a statement: PostgreSQL takes 32,767, SQLite 32,766
 
 
 class among(FunctionElement[Any]):  # noqa: N801
@@ -51,11 +52,18 @@ def _insert(connection: Connection, table: Table) -> Any:
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert the rows whose keys are not there yet, in one statement; returns how many were."""
+    """Insert the rows whose keys are not there yet, as few statements as can be; how many were.
+
+    All rows have the first one's columns.
+    """
     if not rows:
         return 0
-    statement = _insert(connection, table).values(list(rows)).on_conflict_do_nothing()
-    return int(connection.execute(statement).rowcount)
+    page = _MOST_PARAMETERS // len(rows[0])
+    statement = _insert(connection, table).on_conflict_do_nothing()
+    return sum(
+        int(connection.execute(statement.values(list(rows[start : start + page]))).rowcount)
+        for start in range(0, len(rows), page)
+    )
 
 
 def upsert(

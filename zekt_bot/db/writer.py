@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 
-_ROWS_A_COMMIT = 64
+_CALLS_A_COMMIT = 64
+_WEIGHT_A_COMMIT = 500
 _MOST_WAITING = 10_000
 _TRIES = 4  # of a unit that another process's crossed: together, then each row alone
 _SQLITE_FAULTS = {
@@ -53,6 +54,7 @@ _SQLITE_FAULTS = {
 class _Call:
     fn: Callable[[Connection, Sequence[Any]], Sequence[Any]]
     row: Any
+    weight: int
     answer: asyncio.Future[Any]
 
 
@@ -169,9 +171,16 @@ class Writer:
         await self._backend.close()
 
     async def write(
-        self, fn: Callable[[Connection, Sequence[Row]], Sequence[Answer]], row: Row
+        self,
+        fn: Callable[[Connection, Sequence[Row]], Sequence[Answer]],
+        row: Row,
+        *,
+        weight: int = 1,
     ) -> Answer:
         """Write `row` with `fn`; returns its answer once it is committed.
+
+        `weight`: how many rows of the database it makes; one transaction makes at most 500, or one
+        call's.
 
         Raises:
             StorageUnavailable: nothing was stored.
@@ -179,7 +188,7 @@ class Writer:
         """
         if self._closing or len(self._waiting) >= _MOST_WAITING:
             raise StorageUnavailable
-        call = _Call(fn, row, asyncio.get_running_loop().create_future())
+        call = _Call(fn, row, weight, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         self._wake.set()
         answer: Answer = await call.answer
@@ -188,12 +197,22 @@ class Writer:
     async def _loop(self) -> None:
         while True:
             while self._waiting:
-                take = min(len(self._waiting), _ROWS_A_COMMIT)
-                await self._commit([self._waiting.popleft() for _ in range(take)])
+                await self._commit(self._next())
             if self._closing:
                 return
             self._wake.clear()
             await self._wake.wait()
+
+    def _next(self) -> list[_Call]:
+        """The first of those that wait, as many as one transaction takes."""
+        calls = [self._waiting.popleft()]
+        room = _WEIGHT_A_COMMIT - calls[0].weight
+        while self._waiting and len(calls) < _CALLS_A_COMMIT:
+            room -= self._waiting[0].weight
+            if room < 0:
+                break
+            calls.append(self._waiting.popleft())
+        return calls
 
     async def _commit(self, calls: list[_Call], tries: int = _TRIES) -> None:
         try:

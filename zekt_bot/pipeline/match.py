@@ -91,7 +91,7 @@ async def match(broker: Broker, envelope_ids: Sequence[str], pace: Pace) -> dict
 async def _match(broker: Broker, read: _Read, pace: Pace) -> bool:
     """False: the facts moved meanwhile, and nothing was written."""
     matching = await _decide(broker, read, pace)
-    if not await broker.database.write(_apply, matching):
+    if not await broker.database.write(_apply, matching, weight=len(matching.rows) or 1):
         return False
     _log.info(
         "envelope.matched",
