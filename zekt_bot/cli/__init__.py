@@ -8,11 +8,14 @@ import click
 
 from zekt_bot.cli.audit import audit
 from zekt_bot.cli.catalog import repositories, services, subscriptions, workflows
+from zekt_bot.cli.check import check
+from zekt_bot.cli.completion import completion
 from zekt_bot.cli.deliveries import deliveries
 from zekt_bot.cli.demo import demo
 from zekt_bot.cli.errors import ZektGroup, exit_codes
 from zekt_bot.cli.events import events
 from zekt_bot.cli.messages import messages
+from zekt_bot.cli.receive import receive
 from zekt_bot.cli.server import migrate, serve, worker
 
 __all__ = ["zekt"]
@@ -37,6 +40,8 @@ for _command in (
     serve,
     worker,
     migrate,
+    check,
+    receive,
     repositories,
     workflows,
     services,
@@ -46,5 +51,6 @@ for _command in (
     messages,
     audit,
     demo,
+    completion,
 ):
     zekt.add_command(_command)

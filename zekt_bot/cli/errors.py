@@ -37,7 +37,7 @@ _CODES: tuple[tuple[type[ZektError], int], ...] = (
 )
 _MEANINGS = {
     0: "done",
-    1: "a bug of Zekt, or a demo in which something was not as it should be",
+    1: "a bug of Zekt, or a demo or a check in which something was not as it should be",
     2: "the command line is wrong",
     3: "refused: the input is invalid, or the present state does not allow it",
     4: "no such thing",
@@ -47,7 +47,7 @@ _MEANINGS = {
     8: "GitHub did not do what was asked",
     9: "a plugin is at fault",
 }
-BUG = 1
+BUG = NOT_AS_IT_SHOULD_BE = 1
 
 
 def exit_codes() -> str:

@@ -51,7 +51,7 @@ _limit = click.option(
     help="How many at most.",
 )
 _before = click.option("--before", metavar="ID", help="Only what follows this one: the next page.")
-_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document.")
+json_option = click.option("--json", "json_", is_flag=True, help="Print one JSON document.")
 _login = click.option(
     "--as",
     "login",
@@ -93,7 +93,7 @@ def lists(
     def decorated(work: Work) -> Command:
         @_limit
         @_before
-        @_json
+        @json_option
         @_login
         @functools.wraps(work)
         def command(
@@ -120,7 +120,7 @@ def shows(tell: Callable[[Any], None]) -> Callable[[Work], Command]:
     """A command that shows one thing: as JSON, or as `tell` tells it to people."""
 
     def decorated(work: Work) -> Command:
-        @_json
+        @json_option
         @_login
         @functools.wraps(work)
         def command(json_: bool, login: str | None, **arguments: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from zekt_bot.cli.errors import BUG
+from zekt_bot.cli.errors import NOT_AS_IT_SHOULD_BE
 from zekt_bot.cli.server import stop_signals
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def demo(context: click.Context, keep: bool) -> None:
     SQLite in a temporary folder. It exits with 1 if anything was not as it should be.
     """
     if not asyncio.run(_demo(keep=keep)):
-        context.exit(BUG)
+        context.exit(NOT_AS_IT_SHOULD_BE)
 
 
 async def _demo(*, keep: bool) -> bool:

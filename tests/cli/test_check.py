@@ -1,0 +1,125 @@
+"""`zekt check`: each part that is not well is named with what to do, and the exit code says so."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.acceptance.server import environ_of, free_port
+from tests.cli.command import KEY, zekt
+from tests.db.rows import put
+from tests.stage import settings_of
+from zekt_bot.app import open_broker
+from zekt_bot.clock import SystemClock
+from zekt_bot.db.tables import plugin_faults
+from zekt_bot.testing import GitHubSimulator, ManualClock
+from zekt_bot.testing.clock import START
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from zekt_bot.testing import App
+
+PARTS = ["settings", "plugins", "database", "secret key", "App key", "webhook secret"]
+
+
+@pytest.fixture
+async def github() -> AsyncIterator[GitHubSimulator]:
+    """GitHub, at the present time."""
+    async with GitHubSimulator(SystemClock()) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def app(github: GitHubSimulator) -> App:
+    """The App that the server is."""
+    return github.app("zekt-orchestrator-app")
+
+
+async def red(settings: dict[str, str]) -> dict[str, str]:
+    """What `zekt check` finds wrong: part and sentence."""
+    ended = await zekt("check", "--json", **settings)
+    found: list[dict[str, Any]] = json.loads(ended.out)
+    wrong = {each["part"]: each["said"] for each in found if not each["ok"]}
+    assert ended.code == (1 if wrong else 0)
+    return wrong
+
+
+async def test_where_all_is_well_each_part_says_so(
+    migrated_url: str, github: GitHubSimulator, app: App
+) -> None:
+    settings = environ_of(migrated_url, github, app)
+    assert await red(settings) == {}
+    told = await zekt("check", **settings)
+    assert (told.code, told.err) == (0, "")
+    lines = told.out.splitlines()
+    clocks = ["GitHub clock"] if migrated_url.startswith("sqlite") else ["database clock", "GitHub"]
+    assert len(lines) == len(PARTS) + len(clocks)
+    for part in (*PARTS, *clocks):
+        assert any(line.startswith(f"✓ {part}") for line in lines), part
+
+
+async def test_what_is_wrong_is_named_with_its_cure(
+    migrated_sqlite: str, github: GitHubSimulator, app: App, tmp_path: Path
+) -> None:
+    good = environ_of(migrated_sqlite, github, app)
+    assert await red(good) == {}
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    other = github.app("another-app")
+    plugin = tmp_path / "plugins"
+    plugin.mkdir()
+    (plugin / "broken.py").write_text("raise RuntimeError('no')\n")
+    for changed, part, cure in (
+        ({"PORT": "http"}, "settings", "PORT"),
+        ({"ZEKT_PLUGINS_DIR": str(plugin)}, "plugins", "broken"),
+        ({"DATABASE_URL": "sqlite:////no/such/zekt.db"}, "database", "/no/such"),
+        ({"DATABASE_URL": "postgresql://me:pw@127.0.0.1:9/zekt"}, "database", "DATABASE_URL"),
+        ({"ZEKT_SECRET_KEY": "k" * 40}, "secret key", "the key that it had"),
+        ({"ZEKT_ORCHESTRATOR_PRIVATE_KEY": other.private_key}, "App key", "private key"),
+        ({"ZEKT_ORCHESTRATOR_APP_ID": ""}, "App key", "ZEKT_ORCHESTRATOR_APP_ID"),
+        ({"ZEKT_ORCHESTRATOR_WEBHOOK_SECRET": ""}, "webhook secret", "set ZEKT_ORCHESTRATOR"),
+        ({"ZEKT_GITHUB_API_URL": nowhere}, "GitHub clock", "ZEKT_GITHUB_API_URL"),
+    ):
+        found = await red({**good, **changed})
+        assert cure in found[part], (changed, found)
+        assert set(found) <= {part, "App key"}  # of an unreachable GitHub the key says so too
+
+
+async def test_tables_of_another_version_name_the_command(
+    postgres_url: str, github: GitHubSimulator, app: App
+) -> None:
+    found = await red(environ_of(postgres_url, github, app))
+    assert "zekt migrate" in found["database"]
+
+
+async def test_a_new_sqlite_file_is_no_fault_and_is_not_made(
+    sqlite_url: str, github: GitHubSimulator, app: App, tmp_path: Path
+) -> None:
+    assert await red(environ_of(sqlite_url, github, app)) == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_api_that_is_not_githubs_and_a_clock_that_is_off_show(
+    migrated_sqlite: str, github: GitHubSimulator, app: App
+) -> None:
+    settings = environ_of(migrated_sqlite, github, app)
+    github.fail("GET", "/meta", status=200, headers={"Date": "yesterday"})
+    assert "not GitHub's API" in (await red(settings))["GitHub clock"]
+    github.fail("GET", "/meta", status=200, headers={"Date": "Wed, 01 Jul 2020 12:00:00 GMT"})
+    assert "by NTP" in (await red(settings))["GitHub clock"]
+    github.fail("GET", "/app", status=502)
+    assert "502" in (await red(settings))["App key"]
+
+
+async def test_a_plugin_that_is_off_somewhere_shows(
+    migrated_sqlite: str, github: GitHubSimulator, app: App
+) -> None:
+    same_key = settings_of(migrated_sqlite, github, app, secret_keys=(KEY,))
+    async with open_broker(same_key, ManualClock()) as broker:
+        row = {"process": "here:1", "plugin": "slow", "hook": "zekt_block_reason", "at": START}
+        await broker.database.write(put, (plugin_faults, [row]))
+    found = await red(environ_of(migrated_sqlite, github, app))
+    assert "slow is off in here:1" in found["plugin"]

@@ -1,0 +1,52 @@
+"""`zekt check`: what a server with these settings could not do, and why."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+from rich.text import Text
+
+from zekt_bot.cli.errors import NOT_AS_IT_SHOULD_BE
+from zekt_bot.cli.options import json_option
+from zekt_bot.cli.output import console, plain, print_json
+from zekt_bot.cli.session import load_settings
+from zekt_bot.clock import SystemClock
+from zekt_bot.errors import ConfigurationError
+from zekt_bot.operations.checks import Finding
+
+
+@click.command()
+@json_option
+@click.pass_context
+def check(context: click.Context, json_: bool) -> None:
+    """Try settings, database, clock, keys and plugins; say what to do about what is not well.
+
+    It exits with 1 if something is not. A running server is not needed, and not disturbed.
+    """
+    findings = _findings()
+    if json_:
+        print_json(findings)
+    else:
+        _print(findings)
+    if not all(finding.ok for finding in findings):
+        context.exit(NOT_AS_IT_SHOULD_BE)
+
+
+def _findings() -> list[Finding]:
+    try:
+        settings = load_settings()
+    except ConfigurationError as error:
+        return [Finding("settings", ok=False, said=str(error))]
+    from zekt_bot.operations.checks import check as tried
+
+    read = Finding("settings", ok=True, said="They can be read.")
+    return [read, *asyncio.run(tried(settings, SystemClock()))]
+
+
+def _print(findings: list[Finding]) -> None:
+    out, width = console(), max(len(finding.part) for finding in findings)
+    for finding in findings:
+        mark = Text("✓ ", "green") if finding.ok else Text("✕ ", "red")
+        name = Text(finding.part.ljust(width + 2), "bold")
+        out.print(mark + name + Text(plain(finding.said)), soft_wrap=True)

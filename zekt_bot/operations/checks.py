@@ -1,0 +1,190 @@
+"""Whether a server could do its work: each part tried, and what to do about those that cannot."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import aiohttp
+from sqlalchemy import func, select
+
+from zekt_bot import plugins
+from zekt_bot.db import engine
+from zekt_bot.db.credentials import CredentialStore
+from zekt_bot.db.database import Database
+from zekt_bot.db.tables import plugin_faults
+from zekt_bot.errors import (
+    ConfigurationError,
+    DecryptionFailed,
+    GitHubError,
+    PluginRejected,
+    StorageUnavailable,
+)
+from zekt_bot.github.client import GitHub
+from zekt_bot.github.http import USER_AGENT, exchange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from sqlalchemy import Connection, RowMapping
+
+    from zekt_bot.clock import Clock
+    from zekt_bot.config import Settings
+
+# GitHub takes an App's JWT that is a minute off; half of that leaves room for the way there.
+_MOST_OFF = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was tried, whether all is well with it, and what was found: if not well, what to do."""
+
+    part: str
+    ok: bool
+    said: str
+
+
+async def check(settings: Settings, clock: Clock) -> list[Finding]:
+    """Try everything that a server with these settings needs.
+
+    Nothing is changed but one row, by which the database shows that it takes rows.
+    """
+    async with aiohttp.ClientSession() as session:
+        return [
+            _plugins(settings),
+            *await _stored(settings, clock, session),
+            await _github_clock(settings, clock, session),
+        ]
+
+
+async def _stored(
+    settings: Settings, clock: Clock, session: aiohttp.ClientSession
+) -> list[Finding]:
+    """The database, and the keys, some of which stand in it."""
+    try:
+        path = engine.parse(settings.database_url).path
+        if path and not path.exists():
+            said = f"There is no {path} yet: the first `zekt serve` makes it."
+            return [Finding("database", ok=path.parent.is_dir(), said=said)]
+        async with _opened(settings, clock) as database:
+            found = await _database(database, clock)
+            if found[-1].part == "database":
+                return found
+            credentials = CredentialStore(settings, database, clock)
+            github = GitHub(settings, credentials, clock, session)
+            return [*found, await _app(github), await _webhook_secret(credentials)]
+    except (ConfigurationError, StorageUnavailable, DecryptionFailed) as error:
+        return [Finding("database", ok=False, said=_why(error))]
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, clock: Clock) -> AsyncIterator[Database]:
+    database = Database(settings, clock)
+    try:
+        await database.start(alone=False)
+        yield database
+    finally:
+        await database.close()
+
+
+def _why(error: Exception) -> str:
+    """An error as a sentence; the database's own is its cause."""
+    cause = getattr(error.__cause__, "orig", None) or error.__cause__
+    kind = f" ({type(cause).__name__})" if cause else ""
+    cure = " Check DATABASE_URL, and that the database is up." if cause else ""
+    return f"{error}{kind}{cure}"
+
+
+async def _database(database: Database, clock: Clock) -> list[Finding]:
+    where = database.address.shown
+    if not await database.schema_is_current():
+        said = f"The tables in {where} are not this version's: run `zekt migrate`."
+        return [Finding("database", ok=False, said=said)]
+    await database.check()
+    found = [Finding("database", ok=True, said=f"{where} takes rows; its tables are current.")]
+    try:
+        await database.check_key()
+        found.append(Finding("secret key", ok=True, said="It opens what is stored."))
+    except ConfigurationError as error:
+        found.append(Finding("secret key", ok=False, said=str(error)))
+    found += [_fault(row) for row in await database.query(_faults)]
+    if not database.address.path:
+        told = await database.query(_database_clock)
+        found.append(_off("database clock", told - clock.now(), "The database's clock"))
+    return found
+
+
+def _faults(connection: Connection) -> list[RowMapping]:
+    return list(connection.execute(select(plugin_faults)).mappings())
+
+
+def _fault(row: RowMapping) -> Finding:
+    since = f"in {row['process']} since {row['at']:%Y-%m-%d %H:%M:%SZ}"
+    said = (
+        f"{row['plugin']} is off {since}: its {row['hook']} did not return. Mend it, or name it "
+        "in ZEKT_DISABLED_PLUGINS; then restart."
+    )
+    return Finding("plugin", ok=False, said=said)
+
+
+def _database_clock(connection: Connection) -> datetime:
+    """The one place that asks the database for the time: to compare it."""
+    told: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return told
+
+
+def _off(part: str, by: timedelta, whose: str) -> Finding:
+    seconds = by.total_seconds()
+    if abs(by) <= _MOST_OFF:
+        return Finding(part, ok=True, said=f"{whose} and this machine's agree ({seconds:+.1f} s).")
+    said = f"{whose} is {seconds:+.0f} s off from this machine's: set the clocks by NTP."
+    return Finding(part, ok=False, said=said)
+
+
+async def _app(github: GitHub) -> Finding:
+    part = "App key"
+    try:
+        answer = await github.ask_as_app("/app")
+        slug = answer.mapping().get("slug")
+    except GitHubError as error:
+        return Finding(part, ok=False, said=str(error))
+    if answer.status != 200:
+        return Finding(part, ok=False, said=f"{answer.error()}. Look at githubstatus.com.")
+    return Finding(part, ok=True, said=f"GitHub accepts it; the App is {slug}.")
+
+
+async def _webhook_secret(credentials: CredentialStore) -> Finding:
+    held = await credentials.get("orchestrator")
+    if held.webhook_secrets:
+        return Finding("webhook secret", ok=True, said="There is one; `zekt receive` tries it.")
+    said = "There is none, so no webhook is taken: set ZEKT_ORCHESTRATOR_WEBHOOK_SECRET."
+    return Finding("webhook secret", ok=False, said=said)
+
+
+async def _github_clock(
+    settings: Settings, clock: Clock, session: aiohttp.ClientSession
+) -> Finding:
+    """Any answer of GitHub's API has a Date, whoever asks."""
+    url, part = f"{settings.github_api_url}/meta", "GitHub clock"
+    try:
+        answer = await exchange(session, "GET", url, {"user-agent": USER_AGENT}, b"")
+        told = parsedate_to_datetime(answer.headers.get("date", ""))
+    except GitHubError as error:
+        said = f"{error} Check ZEKT_GITHUB_API_URL, and the way out of this network."
+        return Finding(part, ok=False, said=said)
+    except ValueError:
+        said = f"{settings.github_api_url} answered without a Date: it is not GitHub's API."
+        return Finding(part, ok=False, said=said)
+    return _off(part, told - clock.now(), "GitHub's clock")
+
+
+def _plugins(settings: Settings) -> Finding:
+    try:
+        plugins.load(settings.plugins_dir, settings.disabled_plugins)
+    except PluginRejected as error:
+        return Finding("plugins", ok=False, said=str(error))
+    return Finding("plugins", ok=True, said="All are loaded; `zekt plugins` lists them.")
