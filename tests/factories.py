@@ -43,6 +43,7 @@ def repository(number: int = 1, **changes: Any) -> Repository:
         account_id=5,
         installation_id=77,
         installation_state="active",
+        private=False,
         archived=False,
         provider=True,
         consumer=True,

@@ -19,7 +19,7 @@ from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim
 from zekt_bot.domain.lanes import Pace
 from zekt_bot.errors import StorageUnavailable
-from zekt_bot.operations import pauses
+from zekt_bot.operations import accounts, pauses
 from zekt_bot.operations.broker import new_lease
 from zekt_bot.pipeline.aggregate import aggregate
 from zekt_bot.pipeline.deliver import deliver
@@ -122,6 +122,7 @@ class Worker:
         """Work until `stop` was called and what is in flight has ended, within the set time."""
         if self._broker.database.address.path:
             await self._broker.database.write(leases.release_all, self._broker.now())
+        await accounts.settle(self._broker)
         loops = [
             self._loop("inbox", self._route_page),
             self._loop("runs", lambda: self._page("runs", self._aggregate)),

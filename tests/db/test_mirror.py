@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.db.rows import stored
-from zekt_bot.db import mirror, tables
+from zekt_bot.db import admissions, mirror, tables
 from zekt_bot.db.rows import APP
 from zekt_bot.domain.catalog import Account, Repository
 from zekt_bot.testing.clock import START
@@ -65,7 +65,13 @@ class Mirror:
         return found[repository_id]
 
     async def admitted(self, allowed: list[str], asking: dict[int, str]) -> set[int]:
-        found: set[int] = await self.tell(mirror.admitted, allowed, asking)
+        found: set[int] = await self.tell(
+            lambda connection, logins, asked, now: admissions.admitted(
+                connection, admissions.Listed(tuple(logins), now), asked
+            ),
+            allowed,
+            asking,
+        )
         return found
 
 

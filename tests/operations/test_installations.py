@@ -9,12 +9,15 @@ import pytest
 
 from tests.operations.news import mirrored, news
 from tests.stage import ME
+from zekt_bot.db import mirror
 from zekt_bot.db import services as service_rows
 from zekt_bot.errors import GitHubError, MalformedEvent, NotFound
 from zekt_bot.operations import installations, repositories
+from zekt_bot.testing import payloads
 
 if TYPE_CHECKING:
     from tests.stage import Stage
+    from zekt_bot.testing import Repository
 
 PROVIDER, CONSUMER = "aurora-labs/payments-api", "kestrel-bank/core-sync"
 
@@ -24,9 +27,9 @@ async def know(stage: Stage) -> None:
     await repositories.enable(stage.broker, ME, PROVIDER)
 
 
-async def consented(stage: Stage) -> bool:
-    """Whether Zekt may act on the provider's repository."""
-    found = await mirrored(stage, stage.provider)
+async def consented(stage: Stage, repository: Repository | None = None) -> bool:
+    """Whether Zekt may act on a repository, the provider's unless another is named."""
+    found = await mirrored(stage, repository or stage.provider)
     return found is not None and found.consented
 
 
@@ -274,13 +277,44 @@ async def test_a_malformed_list_is_refused(stage: Stage, listed: Any) -> None:
 async def test_a_repository_that_vanishes_between_two_answers_is_not_found(stage: Stage) -> None:
     path = f"/repos/{CONSUMER}"
     stage.github.fail("GET", path, status=404)
-    with pytest.raises(NotFound, match="access"):
+    with pytest.raises(NotFound, match="GitHub shows no"):
         await installations.find_repository(stage.broker, CONSUMER)
 
 
-async def test_news_of_repositories_that_nobody_enabled_is_not_kept(stage: Stage) -> None:
-    await selection(stage, "added")
-    assert await mirrored(stage, stage.provider) is None
+async def test_repositories_that_nobody_enabled_are_noted_and_have_no_power(stage: Stage) -> None:
+    await stage.github.unsuspend(stage.providing)
+    await stage.listen()
+    found = await mirrored(stage, stage.provider)
+    assert found is not None
+    assert (found.full_name, found.private) == (PROVIDER, True)
+    assert (found.provider, found.consumer) == (False, False)
+    await stage.github.rename(stage.provider, "pay")
+    await stage.listen()
+    found = await mirrored(stage, stage.provider)
+    assert found is not None
+    assert found.full_name == "aurora-labs/pay"
+
+
+async def test_a_noted_repository_takes_no_name_from_another(stage: Stage) -> None:
+    await know(stage)
+    body = payloads.installation(stage.providing, "created", [stage.provider], stage.github.sender)
+    body["repositories"][0]["id"] = 4711
+    await stage.tell("installation", body)
+    while await stage.route():
+        pass
+    found = await stage.broker.database.query(mirror.repository_by_name, PROVIDER)
+    assert found is not None
+    assert found.id == stage.provider.id
+
+
+async def test_a_noted_repository_that_was_taken_out_comes_back(stage: Stage) -> None:
+    await stage.github.unsuspend(stage.consuming)
+    await stage.github.remove_repositories(stage.consuming, stage.consumer)
+    await stage.listen()
+    assert not (await consented(stage, stage.consumer))
+    await stage.github.add_repositories(stage.consuming, stage.consumer)
+    await stage.listen()
+    assert await consented(stage, stage.consumer)
 
 
 async def test_an_added_repository_that_github_does_not_show_is_taken_out(stage: Stage) -> None:

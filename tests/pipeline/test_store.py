@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
-from tests.stage import open_stage
+from tests.stage import ME, open_stage
 from zekt_bot.db.tables import audit, inbox
 from zekt_bot.domain.webhooks import Receipt
+from zekt_bot.operations import accounts
 from zekt_bot.testing import payloads
 
 if TYPE_CHECKING:
@@ -66,8 +67,18 @@ async def test_only_listed_accounts_are_admitted(migrated_url: str) -> None:
         assert (await stage.row(inbox))["account_id"] == stage.provider.owner.id
 
 
-async def test_who_is_not_admitted_may_still_withdraw(migrated_url: str) -> None:
+async def test_who_was_never_known_has_nothing_to_withdraw(migrated_url: str) -> None:
     async with admitting(migrated_url, "aurora-labs") as stage:
+        await stage.github.suspend(stage.consuming)
+        assert await stage.take() == [Receipt(ignored="account_not_admitted")]
+        assert await stage.rows(inbox) == []
+
+
+async def test_who_is_not_admitted_any_longer_may_still_withdraw(migrated_url: str) -> None:
+    async with open_stage(migrated_url) as stage:
+        await stage.github.unsuspend(stage.consuming)
+        await stage.listen()
+        await accounts.block(stage.broker, ME, stage.consumer.owner.login)
         await stage.github.suspend(stage.consuming)
         await stage.github.unsuspend(stage.consuming)
         await stage.github.remove_repositories(stage.consuming, stage.consumer)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select, update
 
-from zekt_bot.db import transfers, versions
+from zekt_bot.db import services, transfers, versions
 from zekt_bot.db.rows import APP, RepositoryRows
 from zekt_bot.db.sql import in_pages, insert_new, upsert
-from zekt_bot.db.tables import accounts, admissions, installations, repositories
+from zekt_bot.db.tables import accounts, installations, repositories
 from zekt_bot.domain.catalog import Account, Repository
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+_NOTED = 500
 _ROWS = RepositoryRows("r_")
 _REPOSITORIES = select(*_ROWS.columns).select_from(_ROWS.joined())
 
@@ -38,6 +39,60 @@ def repository_by_name(connection: Connection, full_name: str) -> Repository | N
     newest = named.order_by(_ROWS.table.c.updated_at.desc()).limit(1)
     row = connection.execute(newest).mappings().first()
     return _ROWS.read(row) if row else None
+
+
+def knows(connection: Connection, installation_id: int | None, account_id: int | None) -> bool:
+    """Whether this installation or this account was ever learned."""
+    installed = select(installations.c.id).where(
+        installations.c.app == APP, installations.c.id == installation_id
+    )
+    owner = select(accounts.c.id).where(accounts.c.id == account_id)
+    return any(connection.execute(each).first() for each in (installed, owner))
+
+
+def learn(
+    connection: Connection, rows: Sequence[Mapping[str, Any]], installation_id: int, now: datetime
+) -> None:
+    """Note repositories that news name: `id`, `full_name`, `account_id`, `private`.
+
+    It gives them nothing: what is enabled changes only as GitHub answers, and a name that another
+    repository has stays with that one.
+    """
+    for start in range(0, len(rows), _NOTED):
+        some = rows[start : start + _NOTED]
+        names = [row["full_name"].lower() for row in some]
+        taken = select(repositories.c.full_name_lower).where(
+            repositories.c.full_name_lower.in_(names)
+        )
+        held = set(connection.execute(taken).scalars())
+        fresh = [
+            {
+                **row,
+                "full_name_lower": "" if name in held else name,
+                "installation_id": installation_id,
+                "archived": False,
+                "version": 1,
+                "updated_at": now,
+            }
+            for row, name in zip(some, names, strict=True)
+        ]
+        insert_new(connection, repositories, fresh)
+        own = repositories.c
+        enabled = or_(own.provider_enabled_at.is_not(None), own.consumer_enabled_at.is_not(None))
+        again = update(repositories).where(own.installation_id.is_(None), ~enabled)
+        mine = {row["account_id"] for row in some}
+        connection.execute(
+            again.where(own.id.in_([row["id"] for row in some]), own.account_id.in_(mine)).values(
+                installation_id=installation_id, version=own.version + 1, updated_at=now
+            )
+        )
+
+
+def repository_page(connection: Connection, limit: int, after: str) -> list[Repository]:
+    """Repositories by name, after the name `after` in small letters."""
+    name = _ROWS.table.c.full_name_lower
+    found = connection.execute(_REPOSITORIES.where(name > after).order_by(name).limit(limit))
+    return [_ROWS.read(row) for row in found.mappings()]
 
 
 def account_by_login(connection: Connection, login: str) -> Account | None:
@@ -63,6 +118,7 @@ def put_account(connection: Connection, account: Account, now: datetime) -> None
         "login": account.login,
         "login_lower": account.login.lower(),
         "kind": account.kind,
+        "listed": True,  # else nothing of it would have come here
         "updated_at": now,
     }
     upsert(connection, accounts, row, ("login", "login_lower", "kind", "updated_at"))
@@ -70,6 +126,7 @@ def put_account(connection: Connection, account: Account, now: datetime) -> None
 
 def _take_login(connection: Connection, account_id: int, login: str) -> None:
     """Let no other account be found by `login`: at GitHub it is one account's."""
+    services.yield_to_login(connection, login, account_id)
     held = update(accounts).where(accounts.c.login_lower == login.lower())
     connection.execute(held.where(accounts.c.id != account_id).values(login_lower=""))
 
@@ -218,6 +275,17 @@ def enable(connection: Connection, repository_id: int, role: str, now: datetime)
     )
 
 
+def disable(connection: Connection, repository_id: int, role: str) -> bool:
+    """No longer a `provider` or `consumer`; False: it was none."""
+    column = repositories.c[f"{role}_enabled_at"]
+    changed = connection.execute(
+        update(repositories)
+        .where(repositories.c.id == repository_id, column.is_not(None))
+        .values({column: None, repositories.c.version: repositories.c.version + 1})
+    )
+    return bool(changed.rowcount)
+
+
 def touch(connection: Connection, repository_id: int) -> None:
     """Raise the version: something that decisions about this repository read has changed."""
     connection.execute(
@@ -225,21 +293,3 @@ def touch(connection: Connection, repository_id: int) -> None:
         .where(repositories.c.id == repository_id)
         .values(version=repositories.c.version + 1)
     )
-
-
-def admitted(
-    connection: Connection, allowed: Sequence[str], asking: dict[int, str], now: datetime
-) -> set[int]:
-    """Which of `asking` (account id → login) are admitted; a listed login is pinned to its id."""
-    if not allowed:
-        return set(asking)
-    fresh = [
-        {"login_lower": login.lower(), "account_id": account_id, "pinned_at": now}
-        for account_id, login in asking.items()
-        if login.lower() in allowed
-    ]
-    insert_new(connection, admissions, fresh)
-    pinned = select(admissions.c.account_id).where(
-        admissions.c.account_id.in_(list(asking)), admissions.c.login_lower.in_(list(allowed))
-    )
-    return set(connection.execute(pinned).scalars())

@@ -128,6 +128,7 @@ class RepositoryRows:
             *labelled(self._prefix, self.table, REPOSITORY),
             self._installation.c.state.label(f"{self._prefix}state"),
             self._account.c.rule.label(f"{self._prefix}rule"),
+            self._account.c.listed.label(f"{self._prefix}listed"),
         ]
 
     def joined(
@@ -150,10 +151,12 @@ class RepositoryRows:
             account_id=row[p + "account_id"],
             installation_id=row[p + "installation_id"],
             installation_state=row[p + "state"],
+            private=row[p + "private"],
             archived=row[p + "archived"],
             provider=row[p + "provider_enabled_at"] is not None,
             consumer=row[p + "consumer_enabled_at"] is not None,
-            blocked=row[p + "rule"] == "block",
+            blocked=row[p + "rule"] == "block"
+            or (row[p + "rule"] is None and row[p + "listed"] is False),
             version=row[p + "version"],
         )
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, select, tuple_, update
+from sqlalchemy import and_, delete, exists, func, select, tuple_, update
 
 from zekt_bot.db.rows import OWNER, SERVICE, labelled, service_of
 from zekt_bot.db.sql import insert_new
-from zekt_bot.db.tables import accounts, services
+from zekt_bot.db.tables import accounts, aliases, services
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection
 
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from zekt_bot.domain.catalog import Service
 
 
-def _services(connection: Connection, which: ColumnElement[bool]) -> list[Service]:
+def _services(
+    connection: Connection, which: ColumnElement[bool], limit: int | None = None
+) -> list[Service]:
     joined = services.outerjoin(accounts, accounts.c.id == services.c.account_id)
     columns = (*labelled("s_", services, SERVICE), *labelled("o_", accounts, OWNER))
-    found = connection.execute(select(*columns).select_from(joined).where(which)).mappings()
+    statement = select(*columns).select_from(joined).where(which).order_by(services.c.id)
+    found = connection.execute(statement.limit(limit)).mappings()
     return [s for row in found if (s := service_of(row, "s_", row["o_login"]))]
 
 
@@ -33,17 +37,72 @@ def of_workflows(connection: Connection, workflows: Iterable[Workflow]) -> dict[
     return {(service.repository_id, service.workflow_path): service for service in found}
 
 
+def by_id(connection: Connection, service_id: str) -> Service | None:
+    """The service with this id."""
+    return next(iter(_services(connection, services.c.id == service_id)), None)
+
+
 def by_name(connection: Connection, owner: str, slug: str) -> Service | None:
-    """The service `OWNER/SLUG`; a login is its present holder's."""
+    """The service `OWNER/SLUG`. A login is its present holder's, and goes before an alias."""
+    name = owner.lower()
     holder = (
         select(accounts.c.id)
-        .where(accounts.c.login_lower == owner.lower())
+        .where(accounts.c.login_lower == name)
         .order_by(accounts.c.updated_at.desc())
         .limit(1)
-        .scalar_subquery()
     )
-    which = and_(services.c.account_id == holder, services.c.slug == slug)
-    return next(iter(_services(connection, which)), None)
+    account_id = connection.execute(holder).scalar_one_or_none()
+    if account_id is not None:
+        whose = services.c.account_id == account_id
+    else:  # only what shows the alias: it must not lead to its owner's other services
+        known = select(aliases.c.account_id).where(aliases.c.name_lower == name).scalar_subquery()
+        whose = and_(services.c.account_id == known, func.lower(services.c.alias) == name)
+    return next(iter(_services(connection, and_(whose, services.c.slug == slug))), None)
+
+
+def page(
+    connection: Connection, limit: int, after: str, repository_id: int | None, public: bool
+) -> list[Service]:
+    """Services by id, after the id `after`; `public`: only those that the directory names."""
+    which = services.c.id > after
+    if repository_id is not None:
+        which = and_(which, services.c.repository_id == repository_id)
+    if public:
+        which = and_(
+            which,
+            services.c.published_at.is_not(None),
+            services.c.listed,
+            services.c.visibility == "public",
+        )
+    return _services(connection, which, limit)
+
+
+def claim_alias(connection: Connection, alias: str, account_id: int, now: datetime) -> bool:
+    """Let an alias belong to an account; False: it is, or is the login of, another one's."""
+    name = alias.lower()
+    login = select(accounts.c.id).where(accounts.c.login_lower == name, accounts.c.id != account_id)
+    if connection.execute(login).first():
+        return False
+    row = {"name_lower": name, "name": alias, "account_id": account_id, "created_at": now}
+    insert_new(connection, aliases, [row])
+    holder = select(aliases.c.account_id).where(aliases.c.name_lower == name)
+    return bool(connection.execute(holder).scalar_one() == account_id)
+
+
+def free_alias(connection: Connection, alias: str) -> None:
+    """Give an alias back if no service shows it any longer."""
+    shown = select(services.c.id).where(func.lower(services.c.alias) == alias.lower())
+    connection.execute(delete(aliases).where(aliases.c.name_lower == alias.lower(), ~exists(shown)))
+
+
+def yield_to_login(connection: Connection, login: str, account_id: int) -> None:
+    """An account has the login that services of others show: they rest, their owner unnamed."""
+    connection.execute(
+        update(services)
+        .where(func.lower(services.c.alias) == login.lower(), services.c.account_id != account_id)
+        .where(services.c.rests.is_distinct_from("alias_taken"))
+        .values(published_at=None, rests="alias_taken", version=services.c.version + 1)
+    )
 
 
 def add(connection: Connection, row: Mapping[str, Any]) -> bool:

@@ -56,6 +56,8 @@ accounts = Table(
     Column("kind", String(40), nullable=False),
     # What an operator decided: `allow`, `block` or nothing.
     Column("rule", String(10)),
+    # Whether ZEKT_ALLOWED_ACCOUNTS, as the worker last read it, lets it in where no rule stands.
+    Column("listed", Boolean, nullable=False),
     Column("rule_by", String(200)),
     Column("rule_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),

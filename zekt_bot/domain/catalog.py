@@ -48,6 +48,7 @@ CONCLUSIONS = (
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}[a-z0-9]")
 _TAG = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
 _ALIAS = re.compile(r"(?=.{2,39}\Z)[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
+_LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _FULL_NAME = re.compile(r"([A-Za-z0-9-]{1,100})/([A-Za-z0-9._-]{1,100})")
 
 
@@ -64,7 +65,7 @@ class Account:
 class Repository:
     """A repository in the mirror, with what Zekt may do to it.
 
-    `blocked`: an operator shut its account out.
+    `blocked`: its account is shut out or not admitted.
     """
 
     id: int
@@ -72,6 +73,7 @@ class Repository:
     account_id: int
     installation_id: int | None
     installation_state: InstallationState | None
+    private: bool
     archived: bool
     provider: bool
     consumer: bool
@@ -162,6 +164,21 @@ class Service:
     def name(self) -> str:
         """OWNER/SLUG as consumers write it."""
         return f"{self.shown_owner}/{self.slug}"
+
+    @property
+    def open_to_all(self) -> bool:
+        """Whether everybody may find it."""
+        return self.published and self.profile.visibility == "public"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What its owner should think of twice."""
+        if ANY_TYPE not in self.profile.event_types:
+            return ()
+        return (
+            "It may send any event type (*): consumers cannot tell beforehand what their "
+            "workflows will be started with. Name the types instead.",
+        )
 
     def declares(self, event_type: str) -> bool:
         """Whether the service may send this event type."""
@@ -260,6 +277,13 @@ def check_alias(alias: str) -> str:
     return alias
 
 
+def check_login(login: str) -> str:
+    """Return `login`, or raise InvalidInput: letters, digits, hyphens and underscores."""
+    if not _LOGIN.fullmatch(login):
+        raise InvalidInput(f"{login[:80]!r} is no login of GitHub.")
+    return login
+
+
 def check_slug(slug: str) -> str:
     """Return `slug`, or raise InvalidInput saying what a slug is."""
     if not _SLUG.fullmatch(slug):
@@ -310,5 +334,6 @@ def check_event_type(event_type: str) -> str:
 
 
 def workflow_path(path: str) -> str:
-    """A workflow's path without the `@REF` that GitHub sometimes appends."""
-    return path.partition("@")[0]
+    """A workflow's path without the `@REF` that GitHub sometimes appends; a name may have an @."""
+    cut = re.match(r"(.*?\.ya?ml)@", path, re.DOTALL)
+    return cut.group(1) if cut else path

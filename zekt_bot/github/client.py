@@ -138,6 +138,22 @@ class GitHub:
         headers = {"accept": ACCEPT, "user-agent": USER_AGENT, "x-github-api-version": API_VERSION}
         return _found(await exchange(self._session, "GET", url, headers, b""))
 
+    async def permission(
+        self, installation_id: int, repository_id: int, login: str
+    ) -> dict[str, Any] | None:
+        """What a person may do to a repository, or None if GitHub shows one of them not.
+
+        It is asked for by the repository's id: a name may meanwhile be another's.
+
+        Raises:
+            GitHubError: as in `repository`.
+
+        Source: https://docs.github.com/rest/collaborators/collaborators#get-repository-permissions-for-a-user
+        """
+        who = quote(login, safe="")
+        path = f"/repositories/{repository_id:d}/collaborators/{who}/permission"
+        return _found(await self.ask_as_installation(installation_id, path))
+
     async def ask_as_app(self, path: str) -> Answer:
         """GET with the App's JWT; any status but 401 is an answer.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.domain.audit import Entry
+from zekt_bot.operations.roles import Roles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,7 @@ class Broker:
     credentials: Credentials
     github: GitHub
     plugins: Plugins
+    roles: Roles = field(default_factory=Roles)
 
     def now(self) -> datetime:
         """The present moment."""

@@ -8,6 +8,7 @@ ask GitHub, whose answer acts if nothing moved while it was asked.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from zekt_bot.db.rows import APP
 from zekt_bot.domain.catalog import Account
 from zekt_bot.errors import Conflict, MalformedEvent, NotFound
 from zekt_bot.operations import fields
+from zekt_bot.operations.accounts import admit
 from zekt_bot.operations.broker import GITHUB
 
 if TYPE_CHECKING:
@@ -67,7 +69,10 @@ async def installation_changed(broker: Broker, news: News) -> None:
     if taken is not None:
         now = broker.now()
         await _take(broker, lambda c: mirror.set_installation_state(c, installation_id, taken, now))
-    await _confirm(broker, news, installation_id, _listed(news.body, "repositories"))
+    listed = _listed(news.body, "repositories")
+    if listed and taken is None:
+        await _learn(broker, news, installation_id, "repositories")
+    await _confirm(broker, news, installation_id, listed)
 
 
 async def repositories_changed(broker: Broker, news: News) -> None:
@@ -78,6 +83,8 @@ async def repositories_changed(broker: Broker, news: News) -> None:
         now = broker.now()
         await _take(broker, lambda c: mirror.detach(c, installation_id, removed, now))
     added = _listed(news.body, "repositories_added")
+    if added:
+        await _learn(broker, news, installation_id, "repositories_added")
     await _confirm(broker, news, installation_id, [*removed, *added])
 
 
@@ -105,13 +112,13 @@ async def find_repository(broker: Broker, full_name: str) -> Repository:
 
     Raises:
         NotFound: the App is not installed there, or there is no such repository.
+        Conflict: its account is not admitted.
         GitHubError: GitHub does not answer as it should.
     """
     told = await broker.github.repository_installation(full_name)
     if told is None:
-        raise NotFound(
-            f"GitHub shows no {full_name} to the App: install the App on it, or check the name."
-        )
+        raise not_shown(full_name)
+    await admit(broker, _account(fields.part(told, "account")))
     installation_id = fields.number(told, "id")
     named = await broker.github.repository(installation_id, full_name=full_name)
     repository_id = fields.number(named, "id") if named else 0
@@ -119,8 +126,15 @@ async def find_repository(broker: Broker, full_name: str) -> Repository:
         await _confirm(broker, None, installation_id, [repository_id])
     found = await broker.database.query(mirror.repositories_by_id, [repository_id])
     if repository_id not in found or not found[repository_id].consented:
-        raise NotFound(f"GitHub shows no {full_name} to the App: give the App access to it.")
+        raise not_shown(full_name)
     return found[repository_id]
+
+
+def not_shown(full_name: str) -> NotFound:
+    """The same words for what is not there and for what one may not see."""
+    return NotFound(
+        f"GitHub shows no {full_name} to the App: install the App on it, or check the name."
+    )
 
 
 async def _take(broker: Broker, apply: Callable[[Connection], None]) -> None:
@@ -136,15 +150,35 @@ async def _confirm(
     Raises:
         Conflict: other news kept coming in while GitHub was asked.
     """
-    if news is not None:  # the others are learned when somebody enables them
+    if news is not None:  # of what is not enabled GitHub is asked when somebody enables it
         known = await broker.database.query(mirror.repositories_by_id, repository_ids)
-        repository_ids = [r.id for r in known.values() if r.provider or r.consumer]
+        alone = news.event == "repository"
+        repository_ids = [r.id for r in known.values() if alone or r.provider or r.consumer]
     await _settle(broker, installation_id, ())  # first: it is written whatever comes after
     for start in range(0, len(repository_ids), _AT_ONCE):
         await _settle(broker, installation_id, repository_ids[start : start + _AT_ONCE])
     entry, inbox_id = await _entry(broker, news, repository_ids), news.inbox_id if news else None
     done = _Applying(inbox_id, None, _all(()), entry, broker.now())
     await broker.database.write(_write, done)
+
+
+async def _learn(broker: Broker, news: News, installation_id: int, name: str) -> None:
+    """Note the repositories that news say are covered, so that lists can show them.
+
+    It is a courtesy: what is not told whole is left out.
+    """
+    rows, now = [], broker.now()
+    for item in news.body.get(name) or ():
+        with contextlib.suppress(MalformedEvent):
+            account = fields.part(fields.part(news.body, "installation"), "account")
+            row = {
+                "id": fields.number(item, "id"),
+                "full_name": fields.text(item, "full_name", 300),
+                "account_id": fields.number(account, "id"),
+                "private": item.get("private") is not False,
+            }
+            rows.append(row)
+    await _take(broker, lambda c: mirror.learn(c, rows, installation_id, now))
 
 
 async def _settle(broker: Broker, installation_id: int, repository_ids: Sequence[int]) -> None:

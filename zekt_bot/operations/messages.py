@@ -62,7 +62,7 @@ async def store(
     Raises:
         AccessDenied: this principal does not speak for that run.
         InvalidInput: the event type or the body is not what a message has.
-        NotFound: the repository is not enabled as a provider.
+        NotFound: the repository is not enabled as a provider, or its account is shut out.
         StorageUnavailable: nothing was stored.
     """
     decide(principal, "message:store", Resource(run=key))
@@ -116,7 +116,7 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Stored | No
     # Every unit locks runs in the order of their keys.
     for number, row in sorted(enumerate(rows), key=lambda pair: pair[1].key):
         repository = known.get(row.key.repository_id)
-        provides = repository is not None and repository.provider
+        provides = repository is not None and repository.provider and not repository.blocked
         account_id = repository.account_id if repository else 0
         answers[number] = _store_one(connection, row, account_id) if provides else None
     return [answers[number] for number in range(len(rows))]

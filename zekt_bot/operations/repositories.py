@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zekt_bot.db import audit, mirror
-from zekt_bot.domain.access import decide
-from zekt_bot.domain.catalog import check_full_name
-from zekt_bot.errors import Conflict
-from zekt_bot.operations.installations import find_repository
+from zekt_bot.domain.access import Person, decide
+from zekt_bot.errors import AccessDenied, Conflict, InvalidInput
+from zekt_bot.operations import access
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,60 +17,134 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from zekt_bot.domain.access import Principal
+    from zekt_bot.domain.access import Action, Principal
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.catalog import Repository
     from zekt_bot.operations.broker import Broker
+
+    Part = Literal["provider", "consumer"]
+
+MOST_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class _Enabling:
     repository: Repository
-    role: Literal["provider", "consumer"]
+    part: Part
     entry: Entry
     now: datetime
 
 
 async def enable(
-    broker: Broker,
-    principal: Principal,
-    full_name: str,
-    role: Literal["provider", "consumer"] = "provider",
+    broker: Broker, principal: Principal, full_name: str, part: Part = "provider"
 ) -> Repository:
-    """Let a repository take part; once enabled it stays so.
+    """Let a repository take part.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
+        Conflict: its account is not admitted to this server.
+    """
+    repository = await access.repository(broker, principal, "repository:enable", full_name)
+    enabling = await _enabling(broker, principal, repository, part, "enabled")
+    return await broker.database.write(_enable, enabling)
+
+
+async def disable(
+    broker: Broker, principal: Principal, full_name: str, part: Part = "provider"
+) -> Repository:
+    """Let a repository take part no longer; allow-list, services and subscriptions stay.
+
+    Nothing leaves it, or reaches it, until it is enabled again.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
     """
-    decide(principal, "repository:enable")
-    repository = await find_repository(broker, check_full_name(full_name))
+    repository = await access.known(broker, principal, "repository:disable", full_name)
+    enabling = await _enabling(broker, principal, repository, part, "disabled")
+    return await broker.database.write(_disable, enabling)
+
+
+async def _enabling(
+    broker: Broker, principal: Principal, repository: Repository, part: Part, verb: str
+) -> _Enabling:
     entry = await broker.entry(
-        "person:repository:enabled",
+        f"person:repository:{verb}",
         principal.actor,
         account_id=repository.account_id,
         repository_id=repository.id,
-        details={"role": role},
+        details={"role": part},
     )
-    enabling = _Enabling(repository, role, entry, broker.now())
-    return await broker.database.write(_enable, enabling)
+    return _Enabling(repository, part, entry, broker.now())
 
 
 def _enable(connection: Connection, rows: Sequence[_Enabling]) -> list[Repository]:
     for row in rows:
-        mirror.enable(connection, row.repository.id, row.role, row.now)
+        mirror.enable(connection, row.repository.id, row.part, row.now)
         audit.record(connection, row.entry)
+    return _present(connection, rows)
+
+
+def _disable(connection: Connection, rows: Sequence[_Enabling]) -> list[Repository]:
+    for row in rows:
+        if mirror.disable(connection, row.repository.id, row.part):
+            audit.record(connection, row.entry)
+    return _present(connection, rows)
+
+
+def _present(connection: Connection, rows: Sequence[_Enabling]) -> list[Repository]:
     found = mirror.repositories_by_id(connection, [row.repository.id for row in rows])
     return [found[row.repository.id] for row in rows]
 
 
-async def provider(broker: Broker, full_name: str) -> Repository:
-    """The repository OWNER/REPO, which must be enabled as a provider.
+async def list_repositories(
+    broker: Broker, principal: Principal, *, limit: int = 50, after: str = ""
+) -> list[dict[str, Any]]:
+    """Repositories that Zekt has heard of, by name, `limit` of them after the name `after`.
 
     Raises:
-        NotFound, InvalidInput, GitHubError, StorageUnavailable.
+        AccessDenied, InvalidInput, StorageUnavailable.
+    """
+    if isinstance(principal, Person):
+        raise AccessDenied("You see the repositories that you manage: name one.")
+    decide(principal, "repository:read")
+    if not 1 <= limit <= MOST_ROWS:
+        raise InvalidInput(f"A list shows 1 to {MOST_ROWS} rows.")
+    found = await broker.database.query(mirror.repository_page, limit, after.lower())
+    return [_shown(each) for each in found]
+
+
+async def show(broker: Broker, principal: Principal, full_name: str) -> dict[str, Any]:
+    """One repository: what Zekt may do to it, and whether it takes part.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
+    """
+    return _shown(await access.known(broker, principal, "repository:read", full_name))
+
+
+def _shown(repository: Repository) -> dict[str, Any]:
+    return {
+        "repository": repository.full_name,
+        "id": repository.id,
+        "provider": repository.provider,
+        "consumer": repository.consumer,
+        "installed": repository.consented,
+        "private": repository.private,
+        "archived": repository.archived,
+        "account_blocked": repository.blocked,
+    }
+
+
+async def provider(
+    broker: Broker, principal: Principal, action: Action, full_name: str
+) -> Repository:
+    """The repository OWNER/REPO, which must be enabled as a provider, for `action`.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
         Conflict: it is not enabled as a provider.
     """
-    repository = await find_repository(broker, check_full_name(full_name))
+    repository = await access.repository(broker, principal, action, full_name)
     if not repository.provider:
         raise Conflict(
             f"{full_name} is not enabled as a provider: run `zekt repositories enable {full_name}`."

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.db import audit, mirror
 from zekt_bot.db import services as services_of
 from zekt_bot.db import workflows as rows_of
-from zekt_bot.domain.access import decide
 from zekt_bot.domain.catalog import (
     AllowedWorkflow,
     Conditions,
@@ -18,7 +17,7 @@ from zekt_bot.domain.catalog import (
 from zekt_bot.errors import Conflict, NotFound
 from zekt_bot.github.workflows import by_path
 from zekt_bot.github.workflows import workflows as workflows_at_github
-from zekt_bot.operations import repositories
+from zekt_bot.operations import access, repositories
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,8 +54,7 @@ async def list_workflows(
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
         Conflict: the repository is not enabled as a provider.
     """
-    decide(principal, "workflow:read")
-    repository = await repositories.provider(broker, full_name)
+    repository = await repositories.provider(broker, principal, "workflow:read", full_name)
     told = by_path(await told_by_github(broker, repository))
     allowed = await broker.database.query(rows_of.of_repository, repository.id)
     paths = sorted({*told, *(entry.path for entry in allowed)})
@@ -114,9 +112,8 @@ async def allow(  # noqa: PLR0913 - `force` is the one word that a caller adds
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
         Conflict: the repository is not enabled as a provider, or GitHub lists no such workflow.
     """
-    decide(principal, "workflow:allow")
     path, conditions = check_workflow_path(path), check_conditions(conditions)
-    repository = await repositories.provider(broker, full_name)
+    repository = await repositories.provider(broker, principal, "workflow:allow", full_name)
     if not force:
         await _check_there(broker, repository, path)
     entry = await broker.entry(
@@ -128,6 +125,24 @@ async def allow(  # noqa: PLR0913 - `force` is the one word that a caller adds
     )
     allowed = AllowedWorkflow(repository.id, path, conditions)
     return await broker.database.write(_allow, _Allowing(allowed, entry, broker.now()))
+
+
+async def disallow(broker: Broker, principal: Principal, full_name: str, path: str) -> bool:
+    """Take a workflow off the allow-list: its runs leave no more. False: it was not there.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
+    """
+    path = check_workflow_path(path)
+    repository = await access.known(broker, principal, "workflow:disallow", full_name)
+    entry = await broker.entry(
+        "person:workflow:disallowed",
+        principal.actor,
+        account_id=repository.account_id,
+        repository_id=repository.id,
+    )
+    allowed = AllowedWorkflow(repository.id, path)
+    return await broker.database.write(_disallow, _Allowing(allowed, entry, broker.now()))
 
 
 async def _check_there(broker: Broker, repository: Repository, path: str) -> None:
@@ -147,4 +162,15 @@ def _allow(connection: Connection, rows: Sequence[_Allowing]) -> list[bool]:
             mirror.touch(connection, row.allowed.repository_id)
             audit.record(connection, row.entry)
         answers.append(new)
+    return answers
+
+
+def _disallow(connection: Connection, rows: Sequence[_Allowing]) -> list[bool]:
+    answers = []
+    for row in rows:
+        gone = rows_of.disallow(connection, row.allowed.repository_id, row.allowed.path)
+        if gone:
+            mirror.touch(connection, row.allowed.repository_id)
+            audit.record(connection, row.entry)
+        answers.append(gone)
     return answers

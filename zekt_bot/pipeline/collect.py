@@ -11,6 +11,7 @@ from zekt_bot.db import audit, inbox, mirror, runs
 from zekt_bot.domain.catalog import workflow_path
 from zekt_bot.domain.events import Job, RunFacts, RunKey, every_seen_job_completed
 from zekt_bot.domain.ids import new_correlation_id, new_id
+from zekt_bot.errors import MalformedEvent
 from zekt_bot.operations import fields
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run_facts(body: Mapping[str, Any]) -> RunFacts:
     created_at = fields.moment(run, "created_at")
     completed = run.get("status") == "completed"
     return RunFacts(
-        workflow_path=workflow_path(fields.text(run, "path", 1000)),
+        workflow_path=_path(run, fields.optional_part(dict(body), "workflow")),
         workflow_name=fields.optional_text(workflow, "name") or "",
         run_number=fields.number(run, "run_number"),
         event=fields.text(run, "event", 100),
@@ -68,6 +69,17 @@ def run_facts(body: Mapping[str, Any]) -> RunFacts:
         started_at=fields.optional_moment(run, "run_started_at") or created_at,
         completed_at=fields.moment(run, "updated_at") if completed else None,
     )
+
+
+def _path(run: dict[str, Any], workflow: dict[str, Any] | None) -> str:
+    """The workflow's own path; a run's may end with `@REF`, and a file's name with anything."""
+    told = fields.text(run, "path", 1000)
+    own = fields.optional_text(workflow, "path", 1000) if workflow else None
+    if own is None:
+        return workflow_path(told)
+    if told != own and not told.startswith(f"{own}@"):
+        raise MalformedEvent("workflow_run.path is not that of its workflow")
+    return own
 
 
 def job_facts(body: Mapping[str, Any]) -> Job:

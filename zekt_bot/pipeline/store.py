@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.db import audit, inbox, mirror
+from zekt_bot.db import admissions, audit, inbox, mirror
 from zekt_bot.domain.ids import new_id
 from zekt_bot.domain.webhooks import Receipt
 from zekt_bot.operations.broker import SYSTEM
@@ -93,10 +93,16 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Receipt]:
         for row in rows
         if row.webhook.account_id is not None
     }
-    admitted = mirror.admitted(connection, rows[0].allowed, asking, rows[0].now)
+    listed = admissions.Listed(rows[0].allowed, rows[0].now)
+    admitted = admissions.admitted(connection, listed, asking)
     wanted = {row.webhook.repository_id for row in rows} - {None}
     known = mirror.repositories_by_id(connection, [i for i in wanted if i is not None])
-    refusals = [_refusal(row, admitted, known) for row in rows]
+    refusals = [
+        None if _is_in(connection, row, admitted, known) else "account_not_admitted" for row in rows
+    ]
+    refusals = [
+        refused or _refusal(row, known) for row, refused in zip(rows, refusals, strict=True)
+    ]
     taken = [row.row for row, refused in zip(rows, refusals, strict=True) if refused is None]
     new = inbox.add(connection, taken)
     if new:
@@ -110,12 +116,23 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Receipt]:
     ]
 
 
-def _refusal(row: _Storing, admitted: set[int], known: Mapping[int, Repository]) -> str | None:
-    """Why this webhook is not stored, or None."""
+def _is_in(
+    connection: Connection, row: _Storing, admitted: set[int], known: Mapping[int, Repository]
+) -> bool:
+    """Whether the account is admitted, or withdraws what it gave when it was."""
     webhook = row.webhook
-    takes_away = webhook.action in _TAKES_AWAY.get(webhook.event, ())
-    if row.allowed and webhook.account_id not in admitted and not takes_away:
-        return "account_not_admitted"
+    if webhook.account_id in admitted or (webhook.account_id is None and not row.allowed):
+        return True
+    if webhook.action not in _TAKES_AWAY.get(webhook.event, ()):
+        return False
+    return webhook.repository_id in known or mirror.knows(
+        connection, webhook.installation_id, webhook.account_id
+    )
+
+
+def _refusal(row: _Storing, known: Mapping[int, Repository]) -> str | None:
+    """Why this webhook of an admitted account is not stored, or None."""
+    webhook = row.webhook
     if webhook.event not in {"workflow_run", "workflow_job", "repository"}:
         return None
     if webhook.repository_id is None:

@@ -144,6 +144,7 @@ class RepositoryApi:
         yield from of_repository("GET", "", self.repository)
         yield from of_repository("GET", "/installation", self.repository_installation)
         yield from of_repository("POST", "/dispatches", self.dispatch)
+        yield from of_repository("GET", "/collaborators/{login}/permission", self.permission)
 
     async def meta(self, _: web.Request) -> web.Response:
         """`GET /meta`."""
@@ -209,6 +210,22 @@ class RepositoryApi:
         docs = "repos/repos#get-a-repository"
         found = self._find.repository(request, lambda one: readable(token, one), docs)
         return answer(200, shapes.full_repository(found, self._core.urls))
+
+    async def permission(self, request: web.Request) -> web.Response:
+        """`GET /repos/OWNER/REPO/collaborators/LOGIN/permission`; who owns it administers it.
+
+        Source: https://docs.github.com/rest/collaborators/collaborators#get-repository-permissions-for-a-user
+        """
+        docs = "collaborators/collaborators#get-repository-permissions-for-a-user"
+        token = check_token(self._core.world, request.headers.get("Authorization"))
+        found = self._find.repository(request, lambda one: readable(token, one), docs)
+        if not token.reaches(found):
+            raise not_permitted("metadata=read", docs)
+        person = self._core.world.account(request.match_info["login"])
+        if person is None:
+            raise not_found(docs)
+        role = "admin" if person is found.owner else found.roles.get(person.id)
+        return answer(200, shapes.permission(person, found, role, self._core.urls))
 
     async def dispatch(self, request: web.Request) -> web.Response:
         """`POST /repos/OWNER/REPO/dispatches`."""

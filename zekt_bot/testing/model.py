@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 Kind = Literal["User", "Organization", "Bot"]
+Role = Literal["admin", "maintain", "write", "triage", "read"]
 
 HIDDEN_EVENTS = frozenset({"installation_target", "meta"})
 """Events that an App may subscribe to, but that no answer of the API lists."""
@@ -95,6 +96,7 @@ class Repository:
     disabled: bool = False
     actions_enabled: bool = True
     workflows: list[Workflow] = field(default_factory=list)
+    roles: dict[int, Role] = field(default_factory=dict)
     files: dict[str, dict[str, bytes]] = field(default_factory=dict, repr=False)
     """By branch and path."""
 

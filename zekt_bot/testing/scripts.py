@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from zekt_bot.testing.core import Core
-    from zekt_bot.testing.model import Account, App, Installation, Repository
+    from zekt_bot.testing.model import Account, App, Installation, Repository, Role
     from zekt_bot.testing.shapes import Json
 
 
@@ -141,6 +141,12 @@ class RepositoryScripts:
             if installation.selected is not None:
                 installation.selected.discard(repository.id)
             await self._core.announce_repositories(installation, removed=[repository])
+
+    def grant(self, repository: Repository, person: Account, role: Role | None) -> None:
+        """Give a person this role there, or none. Apps hear nothing of it."""
+        repository.roles.pop(person.id, None)
+        if role is not None:
+            repository.roles[person.id] = role
 
     async def archive(self, repository: Repository) -> None:
         """Make it read-only; sends `repository.archived`."""

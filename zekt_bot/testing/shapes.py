@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from zekt_bot.testing.model import Account, App, Installation, Repository, Token
+    from zekt_bot.testing.model import Account, App, Installation, Repository, Role, Token
 
 Json = dict[str, Any]
 
@@ -81,6 +81,30 @@ _REPOSITORY_URLS = {
 def iso(moment: datetime | None) -> str | None:
     """A time as GitHub writes it, to the second, in UTC."""
     return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+ROLES = {"pull": "read", "triage": "triage", "push": "write", "maintain": "maintain"}
+"""The permission that each role below the administrator's adds."""
+
+
+def permission(
+    person: Account, repository: Repository, role: Role | None, urls: Urls = GITHUB_COM
+) -> Json:
+    """A person's permission; the word for it knows neither `maintain` nor `triage`."""
+    held = role or (None if repository.private else "read")
+    order = ["read", "triage", "write", "maintain", "admin"]
+    reached = order.index(held) + 1 if held else 0
+    given = {each: order.index(name) < reached for each, name in ROLES.items()}
+    word = {"maintain": "write", "triage": "read", None: "none"}.get(held, held)
+    return {
+        "permission": word,
+        "user": {
+            **simple_user(person, urls),
+            "permissions": {"admin": held == "admin", **dict(reversed(given.items()))},
+            "role_name": held or "none",
+        },
+        "role_name": held or "none",
+    }
 
 
 def simple_user(account: Account, urls: Urls = GITHUB_COM) -> Json:

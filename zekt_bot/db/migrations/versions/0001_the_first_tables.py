@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("login_lower", sa.Text(), nullable=False),
         sa.Column("kind", sa.String(length=40), nullable=False),
         sa.Column("rule", sa.String(length=10), nullable=True),
+        sa.Column("listed", sa.Boolean(), nullable=False),
         sa.Column("rule_by", sa.String(length=200), nullable=True),
         sa.Column("rule_at", UtcDateTime(), nullable=True),
         sa.Column("updated_at", UtcDateTime(), nullable=False),

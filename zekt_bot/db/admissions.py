@@ -1,0 +1,132 @@
+"""Which accounts are admitted: an operator's rule, else ZEKT_ALLOWED_ACCOUNTS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sqlalchemy import func, select, update
+
+from zekt_bot.db import audit
+from zekt_bot.db.sql import in_pages, insert_new
+from zekt_bot.db.tables import accounts, admissions, repositories
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, RowMapping
+
+    from zekt_bot.domain.audit import Entry
+
+Rule = Literal["allow", "block"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The logins of ZEKT_ALLOWED_ACCOUNTS in small letters (none: everybody), and when."""
+
+    logins: tuple[str, ...]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What an operator decided of an account."""
+
+    account_id: int
+    rule: Rule
+    entry: Entry
+    now: datetime
+
+
+def admitted(connection: Connection, listed: Listed, asking: Mapping[int, str]) -> set[int]:
+    """Which of `asking` (account id → login) are admitted; a listed login is pinned to its id."""
+    found = select(accounts.c.id, accounts.c.rule).where(
+        accounts.c.id.in_(list(asking)), accounts.c.rule.is_not(None)
+    )
+    rules = {row.id: row.rule for row in connection.execute(found)} if asking else {}
+    ruled = {each for each, rule in rules.items() if rule == "allow"}
+    return ruled | (_let_in(connection, listed, asking) - set(rules))
+
+
+def _let_in(connection: Connection, listed: Listed, asking: Mapping[int, str]) -> set[int]:
+    """Which of `asking` the list lets in."""
+    if not listed.logins:
+        return set(asking)
+    fresh = [
+        {"login_lower": login.lower(), "account_id": account_id, "pinned_at": listed.now}
+        for account_id, login in asking.items()
+        if login.lower() in listed.logins
+    ]
+    insert_new(connection, admissions, fresh)
+    pinned = select(admissions.c.account_id).where(
+        admissions.c.account_id.in_(list(asking)), admissions.c.login_lower.in_(listed.logins)
+    )
+    return set(connection.execute(pinned).scalars())
+
+
+def settle(connection: Connection, rows: Sequence[Listed]) -> list[None]:
+    """Let the mirror follow a list that has changed: whoever left it is shut out at once."""
+    listed = rows[-1]
+    known = {row.id: row for row in connection.execute(select(accounts))}
+    logins = {each: row.login_lower for each, row in known.items() if row.login_lower}
+    inside = _let_in(connection, listed, dict.fromkeys(known, "") | logins)
+    changed = [each for each, row in known.items() if row.listed != (each in inside)]
+    for some in in_pages(sorted(changed)):
+        connection.execute(
+            update(accounts).where(accounts.c.id.in_(some)).values(listed=~accounts.c.listed)
+        )
+        _touch(connection, some)
+    return [None] * len(rows)
+
+
+def rule(connection: Connection, rows: Sequence[Ruling]) -> list[bool]:
+    """Set rules on known accounts; False: it stood so already."""
+    answers = []
+    for row in rows:
+        account = accounts.c
+        changed = connection.execute(
+            update(accounts)
+            .where(account.id == row.account_id, account.rule.is_distinct_from(row.rule))
+            .values(rule=row.rule, rule_by=row.entry.actor, rule_at=row.now)
+        ).rowcount
+        if changed:
+            _touch(connection, [row.account_id])
+            audit.record(connection, row.entry)
+        answers.append(bool(changed))
+    return answers
+
+
+def _touch(connection: Connection, account_ids: Iterable[int]) -> None:
+    """Decisions about the repositories of these accounts must be made again."""
+    owned = repositories.c.account_id.in_(list(account_ids))
+    in_order = select(repositories.c.id).where(owned).order_by(repositories.c.id)
+    connection.execute(in_order.with_for_update())  # as `versions.hold` locks them
+    connection.execute(update(repositories).where(owned).values(version=repositories.c.version + 1))
+
+
+def page(connection: Connection, limit: int, after: str, rule: str | None) -> list[RowMapping]:
+    """Accounts by login, with how many repositories of theirs are enabled."""
+    enabled = (
+        select(func.count())
+        .select_from(repositories)
+        .where(
+            repositories.c.account_id == accounts.c.id,
+            repositories.c.provider_enabled_at.is_not(None)
+            | repositories.c.consumer_enabled_at.is_not(None),
+        )
+        .scalar_subquery()
+        .label("enabled_repositories")
+    )
+    statement = select(accounts, enabled).where(accounts.c.login_lower > after)
+    if rule is not None:
+        statement = statement.where(accounts.c.rule == rule)
+    ordered = statement.order_by(accounts.c.login_lower).limit(limit)
+    return list(connection.execute(ordered).mappings())
+
+
+def one(connection: Connection, account_id: int) -> RowMapping | None:
+    """An account as its row stands."""
+    statement = select(accounts).where(accounts.c.id == account_id)
+    return connection.execute(statement).mappings().first()

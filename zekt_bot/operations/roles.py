@@ -1,0 +1,78 @@
+"""What GitHub says of people's roles on repositories, kept for a minute."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+from zekt_bot.errors import InstallationGone, InstallationSuspended
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from typing import Any
+
+    from zekt_bot.domain.access import Person
+    from zekt_bot.domain.catalog import Repository
+    from zekt_bot.operations.broker import Broker
+
+Role = Literal["manages", "sees", "nothing"]
+KEPT = timedelta(seconds=60)
+_MOST_KEPT = 10_000
+
+
+class Roles:
+    """Of one process. Whoever loses a role at GitHub loses it here within a minute."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._known: dict[tuple[int, int], tuple[datetime, Role]] = {}
+
+    async def of(
+        self, broker: Broker, person: Person, repositories: Iterable[Repository]
+    ) -> dict[int, Role]:
+        """The person's role on each repository (id → role).
+
+        Only accounts that installed the App are asked about; elsewhere nobody manages anything.
+
+        Raises:
+            GitHubError: GitHub does not answer as it should.
+        """
+        once = list({repository.id: repository for repository in repositories}.values())
+        found = await asyncio.gather(*(self._one(broker, person, each) for each in once))
+        return {each.id: role for each, role in zip(once, found, strict=True)}
+
+    async def _one(self, broker: Broker, person: Person, repository: Repository) -> Role:
+        if not repository.consented:
+            return "nothing" if repository.private else "sees"
+        key, now = (person.id, repository.id), broker.now()
+        until, role = self._known.get(key, (now, None))
+        if role is not None and now < until:
+            return role
+        role = await _ask(broker, person, repository)
+        if len(self._known) >= _MOST_KEPT:
+            self._known.clear()
+        self._known[key] = now + KEPT, role
+        return role
+
+
+async def _ask(broker: Broker, person: Person, repository: Repository) -> Role:
+    told: dict[str, Any] | None = None
+    if repository.installation_id is not None:
+        try:
+            told = await broker.github.permission(
+                repository.installation_id, repository.id, person.login
+            )
+        except (InstallationGone, InstallationSuspended):
+            told = None
+    user = (told or {}).get("user")
+    if told is None or not isinstance(user, dict) or user.get("id") != person.id:
+        return "nothing" if repository.private else "sees"
+    # The word `permission` calls a maintainer a writer.
+    permissions = user.get("permissions")
+    if isinstance(permissions, dict) and (
+        permissions.get("admin") is True or permissions.get("maintain") is True
+    ):
+        return "manages"
+    return "nothing" if told.get("permission") == "none" else "sees"
