@@ -105,6 +105,11 @@ def yield_to_login(connection: Connection, login: str, account_id: int) -> None:
     )
 
 
+def by_ids(connection: Connection, ids: Iterable[str]) -> dict[str, Service]:
+    """The services with these ids."""
+    return {one.id: one for one in _services(connection, services.c.id.in_(list(set(ids))))}
+
+
 def add(connection: Connection, row: Mapping[str, Any]) -> bool:
     """Add a service; False: its slug or its workflow is taken."""
     return insert_new(connection, services, [row]) == 1

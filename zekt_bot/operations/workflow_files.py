@@ -1,0 +1,320 @@
+"""What one workflow file does with a `repository_dispatch`. No I/O; any bytes give an answer.
+
+The YAML is composed into nodes, of texts only: no value is made of it, so `on` is not True and
+every node has its line. What is too large, too deep or too entangled is refused unread.
+
+Source: https://docs.github.com/actions/reference/workflows-and-actions/workflow-syntax
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
+
+import yaml
+from yaml import MappingNode, ScalarNode, SequenceNode
+
+from zekt_bot.operations import expressions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from zekt_bot.operations.expressions import Value
+
+MOST_BYTES = 512 * 1024
+MOST_NODES = 20_000
+MOST_DEPTH = 50
+MOST_ALIASES = 200
+MOST_STEPS = 50_000
+MOST_USES = 50
+EVENT = "repository_dispatch"
+PAYLOAD = ("github", "event", "client_payload")
+DELIVERY_ID = (*PAYLOAD, "zekt", "deliveryid")
+
+# Where PyYAML was built without libyaml, the slower one does the same.
+_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+# Parts of the payload that two runs of one service may well share.
+_SHARED = {"version", "eventtype", "sourcerepo", "service", "isreplay", "hops"}
+_SHARED_OF_WORKFLOW = {"name", "path", "event", "conclusion", "headbranch", "actor"}
+# What has no value when a dispatch starts a run.
+_EMPTY = (("github", "head_ref"), ("github", "base_ref"), ("inputs",))
+_EMPTY_EVENT = {"pull_request", "issue", "number", "inputs", "workflow_run", "release"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """`on: repository_dispatch`. `types` None: it starts on any type."""
+
+    line: int
+    types: tuple[str, ...] | None = None
+
+    def starts_on(self, event_type: str) -> bool:
+        """Whether a dispatch of this type starts the workflow."""
+        return self.types is None or event_type in self.types
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A `concurrency` group that all runs share. `job` None: the whole workflow's."""
+
+    line: int
+    name: str
+    job: str | None
+    cancels_running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """An expression in a script that puts the payload's text into the code."""
+
+    line: int
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowFile:
+    """What a file says. `dispatch` None: no dispatch starts it, and nothing else was read."""
+
+    dispatch: Dispatch | None = None
+    run_name: int | None = None
+    """The line of `run-name`, if it has one."""
+    proves_runs: bool = False
+    groups: tuple[Group, ...] = ()
+    injections: tuple[Use, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that was not read."""
+
+    word: Literal["broken_yaml", "too_large"]
+    reason: str
+    line: int | None = None
+
+
+class _TooMuch(Exception):
+    """A limit is passed."""
+
+
+def read(raw: bytes) -> WorkflowFile | Unreadable:
+    """What a workflow file says, or why it was not read."""
+    if len(raw) > MOST_BYTES:
+        return Unreadable("too_large", f"it has more than {MOST_BYTES // 1024} KB")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        return Unreadable("broken_yaml", "it is not UTF-8", raw.count(b"\n", 0, error.start) + 1)
+    try:
+        _measure(text)
+        root = yaml.compose(text, _LOADER)
+        return _Reader(text).workflow(root)
+    except _TooMuch as error:
+        return Unreadable("too_large", str(error))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        return Unreadable("broken_yaml", _said(error.problem), mark.line + 1 if mark else None)
+    except yaml.YAMLError as error:
+        return Unreadable("broken_yaml", _said(getattr(error, "reason", None)))
+
+
+def _said(problem: object) -> str:
+    return " ".join(str(problem or "it is not YAML").split())[:200]
+
+
+def _measure(text: str) -> None:
+    """Refuse what composing or walking would make long work of."""
+    nodes = depth = aliases = 0
+    for event in yaml.parse(text, _LOADER):
+        nodes += isinstance(event, yaml.NodeEvent)
+        aliases += isinstance(event, yaml.AliasEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        for what, found, most in (
+            ("YAML nodes", nodes, MOST_NODES),
+            ("levels", depth, MOST_DEPTH),
+            ("aliases", aliases, MOST_ALIASES),
+        ):
+            if found > most:
+                raise _TooMuch(f"it has more than {most} {what}")
+
+
+class _Reader:
+    """Walks the nodes. Aliases make some of them be met often: steps are counted."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = text.split("\n")
+        self._left = MOST_STEPS
+        self._seen: set[int] = set()
+
+    def workflow(self, root: yaml.Node | None) -> WorkflowFile:
+        top = self._mapping(root)
+        dispatch = self._dispatch(top.get("on"))
+        if dispatch is None:
+            return WorkflowFile()
+        named = top.get("run-name")
+        title = named[1].value if named and isinstance(named[1], ScalarNode) else ""
+        return WorkflowFile(
+            dispatch=dispatch,
+            run_name=_line(named[0]) if named else None,
+            proves_runs=any(DELIVERY_ID in expressions.values(e.text) for e in _found(title)),
+            groups=tuple(self._groups(top)),
+            injections=tuple(islice(self._injections(top), MOST_USES)),
+        )
+
+    def _mapping(self, node: yaml.Node | None) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        """Key and value nodes by key; of two equal keys, the last."""
+        if not isinstance(node, MappingNode):
+            return {}
+        self._step(len(node.value))
+        return {key.value: (key, value) for key, value in node.value if isinstance(key, ScalarNode)}
+
+    def _sequence(self, node: yaml.Node | None) -> list[yaml.Node]:
+        if not isinstance(node, SequenceNode):
+            return []
+        self._step(len(node.value))
+        return list(node.value)
+
+    def _step(self, count: int) -> None:
+        self._left -= count + 1
+        if self._left < 0:
+            raise _TooMuch(f"its aliases make more than {MOST_STEPS} nodes of it")
+
+    def _dispatch(self, on: tuple[yaml.Node, yaml.Node] | None) -> Dispatch | None:
+        if on is None:
+            return None
+        events = on[1]
+        for each in [events, *self._sequence(events)]:
+            if isinstance(each, ScalarNode) and each.value == EVENT:
+                return Dispatch(_line(each))
+        found = self._mapping(events).get(EVENT)
+        if found is None:
+            return None
+        return Dispatch(_line(found[0]), self._types(self._mapping(found[1]).get("types")))
+
+    def _types(self, types: tuple[yaml.Node, yaml.Node] | None) -> tuple[str, ...] | None:
+        if types is None:
+            return None
+        listed = [types[1], *self._sequence(types[1])]
+        named = tuple(each.value for each in listed if isinstance(each, ScalarNode))
+        return None if named in {("",), ("~",), ("null",)} else named
+
+    def _groups(self, top: dict[str, tuple[yaml.Node, yaml.Node]]) -> Iterator[Group]:
+        yield from self._group(top, None)
+        for name, job in self._jobs(top):
+            yield from self._group(job, name)
+
+    def _jobs(
+        self, top: dict[str, tuple[yaml.Node, yaml.Node]]
+    ) -> Iterator[tuple[str, dict[str, tuple[yaml.Node, yaml.Node]]]]:
+        jobs = self._mapping(top["jobs"][1]) if "jobs" in top else {}
+        for name, (_, job) in jobs.items():
+            yield name, self._mapping(job)
+
+    def _group(
+        self, owner: dict[str, tuple[yaml.Node, yaml.Node]], job: str | None
+    ) -> Iterator[Group]:
+        if "concurrency" not in owner:
+            return
+        key, node = owner["concurrency"]
+        if isinstance(node, ScalarNode):
+            group, how = node.value, {}
+        else:
+            how = {
+                name: value.value
+                for name, (_, value) in self._mapping(node).items()
+                if isinstance(value, ScalarNode)
+            }
+            group = how.get("group", "")
+        # With `queue: max`, up to 100 runs wait instead of one.
+        if group and how.get("queue") != "max" and not _differs(group):
+            cancels = how.get("cancel-in-progress", "false").strip().lower() != "false"
+            yield Group(_line(key), group, job, cancels)
+
+    def _injections(self, top: dict[str, tuple[yaml.Node, yaml.Node]]) -> Iterator[Use]:
+        for _, job in self._jobs(top):
+            for step in self._sequence(job["steps"][1]) if "steps" in job else []:
+                for script in self._scripts(self._mapping(step)):
+                    yield from self._uses(script)
+
+    def _scripts(self, step: dict[str, tuple[yaml.Node, yaml.Node]]) -> Iterator[ScalarNode]:
+        """The code of a step: `run`, and what actions/github-script runs."""
+        found = [step["run"][1]] if "run" in step else []
+        action = step["uses"][1] if "uses" in step else None
+        if isinstance(action, ScalarNode) and "with" in step and _runs_script(action.value):
+            given = self._mapping(step["with"][1])
+            found += [value for name, (_, value) in given.items() if name.lower() == "script"]
+        for script in found:
+            if isinstance(script, ScalarNode) and id(script) not in self._seen:
+                self._seen.add(id(script))
+                yield script
+
+    def _uses(self, script: ScalarNode) -> Iterator[Use]:
+        found = _of_payload(script.value)
+        if not found:
+            return
+        first = _line(script)
+        source = "\n".join(self._lines[first - 1 : script.end_mark.line + 1])
+        # The source has the lines that the value lost; with escapes in it, only the first is sure.
+        placed = _of_payload(source)
+        exact = len(placed) == len(found)
+        for number, expression in enumerate(found[:MOST_USES]):
+            below = source.count("\n", 0, placed[number].start) if exact else 0
+            shown = " ".join(expression.text.split())
+            yield Use(first + below, f"${{{{ {shown[:200]} }}}}")
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _found(text: str) -> list[expressions.Expression]:
+    return list(expressions.find(text))
+
+
+def _of_payload(text: str) -> list[expressions.Expression]:
+    return [
+        each
+        for each in expressions.find(text)
+        if any(expressions.touches(value, PAYLOAD) for value in expressions.values(each.text))
+    ]
+
+
+def _runs_script(action: str) -> bool:
+    return action.strip().lower().partition("@")[0] == "actions/github-script"
+
+
+def _differs(group: str) -> bool:
+    """Whether a group's name may differ between two runs that dispatches started."""
+    return any(_expression_differs(each.text) for each in expressions.find(group))
+
+
+def _expression_differs(expression: str) -> bool:
+    for read, plain in expressions.alternatives(expression):
+        if any(_value_differs(value) for value in read):
+            return True
+        if plain and not any(_is_empty(value) for value in read):
+            return False  # it is the answer, and what follows is never looked at
+    return False
+
+
+def _value_differs(value: Value) -> bool:
+    if value[0] == "needs":
+        return True
+    if any(expressions.touches(value, ("github", name)) for name in ("run_id", "run_number")):
+        return True
+    if not expressions.touches(value, PAYLOAD):
+        return False
+    names = value[len(PAYLOAD) :]
+    if names[:1] != ("zekt",) or len(names) == 1:
+        return True
+    if names[1] == "workflow" and len(names) > 2:
+        return names[2] not in _SHARED_OF_WORKFLOW
+    return names[1] not in _SHARED
+
+
+def _is_empty(value: Value) -> bool:
+    if any(value[: len(path)] == path for path in _EMPTY):
+        return True
+    return value[:2] == ("github", "event") and len(value) > 2 and value[2] in _EMPTY_EVENT
