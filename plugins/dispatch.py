@@ -49,6 +49,11 @@ class RepositoryDispatch:
 
     name = "repository_dispatch"
 
+    def check(self, settings: Mapping[str, str]) -> None:
+        """There is nothing to set, and GitHub paces by installation."""
+        if settings:
+            raise ValueError("repository_dispatch has no settings.")
+
     async def send(self, request: DispatchRequest, client: InstallationApi) -> Outcome:
         """POST `request.body`; only GitHub's 204 is `dispatched`.
 

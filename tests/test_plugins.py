@@ -51,7 +51,13 @@ FREE = RunPolicyFacts(REPOSITORY, ALLOWED, ran(), from_fork=False)
 BUILT_IN_DELAY = retry_delay("dlv_1", 1, timedelta())
 ENTRY = Entry("zekt:run:aggregated", "system", details={"envelopes": 2})
 BEGIN = "from datetime import timedelta\nfrom zekt_bot import hookimpl\n@hookimpl\n"
-CHANNEL = f"{BEGIN}def zekt_channels():\n    class C: name = {{!r}}\n    return [C()]\n"
+CHANNEL = f"""{BEGIN}def zekt_channels():
+    class C:
+        name = {{!r}}
+        def check(self, settings): ...
+        async def send(self, request, client): ...
+    return [C()]
+"""
 
 
 @pytest.fixture
@@ -109,7 +115,9 @@ def test_a_wheel_has_its_built_ins_inside_and_scans_no_folder_of_its_own(
     package = tmp_path / "zekt_bot"
     shutil.copytree(built_in_folder(), package / "_builtin")
     (package / "_builtin" / "stray.py").write_text("raise AssertionError")
-    monkeypatch.setattr("zekt_bot.plugins.__file__", str(package / "plugins.py"))
+    monkeypatch.setattr(
+        "zekt_bot.plugins.loading.__file__", str(package / "plugins" / "loading.py")
+    )
     assert built_in_folder() == package / "_builtin"
     assert list(load().channels) == ["repository_dispatch"]
 
@@ -132,7 +140,7 @@ def test_a_disabled_plugin_is_not_imported(folder: Path) -> None:
         ("import no_such_module_anywhere", ["no_such_module_anywhere", "ZEKT_DISABLED_PLUGINS"]),
         (CHANNEL.format("repository_dispatch"), ["channel repository_dispatch", "rename it"]),
         (f"{BEGIN}def zekt_channels(): return 1 / 0", ["ZeroDivisionError", "its channels"]),
-        (f"{BEGIN}def zekt_channels(): return [5]", ["AttributeError", "its channels"]),
+        (f"{BEGIN}def zekt_channels(): return [5]", ["a channel has a name", "its channels"]),
     ],
 )
 def test_a_plugin_that_is_wrong_stops_the_start_with_its_name_and_the_cure(
@@ -147,7 +155,7 @@ def test_a_plugin_that_is_wrong_stops_the_start_with_its_name_and_the_cure(
 
 def test_a_plugin_cannot_take_the_name_of_another(folder: Path) -> None:
     (folder / "audit.py").write_text("")
-    assert rejection(folder) == "There are two plugins audit: give the file another name."
+    assert rejection(folder) == "There are two plugins audit: give one of them another name."
 
 
 def test_a_missing_folder_stops_the_start(tmp_path: Path) -> None:
@@ -171,25 +179,25 @@ def test_a_decision_that_nobody_makes_stops_the_start(folder: Path, name: str, h
     assert isinstance(load(folder, [name]), Plugins)
 
 
-def test_every_other_built_in_can_be_disabled() -> None:
-    assert load(None, ["audit"]).audited(ENTRY) is ENTRY
+async def test_every_other_built_in_can_be_disabled() -> None:
+    assert await load(None, ["audit"]).audited([ENTRY]) == [ENTRY]
 
 
-def aggregate(plugins: Plugins) -> Sequence[Draft] | datetime:
-    return plugins.aggregate(RUN, [], MESSAGES, NOW, AggregationPolicy(2.0))
+async def aggregate(plugins: Plugins) -> Sequence[Draft] | datetime:
+    return await plugins.aggregate(RUN, [], MESSAGES, NOW, AggregationPolicy(2.0))
 
 
 BOTH = [Draft("message", "released", "msg_1"), Draft("message", "released", "msg_2")]
 
 
 @pytest.mark.parametrize("answer", [BOTH, BOTH[::-1], tuple(BOTH), [Draft("event", "x"), *BOTH]])
-def test_drafts_with_every_message_once_are_taken(answer: Sequence[Draft]) -> None:
-    assert aggregate(answering(aggregate=answer)) == list(answer)
+async def test_drafts_with_every_message_once_are_taken(answer: Sequence[Draft]) -> None:
+    assert await aggregate(answering(aggregate=answer)) == list(answer)
 
 
-def test_a_moment_to_wait_until_is_taken_and_none_leaves_it_to_the_built_in() -> None:
-    assert aggregate(answering(aggregate=NOW + timedelta(1))) == NOW + timedelta(1)
-    assert aggregate(answering(aggregate=None)) == BOTH
+async def test_a_moment_to_wait_until_is_taken_and_none_leaves_it_to_the_built_in() -> None:
+    assert await aggregate(answering(aggregate=NOW + timedelta(1))) == NOW + timedelta(1)
+    assert await aggregate(answering(aggregate=None)) == BOTH
 
 
 @pytest.mark.parametrize(
@@ -208,64 +216,67 @@ def test_a_moment_to_wait_until_is_taken_and_none_leaves_it_to_the_built_in() ->
         ValueError("no"),
     ],
 )
-def test_a_senseless_aggregation_fails(answer: Any) -> None:
+async def test_a_senseless_aggregation_fails(answer: Any) -> None:
     with pytest.raises(PluginFailed, match="zekt_aggregate"):
-        aggregate(answering(aggregate=answer))
+        await aggregate(answering(aggregate=answer))
 
 
-def test_a_reason_of_any_plugin_blocks() -> None:
-    assert answering(block_reason=None).block_reason(RUN, FREE) is None
-    assert answering(block_reason="quota:day").block_reason(RUN, FREE) == "quota:day"
+async def test_a_reason_of_any_plugin_blocks() -> None:
+    assert await answering(block_reason=None).block_reason(RUN, FREE) is None
+    assert await answering(block_reason="quota:day").block_reason(RUN, FREE) == "quota:day"
 
 
 @pytest.mark.parametrize(
     "answer", ["", "x" * 65, "not ready yet", "a\nb", "späť", 5, True, b"no", []]
 )
-def test_a_senseless_reason_fails_and_lets_nothing_through(answer: Any) -> None:
+async def test_a_senseless_reason_fails_and_lets_nothing_through(answer: Any) -> None:
     with pytest.raises(PluginFailed, match="zekt_block_reason must answer a machine word"):
-        answering(block_reason=answer).block_reason(RUN, FREE)
+        await answering(block_reason=answer).block_reason(RUN, FREE)
 
 
-def test_a_policy_that_raises_lets_nothing_through() -> None:
+async def test_a_policy_that_raises_lets_nothing_through() -> None:
     with capture_logs() as logs, pytest.raises(PluginFailed, match="raised KeyError"):
-        answering(block_reason=KeyError("no")).block_reason(RUN, FREE)
+        await answering(block_reason=KeyError("no")).block_reason(RUN, FREE)
     assert [(line["event"], line["hook"]) for line in logs] == [
         ("plugin.failed", "zekt_block_reason")
     ]
 
 
 @given(strategies.machine_words.filter(bool))
-def test_what_the_audit_can_hold_is_a_reason(word: str) -> None:
-    assert answering(block_reason=word).block_reason(RUN, FREE) == word
+async def test_what_the_audit_can_hold_is_a_reason(word: str) -> None:
+    assert await answering(block_reason=word).block_reason(RUN, FREE) == word
     assert Entry("zekt:run:blocked", "system", details={"reason": word})
 
 
 @pytest.mark.parametrize("answer", [timedelta(), timedelta(seconds=1), GIVE_UP_AFTER])
-def test_a_plugin_may_set_the_delay(answer: timedelta) -> None:
-    assert answering(retry_delay=answer).retry_delay(ATTEMPT) == answer
+async def test_a_plugin_may_set_the_delay(answer: timedelta) -> None:
+    assert await answering(retry_delay=answer).retry_delay(ATTEMPT) == answer
 
 
 SENSELESS = [timedelta(microseconds=-1), GIVE_UP_AFTER + timedelta(microseconds=1), 5, "soon", []]
 
 
 @pytest.mark.parametrize("answer", [*SENSELESS, ValueError("no")])
-def test_a_senseless_delay_is_logged_and_leaves_the_built_ins(answer: Any) -> None:
+async def test_a_senseless_delay_is_logged_and_leaves_the_built_ins(answer: Any) -> None:
     plugins = answering(retry_delay=answer)
     with capture_logs() as logs:
-        assert plugins.retry_delay(ATTEMPT) == BUILT_IN_DELAY
-    event = "plugin.failed" if isinstance(answer, Exception) else "plugin.senseless_answer"
-    assert [(line["event"], line["hook"]) for line in logs] == [(event, "zekt_retry_delay")]
+        assert await plugins.retry_delay(ATTEMPT) == BUILT_IN_DELAY
+    assert [(line["event"], line["hook"]) for line in logs] == [
+        ("plugin.failed", "zekt_retry_delay")
+    ]
 
 
-def test_if_every_plugin_abstains_there_is_no_delay() -> None:
+async def test_if_every_plugin_abstains_there_is_no_delay() -> None:
     plugins = answering(retry_delay=None)
-    assert plugins.retry_delay(ATTEMPT) == BUILT_IN_DELAY
-    assert plugins.retry_delay(replace(ATTEMPT, age=GIVE_UP_AFTER)) is None
+    assert await plugins.retry_delay(ATTEMPT) == BUILT_IN_DELAY
+    assert await plugins.retry_delay(replace(ATTEMPT, age=GIVE_UP_AFTER)) is None
 
 
-def test_details_of_every_plugin_are_added_but_none_is_replaced() -> None:
+async def test_details_of_every_plugin_are_added_but_none_is_replaced() -> None:
     plugins = answering(audit_details={"site": "eu-1", "envelopes": 99})
-    assert plugins.audited(ENTRY) == replace(ENTRY, details={"site": "eu-1", "envelopes": 2})
+    assert await plugins.audited([ENTRY]) == [
+        replace(ENTRY, details={"site": "eu-1", "envelopes": 2})
+    ]
 
 
 BAD_DETAILS: list[Any] = [
@@ -283,20 +294,20 @@ BAD_DETAILS: list[Any] = [
 
 
 @pytest.mark.parametrize("answer", BAD_DETAILS)
-def test_senseless_details_are_logged_and_leave_the_entry_as_it_is(answer: Any) -> None:
+async def test_senseless_details_are_logged_and_leave_the_entry_as_it_is(answer: Any) -> None:
     plugins = answering(audit_details=answer)
     with capture_logs() as logs:
-        assert plugins.audited(ENTRY) is ENTRY
+        assert await plugins.audited([ENTRY]) == [ENTRY]
     assert [line["hook"] for line in logs] == ["zekt_audit_details"]
 
 
 @given(
     strategies.entries, st.dictionaries(st.text(max_size=5), st.text(max_size=70) | st.integers())
 )
-def test_whatever_a_plugin_adds_the_entry_keeps_its_own(
+async def test_whatever_a_plugin_adds_the_entry_keeps_its_own(
     entry: Entry, added: Mapping[str, str | int]
 ) -> None:
-    written = answering(audit_details=added).audited(entry)
+    (written,) = await answering(audit_details=added).audited([entry])
     assert written.details.items() >= entry.details.items()
     assert replace(written, details=entry.details) == entry
 
@@ -313,7 +324,7 @@ def test_a_wrapper_which_could_take_back_a_refusal_is_rejected(kind: str) -> Non
         Plugins().register(Wrapper(), "wrapping")
 
 
-def test_a_plugin_that_wants_to_exit_fails_like_any_other() -> None:
+async def test_a_plugin_that_wants_to_exit_fails_like_any_other() -> None:
     class Leaving:
         @hookimpl
         def zekt_block_reason(self) -> None:
@@ -322,4 +333,4 @@ def test_a_plugin_that_wants_to_exit_fails_like_any_other() -> None:
     plugins = load()
     plugins.register(Leaving(), "leaving")
     with pytest.raises(PluginFailed, match="SystemExit"):
-        plugins.block_reason(RUN, FREE)
+        await plugins.block_reason(RUN, FREE)

@@ -4,6 +4,7 @@
     ├── ConfigurationError        a setting is missing or wrong; names it and the cure
     ├── Refused                   an operation that is not done; nothing was changed
     │   ├── InvalidInput          the input itself is wrong
+    │   ├── MessageRefused        a plugin refuses to have this message stored
     │   ├── AccessDenied          this principal may not do that
     │   ├── NotFound              no such thing for this principal
     │   └── Conflict              the thing is in another state than the operation needs
@@ -15,6 +16,8 @@
     ├── PluginError
     │   ├── PluginRejected        a plugin that cannot be loaded: stops the start
     │   └── PluginFailed          a hook raised or answered senselessly: fails that row only
+    ├── RequestFailed             a channel's request to an address outside GitHub
+    │   └── AddressRefused        the address is not one of the public internet's
     └── GitHubError               GitHub did not do what was asked
         ├── GitHubUnreachable     no answer: connection, time-out
         ├── GitHubAnswered        an answer other than the one wanted (has a status)
@@ -53,6 +56,10 @@ class Refused(ZektError):
 
 class InvalidInput(Refused):
     """The input is not what this operation takes."""
+
+
+class MessageRefused(Refused):
+    """A plugin refuses this message."""
 
 
 class AccessDenied(Refused):
@@ -102,6 +109,14 @@ class PluginRejected(PluginError):
 
 class PluginFailed(PluginError):
     """A plugin's hook failed."""
+
+
+class RequestFailed(ZektError):
+    """No whole answer came from outside GitHub."""
+
+
+class AddressRefused(RequestFailed):
+    """The address is private; ZEKT_CHANNEL_ALLOWED_NETS lists those that channels may reach."""
 
 
 class GitHubError(ZektError):

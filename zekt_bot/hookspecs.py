@@ -2,8 +2,9 @@
 
 A *register* hook is called once at start. A *decide* hook is pure and works on plain values,
 before a write begins: an exception fails that row only, and closed. An *advise* hook is pure and
-may run after GitHub acted: on an error the built-in's answer stands. No hook runs while a
-transaction is open.
+may run after GitHub acted: on an error the built-in's answer stands. Both must return within
+100 ms. An *observe* hook is a coroutine, called after a commit, at most once. No hook runs while
+a transaction is open.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
         Message,
         Run,
     )
+    from zekt_bot.domain.messages import IncomingMessage, MessagePolicy, Refusal
+    from zekt_bot.domain.webhooks import GitHubEvent
 
 PROJECT = "zekt"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -48,20 +51,16 @@ class ApiResponse(Protocol):
     body: bytes
 
 
-class InstallationApi(Protocol):
-    """What a channel is handed: GitHub's API with the consumer installation's narrow token.
+class ReadApi(Protocol):
+    """GitHub's API, read-only, with an installation's narrow token.
 
-    Both calls raise `zekt_bot.GitHubUnreachable` when no answer comes, and what minting a token
+    Every call raises `zekt_bot.GitHubUnreachable` when no answer comes, and what minting a token
     may raise: `AppRejected`, `InstallationGone`, `InstallationSuspended`,
     `RepositoryNotGranted`, `GitHubAnswered`. Redirects are never followed.
     """
 
-    async def post(self, path: str, body: bytes, *, fresh_token: bool = False) -> ApiResponse:
-        """POST JSON to a path below the API's base; `fresh_token` mints a new token first."""
-        ...
-
     async def get(self, path: str) -> ApiResponse:
-        """GET a path with a token that may only read."""
+        """GET a path below the API's base, with a token that may only read."""
         ...
 
     async def installation(self) -> ApiResponse:
@@ -73,12 +72,44 @@ class InstallationApi(Protocol):
         ...
 
 
+class InstallationApi(ReadApi, Protocol):
+    """GitHub's API with the narrow tokens of the consumer's installation."""
+
+    async def post(self, path: str, body: bytes, *, fresh_token: bool = False) -> ApiResponse:
+        """POST JSON to a path below the API's base; `fresh_token` mints a new token first."""
+        ...
+
+
+class ChannelApi(InstallationApi, Protocol):
+    """What a channel is handed: the consumer's installation at GitHub, and the world outside."""
+
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> ApiResponse:
+        """Send a request to an address outside GitHub, with these headers and no others of ours.
+
+        No redirect is followed, and no proxy of the environment used; it takes at most 20 seconds.
+
+        Raises `zekt_bot.RequestFailed` when no whole answer comes, and its `AddressRefused` for an
+        address that is not one of the public internet's, unless ZEKT_CHANNEL_ALLOWED_NETS has it.
+        """
+        ...
+
+
 class Channel(Protocol):
-    """A way to deliver."""
+    """A way to deliver. `name` is 1 to 64 of `[a-z0-9_]` and begins with a letter."""
 
     name: str
 
-    async def send(self, request: DispatchRequest, client: InstallationApi) -> Outcome:
+    def check(self, settings: Mapping[str, str]) -> str | None:
+        """Say whether these settings of a subscription are right, and what shares one pace.
+
+        The answer is the host that the deliveries go to, or None if they go to GitHub. A
+        ValueError says what is wrong with the settings; its text is shown to whoever gave them.
+        """
+        ...
+
+    async def send(self, request: DispatchRequest, client: ChannelApi) -> Outcome:
         """Send once and say what became of it. Any exception counts as `retry`."""
         ...
 
@@ -98,6 +129,38 @@ class ZektSpec:
             @hookimpl
             def zekt_channels():
                 return [MyChannel()]
+        """
+
+    @hookspec
+    def zekt_github_events(self) -> Sequence[str]:  # type: ignore[empty-body]
+        """Name the events of GitHub that `zekt_github_event` of this plugin wants to hear of.
+
+        Kind: register. When: once, at start. `zekt plugins` warns of an event that `app.yml` does
+        not subscribe to: GitHub does not send it.
+
+        Example::
+
+            @hookimpl
+            def zekt_github_events():
+                return ["workflow_run"]
+        """
+
+    @hookspec
+    def zekt_accept_message(
+        self, message: IncomingMessage, policy: MessagePolicy
+    ) -> bytes | Refusal | None:
+        """Change or refuse a run's message before it is stored.
+
+        Kind: decide. When: a message came in and is JSON. The answer is other JSON bytes, which the
+        next plugin sees, a `Refusal`, or None to take it as it is. The same message sent again is
+        known by the bytes as they came.
+
+        Example::
+
+            @hookimpl
+            def zekt_accept_message(message):
+                if len(message.body) > 10_000:
+                    return Refusal("too_long")
         """
 
     @hookspec(firstresult=True)
@@ -142,6 +205,23 @@ class ZektSpec:
                     return "work_in_progress"
         """
 
+    @hookspec
+    def zekt_transform(
+        self, payload: bytes, envelope: Envelope, delivery: Delivery
+    ) -> bytes | None:
+        """Change a message's JSON as it goes to one consumer.
+
+        Kind: decide. When: a delivery with a message is rendered, before every POST. The answer is
+        other JSON bytes, which the next plugin sees, or None. What was changed and does not fit
+        into GitHub's limit makes the delivery dead: `too_large`.
+
+        Example::
+
+            @hookimpl
+            def zekt_transform(payload):
+                return payload.replace(b"@corp.example", b"@example.com")
+        """
+
     @hookspec(firstresult=True)
     def zekt_retry_delay(self, attempt: Attempt) -> timedelta | None:
         """Say how long to wait before the next attempt.
@@ -169,4 +249,33 @@ class ZektSpec:
             @hookimpl
             def zekt_audit_details(entry):
                 return {"site": "eu-1"}
+        """
+
+    @hookspec
+    async def zekt_github_event(self, event: GitHubEvent, client: ReadApi | None) -> None:
+        """Hear of a webhook of GitHub, once Zekt has done its own work with it.
+
+        Kind: observe. When: after the commit; only events that `zekt_github_events` of this plugin
+        names. `client` reads with the token of the event's installation, None if it has none.
+
+        Example::
+
+            @hookimpl
+            async def zekt_github_event(event, client):
+                if event.name == "workflow_run" and client is not None:
+                    await client.get(f"/repositories/{event.repository_id}")
+        """
+
+    @hookspec
+    async def zekt_audited(self, entry: Entry) -> None:
+        """Hear of an audit entry.
+
+        Kind: observe. When: after the commit, in the process that wrote it.
+
+        Example::
+
+            @hookimpl
+            async def zekt_audited(entry):
+                if entry.verb == "zekt:delivery:dead":
+                    print("dead:", entry.delivery_id)
         """

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.strategies import moments, run_keys
 from zekt_bot.domain.events import (
-    Draft,
     Job,
-    Message,
     Run,
     RunFacts,
     RunKey,
-    drafts_are_sensible,
     every_seen_job_completed,
 )
 from zekt_bot.domain.webhooks import Receipt, VerifiedWebhook
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 def job(status: str) -> Job:
@@ -42,16 +34,6 @@ def job(status: str) -> Job:
 )
 def test_jobs_are_waited_for(statuses: list[str], answer: bool) -> None:
     assert every_seen_job_completed([job(status) for status in statuses]) is answer
-
-
-@given(moments, st.lists(st.sampled_from("abc"), unique=True), st.lists(st.sampled_from("abcd-")))
-def test_each_message_stands_in_exactly_one_draft(
-    at: datetime, has: list[str], named: list[str]
-) -> None:
-    messages = [Message(each, "run_1", "evt_1", "t", "0", 1, at) for each in has]
-    drafts = [Draft("message", "t", None if each == "-" else each) for each in named]
-    right = sorted(has) == sorted(each for each in named if each != "-")
-    assert drafts_are_sensible(drafts, messages) is right
 
 
 @given(moments, run_keys)

@@ -33,6 +33,8 @@ class Answering:
         self.answers = list(answers)
         self.asked: list[DispatchRequest] = []
 
+    def check(self, settings: Mapping[str, str]) -> None: ...
+
     async def send(self, request: DispatchRequest, client: InstallationApi) -> Outcome:
         self.asked.append(request)
         answer = self.answers.pop(0)

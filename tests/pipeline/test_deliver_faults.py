@@ -20,6 +20,8 @@ from zekt_bot.domain.deliveries import Delivery, Outcome
 from zekt_bot.pipeline.deliver import deliver
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.stage import Stage
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.deliveries import Attempt, DispatchRequest
@@ -201,6 +203,8 @@ class ReadOnly:
 
     def __init__(self, server: str, url: str) -> None:
         self.server, self.database = server, urlsplit(url).path.lstrip("/")
+
+    def check(self, settings: Mapping[str, str]) -> None: ...
 
     async def send(self, request: DispatchRequest, client: InstallationApi) -> Outcome:
         self.switch("on")

@@ -41,10 +41,10 @@ def message(number: int, event_type: str = "released") -> Message:
     return Message(f"msg_{number}", "run_1", f"evt_{number}", event_type, "0" * 64, 2, NOW)
 
 
-def aggregate(
+async def aggregate(
     run: Run, jobs: Sequence[Job] = (), messages: Sequence[Message] = (), now: datetime = NOW
 ) -> Sequence[Draft] | datetime:
-    return PLUGINS.aggregate(run, jobs, messages, now, AggregationPolicy(2.0))
+    return await PLUGINS.aggregate(run, jobs, messages, now, AggregationPolicy(2.0))
 
 
 RUNNING, COMPLETED = job(1, "in_progress"), job(2, "completed")
@@ -58,46 +58,50 @@ messages = st.lists(st.integers(1, 99), unique=True).flatmap(
 )
 
 
-def test_a_run_without_messages_sends_one_default_event() -> None:
-    assert aggregate(RUN) == DEFAULT
+async def test_a_run_without_messages_sends_one_default_event() -> None:
+    assert await aggregate(RUN) == DEFAULT
 
 
-def test_a_run_with_messages_sends_one_envelope_a_message_and_no_default() -> None:
-    assert aggregate(RUN, [], [message(1), message(2, "deployed")]) == [
+async def test_a_run_with_messages_sends_one_envelope_a_message_and_no_default() -> None:
+    assert await aggregate(RUN, [], [message(1), message(2, "deployed")]) == [
         Draft("message", "released", "msg_1"),
         Draft("message", "deployed", "msg_2"),
     ]
 
 
 @pytest.mark.parametrize("jobs", [[], [RUNNING], [RUNNING, COMPLETED]])
-def test_the_jobs_that_are_missing_are_waited_for_until_the_grace_is_over(jobs: list[Job]) -> None:
-    assert aggregate(WAITING, jobs, [message(1)], NOW) == LATER
-    assert aggregate(WAITING, jobs, [], LATER - timedelta(microseconds=1)) == LATER
-    assert aggregate(WAITING, jobs, [], LATER) == DEFAULT
+async def test_the_jobs_that_are_missing_are_waited_for_until_the_grace_is_over(
+    jobs: list[Job],
+) -> None:
+    assert await aggregate(WAITING, jobs, [message(1)], NOW) == LATER
+    assert await aggregate(WAITING, jobs, [], LATER - timedelta(microseconds=1)) == LATER
+    assert await aggregate(WAITING, jobs, [], LATER) == DEFAULT
 
 
 @pytest.mark.parametrize("jobs", [[COMPLETED], [COMPLETED, job(3, "completed")]])
-def test_the_grace_ends_at_once_when_every_seen_job_has_completed(jobs: list[Job]) -> None:
-    assert aggregate(WAITING, jobs) == DEFAULT
+async def test_the_grace_ends_at_once_when_every_seen_job_has_completed(jobs: list[Job]) -> None:
+    assert await aggregate(WAITING, jobs) == DEFAULT
 
 
-def test_without_a_grace_nothing_is_waited_for() -> None:
-    assert aggregate(RUN, [RUNNING]) == DEFAULT
+async def test_without_a_grace_nothing_is_waited_for() -> None:
+    assert await aggregate(RUN, [RUNNING]) == DEFAULT
 
 
-def test_what_comes_after_the_aggregation_is_sent_as_late_messages_at_once() -> None:
+async def test_what_comes_after_the_aggregation_is_sent_as_late_messages_at_once() -> None:
     late = replace(DONE, gather_until=LATER)
-    assert aggregate(late, [RUNNING], [message(3)]) == [Draft("late_message", "released", "msg_3")]
+    assert await aggregate(late, [RUNNING], [message(3)]) == [
+        Draft("late_message", "released", "msg_3")
+    ]
 
 
-def test_a_run_that_was_aggregated_sends_no_second_default_event() -> None:
-    assert aggregate(DONE) == []
+async def test_a_run_that_was_aggregated_sends_no_second_default_event() -> None:
+    assert await aggregate(DONE) == []
 
 
 @given(
     gather=st.none() | st.integers(-3, 3), aggregated=st.booleans(), jobs=job_lists, came=messages
 )
-def test_drafts_hold_each_message_exactly_once(
+async def test_drafts_hold_each_message_exactly_once(
     gather: int | None, aggregated: bool, jobs: list[Job], came: tuple[Message, ...]
 ) -> None:
     run = replace(
@@ -105,7 +109,7 @@ def test_drafts_hold_each_message_exactly_once(
         gather_until=None if gather is None else NOW + timedelta(seconds=gather),
         aggregated_at=NOW if aggregated else None,
     )
-    answer = aggregate(run, jobs, came)
+    answer = await aggregate(run, jobs, came)
     if isinstance(answer, datetime):
         assert NOW < answer == run.gather_until
         return

@@ -17,7 +17,7 @@ PLUGINS = load()
 
 
 @given(strategies.entries)
-def test_nothing_is_added_to_an_entry(entry: Entry) -> None:
+async def test_nothing_is_added_to_an_entry(entry: Entry) -> None:
     with capture_logs() as logs:
-        assert PLUGINS.audited(entry) == entry
+        assert await PLUGINS.audited([entry]) == [entry]
     assert logs == [], "the plugin neither raised nor answered senselessly"

@@ -54,46 +54,46 @@ RUN_FACTS = RunPolicyFacts(PROVIDER, ALLOWED, ran(), from_fork=False)
 FACTS = DeliveryPolicyFacts(RUN_FACTS, SERVICE, SUBSCRIPTION, PROVIDER, CONSUMER)
 
 
-def of_run(**changes: Any) -> str | None:
-    return PLUGINS.block_reason(RUN, replace(RUN_FACTS, **changes))
+async def of_run(**changes: Any) -> str | None:
+    return await PLUGINS.block_reason(RUN, replace(RUN_FACTS, **changes))
 
 
-def of_delivery(**changes: Any) -> str | None:
-    return PLUGINS.block_reason(DELIVERY, replace(FACTS, **changes))
+async def of_delivery(**changes: Any) -> str | None:
+    return await PLUGINS.block_reason(DELIVERY, replace(FACTS, **changes))
 
 
-def test_what_everyone_agreed_to_goes_on() -> None:
-    assert of_run() is None
-    assert PLUGINS.block_reason(ENVELOPE, EnvelopePolicyFacts(SERVICE)) is None
-    assert of_delivery() is None
+async def test_what_everyone_agreed_to_goes_on() -> None:
+    assert await of_run() is None
+    assert await PLUGINS.block_reason(ENVELOPE, EnvelopePolicyFacts(SERVICE)) is None
+    assert await of_delivery() is None
 
 
-def test_a_workflow_off_the_allow_list_is_blocked() -> None:
-    assert of_run(allowed=None) == "not_allowed"
+async def test_a_workflow_off_the_allow_list_is_blocked() -> None:
+    assert await of_run(allowed=None) == "not_allowed"
 
 
-def test_a_repository_that_is_no_provider_is_blocked_whatever_its_list_says() -> None:
-    assert of_run(repository=replace(PROVIDER, provider=False)) == "not_allowed"
+async def test_a_repository_that_is_no_provider_is_blocked_whatever_its_list_says() -> None:
+    assert await of_run(repository=replace(PROVIDER, provider=False)) == "not_allowed"
 
 
-def test_a_fork_is_blocked_unless_the_allow_list_names_forks() -> None:
-    assert of_run(from_fork=True) == "from_fork"
-    assert of_run(from_fork=True, allowed=FORKS) is None
+async def test_a_fork_is_blocked_unless_the_allow_list_names_forks() -> None:
+    assert await of_run(from_fork=True) == "from_fork"
+    assert await of_run(from_fork=True, allowed=FORKS) is None
 
 
 @pytest.mark.parametrize(
     ("head", "fork"), [(PROVIDER.id, False), (PROVIDER.id + 1, True), (None, True)]
 )
-def test_a_head_repository_that_is_another_or_nobody_knows_is_a_fork(
+async def test_a_head_repository_that_is_another_or_nobody_knows_is_a_fork(
     head: int | None, fork: bool
 ) -> None:
     run = replace(RUN, facts=ran(head_repository_id=head))
-    reason = PLUGINS.block_reason(run, replace(RUN_FACTS, from_fork=run.from_fork))
+    reason = await PLUGINS.block_reason(run, replace(RUN_FACTS, from_fork=run.from_fork))
     assert reason == ("from_fork" if fork else None)
 
 
-def test_a_run_whose_webhook_never_came_is_blocked() -> None:
-    assert of_run(ran=None, allowed=FORKS) == "not_allowed"
+async def test_a_run_whose_webhook_never_came_is_blocked() -> None:
+    assert await of_run(ran=None, allowed=FORKS) == "not_allowed"
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,11 @@ def test_a_run_whose_webhook_never_came_is_blocked() -> None:
         ({"branches": ("x", "release/*")}, {"head_branch": "release/2"}, None),
     ],
 )
-def test_a_run_leaves_as_its_entrys_conditions_say(
+async def test_a_run_leaves_as_its_entrys_conditions_say(
     conditions: dict[str, Any], run: dict[str, Any], reason: str | None
 ) -> None:
     allowed = replace(ALLOWED, conditions=Conditions(**conditions))
-    assert of_run(allowed=allowed, ran=ran(**run)) == reason
+    assert await of_run(allowed=allowed, ran=ran(**run)) == reason
 
 
 @pytest.mark.parametrize(
@@ -128,30 +128,35 @@ def test_a_run_leaves_as_its_entrys_conditions_say(
         {"installation_state": "deleted"},
     ],
 )
-def test_without_the_app_at_an_end_there_is_no_consent(changes: dict[str, Any]) -> None:
+async def test_without_the_app_at_an_end_there_is_no_consent(changes: dict[str, Any]) -> None:
     provider, consumer = replace(PROVIDER, **changes), replace(CONSUMER, **changes)
-    assert of_run(repository=provider) == "consent"
-    assert of_delivery(run=replace(RUN_FACTS, repository=provider)) == "consent"
-    assert of_delivery(provider=provider) == "consent"
-    assert of_delivery(consumer=consumer) == "consent"
+    assert await of_run(repository=provider) == "consent"
+    assert await of_delivery(run=replace(RUN_FACTS, repository=provider)) == "consent"
+    assert await of_delivery(provider=provider) == "consent"
+    assert await of_delivery(consumer=consumer) == "consent"
 
 
-def test_an_event_type_that_the_service_does_not_declare_is_blocked() -> None:
+async def test_an_event_type_that_the_service_does_not_declare_is_blocked() -> None:
     stray = replace(ENVELOPE, event_type="deploy-now")
-    assert PLUGINS.block_reason(stray, EnvelopePolicyFacts(SERVICE)) == "event_type_not_declared"
+    assert (
+        await PLUGINS.block_reason(stray, EnvelopePolicyFacts(SERVICE)) == "event_type_not_declared"
+    )
     silent = service()
-    assert PLUGINS.block_reason(ENVELOPE, EnvelopePolicyFacts(silent)) == "event_type_not_declared"
+    assert (
+        await PLUGINS.block_reason(ENVELOPE, EnvelopePolicyFacts(silent))
+        == "event_type_not_declared"
+    )
 
 
-def test_a_service_that_declares_every_event_type_may_send_any() -> None:
+async def test_a_service_that_declares_every_event_type_may_send_any() -> None:
     any_type = service("*")
     stray = replace(ENVELOPE, event_type="deploy-now")
-    assert PLUGINS.block_reason(stray, EnvelopePolicyFacts(any_type)) is None
+    assert await PLUGINS.block_reason(stray, EnvelopePolicyFacts(any_type)) is None
 
 
 @pytest.mark.parametrize("state", ["requested", "rejected", "revoked", "ended"])
-def test_only_an_approved_subscription_delivers(state: Any) -> None:
-    assert of_delivery(subscription=replace(SUBSCRIPTION, state=state)) == "not_approved"
+async def test_only_an_approved_subscription_delivers(state: Any) -> None:
+    assert await of_delivery(subscription=replace(SUBSCRIPTION, state=state)) == "not_approved"
 
 
 @pytest.mark.parametrize(
@@ -163,13 +168,13 @@ def test_only_an_approved_subscription_delivers(state: Any) -> None:
         {"consumer": replace(CONSUMER, consumer=False)},
     ],
 )
-def test_what_was_withdrawn_delivers_no_more(changes: dict[str, Any]) -> None:
-    assert of_delivery(**changes) == "not_approved"
+async def test_what_was_withdrawn_delivers_no_more(changes: dict[str, Any]) -> None:
+    assert await of_delivery(**changes) == "not_approved"
 
 
-def test_an_archived_consumer_cannot_be_reached_but_an_archived_provider_may_send() -> None:
-    assert of_delivery(consumer=replace(CONSUMER, archived=True)) == "no_access"
-    assert of_delivery(provider=replace(PROVIDER, archived=True)) is None
+async def test_an_archived_consumer_cannot_be_reached_but_an_archived_provider_may_send() -> None:
+    assert await of_delivery(consumer=replace(CONSUMER, archived=True)) == "no_access"
+    assert await of_delivery(provider=replace(PROVIDER, archived=True)) is None
 
 
 @pytest.mark.parametrize(
@@ -180,27 +185,29 @@ def test_an_archived_consumer_cannot_be_reached_but_an_archived_provider_may_sen
         ({"repository": replace(PROVIDER, provider=False)}, "not_allowed"),
     ],
 )
-def test_the_run_is_judged_again_before_a_delivery(changes: dict[str, Any], reason: str) -> None:
-    assert of_delivery(run=replace(RUN_FACTS, **changes)) == reason
+async def test_the_run_is_judged_again_before_a_delivery(
+    changes: dict[str, Any], reason: str
+) -> None:
+    assert await of_delivery(run=replace(RUN_FACTS, **changes)) == reason
 
 
 @pytest.mark.parametrize("subject", [RUN, DELIVERY])
-def test_facts_that_do_not_fit_their_subject_let_nothing_through(subject: Any) -> None:
+async def test_facts_that_do_not_fit_their_subject_let_nothing_through(subject: Any) -> None:
     with pytest.raises(PluginFailed, match="zekt_block_reason"):
-        PLUGINS.block_reason(subject, EnvelopePolicyFacts(SERVICE))
+        await PLUGINS.block_reason(subject, EnvelopePolicyFacts(SERVICE))
 
 
-def test_facts_of_an_unknown_kind_let_nothing_through() -> None:
+async def test_facts_of_an_unknown_kind_let_nothing_through() -> None:
     unknown: Any = object()
     with pytest.raises(PluginFailed, match="zekt_block_reason"):
-        PLUGINS.block_reason(RUN, unknown)
+        await PLUGINS.block_reason(RUN, unknown)
 
 
 FLAGS = st.booleans()
 
 
 @given(allowed=FLAGS, forks=FLAGS, fork=FLAGS, provider=FLAGS, installed=FLAGS)
-def test_a_run_leaves_only_if_every_condition_holds(
+async def test_a_run_leaves_only_if_every_condition_holds(
     allowed: bool, forks: bool, fork: bool, provider: bool, installed: bool
 ) -> None:
     facts = RunPolicyFacts(
@@ -210,14 +217,14 @@ def test_a_run_leaves_only_if_every_condition_holds(
         from_fork=fork,
     )
     free = provider and allowed and (forks or not fork) and installed
-    assert (PLUGINS.block_reason(RUN, facts) is None) == free
+    assert (await PLUGINS.block_reason(RUN, facts) is None) == free
 
 
 @given(published=FLAGS, approved=FLAGS, consumer=FLAGS, installed=FLAGS, archived=FLAGS)
-def test_a_delivery_leaves_only_if_every_condition_holds(
+async def test_a_delivery_leaves_only_if_every_condition_holds(
     published: bool, approved: bool, consumer: bool, installed: bool, archived: bool
 ) -> None:
-    reason = of_delivery(
+    reason = await of_delivery(
         service=replace(SERVICE, published=published),
         subscription=replace(SUBSCRIPTION, state="approved" if approved else "ended"),
         consumer=replace(

@@ -15,6 +15,7 @@ from tests.github.server import CONSUMER, INSTALLATION
 from tests.strategies import at_length
 from zekt_bot import GIVE_UP_AFTER, Attempt, Delivery, DispatchRequest, Outcome, retry_delay
 from zekt_bot.plugins import load
+from zekt_bot.plugins.outside import ChannelClient, Outside
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,7 +45,8 @@ def send(github: GitHub) -> Send:
 
     async def send(**changes: Any) -> Outcome:
         request = replace(REQUEST, **changes)
-        client = github.installation_api(request.installation_id, request.repository_id)
+        api = github.installation_api(request.installation_id, request.repository_id)
+        client = ChannelClient(api, Outside())
         return await PLUGINS.channels["repository_dispatch"].send(request, client)
 
     return send
@@ -372,16 +374,16 @@ LONGEST = timedelta(hours=6) * 1.2
 ids = st.from_regex(r"dlv_[0-9a-z]{26}", fullmatch=True)
 
 
-def delay(delivery_id: str, n: int, age: timedelta) -> timedelta | None:
+async def delay(delivery_id: str, n: int, age: timedelta) -> timedelta | None:
     attempt = Attempt(replace(DELIVERY, id=delivery_id), n, Outcome("retry", status=502), age)
-    return PLUGINS.retry_delay(attempt)
+    return await PLUGINS.retry_delay(attempt)
 
 
 @given(ids)
-def test_each_wait_is_at_least_as_long_as_the_one_before_until_the_last_step(
+async def test_each_wait_is_at_least_as_long_as_the_one_before_until_the_last_step(
     delivery_id: str,
 ) -> None:
-    waits = [delay(delivery_id, n, timedelta()) for n in range(1, 12)]
+    waits = [await delay(delivery_id, n, timedelta()) for n in range(1, 12)]
     known = [wait for wait in waits if wait is not None]
     assert known == sorted(known)
     assert len(known) == 11
@@ -389,19 +391,19 @@ def test_each_wait_is_at_least_as_long_as_the_one_before_until_the_last_step(
 
 
 @given(ids, st.integers(1, 10**6), st.timedeltas(timedelta(), GIVE_UP_AFTER * 2))
-def test_a_wait_is_bounded_and_ends_after_four_days(
+async def test_a_wait_is_bounded_and_ends_after_four_days(
     delivery_id: str, n: int, age: timedelta
 ) -> None:
-    wait = delay(delivery_id, n, age)
+    wait = await delay(delivery_id, n, age)
     assert (wait is None) == (age >= GIVE_UP_AFTER)
     assert wait is None or timedelta(seconds=4) <= wait <= LONGEST
-    assert wait == delay(delivery_id, n, age) == retry_delay(delivery_id, n, age)
+    assert wait == await delay(delivery_id, n, age) == retry_delay(delivery_id, n, age)
 
 
 @given(ids)
-def test_a_delivery_that_always_fails_is_given_up(delivery_id: str) -> None:
+async def test_a_delivery_that_always_fails_is_given_up(delivery_id: str) -> None:
     age, tries = timedelta(), 1
-    while (wait := delay(delivery_id, tries, age)) is not None:
+    while (wait := await delay(delivery_id, tries, age)) is not None:
         age, tries = age + wait, tries + 1
         assert tries < 50
     assert GIVE_UP_AFTER <= age < GIVE_UP_AFTER + LONGEST

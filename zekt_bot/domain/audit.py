@@ -40,7 +40,7 @@ class Entry:
 
 
 def check_details(details: Mapping[str, str | int]) -> None:
-    """Raise InvalidInput unless `details` is ≤ 16 pairs of machine words ≤ 64 or integers."""
+    """Raise InvalidInput unless `details` is ≤ 16 pairs of machine words ≤ 64 or int64."""
     if len(details) > 16:
         raise InvalidInput(f"{len(details)} audit details; at most 16 are kept.")
     for key, value in details.items():
@@ -50,6 +50,8 @@ def check_details(details: Mapping[str, str | int]) -> None:
             raise InvalidInput(f"The audit detail {key!r} does not hold a machine word.")
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise InvalidInput(f"The audit detail {key!r} is neither a word nor an integer.")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise InvalidInput(f"The audit detail {key!r} does not fit into 64 bits.")
 
 
 def chain_hash(previous: str, chain: str, seq: int, at_microseconds: int, entry: Entry) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, get_args
 
 from zekt_bot.domain.events import EnvelopeKind, RunFacts, RunState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service
     from zekt_bot.domain.subscriptions import Subscription
 
@@ -138,7 +140,10 @@ class DeliveryPolicyFacts:
 
 @dataclass(frozen=True, slots=True)
 class DispatchRequest:
-    """What a channel is asked to send. `body` is compact JSON, complete as it goes out."""
+    """What a channel is asked to send. `body` is compact JSON, complete as it goes out.
+
+    `settings` are the subscription's, as the channel's `check` took them.
+    """
 
     delivery_id: str
     event_type: str
@@ -147,6 +152,7 @@ class DispatchRequest:
     repository: str
     installation_id: int
     attempt: int
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

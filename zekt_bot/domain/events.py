@@ -124,9 +124,3 @@ class AggregationPolicy:
 def every_seen_job_completed(jobs: Sequence[Job]) -> bool:
     """Whether at least one job was seen and none of those seen still runs."""
     return bool(jobs) and all(job.status == "completed" for job in jobs)
-
-
-def drafts_are_sensible(drafts: Sequence[Draft], messages: Sequence[Message]) -> bool:
-    """Whether each message stands in exactly one draft: its event id was already promised."""
-    named = [draft.message_id for draft in drafts if draft.message_id is not None]
-    return sorted(named) == sorted(message.id for message in messages)

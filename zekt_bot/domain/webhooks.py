@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from zekt_bot.domain.events import RunKey
 
 WebhookApp = Literal["orchestrator", "oauth"]
@@ -38,3 +40,20 @@ class Receipt:
 
     duplicate: bool = False
     ignored: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GitHubEvent:
+    """A webhook of the orchestration App as observers hear of it.
+
+    `delivery` is GitHub's `X-GitHub-Delivery`, verbatim; `payload` is the webhook's JSON, a copy of
+    the plugin's own. Ids that are missing or absurd are None.
+    """
+
+    name: str
+    action: str | None
+    delivery: str
+    installation_id: int | None
+    repository_id: int | None
+    received_at: datetime
+    payload: dict[str, Any] = field(repr=False)

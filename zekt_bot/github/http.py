@@ -110,7 +110,7 @@ async def exchange(
             timeout=TIMEOUT,
             raise_for_status=False,
         ) as response:
-            content = await _read(response)
+            content = await read_body(response)
             lowered = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status, lowered, content)
     except (aiohttp.ClientError, OSError) as error:
@@ -119,7 +119,8 @@ async def exchange(
     raise GitHubUnreachable(f"GitHub does not answer ({reason}).")
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def read_body(response: aiohttp.ClientResponse) -> bytes:
+    """The first 4 MiB of a body."""
     content = bytearray()
     async for chunk in response.content.iter_chunked(64 * 1024):
         content += chunk

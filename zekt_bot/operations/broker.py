@@ -45,7 +45,7 @@ class Broker:
 
     async def entries(self, entries: Sequence[Entry]) -> list[Entry]:
         """Audit entries with what plugins add to each."""
-        return [self.plugins.audited(entry) for entry in entries]
+        return await self.plugins.audited(entries)
 
 
 def new_lease() -> str:

@@ -14,6 +14,7 @@ from zekt_bot.domain.access import Resource, decide
 from zekt_bot.domain.catalog import check_event_type, check_full_name
 from zekt_bot.domain.ids import new_correlation_id, new_id
 from zekt_bot.domain.lists import MessageFilter, Page, check_page
+from zekt_bot.domain.messages import MOST_BYTES
 from zekt_bot.errors import InvalidInput, NotFound
 from zekt_bot.operations.shown import all_shown, shown
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from zekt_bot.domain.events import RunKey
     from zekt_bot.operations.broker import Broker
 
-MOST_BYTES = 524_288
 FIRST_PAGE = Page()
 EVERYTHING = MessageFilter()
 

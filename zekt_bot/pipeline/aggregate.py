@@ -98,12 +98,12 @@ async def _decide(broker: Broker, read: _Read) -> _Settling:
     now, run = broker.now(), read.run
     facts = RunPolicyFacts(read.repository, read.allowed, run.facts, run.from_fork)
     done = {"state": "done", "due_at": None, "failures": 0, "reason": None}
-    reason = broker.plugins.block_reason(run, facts)
+    reason = await broker.plugins.block_reason(run, facts)
     if reason:
         entry = await _entry(broker, run, "zekt:run:blocked", {"reason": reason})
         return _Settling(read, {**done, "blocked_reason": reason}, (), entry, now)
     policy = AggregationPolicy(broker.settings.job_grace.total_seconds())
-    answer = broker.plugins.aggregate(run, read.jobs, read.messages, now, policy)
+    answer = await broker.plugins.aggregate(run, read.jobs, read.messages, now, policy)
     if isinstance(answer, datetime):
         return _Settling(read, {"due_at": answer}, (), None, now)
     rows = [_envelope(broker, read, draft) for draft in answer]

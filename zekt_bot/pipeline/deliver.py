@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +17,6 @@ from zekt_bot.domain.deliveries import (
     Attempt,
     DispatchRequest,
     Outcome,
-    check_outcome,
 )
 from zekt_bot.errors import (
     DecryptionFailed,
@@ -63,7 +61,7 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
         await _park(broker, work, work.on_hold)
         return None
     try:
-        reason = broker.plugins.block_reason(work.delivery, work.facts)
+        reason = await broker.plugins.block_reason(work.delivery, work.facts)
         body = b"" if reason else render(_letter(broker, work))
     except Exception as error:
         await _undecided(broker, work, error)
@@ -111,20 +109,8 @@ async def _send(broker: Broker, work: Work, body: bytes, timeout: timedelta) -> 
         installation_id=consumer.installation_id or 0,
         attempt=work.delivery.attempts + 1,
     )
-    channel = broker.plugins.channels.get(work.delivery.channel)
-    try:
-        if channel is None:
-            raise PluginFailed(f"No plugin offers the channel {work.delivery.channel}.")
-        client = broker.github.installation_api(request.installation_id, consumer.id)
-        async with asyncio.timeout(timeout.total_seconds()):
-            outcome = check_outcome(await channel.send(request, client))
-    except PluginFailed as error:
-        outcome = Outcome("retry", error=str(error))
-    except TimeoutError:
-        outcome = Outcome("retry", error="The channel took too long.")
-    except Exception as error:
-        _log.exception("delivery.channel_failed", delivery_id=work.delivery.id)
-        outcome = Outcome("retry", error=f"The channel raised {type(error).__name__}.")
+    client = broker.github.installation_api(request.installation_id, consumer.id)
+    outcome = await broker.plugins.send(work.delivery.channel, request, client, timeout)
     return _Sent(outcome, body, broker.clock.monotonic() - began)
 
 
@@ -170,7 +156,7 @@ async def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
         facts |= {"to": work.delivery.state, "waits_for": "app", "due_at": now + _APP_RETRY}
         facts["sent"] = False
     else:
-        facts |= _retry(broker, work, outcome, now)
+        facts |= await _retry(broker, work, outcome, now)
     if outcome.closes_lane:
         facts["close_lane_until"] = outcome.not_before
     if outcome.renamed_to:
@@ -187,7 +173,7 @@ async def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
     )
 
 
-def _retry(broker: Broker, work: Work, outcome: Outcome, now: datetime) -> dict[str, Any]:
+async def _retry(broker: Broker, work: Work, outcome: Outcome, now: datetime) -> dict[str, Any]:
     """When to try again: GitHub's own time first, else what the plugins advise."""
     if outcome.not_before is not None and now - work.delivery.created_at < GIVE_UP_AFTER:
         return {"to": "retrying", "due_at": max(now, outcome.not_before)}
@@ -197,7 +183,7 @@ def _retry(broker: Broker, work: Work, outcome: Outcome, now: datetime) -> dict[
         outcome=outcome,
         age=now - work.delivery.created_at,
     )
-    delay = broker.plugins.retry_delay(attempt)
+    delay = await broker.plugins.retry_delay(attempt)
     return {"to": "dead"} if delay is None else {"to": "retrying", "due_at": now + delay}
 
 

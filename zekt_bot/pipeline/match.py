@@ -139,7 +139,7 @@ async def _decide(broker: Broker, read: _Read, pace: Pace) -> _Matching:
     done = {"due_at": None, "failures": 0, "reason": None}
     if service is None or not service.published:
         return _Matching(read, done, 0, (), (), pace, now)
-    reason = broker.plugins.block_reason(read.envelope, EnvelopePolicyFacts(service))
+    reason = await broker.plugins.block_reason(read.envelope, EnvelopePolicyFacts(service))
     if reason:
         entry = await broker.entry(
             "zekt:envelope:blocked",
@@ -154,18 +154,34 @@ async def _decide(broker: Broker, read: _Read, pace: Pace) -> _Matching:
         for held, consumer in read.page
         if held.wants(read.envelope.event_type, read.run.facts)
     ]
-    rows = [_delivery(broker, read, held, consumer) for held, consumer in wanting]
+    rows = await _deliveries(broker, read, wanting)
     cursor = read.page[-1][0].id if read.page else read.envelope.fanned_out_to
     values = {**done, "fanned_out_to": cursor, "due_at": None if read.last else now}
     entries = await broker.entries([_entry(read, row) for row in rows])
     return _Matching(read, values, len(read.page) - len(rows), rows, entries, pace, now)
 
 
-def _delivery(
-    broker: Broker, read: _Read, held: Subscription, consumer: Repository
-) -> dict[str, Any]:
-    now = broker.now()
-    delivery = Delivery(
+async def _deliveries(
+    broker: Broker, read: _Read, wanting: Sequence[tuple[Subscription, Repository]]
+) -> list[dict[str, Any]]:
+    """The page's rows, all decided about at once."""
+    now, provider = broker.now(), read.provider
+    asked = [
+        (
+            _delivery(read, held, consumer, now),
+            DeliveryPolicyFacts(provider, read.service, held, provider.repository, consumer),
+        )
+        for held, consumer in wanting
+    ]
+    reasons = await broker.plugins.block_reasons(asked)
+    return [
+        _row(read, delivery, facts, reason)
+        for (delivery, facts), reason in zip(asked, reasons, strict=True)
+    ]
+
+
+def _delivery(read: _Read, held: Subscription, consumer: Repository, now: datetime) -> Delivery:
+    return Delivery(
         id=new_id("dlv", now),
         envelope_id=read.envelope.id,
         cause_kind="subscription",
@@ -178,26 +194,32 @@ def _delivery(
         attempts=0,
         created_at=now,
     )
-    ends = read.provider.repository.account_id, consumer.account_id
-    on_hold = holding(ends, held.service_id, held.id, read.paused)
-    facts = DeliveryPolicyFacts(
-        read.provider, read.service, held, read.provider.repository, consumer
-    )
-    reason, due_at, failures = None, now, 0
-    try:
-        reason = broker.plugins.block_reason(delivery, facts)
-    except PluginFailed:
-        due_at, failures = now + _FAILED_DECISION, 1  # decided before its POST
+
+
+def _row(
+    read: _Read,
+    delivery: Delivery,
+    facts: DeliveryPolicyFacts,
+    answer: str | PluginFailed | None,
+) -> dict[str, Any]:
+    """One whose decision failed is decided before its POST."""
+    held, ends = facts.subscription, (facts.provider.account_id, facts.consumer.account_id)
+    service_id = held.service_id if held else ""
+    on_hold = holding(ends, service_id, delivery.cause_id, read.paused)
+    failed = isinstance(answer, PluginFailed)
+    reason = None if isinstance(answer, PluginFailed) else answer
+    now = delivery.created_at
+    due_at = now + _FAILED_DECISION if failed else now
     waits = on_hold is not None and not reason
     return {
         **{name: getattr(delivery, name) for name in _COLUMNS},
         "envelope": delivery.envelope_id,
-        "service_id": held.service_id,
+        "service_id": service_id,
         "provider_account_id": ends[0],
         "consumer_account_id": ends[1],
         "state": "blocked" if reason else "pending",
         "blocked_reason": reason,
-        "failures": failures,
+        "failures": int(failed),
         "updated_at": now,
         "waits_for": "pause" if waits else None,
         "reason": on_hold if waits else None,

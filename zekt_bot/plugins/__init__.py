@@ -1,0 +1,328 @@
+"""Find, load, register and check plugins; one typed method a hook.
+
+The four built-ins come through the same door as everyone's and are called inline; other plugins'
+decide and advise hooks run in one watched thread, a page of rows a hop. No hook runs while a
+transaction is open: decisions are made before the write begins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from zekt_bot.domain.deliveries import Outcome, check_outcome
+from zekt_bot.domain.messages import Refusal
+from zekt_bot.errors import (
+    InvalidInput,
+    MessageRefused,
+    PluginFailed,
+    ZektError,
+)
+from zekt_bot.plugins import answers
+from zekt_bot.plugins.calls import Call, Caller, attempt, guarded
+from zekt_bot.plugins.loading import BUILT_IN, built_in_folder, found
+from zekt_bot.plugins.observers import News, Observers
+from zekt_bot.plugins.outside import ChannelClient, Outside
+from zekt_bot.plugins.registry import Plugin, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
+    import pluggy
+
+    from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.deliveries import (
+        Attempt,
+        Delivery,
+        DeliveryPolicyFacts,
+        DispatchRequest,
+        EnvelopePolicyFacts,
+        RunPolicyFacts,
+    )
+    from zekt_bot.domain.events import AggregationPolicy, Draft, Envelope, Job, Message, Run
+    from zekt_bot.domain.messages import IncomingMessage, MessagePolicy
+    from zekt_bot.hookspecs import Channel, InstallationApi
+    from zekt_bot.plugins.outside import Network
+
+    Subject = Run | Envelope | Delivery
+    Facts = RunPolicyFacts | EnvelopePolicyFacts | DeliveryPolicyFacts
+
+__all__ = ["BUILT_IN", "Plugin", "Plugins", "built_in_folder", "load"]
+
+_MOST_DETAILS = 16
+_log = structlog.get_logger()
+
+
+class Plugins:
+    """The registered plugins. Make it with `load`."""
+
+    def __init__(self, allowed: Sequence[Network] = ()) -> None:
+        """Begin with none. `allowed`: networks that channels may reach though they are private."""
+        self.registry = Registry()
+        self.observers = Observers()
+        self._outside = Outside(allowed)
+        self._caller = Caller(self._went_off)
+        self.went_off: Callable[[str, str], None] = lambda plugin, hook: None
+
+    @property
+    def channels(self) -> dict[str, Channel]:
+        """Every way to deliver, by name."""
+        return self.registry.channels
+
+    def register(self, plugin: object, name: str) -> None:
+        """Add a plugin that is no built-in; raises PluginRejected."""
+        self.registry.register(plugin, Plugin(name))
+
+    async def close(self, within: timedelta) -> None:
+        """Let observers hear what waits, within this time, and close the connections."""
+        await self.observers.close(within)
+        await self._outside.close()
+        self._caller.close()
+
+    async def accept_message(self, message: IncomingMessage, policy: MessagePolicy) -> bytes:
+        """The message's JSON as it is to be stored.
+
+        Raises:
+            MessageRefused: a plugin refuses it.
+            PluginFailed: a plugin raised, or answered something else than JSON.
+        """
+        hook = "zekt_accept_message"
+        for impl in self.registry.impls(hook):
+            facts = {"message": message, "policy": policy}
+            (answer,) = await self._called(impl, hook, [facts], answers.accepted)
+            if isinstance(answer, PluginFailed):
+                raise answer
+            if isinstance(answer, Refusal):
+                raise MessageRefused(
+                    f"The plugin {impl.plugin_name} refuses this message: {answer.reason}."
+                )
+            message = message if answer is None else replace(message, body=answer)
+        return message.body
+
+    async def aggregate(
+        self,
+        run: Run,
+        jobs: Sequence[Job],
+        messages: Sequence[Message],
+        now: datetime,
+        policy: AggregationPolicy,
+    ) -> Sequence[Draft] | datetime:
+        """Envelopes of a finished run, or until when to wait.
+
+        Raises:
+            PluginFailed: a plugin raised, or its drafts do not hold every message once.
+        """
+        facts = {"run": run, "jobs": jobs, "messages": messages, "now": now, "policy": policy}
+        read = partial(answers.aggregation, messages=messages, now=now)
+        (answer,) = await self._first("zekt_aggregate", [facts], read)
+        if answer is None:
+            raise PluginFailed("No plugin answered zekt_aggregate.")
+        if isinstance(answer, PluginFailed):
+            raise answer
+        given: Sequence[Draft] | datetime = answer
+        return given
+
+    async def block_reason(self, subject: Subject, facts: Facts) -> str | None:
+        """The first reason, if any plugin has one.
+
+        Raises:
+            PluginFailed: a plugin raised, or answered something else than a machine word.
+        """
+        (answer,) = await self.block_reasons([(subject, facts)])
+        if isinstance(answer, PluginFailed):
+            raise answer
+        return answer
+
+    async def block_reasons(
+        self, pairs: Sequence[tuple[Subject, Facts]]
+    ) -> list[str | PluginFailed | None]:
+        """For each pair of subject and facts as in `block_reason`; a failure stands for itself."""
+        rows = [{"subject": subject, "facts": facts} for subject, facts in pairs]
+        return await self._first("zekt_block_reason", rows, answers.reason)
+
+    async def transform(self, payload: bytes, envelope: Envelope, delivery: Delivery) -> bytes:
+        """A message's JSON as it goes to one consumer.
+
+        Raises:
+            PluginFailed: a plugin raised, or answered something else than JSON.
+        """
+        hook = "zekt_transform"
+        for impl in self.registry.impls(hook):
+            facts = {"payload": payload, "envelope": envelope, "delivery": delivery}
+            (answer,) = await self._called(impl, hook, [facts], partial(answers.json, hook))
+            if isinstance(answer, PluginFailed):
+                raise answer
+            payload = payload if answer is None else answer
+        return payload
+
+    async def retry_delay(self, tried: Attempt) -> timedelta | None:
+        """How long to wait; None: give up. A plugin's mistake leaves it to the next plugin."""
+        (answer,) = await self._first(
+            "zekt_retry_delay", [{"attempt": tried}], answers.delay, advise=True
+        )
+        delay: timedelta | None = answer
+        return delay
+
+    async def audited(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Entries with what plugins add to each. A plugin's mistake adds nothing."""
+        given = list(entries)
+        hook = "zekt_audit_details"
+        for impl in self.registry.impls(hook):
+            if self._caller.is_off(impl.plugin_name):
+                continue
+            rows = [{"entry": entry} for entry in given]
+            added = await self._called(impl, hook, rows, answers.details)
+            given = [
+                _with_details(impl.plugin_name, entry, more)
+                for entry, more in zip(given, added, strict=True)
+            ]
+        return given
+
+    async def check_channel(self, name: str, settings: Mapping[str, str]) -> str | None:
+        """The lane of a subscription on this channel with these settings; None: GitHub's.
+
+        Raises:
+            InvalidInput: there is no such channel, or the settings are wrong.
+            PluginFailed: the channel raised, or answered something else than a host.
+        """
+        channel = self.channels.get(name)
+        if channel is None:
+            offered = ", ".join(sorted(self.channels))
+            raise InvalidInput(f"No plugin offers the channel {name!r}: choose one of {offered}.")
+        owner = self.registry.owners[name]
+
+        def check() -> str | InvalidInput | None:
+            try:
+                return answers.host(channel.check(dict(settings)))
+            except ValueError as error:
+                said = " ".join(str(error).split())[:300]
+                return InvalidInput(f"The channel {name} does not take these settings: {said}")
+
+        (answer,) = await self._run(owner, [Call(owner.name, f"check of {name}", check)])
+        if isinstance(answer, ZektError):
+            raise answer
+        return None if answer is None else f"{name}:{answer}"[:120]
+
+    async def send(
+        self, channel: str, request: DispatchRequest, client: InstallationApi, within: timedelta
+    ) -> Outcome:
+        """Let a channel send once; whatever goes wrong in it counts as `retry`."""
+        offered = self.channels.get(channel)
+        if offered is None:
+            return Outcome("retry", error=f"No plugin offers the channel {channel}.")
+        handed = ChannelClient(client, self._outside)
+
+        async def sending() -> Outcome:
+            return check_outcome(await offered.send(request, handed))
+
+        try:
+            return await guarded(sending, within)
+        except TimeoutError:
+            return Outcome("retry", error="The channel took too long.")
+        except PluginFailed as error:
+            _log.error(
+                "delivery.channel_failed", delivery_id=request.delivery_id, exc_info=error.__cause__
+            )
+            kind = type(error.__cause__ or error).__name__
+            return Outcome("retry", error=f"The channel raised {kind}.")
+
+    def heard_audit(self, entries: Sequence[Entry]) -> None:
+        """Let observers hear of entries that were committed."""
+        for impl in self.registry.impls("zekt_audited"):
+            for entry in entries:
+                tell = partial(_tell, impl, {"entry": entry})
+                self.observers.put(impl.plugin_name, News("zekt_audited", tell))
+
+    async def _first(
+        self,
+        hook: str,
+        rows: Sequence[Mapping[str, Any]],
+        read: Callable[[Any], Any],
+        *,
+        advise: bool = False,
+    ) -> list[Any]:
+        """For each row the first answer that is not None; a failure is one, unless it advises."""
+        given: list[Any] = [None] * len(rows)
+        for impl in self.registry.impls(hook):
+            if advise and self._caller.is_off(impl.plugin_name):
+                continue
+            open_ = [number for number, answer in enumerate(given) if answer is None]
+            if not open_:
+                break
+            found = await self._called(impl, hook, [rows[n] for n in open_], read)
+            for number, answer in zip(open_, found, strict=True):
+                failed = advise and isinstance(answer, PluginFailed)
+                given[number] = None if failed else answer
+        return given
+
+    async def _called(
+        self,
+        impl: pluggy.HookImpl,
+        hook: str,
+        rows: Sequence[Mapping[str, Any]],
+        read: Callable[[Any], Any],
+    ) -> list[Any]:
+        """What one implementation answers to each row."""
+        owner = self.registry.plugins[impl.plugin_name]
+        calls = [Call(owner.name, hook, partial(_answer, impl, row, read)) for row in rows]
+        return await self._run(owner, calls)
+
+    async def _run(self, owner: Plugin, calls: Sequence[Call]) -> list[Any]:
+        if owner.built_in:
+            given = [attempt(call) for call in calls]
+        else:
+            given = await self._caller.run(calls)
+        for call, answer in zip(calls, given, strict=True):
+            if isinstance(answer, PluginFailed):
+                _log.error(
+                    "plugin.failed",
+                    plugin=call.plugin,
+                    hook=call.hook,
+                    reason=str(answer),
+                    exc_info=answer.__cause__,
+                )
+        return given
+
+    def _went_off(self, plugin: str, hook: str) -> None:
+        _log.error("plugin.off", plugin=plugin, hook=hook)
+        self.went_off(plugin, hook)
+
+
+def load(
+    folder: Path | None = None, disabled: Sequence[str] = (), allowed: Sequence[Network] = ()
+) -> Plugins:
+    """Register the built-ins, installed plugins, then every module in `folder`; check the whole.
+
+    Raises:
+        PluginRejected: naming the plugin and what is wrong with it.
+    """
+    plugins = Plugins(allowed)
+    for plugin, module in found(folder, disabled):
+        plugins.registry.register(module, plugin)
+    plugins.registry.check()
+    return plugins
+
+
+async def _tell(impl: pluggy.HookImpl, facts: Mapping[str, Any]) -> None:
+    await impl.function(*(facts[name] for name in impl.argnames))  # type: ignore[misc]
+
+
+def _answer(impl: pluggy.HookImpl, row: Mapping[str, Any], read: Callable[[Any], Any]) -> Any:
+    answer = impl.function(*(row[name] for name in impl.argnames))
+    return None if answer is None else read(answer)
+
+
+def _with_details(plugin: str, entry: Entry, more: Any) -> Entry:
+    """What the entry already holds is not replaced."""
+    if not more or isinstance(more, PluginFailed):
+        return entry
+    details = {**more, **entry.details}
+    if len(details) > _MOST_DETAILS:
+        _log.error("plugin.failed", plugin=plugin, hook="zekt_audit_details", reason="over 16")
+        return entry
+    return replace(entry, details=details)

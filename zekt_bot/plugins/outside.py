@@ -1,0 +1,122 @@
+"""Requests of channels to addresses outside GitHub: the public internet's alone.
+
+The address is checked on the socket that is really opened, so neither an IP literal, nor a name
+that resolves to another address a moment later, nor a redirect leads into the operator's network.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from zekt_bot.errors import AddressRefused, RequestFailed
+from zekt_bot.github.http import TIMEOUT, USER_AGENT, Answer, read_body
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+    from zekt_bot.hookspecs import InstallationApi
+
+    Address = IPv4Address | IPv6Address
+    Network = IPv4Network | IPv6Network
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class _NotPublic(OSError):
+    """The connector takes it for an address that cannot be connected to."""
+
+
+class Outside:
+    """One session for all channels: no redirects, no cookies, no proxies of the environment."""
+
+    def __init__(self, allowed: Sequence[Network] = ()) -> None:
+        """`allowed`: networks that channels may reach though they are not public."""
+        self._allowed = tuple(allowed)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session:
+            await self._session.close()
+
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        """Send one request; of the answer's body, at most 4 MiB are read.
+
+        Raises:
+            AddressRefused: the address is neither public nor allowed.
+            RequestFailed: no whole answer came within 20 seconds, or the URL is none.
+        """
+        if not url.lower().startswith(("http://", "https://")):
+            raise RequestFailed("A channel's URL begins with https:// or http://.")
+        try:
+            async with self._opened().request(
+                method,
+                url,
+                headers={"user-agent": USER_AGENT, **headers},
+                data=body or None,
+                allow_redirects=False,
+            ) as response:
+                content = await read_body(response)
+                lowered = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, lowered, content)
+        except aiohttp.ClientConnectorError as error:
+            refused = isinstance(error.os_error, _NotPublic)
+            reason = type(error.os_error).__name__
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            refused, reason = False, type(error).__name__
+        # Raised here, not above: an aiohttp error in the chain may hold the request's headers.
+        if refused:
+            raise AddressRefused
+        raise RequestFailed(f"No answer came ({reason}).")
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:  # most servers have no channel that calls out
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(socket_factory=self._socket),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=TIMEOUT,
+                trust_env=False,
+            )
+        return self._session
+
+    def _socket(self, found: tuple[Any, ...]) -> socket.socket:
+        """A socket for an address that was resolved (as of `getaddrinfo`)."""
+        family, kind, protocol, _, place = found
+        if not self.reaches(ipaddress.ip_address(place[0].partition("%")[0])):
+            raise _NotPublic(f"{AddressRefused()}")
+        return socket.socket(family, kind, protocol)
+
+    def reaches(self, address: Address) -> bool:
+        """Whether a channel may connect to this address."""
+        meant = _meant(address)
+        if any(meant in network for network in self._allowed if network.version == meant.version):
+            return True
+        return meant.is_global and not meant.is_multicast
+
+
+def _meant(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for, or the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+class ChannelClient:
+    """`zekt_bot.ChannelApi`: the consumer's installation, and the world outside."""
+
+    def __init__(self, github: InstallationApi, outside: Outside) -> None:
+        """Put the two together."""
+        self.post = github.post
+        self.get = github.get
+        self.installation = github.installation
+        self.now = github.now
+        self.request = outside.request

@@ -1,0 +1,161 @@
+"""Which plugins there are, what each implements, and what stops the start."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from zekt_bot.errors import PluginRejected
+from zekt_bot.hookspecs import PROJECT, ZektSpec
+
+if TYPE_CHECKING:
+    from zekt_bot.hookspecs import Channel
+
+_NEEDED = ("zekt_aggregate", "zekt_block_reason", "zekt_retry_delay")
+_CHANNEL = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_EVENT = re.compile(r"[a-z_]{1,64}")
+HOOKS = tuple(name for name in vars(ZektSpec) if name.startswith("zekt_"))
+
+
+@dataclass(slots=True)
+class Plugin:
+    """One registered plugin, as `zekt plugins` shows it.
+
+    `origin` is `built-in`, the distribution that brought it, or its file. `events` are those of
+    GitHub that it hears of, `problems` what is wrong with it though it was loaded.
+    """
+
+    name: str
+    version: str | None = None
+    origin: str = "code"
+    module: str = ""
+    hooks: tuple[str, ...] = ()
+    events: frozenset[str] = frozenset()
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it is one of Zekt's own."""
+        return self.origin == "built-in"
+
+
+class Registry:
+    """The plugin manager, and what it does not check."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(ZektSpec)
+        self.plugins: dict[str, Plugin] = {}
+        self.channels: dict[str, Channel] = {}
+        self.owners: dict[str, Plugin] = {}
+
+    def impls(self, hook: str) -> list[pluggy.HookImpl]:
+        """The implementations of a hook in the order in which they are asked."""
+        return getattr(self._manager.hook, hook).get_hookimpls()[::-1]  # type: ignore[no-any-return]
+
+    def register(self, plugin: object, about: Plugin) -> None:
+        """Add a plugin.
+
+        Raises:
+            PluginRejected: its name is taken, or a hook or an argument is misspelt or of the wrong
+                kind.
+        """
+        name = about.name
+        if self._manager.has_plugin(name):
+            raise PluginRejected(f"There are two plugins {name}: give one of them another name.")
+        try:
+            self._manager.register(plugin, name)
+            self._manager.check_pending()
+            _check_names(plugin)
+            about.hooks = self._hooks_of(plugin)
+        except (ValueError, pluggy.PluginValidationError) as error:
+            raise PluginRejected(
+                f"The plugin {name} cannot be registered: {error}. Spell hooks and arguments as "
+                "zekt_bot.hookspecs does."
+            ) from None
+        self.plugins[name] = about
+
+    def _hooks_of(self, plugin: object) -> tuple[str, ...]:
+        """What it implements. A wrapper could take back what another plugin said."""
+        hooks = []
+        for caller in self._manager.get_hookcallers(plugin) or ():
+            for impl in caller.get_hookimpls():
+                if impl.plugin is not plugin:
+                    continue
+                if impl.wrapper or impl.hookwrapper:
+                    raise ValueError(f"{caller.name} is a wrapper, which could weaken the policy")
+                wanted = iscoroutinefunction(getattr(ZektSpec, caller.name))
+                if iscoroutinefunction(impl.function) is not wanted:
+                    raise ValueError(f"{caller.name} is {'' if wanted else 'no '}async function")
+                hooks.append(caller.name)
+        return tuple(sorted(hooks, key=HOOKS.index))
+
+    def check(self) -> None:
+        """Collect what is registered once.
+
+        Raises:
+            PluginRejected: a decision has nobody to make it, a channel's name is taken, or a
+                register hook raised or answered senselessly.
+        """
+        for hook in _NEEDED:
+            if not self.impls(hook):
+                raise PluginRejected(
+                    f"No plugin implements {hook}: do not disable the built-in that does."
+                )
+        for impl in self.impls("zekt_channels")[::-1]:
+            for channel in _offered(impl, "its channels"):
+                self._add_channel(self.plugins[impl.plugin_name], channel)
+        for impl in self.impls("zekt_github_events"):
+            events = _offered(impl, "its events")
+            if not all(isinstance(event, str) and _EVENT.fullmatch(event) for event in events):
+                raise PluginRejected(
+                    f"The plugin {impl.plugin_name} names an event that is none: a name such as "
+                    "workflow_run is wanted."
+                )
+            self.plugins[impl.plugin_name].events |= frozenset(events)
+        for plugin in self.plugins.values():
+            hears = "zekt_github_event" in plugin.hooks
+            if hears is not ("zekt_github_events" in plugin.hooks):
+                lacks = "zekt_github_events" if hears else "zekt_github_event"
+                plugin.problems.append(f"It hears of no event: it lacks {lacks}.")
+
+    def _add_channel(self, plugin: Plugin, channel: Any) -> None:
+        name = getattr(channel, "name", None)
+        whole = all(callable(getattr(channel, part, None)) for part in ("check", "send"))
+        if not isinstance(name, str) or not _CHANNEL.fullmatch(name) or not whole:
+            raise PluginRejected(
+                f"The plugin {plugin.name} cannot say its channels: a channel has a name (1 to 64 "
+                "of a-z, 0-9 and _), check and send."
+            )
+        if name in self.channels:
+            raise PluginRejected(
+                f"The plugin {plugin.name} offers the channel {name}, which another plugin has: "
+                "rename it, or disable one in ZEKT_DISABLED_PLUGINS."
+            )
+        self.channels[name] = channel
+        self.owners[name] = plugin
+
+
+def _check_names(plugin: object) -> None:
+    """A function that looks like a hook, but is not marked as one, would do nothing unnoticed."""
+    for name in (name for name in dir(plugin) if name.startswith("zekt_")):
+        member = getattr(plugin, name)
+        if callable(member) and not hasattr(member, f"{PROJECT}_impl"):
+            raise ValueError(f"{name} is not marked with @hookimpl")
+
+
+def _offered(impl: pluggy.HookImpl, what: str) -> list[Any]:
+    try:
+        return list(impl.function() or ())  # type: ignore[call-overload,no-any-return]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginRejected(
+            f"The plugin {impl.plugin_name} cannot say {what}: {type(error).__name__}: {error}. "
+            "Mend it, or name it in ZEKT_DISABLED_PLUGINS."
+        ) from error
