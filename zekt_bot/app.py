@@ -47,7 +47,10 @@ async def open_broker(
     ):
         credentials = CredentialStore(settings, database, clock)
         github = GitHub(settings, credentials, clock, session)
-        yield Broker(settings, clock, database, credentials, github, loaded)
+        try:
+            yield Broker(settings, clock, database, credentials, github, loaded)
+        finally:
+            await loaded.close(settings.shutdown_timeout)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zekt_bot import hookimpl
 from zekt_bot.app import open_broker
 from zekt_bot.db import mirror
+from zekt_bot.plugins import Plugin
 from zekt_bot.testing import ManualClock
 from zekt_bot.testing.clock import START
 
@@ -61,7 +62,8 @@ def interfere(
 ) -> Between:
     """Let another process do `work` while a `subject` is decided."""
     between = Between(subject, lambda: elsewhere(stage, work), times)
-    stage.broker.plugins.register(between, "between")
+    # As a built-in it is called inline: the loop stands still, and no watch ends its call.
+    stage.broker.plugins.registry.register(between, Plugin("between", origin="built-in"))
     return between
 
 
