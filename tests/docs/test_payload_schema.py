@@ -13,8 +13,8 @@ from tests.docs.pages import DOCS, blocks, page, table
 from tests.pipeline.sending import posts
 from tests.stage import ME, RELEASE, Stage, open_stage
 from zekt_bot.domain.catalog import Profile
+from zekt_bot.domain.messages import MOST_BYTES
 from zekt_bot.operations import repositories, services, workflows
-from zekt_bot.operations.messages import MOST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
