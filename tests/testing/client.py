@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -22,6 +23,12 @@ class Answer:
     body: Any
 
 
+def _read(content_type: str, raw: bytes) -> Any:
+    if content_type == "text/html":
+        return raw.decode()
+    return json.loads(raw) if raw else None
+
+
 @dataclass
 class Client:
     github: GitHubSimulator
@@ -34,16 +41,22 @@ class Client:
         return jwt.encode(told, app.private_key, algorithm="RS256")
 
     async def ask(
-        self, method: str, path: str, credential: str | None = None, body: Any = None
+        self,
+        method: str,
+        path: str,
+        credential: str | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Answer:
-        headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+        if credential:
+            headers = {"Authorization": f"Bearer {credential}", **headers}
         data = body if isinstance(body, bytes) or body is None else json.dumps(body)
         url = path if path.startswith("http") else self.github.api_url + path
         async with self.session.request(
             method, url, headers=headers, data=data, allow_redirects=False
         ) as answer:
             raw = await answer.read()
-            return Answer(answer.status, answer.headers, json.loads(raw) if raw else None)
+            return Answer(answer.status, answer.headers, _read(answer.content_type, raw))
 
     async def as_app(self, app: App, path: str, method: str = "GET", body: Any = None) -> Answer:
         return await self.ask(method, path, self.jwt(app), body)

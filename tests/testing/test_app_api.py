@@ -77,6 +77,16 @@ async def test_a_token_issued_in_the_future_is_refused(scene: Scene) -> None:
     assert answer.body["message"].startswith("'Issued at' claim ('iat') must be an Integer")
 
 
+async def test_when_a_token_was_issued_is_a_whole_number(scene: Scene) -> None:
+    now = int(scene.github.clock.now().timestamp())
+    for issued in (now - 60.0, str(now), True, None):
+        claims = {"iss": scene.app.client_id, "exp": now + 60, "iat": issued}
+        credential = jwt.encode(claims, scene.app.private_key, algorithm="RS256")
+        answer = await scene.client.ask("GET", "/app", credential)
+        assert answer.status == 401
+        assert answer.body["message"].startswith("'Issued at' claim ('iat') must be an Integer")
+
+
 async def test_what_is_not_signed_by_the_app_is_refused(scene: Scene) -> None:
     other = scene.github.app("other")
     forged = scene.client.jwt(other, iss=scene.app.client_id)

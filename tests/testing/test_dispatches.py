@@ -53,6 +53,23 @@ async def test_a_dispatch_is_accepted_and_kept(scene: Scene) -> None:
             422,
             "Invalid request.\n\nFor 'properties/client_payload', [] is not an object.",
         ),
+        (
+            {"id": 1, "action": "x"},
+            422,
+            'Invalid request.\n\n"action", "id" are not permitted keys.\n'
+            '"event_type" wasn\'t supplied.',
+        ),
+        (
+            {"event_type": "x", "foo": 1},
+            422,
+            'Invalid request.\n\n"foo" is not a permitted key.',
+        ),
+        (
+            {"event_type": 5, "client_payload": "x"},
+            422,
+            "Invalid request.\n\nFor 'properties/event_type', 5 is not a string.\n"
+            "For 'properties/client_payload', \"x\" is not an object.",
+        ),
         (b"{", 400, "Problems parsing JSON"),
         (b"[]", 400, "Body should be a JSON object"),
     ],

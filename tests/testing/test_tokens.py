@@ -116,12 +116,14 @@ async def test_what_is_not_granted_is_refused(
 async def test_a_suspended_installation_gets_no_token(scene: Scene) -> None:
     token = await scene.client.token(scene.installation)
     await scene.github.suspend(scene.installation)
-    for answer in (
-        await scene.client.mint(scene.installation),
-        await scene.client.dispatch(token, scene.api.full_name),
-    ):
-        assert answer.status == 403
-        assert answer.body["message"] == "This installation has been suspended"
+    minted = await scene.client.mint(scene.installation)
+    assert (minted.status, minted.body["message"]) == (403, "This installation has been suspended")
+    used = await scene.client.dispatch(token, scene.api.full_name)
+    assert (used.status, used.body["message"]) == (
+        403,
+        "Sorry. This installation owned by aurora-labs suspended your access at "
+        "2026-07-01T12:00:00Z.",
+    )
     await scene.github.unsuspend(scene.installation)
     assert (await scene.client.mint(scene.installation)).status == 201
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 DOCS = "https://docs.github.com/rest"
+VERSION_HEADER = "x-github-api-version"
+VERSIONS = ("2026-03-10", "2022-11-28")
+"""The newest first."""
+DEFAULT_VERSION = "2022-11-28"
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Route = tuple[str, str, Handler]
@@ -61,6 +65,38 @@ def not_permitted(permissions: str, docs: str = "") -> ApiRefusal:
 def invalid(reason: str, docs: str = "") -> ApiRefusal:
     """422 of GitHub's schema check."""
     return ApiRefusal(422, f"Invalid request.\n\n{reason}", docs)
+
+
+def check_version(asked: str | None) -> None:
+    """Accept a version of the API, or none.
+
+    Source: https://docs.github.com/rest/about-the-rest-api/api-versions
+
+    Raises:
+        ApiRefusal: 400, it is not supported.
+    """
+    if asked is None or asked in VERSIONS:
+        return
+    newest, *others = VERSIONS
+    known = " and ".join([f'"{newest}" (most recent)', *(f'"{other}"' for other in others)])
+    reason = (
+        f'The version you specified in the "X-GitHub-API-Version" request header, "{asked}", is '
+        f"not a supported version. The following versions are currently supported: {known}."
+    )
+    raise ApiRefusal(400, "Bad Request", errors=reason)
+
+
+def no_user_agent() -> web.Response:
+    """403 of GitHub's door, which is not JSON.
+
+    Source: https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api#user-agent-required
+    """
+    text = (
+        "\r\nRequest forbidden by administrative rules. Please make sure your request has a "
+        f"User-Agent header ({DOCS}/using-the-rest-api/troubleshooting-the-rest-api"
+        "#user-agent-required). Check https://developer.github.com for other possible causes.\r\n"
+    )
+    return web.Response(status=403, text=text, content_type="text/html")
 
 
 def answer(status: int, body: Any = None, headers: Mapping[str, str] | None = None) -> web.Response:

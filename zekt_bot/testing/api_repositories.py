@@ -195,7 +195,7 @@ class RepositoryApi:
         told = {
             "total_count": len(rows),
             "repository_selection": shapes.token(token, [])["repository_selection"],
-            "repositories": [shapes.repository(one, urls) for one in page],
+            "repositories": [shapes.granted_repository(one, urls) for one in page],
         }
         return answer(200, told, headers)
 
@@ -209,7 +209,8 @@ class RepositoryApi:
         token = self._find.viewer(request)
         docs = "repos/repos#get-a-repository"
         found = self._find.repository(request, lambda one: readable(token, one), docs)
-        return answer(200, shapes.full_repository(found, self._core.urls))
+        told = shapes.full_repository(found, self._core.urls)
+        return answer(200, {**told, "permissions": shapes.NO_ROLE} if token else told)
 
     async def permission(self, request: web.Request) -> web.Response:
         """`GET /repos/OWNER/REPO/collaborators/LOGIN/permission`; who owns it administers it.

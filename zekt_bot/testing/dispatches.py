@@ -14,7 +14,7 @@ import orjson
 from zekt_bot.testing.answers import ApiRefusal, invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from zekt_bot.testing.model import App, Repository, Token, Workflow
@@ -48,35 +48,46 @@ def checked(body: Mapping[str, Any]) -> tuple[str, Any]:
     """Event type and client payload.
 
     Raises:
-        ApiRefusal: 422 with GitHub's text.
+        ApiRefusal: 422 with GitHub's text, which names all that is wrong.
     """
-    if "event_type" not in body:
-        raise invalid('"event_type" wasn\'t supplied.', DOCS)
-    event_type, payload = body["event_type"], body.get("client_payload")
-    if not isinstance(event_type, str):
-        shown = orjson.dumps(event_type).decode()[:80]
-        raise invalid(f"For 'properties/event_type', {shown} is not a string.", DOCS)
-    if len(event_type) > MOST_CHARACTERS:
-        reason = f"Only {MOST_CHARACTERS} characters are allowed; {len(event_type)} were supplied."
-        raise invalid(reason, DOCS)
-    if not event_type:
-        raise invalid("At least 1 character is required; only 0 were supplied.", DOCS)
-    if payload is None:
-        return event_type, {}
-    _check_payload(payload)
-    return event_type, payload
-
-
-def _check_payload(payload: Any) -> None:
-    compact = orjson.dumps(payload)
-    if not isinstance(payload, dict):
-        shown = compact.decode()[:80]
-        raise invalid(f"For 'properties/client_payload', {shown} is not an object.", DOCS)
-    if len(payload) > MOST_KEYS:
-        reason = f"No more than {MOST_KEYS} properties are allowed; {len(payload)} were supplied."
-        raise invalid(reason, DOCS)
-    if len(compact) > MOST_BYTES:
+    payload = body.get("client_payload")
+    wrong = [*_unknown_keys(body), *_event_type_errors(body), *_payload_errors(payload)]
+    if wrong:
+        raise invalid("\n".join(wrong), DOCS)
+    if len(orjson.dumps(payload)) > MOST_BYTES:
         raise ApiRefusal(422, "client_payload is too large.", DOCS)
+    return body["event_type"], {} if payload is None else payload
+
+
+def _unknown_keys(body: Mapping[str, Any]) -> Iterator[str]:
+    unknown = sorted(set(body) - {"event_type", "client_payload"})
+    if unknown:
+        verb = "is not a permitted key" if len(unknown) == 1 else "are not permitted keys"
+        yield f"{', '.join(orjson.dumps(key).decode() for key in unknown)} {verb}."
+
+
+def _event_type_errors(body: Mapping[str, Any]) -> Iterator[str]:
+    if "event_type" not in body:
+        yield '"event_type" wasn\'t supplied.'
+        return
+    event_type = body["event_type"]
+    if not isinstance(event_type, str):
+        yield f"For 'properties/event_type', {_shown(event_type)} is not a string."
+    elif len(event_type) > MOST_CHARACTERS:
+        yield f"Only {MOST_CHARACTERS} characters are allowed; {len(event_type)} were supplied."
+    elif not event_type:
+        yield "At least 1 character is required; only 0 were supplied."
+
+
+def _payload_errors(payload: Any) -> Iterator[str]:
+    if payload is not None and not isinstance(payload, dict):
+        yield f"For 'properties/client_payload', {_shown(payload)} is not an object."
+    elif payload is not None and len(payload) > MOST_KEYS:
+        yield f"No more than {MOST_KEYS} properties are allowed; {len(payload)} were supplied."
+
+
+def _shown(value: Any) -> str:
+    return orjson.dumps(value).decode()[:80]
 
 
 def run_title(workflow: Workflow, dispatch: Dispatch) -> str:

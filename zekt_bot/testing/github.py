@@ -56,6 +56,8 @@ class RepositoryOptions(TypedDict, total=False):
     """What a repository is like; unless told, public, with `main`."""
 
     private: bool
+    internal: bool
+    """Open to its enterprise, private to everybody else."""
     default_branch: str
     description: str | None
     archived: bool
@@ -169,6 +171,7 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
         repository = self._core.world.add_repository(owner, name)
         for option, value in options.items():
             setattr(repository, option, value)
+        repository.private = repository.private or repository.internal
         return repository
 
     def app(self, slug: str, **options: Unpack[AppOptions]) -> App:

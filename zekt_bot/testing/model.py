@@ -94,6 +94,8 @@ class Repository:
     archived: bool = False
     fork: bool = False
     disabled: bool = False
+    internal: bool = False
+    """Open to its enterprise; GitHub calls such a repository private too."""
     actions_enabled: bool = True
     workflows: list[Workflow] = field(default_factory=list)
     roles: dict[int, Role] = field(default_factory=dict)
@@ -107,7 +109,9 @@ class Repository:
 
     @property
     def visibility(self) -> str:
-        """`private` or `public`."""
+        """`internal`, `private` or `public`."""
+        if self.internal:
+            return "internal"
         return "private" if self.private else "public"
 
     @property

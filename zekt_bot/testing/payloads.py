@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from zekt_bot.testing.model import Account, App, Installation, Repository
     from zekt_bot.testing.runs import Job, WorkflowRun
 
+SILENT_ACTIONS = frozenset({"suspend", "unsuspend"})
+"""Actions of `installation` that do not list its repositories."""
+
 EPOCH_ACTIONS = frozenset({"created", "deleted", "new_permissions_accepted"})
 """Actions of `installation` whose times are integers; elsewhere they are text."""
 
@@ -73,7 +76,7 @@ def _about(
     installation: Installation | None,
     urls: Urls,
 ) -> Json:
-    body["repository"] = shapes.repository(repository, urls)
+    body["repository"] = {**shapes.repository(repository, urls), "custom_properties": {}}
     if repository.owner.kind == "Organization":
         body["organization"] = shapes.organization(repository.owner, urls)
     body["sender"] = shapes.simple_user(sender, urls)
@@ -93,9 +96,10 @@ def installation(
     body: Json = {
         "action": action,
         "installation": _installation(changed, urls, epoch=action in EPOCH_ACTIONS),
-        "repositories": shapes.named_repositories(repositories),
         "sender": shapes.simple_user(sender, urls),
     }
+    if action not in SILENT_ACTIONS:
+        body["repositories"] = shapes.named_repositories(repositories)
     if action == "created":
         body["requester"] = None
     return body
@@ -144,7 +148,7 @@ def installation_target(
         "sender": shapes.simple_user(sender, urls),
     }
     if account.kind == "Organization":
-        body["account"].update(shapes.organization(account, urls))
+        body["account"].update(shapes.organization(account, urls), description=None)
         body["organization"] = shapes.organization(account, urls)
     return body
 

@@ -8,13 +8,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zekt_bot.testing.answers import ApiRefusal
+from zekt_bot.testing.answers import ApiRefusal, answer
+from zekt_bot.testing.tokens import bearer, check_jwt, check_token
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiohttp import web
+
     from zekt_bot.clock import Clock
+    from zekt_bot.testing.answers import Route
+    from zekt_bot.testing.core import Core
+    from zekt_bot.testing.model import Token
 
 ANONYMOUS = 60
 APP = 5000
+PATH = "/rate_limit"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who is counted together; `whose` is how the refusal names them, None: never refused."""
+
+    key: str
+    limit: int
+    whose: str | None = None
 
 
 @dataclass
@@ -40,6 +58,11 @@ class Bucket:
             "X-RateLimit-Resource": "core",
         }
 
+    def told(self) -> dict[str, int]:
+        """What `GET /rate_limit` tells of it."""
+        told = {"limit": self.limit, "used": self.used, "remaining": self.remaining}
+        return {**told, "reset": self.reset}
+
 
 class RateLimits:
     """Everybody's hour. `anonymous` is the limit of requests without credentials."""
@@ -50,18 +73,66 @@ class RateLimits:
         self._buckets: dict[str, Bucket] = {}
         self.anonymous = ANONYMOUS
 
-    def take(self, caller: str, limit: int) -> Bucket:
-        """Count a request; `over` tells whether it was one too many."""
+    def caller(self, credential: str | None, token: Token | None) -> Caller:
+        """Who asks with this credential, which may be an installation's token."""
+        if token is not None:
+            number = token.installation.id
+            limit = token.installation.rate_limit
+            return Caller(f"installation {number}", limit, f"installation ID {number}")
+        if credential is None:
+            return Caller("anonymous", self.anonymous, "127.0.0.1")
+        return Caller("app", APP) if is_jwt(credential) else Caller("unknown", ANONYMOUS)
+
+    def look(self, caller: Caller) -> Bucket:
+        """The caller's hour."""
         now = int(self._clock.now().timestamp())
-        bucket = self._buckets.get(caller)
+        bucket = self._buckets.get(caller.key)
         if bucket is None or now >= bucket.reset:
-            bucket = self._buckets[caller] = Bucket(limit, now + 3600)
-        bucket.limit = limit
-        bucket.used += 1
+            bucket = self._buckets[caller.key] = Bucket(caller.limit, now + 3600)
+        bucket.limit = caller.limit
         return bucket
 
+    def take(self, caller: Caller) -> tuple[Bucket, ApiRefusal | None]:
+        """Count a request; the refusal if it was one too many."""
+        bucket = self.look(caller)
+        bucket.used += 1
+        over = caller.whose is not None and bucket.used > bucket.limit
+        return bucket, _exceeded(caller) if over else None
 
-def exceeded(whose: str) -> ApiRefusal:
-    """GitHub's refusal when nothing remains."""
+
+def is_jwt(credential: str) -> bool:
+    """Whether an App asks, and not an installation's token, which has dots too."""
+    return credential.count(".") == 2 and not credential.startswith("ghs_")
+
+
+def _exceeded(caller: Caller) -> ApiRefusal:
     docs = "using-the-rest-api/rate-limits-for-the-rest-api"
-    return ApiRefusal(403, f"API rate limit exceeded for {whose}.", docs)
+    return ApiRefusal(403, f"API rate limit exceeded for {caller.whose}.", docs)
+
+
+class RateLimitApi:
+    """How much is left.
+
+    Source: https://docs.github.com/rest/rate-limit/rate-limit
+    """
+
+    def __init__(self, core: Core) -> None:
+        """Answer from this host's state."""
+        self._core = core
+
+    def routes(self) -> Iterator[Route]:
+        """Method, path, handler."""
+        yield "GET", PATH, self.rate_limit
+
+    async def rate_limit(self, request: web.Request) -> web.Response:
+        """`GET /rate_limit`, which is not counted."""
+        core, header = self._core, request.headers.get("Authorization")
+        credential, token = bearer(header), None
+        if credential is not None and is_jwt(credential):
+            check_jwt(core.world, header)
+        elif header:
+            token = check_token(core.world, header)
+        bucket = core.limits.look(core.limits.caller(credential, token))
+        search = Bucket(30 if header else 10, bucket.reset)
+        resources = {"core": bucket.told(), "search": search.told()}
+        return answer(200, {"resources": resources, "rate": bucket.told()})

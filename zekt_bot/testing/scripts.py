@@ -160,12 +160,12 @@ class RepositoryScripts:
 
     async def privatize(self, repository: Repository) -> None:
         """Hide it; sends `repository.privatized`."""
-        repository.private = True
+        repository.private, repository.internal = True, False
         await self._tell(repository, "privatized")
 
     async def publicize(self, repository: Repository) -> None:
         """Show it to everybody; sends `repository.publicized`."""
-        repository.private = False
+        repository.private = repository.internal = False
         await self._tell(repository, "publicized")
 
     async def change_default_branch(self, repository: Repository, branch: str) -> None:

@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from zekt_bot.testing.answers import ApiRefusal, not_found
+from zekt_bot.testing.answers import (
+    DEFAULT_VERSION,
+    VERSION_HEADER,
+    VERSIONS,
+    ApiRefusal,
+    check_version,
+    no_user_agent,
+    not_found,
+)
 from zekt_bot.testing.api_actions import ActionsApi
 from zekt_bot.testing.api_app import AppApi
 from zekt_bot.testing.api_contents import ContentsApi
 from zekt_bot.testing.api_repositories import RepositoryApi
-from zekt_bot.testing.ratelimits import APP, exceeded
+from zekt_bot.testing.ratelimits import PATH, RateLimitApi
 from zekt_bot.testing.tokens import bearer
 
 if TYPE_CHECKING:
@@ -64,9 +72,11 @@ class Server:
     async def start(self) -> None:
         """Listen; after a stop, at the same port again."""
         app = web.Application(middlewares=[self._middleware], client_max_size=MOST_BYTES)
-        for api in (AppApi, RepositoryApi, ActionsApi, ContentsApi):
+        for api in (AppApi, RepositoryApi, ActionsApi, ContentsApi, RateLimitApi):
             for method, path, handler in api(self._core).routes():
                 app.router.add_route(method, self._prefix + path, handler)
+                if method == "GET":
+                    app.router.add_route("HEAD", self._prefix + path, handler)
         self._stopping.clear()
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
@@ -120,9 +130,12 @@ class Server:
         handler: Handler,
         seen: ApiRequest,
     ) -> web.StreamResponse:
+        if not seen.headers.get("user-agent"):
+            return no_user_agent()
         bucket, over = self._count(seen)
         response: web.StreamResponse
         try:
+            check_version(seen.headers.get(VERSION_HEADER))
             if over is not None:
                 raise over
             response = await handler(request)
@@ -133,19 +146,9 @@ class Server:
         return _dressed(response, bucket, seen)
 
     def _count(self, seen: ApiRequest) -> tuple[Bucket, ApiRefusal | None]:
-        limits, token = self._core.limits, seen.token
-        credential = bearer(seen.headers.get("authorization"))
-        if token is not None:
-            installation = token.installation
-            bucket = limits.take(f"installation {installation.id}", installation.rate_limit)
-            refusal = exceeded(f"installation ID {installation.id}")
-        elif credential is None:
-            bucket = limits.take("anonymous", limits.anonymous)
-            refusal = exceeded("127.0.0.1")
-        else:
-            is_jwt = credential.count(".") == 2 and not credential.startswith("ghs_")
-            return limits.take("app", APP) if is_jwt else limits.take("unknown", 60), None
-        return bucket, refusal if bucket.used > bucket.limit else None
+        limits, credential = self._core.limits, bearer(seen.headers.get("authorization"))
+        caller = limits.caller(credential, seen.token)
+        return (limits.look(caller), None) if seen.path == PATH else limits.take(caller)
 
     async def _fail(self, fault: Fault, request: web.Request) -> web.StreamResponse | None:
         if fault.hang:
@@ -170,8 +173,8 @@ def _dressed(
         "Access-Control-Allow-Origin": "*",
         "X-Content-Type-Options": "nosniff",
     }
-    if seen is not None:
-        version = seen.headers.get("x-github-api-version", "2022-11-28")
+    version = seen and (seen.headers.get(VERSION_HEADER) or DEFAULT_VERSION)
+    if version in VERSIONS:
         always["X-GitHub-Api-Version-Selected"] = version
     if bucket is not None:
         always |= bucket.headers()

@@ -237,6 +237,15 @@ def repository(repository: Repository, urls: Urls = GITHUB_COM) -> Json:
     }
 
 
+NO_ROLE = dict.fromkeys(("admin", "maintain", "push", "triage", "pull"), False)
+"""The `permissions` of a repository as an App is told of it: an App is no person."""
+
+
+def granted_repository(found: Repository, urls: Urls = GITHUB_COM) -> Json:
+    """A repository as an installation token's holder is told of it."""
+    return {**repository(found, urls), "permissions": NO_ROLE}
+
+
 def full_repository(found: Repository, urls: Urls = GITHUB_COM) -> Json:
     """What `GET /repos/OWNER/REPO` answers.
 
@@ -343,5 +352,5 @@ def token(made: Token, repositories: Iterable[Repository], urls: Urls = GITHUB_C
         ),
     }
     if narrowed:
-        answer["repositories"] = [repository(one, urls) for one in repositories]
+        answer["repositories"] = [granted_repository(one, urls) for one in repositories]
     return answer

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 
 from zekt_bot.testing.answers import ApiRefusal, invalid
 from zekt_bot.testing.model import Token
+from zekt_bot.testing.shapes import iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,12 +81,12 @@ def check_jwt(world: World, header: str | None) -> App:
 
 
 def _check_times(claims: Mapping[str, Any], now: float) -> None:
-    expires, issued = _number(claims.get("exp")), _number(claims.get("iat"))
+    expires, issued = _number(claims.get("exp")), claims.get("iat")
     if expires is None or expires <= now:
         raise ApiRefusal(401, _EXPIRY)
     if expires > now + 600:
         raise ApiRefusal(401, "'Expiration time' claim ('exp') is too far in the future")
-    if issued is None or issued > now:
+    if not isinstance(issued, int) or isinstance(issued, bool) or issued > now:
         raise ApiRefusal(401, _ISSUED)
 
 
@@ -114,8 +115,17 @@ def check_token(world: World, header: str | None) -> Token:
     if token.expires_at <= world.clock.now():
         raise ApiRefusal(401, "Bad credentials")
     if token.installation.suspended_at is not None:
-        raise ApiRefusal(403, "This installation has been suspended")
+        raise ApiRefusal(403, _suspended(token.installation))
     return token
+
+
+def _suspended(installation: Installation) -> str:
+    """What GitHub says of a token that lives; who mints one hears another text."""
+    at = iso(installation.suspended_at)
+    return (
+        f"Sorry. This installation owned by {installation.account.login} suspended your access "
+        f"at {at}."
+    )
 
 
 def mint(world: World, installation: Installation, wanted: Mapping[str, Any]) -> Token:
