@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from filelock import FileLock
 from hypothesis import settings
 
-from tests import databases, plain_logs
+from tests import databases, plain_logs, wheel
 from zekt_bot.db import engine, schema
 
 if TYPE_CHECKING:
@@ -101,3 +102,12 @@ def migrated_url(request: pytest.FixtureRequest) -> str:
     name = "migrated_sqlite" if request.param == "sqlite" else "migrated_postgres"
     url: str = request.getfixturevalue(name)
     return url
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> wheel.Installed:
+    """The wheel in an environment of its own, shared by all test processes: change nothing."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(shared / "wheel.lock"):
+        return wheel.install(shared / "wheel")
