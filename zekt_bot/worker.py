@@ -19,7 +19,7 @@ from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim
 from zekt_bot.domain.lanes import Pace
 from zekt_bot.errors import StorageUnavailable
-from zekt_bot.operations import accounts, pauses
+from zekt_bot.operations import accounts, gone, pauses
 from zekt_bot.operations.broker import new_lease
 from zekt_bot.pipeline.aggregate import aggregate
 from zekt_bot.pipeline.deliver import deliver
@@ -41,6 +41,7 @@ _APP_RETRY = timedelta(minutes=1)
 _KEY_IS_NEW = timedelta(minutes=2)
 _AFTER_NEW_KEY = timedelta(seconds=5)
 _SWEEP_EVERY = timedelta(minutes=1)
+_LOOK_EVERY = timedelta(hours=1)
 _log = structlog.get_logger()
 
 
@@ -128,7 +129,8 @@ class Worker:
             self._loop("runs", lambda: self._page("runs", self._aggregate)),
             self._loop("envelopes", lambda: self._page("envelopes", self._match)),
             self._loop("deliveries", self._send_page),
-            self._chores(),
+            self._chore("lanes", _SWEEP_EVERY, self._sweep),
+            self._chore("workflows", _LOOK_EVERY, self._look),
         ]
         async with asyncio.TaskGroup() as group:
             for loop in loops:
@@ -288,16 +290,26 @@ class Worker:
         await self._broker.database.write(deliveries.resume, ("app", self._broker.now()))
         self._pause = None
 
-    async def _chores(self) -> None:
+    async def _chore(
+        self, name: str, every: timedelta, work: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Periodic work, done by one process of the cluster each time."""
+
         async def turn() -> None:
             now = self._broker.now()
-            if await self._broker.database.write(chores.take, ("lanes", now, now + _SWEEP_EVERY)):
-                await self._broker.database.write(lanes.sweep, now)
-                await pauses.finish(self._broker)
-            await self._wait(asyncio.Event(), now + _SWEEP_EVERY)
+            if await self._broker.database.write(chores.take, (name, now, now + every)):
+                await work()
+            await self._wait(asyncio.Event(), now + every)
 
         while not self._stopping.is_set():
-            await self._survive("chores", turn)
+            await self._survive(name, turn)
+
+    async def _sweep(self) -> None:
+        await self._broker.database.write(lanes.sweep, self._broker.now())
+        await pauses.finish(self._broker)
+
+    async def _look(self) -> None:
+        await gone.look(self._broker, self._stopping.is_set)
 
     async def _drain(self) -> None:
         """Let what is in flight end; give back the leases of what does not."""

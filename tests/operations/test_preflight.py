@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.operations.people import people
 from tests.stage import ME
 from zekt_bot.db import subscriptions as rows_of
-from zekt_bot.domain.access import Person, WorkflowRun
+from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.events import RunKey
 from zekt_bot.errors import AccessDenied, GitHubError, NotFound
 from zekt_bot.operations.findings import LEVELS, RUN_NAME, WORDS
@@ -285,13 +286,21 @@ async def test_github_that_does_not_answer_is_an_error(stage: Stage) -> None:
 async def test_who_may_check(stage: Stage) -> None:
     held = await stage.serve()
     before = len(stage.github.requests)
-    for who in (Person(5, "mona"), WorkflowRun(RunKey(1, 2, 3))):
-        for wanted in (held.id, "sub_0"):
-            with pytest.raises(AccessDenied):
-                await check_subscription(stage.broker, who, wanted)
-    with pytest.raises(NotFound):
-        await check_subscription(stage.broker, ME, "sub_0")
+    run = WorkflowRun(RunKey(1, 2, 3))
+    for wanted in (held.id, "sub_0"):
+        with pytest.raises(AccessDenied):
+            await check_subscription(stage.broker, run, wanted)
+    there = people(stage)
+    for who in (ME, there.mia, there.wes, there.eve):
+        with pytest.raises(NotFound):
+            await check_subscription(stage.broker, who, "sub_0")
     assert len(stage.github.requests) == before
+    with pytest.raises(AccessDenied):
+        await check_subscription(stage.broker, there.wes, held.id)
+    for who in (there.ada, there.eve):  # the provider's people may not see the consumer
+        with pytest.raises(NotFound):
+            await check_subscription(stage.broker, who, held.id)
+    assert await check_subscription(stage.broker, there.mia, held.id)
 
 
 def test_levels_are_in_the_order_of_their_weight() -> None:

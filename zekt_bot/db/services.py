@@ -105,11 +105,6 @@ def yield_to_login(connection: Connection, login: str, account_id: int) -> None:
     )
 
 
-def by_ids(connection: Connection, ids: Iterable[str]) -> dict[str, Service]:
-    """The services with these ids."""
-    return {one.id: one for one in _services(connection, services.c.id.in_(list(set(ids))))}
-
-
 def add(connection: Connection, row: Mapping[str, Any]) -> bool:
     """Add a service; False: its slug or its workflow is taken."""
     return insert_new(connection, services, [row]) == 1
@@ -122,3 +117,31 @@ def change(connection: Connection, service_id: str, **values: Any) -> None:
         .where(services.c.id == service_id)
         .values(version=services.c.version + 1, **values)
     )
+
+
+def watched(connection: Connection, after: int, limit: int) -> list[int]:
+    """Ids of repositories that have published services, `limit` of them after the id `after`."""
+    which = and_(services.c.published_at.is_not(None), services.c.repository_id > after)
+    found = select(services.c.repository_id).where(which).distinct()
+    page = found.order_by(services.c.repository_id).limit(limit)
+    return list(connection.execute(page).scalars())
+
+
+def published_by(connection: Connection, repository_id: int) -> list[Service]:
+    """The published services of a repository."""
+    return _services(
+        connection,
+        and_(services.c.repository_id == repository_id, services.c.published_at.is_not(None)),
+    )
+
+
+def come_back(connection: Connection, workflows: Iterable[Workflow]) -> None:
+    """These workflows ran: services that rested because theirs was gone rest no more."""
+    key = tuple_(services.c.repository_id, services.c.workflow_path)
+    ran = list(set(workflows))
+    if ran:
+        connection.execute(
+            update(services)
+            .where(key.in_(ran), services.c.rests == "workflow_gone")
+            .values(rests=None, version=services.c.version + 1)
+        )

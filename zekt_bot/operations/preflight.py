@@ -6,16 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from zekt_bot.db import mirror, services, subscriptions
-from zekt_bot.domain.access import NOTHING, Resource, decide
 from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH
 from zekt_bot.errors import (
+    AccessDenied,
     InstallationGone,
     InstallationSuspended,
     NotFound,
     RepositoryNotGranted,
 )
 from zekt_bot.github.workflows import FOLDER, Preflight, by_path
-from zekt_bot.operations import findings, workflow_files
+from zekt_bot.operations import access, findings, workflow_files
 from zekt_bot.operations.findings import Finding, Seen
 from zekt_bot.operations.workflow_files import Unreadable, WorkflowFile
 
@@ -44,12 +44,17 @@ async def check_subscription(
     Raises:
         AccessDenied, NotFound, GitHubError, StorageUnavailable.
     """
+    access.refuse_runs(principal, "subscription:check")
     found = await broker.database.query(_ends, subscription_id)
-    resource = Resource(found[1].repository_id, found[2].id) if found else NOTHING
-    decide(principal, "subscription:check", resource)
     if found is None:
-        raise NotFound(f"There is no subscription {subscription_id}.")
+        raise _no_subscription(subscription_id)
     subscription, service, consumer = found
+    try:
+        await access.check(broker, principal, "subscription:check", consumer=consumer)
+    except AccessDenied:
+        if not await access.sees(broker, principal, consumer):
+            raise _no_subscription(subscription_id) from None
+        raise
     if subscription.channel != REPOSITORY_DISPATCH:
         return (findings.not_dispatched(subscription.channel),)
     if consumer.installation_id is None or not consumer.consented:
@@ -62,6 +67,11 @@ async def check_subscription(
     return findings.findings(seen, findings.wanted_of(subscription, service))
 
 
+def _no_subscription(subscription_id: str) -> NotFound:
+    """The same words for what is not there and for what one may not see."""
+    return NotFound(f"There is no subscription {subscription_id}.")
+
+
 def _ends(
     connection: Connection, subscription_id: str
 ) -> tuple[Subscription, Service, Repository] | None:
@@ -69,7 +79,8 @@ def _ends(
     held = subscriptions.by_id(connection, subscription_id)
     if held is None:
         return None
-    service = services.by_ids(connection, [held.service_id])[held.service_id]
+    service = services.by_id(connection, held.service_id)
+    assert service is not None, "a subscription refers to it"  # noqa: S101
     consumer = mirror.repositories_by_id(connection, [held.repository_id])[held.repository_id]
     return held, service, consumer
 

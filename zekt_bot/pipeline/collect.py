@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from zekt_bot.db import audit, inbox, mirror, runs
+from zekt_bot.db import audit, inbox, mirror, runs, services
 from zekt_bot.domain.catalog import workflow_path
 from zekt_bot.domain.events import Job, RunFacts, RunKey, every_seen_job_completed
 from zekt_bot.domain.ids import new_correlation_id, new_id
@@ -152,17 +152,21 @@ def _write(connection: Connection, rows: Sequence[_Collected]) -> list[str]:
     """Answers each run's correlation id."""
     known = mirror.repositories_by_id(connection, {row.key.repository_id for row in rows})
     met: dict[str, str] = {}
+    ran: set[tuple[int, str]] = set()
     for row in sorted(rows, key=lambda row: row.key):  # every unit locks runs in this order
         repository = known.get(row.key.repository_id)
         fresh = {**row.fresh, "account_id": repository.account_id if repository else None}
         run = runs.meet(connection, row.key, fresh)
         met[row.inbox_id] = run.correlation_id
         if row.facts:
+            if run.state == "open":
+                ran.add((row.key.repository_id, row.facts.workflow_path))
             _learn_run(
                 connection, row, run, provider=repository is not None and repository.provider
             )
         if row.job:
             _learn_job(connection, row, run)
+    services.come_back(connection, ran)
     inbox.processed(connection, [row.inbox_id for row in rows], rows[0].now)
     return [met[row.inbox_id] for row in rows]
 
