@@ -7,13 +7,14 @@ STAMP := $(VENV)/.ready$(if $(PYTHON),-$(subst /,_,$(subst $() ,_,$(PYTHON))))
 
 export PYTHON
 
-.PHONY: help setup demo test test-long lint
+.PHONY: help setup demo test test-long lint docs
 
 help:
 	@echo 'make demo       the whole broker on this machine, against a simulated GitHub'
 	@echo 'make test       the tests and their coverage gate'
 	@echo 'make test-long  the same promises, repeated at length'
 	@echo 'make lint       ruff, mypy, import-linter'
+	@echo 'make docs       the documentation site, in site/'
 	@echo 'make setup      only the environment (.venv), which all others make as needed'
 
 setup: $(STAMP)
@@ -38,3 +39,6 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+docs: $(STAMP)
+	$(BIN)/python tools/docs.py

@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+_MADE = {"build", "node_modules", "site"}  # by us, of these same pages
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
 _HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
@@ -18,13 +19,13 @@ def page(name: str) -> str:
 
 
 def every_page() -> list[Path]:
-    """Every Markdown file of the repository; hidden folders hold none of ours."""
+    """Every Markdown file of the repository; what is hidden or made is none of ours."""
     found = ROOT.rglob("*.md")
     return sorted(p for p in found if not _hidden(p.relative_to(ROOT)))
 
 
 def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") or part == "node_modules" for part in path.parts)
+    return any(part.startswith(".") or part in _MADE for part in path.parts)
 
 
 def section(text: str, title: str) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+STATES = "concepts/delivery-states.md"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -81,14 +82,14 @@ def test_every_parameter_of_a_postgresql_url_is_told() -> None:
 def test_the_states_table_is_the_codes_table() -> None:
     shown = {
         None if row[0] == "(new)" else row[0]: frozenset(codes(row[1]))
-        for row in table(section(page("architecture.md"), "States of a delivery"))
+        for row in table(section(page(STATES), "The table"))
     }
 
     assert shown == TRANSITIONS
 
 
 def test_the_states_diagram_shows_each_transition_once() -> None:
-    (diagram,) = blocks(section(page("architecture.md"), "States of a delivery"), "mermaid")
+    (diagram,) = blocks(section(page(STATES), "The table"), "mermaid")
     arrows = re.findall(r"^\s*(\S+) --> (\w+)$", diagram, re.MULTILINE)
     drawn = [(None if source == "[*]" else source, to) for source, to in arrows]
 
@@ -97,14 +98,16 @@ def test_the_states_diagram_shows_each_transition_once() -> None:
     )
 
 
-def test_architecture_names_every_outcome_reason_and_table() -> None:
-    text = page("architecture.md")
+def test_the_documents_name_every_outcome_reason_and_table() -> None:
+    text = page(STATES)
 
     assert {row[0] for row in table(section(text, "Why something is blocked"))} == set(
         get_args(BlockedReason)
     )
     assert set(get_args(OutcomeKind)) <= set(codes(section(text, "Outcomes of the POST")))
-    assert {row[0] for row in table(section(text, "The rows"))} == set(schema.tables)
+    assert {row[0] for row in table(section(page("architecture.md"), "The rows"))} == set(
+        schema.tables
+    )
 
 
 def test_the_rooms_are_drawn_in_the_order_that_is_enforced() -> None:
