@@ -15,6 +15,7 @@ from zekt_bot.cli.demo import demo
 from zekt_bot.cli.errors import ZektGroup, exit_codes
 from zekt_bot.cli.events import events
 from zekt_bot.cli.messages import messages
+from zekt_bot.cli.preflight import check as check_subscription
 from zekt_bot.cli.receive import receive
 from zekt_bot.cli.server import migrate, serve, worker
 
@@ -36,6 +37,7 @@ def zekt(env_file: Path | None) -> None:
     """
 
 
+subscriptions.add_command(check_subscription)
 for _command in (
     serve,
     worker,

@@ -52,7 +52,7 @@ _limit = click.option(
 )
 _before = click.option("--before", metavar="ID", help="Only what follows this one: the next page.")
 json_option = click.option("--json", "json_", is_flag=True, help="Print one JSON document.")
-_login = click.option(
+login_option = click.option(
     "--as",
     "login",
     metavar="LOGIN",
@@ -94,7 +94,7 @@ def lists(
         @_limit
         @_before
         @json_option
-        @_login
+        @login_option
         @functools.wraps(work)
         def command(
             limit: int, before: str | None, json_: bool, login: str | None, **filters: Any
@@ -121,7 +121,7 @@ def shows(tell: Callable[[Any], None]) -> Callable[[Work], Command]:
 
     def decorated(work: Work) -> Command:
         @json_option
-        @_login
+        @login_option
         @functools.wraps(work)
         def command(json_: bool, login: str | None, **arguments: Any) -> None:
             found = session.run(lambda broker, who: work(broker, who, **arguments), login)
@@ -135,7 +135,7 @@ def shows(tell: Callable[[Any], None]) -> Callable[[Work], Command]:
 def acts(work: Work) -> Command:
     """A command that does something; `work` answers what to say."""
 
-    @_login
+    @login_option
     @functools.wraps(work)
     def command(login: str | None, **arguments: Any) -> None:
         click.echo(session.run(lambda broker, who: work(broker, who, **arguments), login))

@@ -1,0 +1,53 @@
+"""`zekt subscriptions check`: would the consumer's workflows react, and safely so?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from zekt_bot.cli import session
+from zekt_bot.cli.errors import NOT_AS_IT_SHOULD_BE
+from zekt_bot.cli.options import json_option, login_option
+from zekt_bot.cli.output import console, plain, print_json
+from zekt_bot.operations.preflight import Finding, check_subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MARKS = {"problem": ("✕ ", "red"), "hint": ("! ", "yellow"), "ok": ("✓ ", "green")}
+
+
+@click.command()
+@click.argument("subscription", metavar="ID")
+@json_option
+@login_option
+@click.pass_context
+def check(context: click.Context, subscription: str, json_: bool, login: str | None) -> None:
+    """Read the consumer's workflows at GitHub, and say which would react to the subscription ID.
+
+    Also what would lose runs or let the sender's text become code, and the cure. It exits with 1
+    if there is a problem; hints are none.
+    """
+    found = session.run(lambda broker, who: check_subscription(broker, who, subscription), login)
+    if json_:
+        print_json(found)
+    else:
+        _print(found)
+    if any(finding.level == "problem" for finding in found):
+        context.exit(NOT_AS_IT_SHOULD_BE)
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    out = console()
+    for finding in findings:
+        mark, style = _MARKS[finding.level]
+        out.print(Text(mark, style) + Text(plain(_said(finding))), soft_wrap=True)
+
+
+def _said(finding: Finding) -> str:
+    if finding.file is None:
+        return finding.text
+    line = f":{finding.line}" if finding.line else ""
+    return f"{finding.file}{line}: {finding.text}"
