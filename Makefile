@@ -7,7 +7,7 @@ STAMP := $(VENV)/.ready$(if $(PYTHON),-$(subst /,_,$(subst $() ,_,$(PYTHON))))
 
 export PYTHON
 
-.PHONY: help setup demo test test-long lint docs
+.PHONY: help setup demo test test-long lint docs elsewhere
 
 help:
 	@echo 'make demo       the whole broker on this machine, against a simulated GitHub'
@@ -18,6 +18,11 @@ help:
 	@echo 'make setup      only the environment (.venv), which all others make as needed'
 
 setup: $(STAMP)
+
+# The programs in .venv name its folder: in a checkout that was moved or copied they do not run.
+ifneq ("$(shell cat $(VENV)/.folder 2>/dev/null)","$(CURDIR)")
+$(STAMP): elsewhere
+endif
 
 $(STAMP): pyproject.toml uv.lock tools/setup.sh
 	@sh tools/setup.sh
@@ -32,13 +37,15 @@ test: $(STAMP)
 	$(BIN)/python tools/coverage_gate.py .coverage.json
 
 test-long: $(STAMP)
-	ZEKT_TEST_PROFILE=long $(BIN)/python -m pytest -n 2 --durations=20 -m 'long or not long'
+	ZEKT_TEST_PROFILE=long $(BIN)/python -m pytest -n 2 --durations=20 -m 'long or not long' \
+	  --timeout=1200 -o faulthandler_timeout=1500
 
 lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/uv lock --quiet --check
 
 docs: $(STAMP)
 	$(BIN)/python tools/docs.py

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
@@ -17,12 +19,34 @@ from tests import databases, plain_logs, wheel
 from zekt_bot.db import engine, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
 settings.register_profile("gate", derandomize=True, deadline=None)
 settings.register_profile("long", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("ZEKT_TEST_PROFILE", "gate"))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let an asynchronous test that hangs fail where it waits.
+
+    pytest-timeout, which bounds all else, would show the event loop instead; it comes later.
+    """
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+        item.obj = _bounded(item.obj, item.config)
+
+
+def _bounded(
+    test: Callable[..., Awaitable[None]], config: pytest.Config
+) -> Callable[..., Awaitable[None]]:
+    bound = float(config.getoption("timeout") or config.getini("timeout"))
+
+    @functools.wraps(test)
+    async def bounded(*args: Any, **values: Any) -> None:
+        async with asyncio.timeout(bound / 2):
+            await test(*args, **values)
+
+    return bounded
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,8 @@
 # Makes .venv: a Python in range, uv inside it, and exactly what uv.lock names.
 set -eu
 cd "$(dirname "$0")/.."
-venv=$PWD/.venv
+here=$(pwd -P)
+venv=$here/.venv
 uv_pin=$(sed -n 's/^ *"\(uv==[0-9.]*\)",$/\1/p' pyproject.toml)
 unset VIRTUAL_ENV PYTHONHOME PYTHONPATH UV_PYTHON
 export UV_PROJECT_ENVIRONMENT="$venv"
@@ -94,14 +95,22 @@ else
     done
 fi
 
+# Remembers, for the next time and for make, where and from which Python .venv was made.
+remember() {
+    printf '%s\n' "$here" >"$venv/.folder"
+    printf '%s\n' "$1" >"$venv/.python"
+}
+
+recall() { cat "$venv/$1" 2>/dev/null || :; }
+
 if [ -z "$chosen" ]; then
     fetch || stop
+    remember fetched
     exit 0
 fi
 
 say "Setting up .venv with Python $version ($chosen)"
-present=$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || present=
-if [ "$present" != "$version" ]; then
+if [ "$(recall .folder)" != "$here" ] || [ "$(recall .python)" != "$version $chosen" ]; then
     quietly "$chosen" -m venv --clear "$venv"
 fi
 if ! "$venv/bin/uv" --version >/dev/null 2>&1; then
@@ -109,3 +118,4 @@ if ! "$venv/bin/uv" --version >/dev/null 2>&1; then
     quietly "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$uv_pin"
 fi
 quietly "$venv/bin/uv" sync --quiet --frozen --no-progress --python "$venv/bin/python"
+remember "$version $chosen"

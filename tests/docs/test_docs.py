@@ -111,7 +111,7 @@ def test_the_documents_name_every_outcome_reason_and_table() -> None:
 
 
 def test_the_rooms_are_drawn_in_the_order_that_is_enforced() -> None:
-    (rooms, _) = PYPROJECT["tool"]["importlinter"]["contracts"]
+    rooms, *_ = PYPROJECT["tool"]["importlinter"]["contracts"]
     (drawn,) = blocks(section(page("architecture.md"), "Who may import whom"), "text")
 
     assert [room.strip() for room in drawn.split("→")] == rooms["layers"]

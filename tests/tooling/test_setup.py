@@ -27,6 +27,7 @@ case "$1" in
     for name in python uv; do
         echo '#!/bin/sh' > "$last/bin/$name"
         echo 'echo "'$name' $*" >> "$CALLS"' >> "$last/bin/$name"
+        echo 'if [ "$1" = venv ]; then for it; do :; done; mkdir -p "$it"; fi' >> "$last/bin/$name"
         chmod +x "$last/bin/$name"
     done ;;
 esac"""
@@ -61,6 +62,9 @@ class Machine:
     @property
     def calls(self) -> list[str]:
         return (self.root / "calls").read_text().splitlines()
+
+    def venvs(self) -> list[str]:
+        return [call for call in self.calls if call.startswith("venv ")]
 
 
 @pytest.fixture
@@ -134,6 +138,52 @@ def test_a_fetch_that_fails_says_what_to_install(machine: Machine) -> None:
     assert done.returncode == 1
     assert "no network" in done.stderr
     assert "apt install python3 python3-venv" in done.stderr
+
+
+def test_the_same_python_at_the_same_place_is_kept(machine: Machine) -> None:
+    machine.put("python3", says("usable", "3.11"))
+    for _ in range(2):
+        assert machine.set_up().returncode == 0
+    assert machine.venvs() == [f"venv {machine.root}/bin/python3"]
+
+
+def test_another_python_of_the_same_version_makes_it_anew(machine: Machine) -> None:
+    machine.put("python3", says("usable", "3.11"))
+    machine.put("mine", says("usable", "3.11"))
+    machine.set_up()
+    machine.set_up(python="mine")
+    assert machine.venvs() == [f"venv {machine.root}/bin/{name}" for name in ("python3", "mine")]
+
+
+def test_a_moved_checkout_makes_it_anew(machine: Machine) -> None:
+    machine.put("python3", says("usable", "3.11"))
+    machine.set_up()
+    (machine.root / "checkout").rename(machine.root / "before")
+    shutil.copytree(machine.root / "before", machine.root / "checkout", symlinks=True)
+    machine.set_up()
+    assert len(machine.venvs()) == 1  # it is where it was
+    shutil.move(machine.root / "checkout", machine.root / "elsewhere")
+    (machine.root / "checkout").symlink_to("elsewhere")
+    assert machine.set_up().returncode == 0
+    assert len(machine.venvs()) == 2
+
+
+def test_make_sets_up_a_moved_checkout_anew(tmp_path: Path) -> None:
+    first = tmp_path / "a first place"
+    (first / "tools").mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "uv.lock"):
+        shutil.copy(ROOT / name, first / name)
+    (first / "tools/setup.sh").write_text('mkdir -p .venv; pwd -P >.venv/.folder; echo "set up"\n')
+
+    def make(folder: Path) -> str:
+        done = subprocess.run(["make", "setup"], cwd=folder, capture_output=True, check=True)
+        return done.stdout.decode()
+
+    assert "set up" in make(first)
+    assert "set up" not in make(first)
+    second = first.rename(tmp_path / "second")
+    assert "set up" in make(second)
+    assert "set up" not in make(second)
 
 
 def test_nothing_is_left_in_the_temporary_folder(machine: Machine) -> None:
