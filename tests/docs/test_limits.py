@@ -1,0 +1,33 @@
+"""The page of limits against the code."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.docs.pages import page
+from zekt_bot.domain import deliveries, lists, messages
+from zekt_bot.pipeline import pages, render, verify
+from zekt_bot.plugins import calls
+
+LIMITS = dict(re.findall(r"^\| ([^|]+?) \| (.+?) \|$", page("reference/limits.md"), re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("what", "limit"),
+    [
+        ("a webhook's body", f"{verify.MOST_BYTES:,} bytes"),
+        ("`client_payload`", f"{render.MOST_BYTES:,} bytes"),
+        (
+            "a call of a deciding or advising hook",
+            f"{calls.LIMIT.total_seconds() * 1000:.0f} milliseconds",
+        ),
+        ("a message", f"{messages.MOST_BYTES:,} bytes"),
+        ("time to try", f"{deliveries.GIVE_UP_AFTER.total_seconds() / 3600:.0f} hours"),
+        ("a decision that fails", f"{pages.MOST_FAILURES} times"),
+        ("a page of a list", f"{lists.MOST_ROWS:,} rows"),
+    ],
+)
+def test_a_limit_is_the_codes(what: str, limit: str) -> None:
+    assert LIMITS[what].startswith(limit)
