@@ -22,6 +22,7 @@ from tests.docs.pages import (
     section,
     table,
 )
+from tools import cli_reference
 from zekt_bot import config
 from zekt_bot.cli import zekt
 from zekt_bot.cli.errors import exit_codes
@@ -153,10 +154,21 @@ def test_every_command_has_a_section_with_its_arguments_and_options() -> None:
     assert set(re.findall(r"^### `(zekt [a-z -]+)`$", text, re.MULTILINE)) == set(commands)
     for name, command in commands.items():
         shown = section(text, f"`{name}`")
-        options = {o for p in command.params for o in p.opts if isinstance(p, click.Option)}
+        options = {
+            option
+            for param in command.params
+            if isinstance(param, click.Option)
+            for option in (*param.opts, *param.secondary_opts)
+        }
         assert set(re.findall(r"`(--[a-z-]+)", shown)) == options, name
         usage = command.collect_usage_pieces(click.Context(command))
         assert f"{name} {' '.join(usage)}".strip() in shown, name
+
+
+def test_the_commands_are_written_as_they_are() -> None:
+    text = page("reference/cli.md")
+
+    assert cli_reference.page(text) == text, "run `python tools/cli_reference.py`"
 
 
 def test_the_exit_codes_are_those_of_the_help() -> None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.operations.people import people
 from tests.stage import ME, RELEASE, SERVICE
 from zekt_bot.domain.access import Person, WorkflowRun
 from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lists import AuditFilter, DeliveryFilter, EventFilter, MessageFilter, Page
 from zekt_bot.errors import AccessDenied, InvalidInput, NotFound
-from zekt_bot.operations import audit, deliveries, events, messages
+from zekt_bot.operations import audit, deliveries, events, messages, services
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,13 +46,77 @@ async def ids(stage: Stage, noun: str, wanted: object, page: Page | None = None)
 
 
 @pytest.mark.parametrize("who", OTHERS, ids=["run", "person"])
-async def test_who_may_not_reads_nothing(stage: Stage, who: Principal) -> None:
+async def test_who_manages_nothing_reads_nothing(stage: Stage, who: Principal) -> None:
     for listing in LISTS.values():
         with pytest.raises(AccessDenied):
             await listing(stage.broker, who)
     for ask in SHOWS.values():
         with pytest.raises(AccessDenied):
             await ask(stage.broker, who)
+
+
+async def test_people_read_what_is_about_the_repositories_that_they_manage(stage: Stage) -> None:
+    there = people(stage)
+    await three_runs(stage)
+    (message,) = await messages.list_messages(stage.broker, ME)
+    (delivery,) = await deliveries.list_deliveries(stage.broker, ME)
+    mine: dict[Any, dict[Any, Any]] = {
+        there.ada: {
+            events.list_events: EventFilter(repository=PROVIDER),
+            messages.list_messages: MessageFilter(repository=PROVIDER),
+            deliveries.list_deliveries: DeliveryFilter(service=SERVICE),
+        },
+        there.mia: {deliveries.list_deliveries: DeliveryFilter(repository=CONSUMER)},
+    }
+    everything = {**mine[there.ada], **mine[there.mia]}
+    for who in (there.ada, there.mia, there.wes, there.eve):
+        for listing, wanted in everything.items():
+            if mine.get(who, {}).get(listing) == wanted:
+                assert await listing(stage.broker, who, Page(), wanted), (who, wanted)
+                continue
+            with pytest.raises((AccessDenied, NotFound)):
+                await listing(stage.broker, who, Page(), wanted)
+        with pytest.raises(AccessDenied):
+            await audit.list_entries(stage.broker, who)
+    show: Any
+    one: str
+    for who, shows in (
+        (there.ada, {messages.show_message: message["id"], events.show_event: message["run"]}),
+        (there.mia, {deliveries.show_delivery: delivery["id"]}),
+    ):
+        for show, one in shows.items():
+            assert await show(stage.broker, who, one)
+            for other in (there.wes, there.eve):
+                with pytest.raises(AccessDenied):
+                    await show(stage.broker, other, one)
+    with pytest.raises(AccessDenied):
+        await messages.show_message(stage.broker, there.mia, message["id"], body=True)
+
+
+async def test_a_hidden_source_stays_hidden_from_who_manages_the_consumer_alone(
+    stage: Stage,
+) -> None:
+    there = people(stage)
+    await stage.serve()
+    changes = {"hidden_source": True, "alias": "northern-lights", "title": "Releases"}
+    await services.edit(stage.broker, ME, SERVICE, changes)
+    await stage.finish_run("build")
+    await stage.flow()
+    to_me = DeliveryFilter(repository=CONSUMER)
+    (listed,) = await deliveries.list_deliveries(stage.broker, there.mia, Page(), to_me)
+    shown = await deliveries.show_delivery(stage.broker, there.mia, listed["id"])
+    secrets = (PROVIDER, "aurora-labs", RELEASE, str(stage.provider.id), "/actions/runs/")
+    for found in (listed, shown):
+        assert (found["service"], found["workflow_name"]) == ("northern-lights/release", "Releases")
+        assert [word for word in secrets if word in repr(found)] == []
+    for name, there_is in ((SERVICE, False), ("Northern-Lights/release", True)):
+        wanted = DeliveryFilter(repository=CONSUMER, service=name)
+        rows = await deliveries.list_deliveries(stage.broker, there.mia, Page(), wanted)
+        assert bool(rows) is there_is, name
+    whole = await deliveries.show_delivery(stage.broker, there.ada, listed["id"])
+    own = DeliveryFilter(service=SERVICE)
+    (row,) = await deliveries.list_deliveries(stage.broker, there.ada, Page(), own)
+    assert (whole["source"], row["source"]) == (PROVIDER, PROVIDER)
 
 
 async def test_what_is_not_there_is_not_found_and_its_list_is_named(stage: Stage) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from zekt_bot.cli.accounts import accounts
 from zekt_bot.cli.audit import audit
-from zekt_bot.cli.catalog import repositories, services, subscriptions, workflows
 from zekt_bot.cli.check import check
 from zekt_bot.cli.completion import completion
 from zekt_bot.cli.deliveries import deliveries
@@ -15,9 +15,14 @@ from zekt_bot.cli.demo import demo
 from zekt_bot.cli.errors import ZektGroup, exit_codes
 from zekt_bot.cli.events import events
 from zekt_bot.cli.messages import messages
+from zekt_bot.cli.pauses import pause, pauses, resume
 from zekt_bot.cli.preflight import check as check_subscription
 from zekt_bot.cli.receive import receive
+from zekt_bot.cli.repositories import repositories
 from zekt_bot.cli.server import migrate, serve, worker
+from zekt_bot.cli.services import services
+from zekt_bot.cli.subscriptions import subscriptions
+from zekt_bot.cli.workflows import workflows
 
 __all__ = ["zekt"]
 
@@ -44,6 +49,10 @@ for _command in (
     migrate,
     check,
     receive,
+    pause,
+    resume,
+    pauses,
+    accounts,
     repositories,
     workflows,
     services,

@@ -85,10 +85,8 @@ class Moment(click.ParamType[datetime]):
         return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
 
 
-def lists(
-    noun: str, columns: Sequence[Column], key: Callable[[Any], str] = lambda row: row["id"]
-) -> Callable[[Work], Command]:
-    """A command that lists `noun` in pages; `key` is what `--before` takes of a row."""
+def lists(noun: str, columns: Sequence[Column], key: str = "id") -> Callable[[Work], Command]:
+    """A command that lists `noun` in pages; `key` is the field that `--before` takes of a row."""
 
     def decorated(work: Work) -> Command:
         @_limit
@@ -106,7 +104,7 @@ def lists(
             elif rows:
                 print_table(columns, rows)
                 if len(rows) == limit:
-                    click.echo(f"\nThe next page: add `--before {key(rows[-1])}`.", err=True)
+                    click.echo(f"\nThe next page: add `--before {rows[-1][key]}`.", err=True)
             else:
                 chosen = before or any(filters.values())
                 click.echo(f"No {noun} fit." if chosen else f"No {noun} yet.", err=True)

@@ -30,6 +30,9 @@ _log = structlog.get_logger()
 def serve(no_worker: bool) -> None:
     """Run the server: webhooks over HTTP, and a worker in the same process.
 
+    On SQLite it brings the tables to this version's by itself. On PostgreSQL it names
+    `zekt migrate` and stops if they are not.
+
     It stops on SIGTERM or SIGINT: what is in flight ends first, then it exits with 0. A second
     signal ends it at once.
     """
@@ -53,7 +56,7 @@ def worker() -> None:
 
 @click.command()
 def migrate() -> None:
-    """Bring the database's tables to this version's."""
+    """Bring the database's tables to this version's, before `serve` and `worker` of it start."""
     settings = load_settings()
     click.echo(f"The tables in {asyncio.run(_migrate(settings))} are this version's.")
 

@@ -46,9 +46,11 @@ def run(work: Callable[[Broker, Principal], Awaitable[Answer]], login: str | Non
 
     async def session() -> Answer:
         from zekt_bot.app import open_broker
+        from zekt_bot.operations.access import person
 
         async with open_broker(settings) as broker:
-            return await work(broker, operator())
+            who = operator() if login is None else await person(broker, login)
+            return await work(broker, who)
 
     return asyncio.run(session())
 

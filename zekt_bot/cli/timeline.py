@@ -55,7 +55,7 @@ def tell(found: Row) -> None:
 def _head(row: Row, out: Console) -> None:
     """Its name and state; why; what to do."""
     style = STATE_STYLES.get(row["state"], "")
-    title = Text(plain(f"{row['workflow_name']} #{row['run_number']}"), style="bold")
+    title = Text(plain(_run(row)), style="bold")
     state = f"{_MARKS.get(style, '·')} {row['state']}"
     why = next((word for word in (row["blocked_reason"], row["reason"]) if word), "")
     title.append("  ").append(state, style=style)
@@ -67,9 +67,15 @@ def _head(row: Row, out: Console) -> None:
     out.print(plain(row["what_to_do"] + after), markup=False)
 
 
+def _run(row: Row) -> str:
+    """Its run as GitHub writes it; of a hidden source there is no number."""
+    number = f" #{row['run_number']}" if row["run_number"] else ""
+    return f"{row['workflow_name']}{number}"
+
+
 def _route(row: Row, out: Console) -> None:
     """From, service, to: on one line if there is room, with what each leg took."""
-    stops = [cell(row["source"]), cell(row["service"]), cell(row["target"])]
+    stops = [cell(row["source"] or "(a hidden source)"), cell(row["service"]), cell(row["target"])]
     legs = [
         Text(f"── {_seconds(row['created_at'] - _event_at(row))} ──▶", style="green"),
         _last_leg(row),
@@ -106,7 +112,7 @@ def _event_at(row: Row) -> datetime:
 def timeline(row: Row) -> Table:
     """Attempts and history in one line of time, with the seconds since the event."""
     began = _event_at(row)
-    what = f"{row['source']} {row['workflow_name']} #{row['run_number']}"
+    what = f"{row['source'] or ''} {_run(row)}"
     entries: list[tuple[datetime, int, str, Text]] = [
         (began, 0, "event", Text(plain(f"{what} ended: {row['conclusion']}"))),
         *((a["at"], 1, f"attempt {a['n']}", _attempt(a)) for a in row["attempts"]),

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from zekt_bot.db.lists import deliveries
-from zekt_bot.domain.access import Resource, decide
+from zekt_bot.domain.access import Person, Resource
 from zekt_bot.domain.advice import Case, advise
-from zekt_bot.domain.catalog import check_full_name, check_service_name
+from zekt_bot.domain.catalog import check_service_name
 from zekt_bot.domain.deliveries import STATES
 from zekt_bot.domain.lists import DeliveryFilter, Page, check_page
-from zekt_bot.errors import InvalidInput, NotFound
-from zekt_bot.operations.shown import shown
+from zekt_bot.errors import AccessDenied, InvalidInput, NotFound
+from zekt_bot.operations import services
+from zekt_bot.operations.reading import may_list, may_show, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import RowMapping
 
@@ -25,6 +27,15 @@ if TYPE_CHECKING:
 
 FIRST_PAGE = Page()
 EVERYTHING = DeliveryFilter()
+_OF_THE_SOURCE = (
+    "source",
+    "source_repository_id",
+    "provider_account_id",
+    "service_owner",
+    "workflow_path",
+    "run_number",
+    "html_url",
+)
 
 
 async def list_deliveries(
@@ -33,40 +44,65 @@ async def list_deliveries(
     page: Page = FIRST_PAGE,
     wanted: DeliveryFilter = EVERYTHING,
 ) -> list[dict[str, Any]]:
-    """Deliveries, newest first.
+    """Deliveries, newest first. A person names a service or a consumer that they manage.
+
+    Who manages the consumer alone sees nothing of a hidden source.
 
     Raises:
-        AccessDenied, InvalidInput, StorageUnavailable.
+        AccessDenied, InvalidInput, NotFound, GitHubError, StorageUnavailable.
     """
-    decide(principal, "delivery:read")
+    own = wanted.service is not None and await _owns(broker, principal, wanted.service)
+    if not own:
+        await may_list(broker, principal, "delivery:read", wanted.repository)
     check_page(page, "dlv")
     if wanted.state is not None and wanted.state not in STATES:
         raise InvalidInput(f"{wanted.state!r} is no state; there are {', '.join(STATES)}.")
-    if wanted.service:
-        check_service_name(wanted.service)
-    if wanted.repository:
-        check_full_name(wanted.repository)
-    return [_named(row) for row in await broker.database.query(deliveries.page, page, wanted)]
+    found = await broker.database.query(deliveries.page, page, wanted)
+    whole = own or not isinstance(principal, Person)
+    return [
+        named
+        for named in (_named(row, whole=whole) for row in found)
+        if not named["source_is_hidden"] or _is_its_name(wanted.service, named["service"])
+    ]
+
+
+def _is_its_name(asked: str | None, name: str) -> bool:
+    """Else asking by the owner's login would tell who hides behind an alias."""
+    return asked is None or asked.lower() == name.lower()
+
+
+async def _owns(broker: Broker, principal: Principal, service: str) -> bool:
+    """Whether they may see all that this service sends."""
+    check_service_name(service)
+    if not isinstance(principal, Person):
+        return False
+    try:
+        await services.owned(broker, principal, "delivery:read", service)
+    except (AccessDenied, NotFound):
+        return False
+    return True
 
 
 async def show_delivery(broker: Broker, principal: Principal, delivery_id: str) -> dict[str, Any]:
     """One delivery with its `attempts` and its `history`, oldest first; `why`, and `what_to_do`.
 
     Raises:
-        AccessDenied, NotFound, StorageUnavailable, DecryptionFailed.
+        AccessDenied, NotFound, GitHubError, StorageUnavailable, DecryptionFailed.
     """
     found = await broker.database.query(deliveries.one, delivery_id)
     ends = (found[0]["source_repository_id"], found[0]["target_repository_id"]) if found else ()
-    decide(principal, "delivery:read", Resource(*ends))
+    managed = await may_show(broker, principal, "delivery:read", Resource(*ends))
     if found is None:
         raise NotFound(
             f"There is no delivery {delivery_id}: list them with `zekt deliveries list`."
         )
     row, attempts, history = found
+    whole = not isinstance(principal, Person) or row["source_repository_id"] in managed
+    delivery = _named(row, whole=whole)
     tried = [_attempt(broker, attempt) for attempt in attempts]
     return {
-        **_named(row),
-        **advise(_case(row, tried))._asdict(),
+        **delivery,
+        **advise(_case(delivery, row["due_at"], tried))._asdict(),
         "waits_until": row["due_at"],
         "attempts": tried,
         "history": [
@@ -77,28 +113,32 @@ async def show_delivery(broker: Broker, principal: Principal, delivery_id: str) 
                 "details": orjson.loads(entry["details"]),
             }
             for entry in history
+            if entry["delivery_id"] or not delivery["source_is_hidden"]
         ],
     }
 
 
-def _named(row: RowMapping) -> dict[str, Any]:
-    """A delivery with its service as consumers write it."""
-    return {**shown(row), "service": _service(row)}
+def _named(row: RowMapping, *, whole: bool) -> dict[str, Any]:
+    """A delivery with its service as consumers write it; unless `whole`, hidden sources stay so."""
+    owner = row["alias"] or row["service_owner"] or "?"
+    hidden = bool(row["hidden_source"]) and not whole
+    named = {**shown(row), "service": f"{owner}/{row['slug'] or '?'}", "source_is_hidden": hidden}
+    if hidden:
+        named |= dict.fromkeys(_OF_THE_SOURCE) | {"workflow_name": row["title"]}
+    return named
 
 
-def _service(row: RowMapping) -> str:
-    return f"{row['alias'] or row['service_owner'] or '?'}/{row['slug'] or '?'}"
-
-
-def _case(row: RowMapping, attempts: Sequence[Mapping[str, Any]]) -> Case:
+def _case(
+    delivery: Mapping[str, Any], due_at: datetime | None, attempts: Sequence[Mapping[str, Any]]
+) -> Case:
     last = attempts[-1] if attempts else {"status": None, "error": None}
-    own = ("state", "reason", "blocked_reason", "waits_for", "due_at", "attempts", "event_type")
+    own = ("state", "reason", "blocked_reason", "waits_for", "attempts", "event_type", "service")
     return Case(
-        **{name: row[name] for name in own},
-        source=row["source"] or "?",
-        workflow=row["workflow_path"] or "?",
-        service=_service(row),
-        consumer=row["target"] or "?",
+        **{name: delivery[name] for name in own},
+        source=delivery["source"] or delivery["service"],
+        workflow=delivery["workflow_path"] or "Its workflow",
+        consumer=delivery["target"] or "the consumer",
+        due_at=due_at,
         status=last["status"],
         said=last["error"],
     )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.db.lists import events
-from zekt_bot.domain.access import Resource, decide
-from zekt_bot.domain.catalog import check_full_name
+from zekt_bot.domain.access import Resource
 from zekt_bot.domain.lists import EventFilter, Page, check_page
 from zekt_bot.errors import NotFound
-from zekt_bot.operations.shown import all_shown, shown
+from zekt_bot.operations.reading import all_shown, may_list, may_show, shown
 
 if TYPE_CHECKING:
     from zekt_bot.domain.access import Principal
@@ -28,12 +27,10 @@ async def list_events(
     """Finished runs, newest first.
 
     Raises:
-        AccessDenied, InvalidInput, StorageUnavailable.
+        AccessDenied, InvalidInput, NotFound, GitHubError, StorageUnavailable.
     """
-    decide(principal, "event:read")
+    await may_list(broker, principal, "event:read", wanted.repository)
     check_page(page, "run")
-    if wanted.repository:
-        check_full_name(wanted.repository)
     return all_shown(await broker.database.query(events.page, page, wanted))
 
 
@@ -43,10 +40,11 @@ async def show_event(broker: Broker, principal: Principal, event_id: str) -> dic
     With its `jobs`, `messages`, `envelopes` and `deliveries`.
 
     Raises:
-        AccessDenied, NotFound, StorageUnavailable.
+        AccessDenied, NotFound, GitHubError, StorageUnavailable.
     """
     found = await broker.database.query(events.one, event_id)
-    decide(principal, "event:read", Resource(provider=found[0]["repository_id"] if found else None))
+    provider = found[0]["repository_id"] if found else None
+    await may_show(broker, principal, "event:read", Resource(provider=provider))
     if found is None:
         raise NotFound(f"There is no event {event_id}: see `zekt events list`.")
     run, parts = found

@@ -11,12 +11,12 @@ import orjson
 from zekt_bot.db import audit, mirror, runs
 from zekt_bot.db.lists import messages
 from zekt_bot.domain.access import Resource, decide
-from zekt_bot.domain.catalog import check_event_type, check_full_name
+from zekt_bot.domain.catalog import check_event_type
 from zekt_bot.domain.ids import new_correlation_id, new_id
 from zekt_bot.domain.lists import MessageFilter, Page, check_page
 from zekt_bot.domain.messages import MOST_BYTES
 from zekt_bot.errors import InvalidInput, NotFound
-from zekt_bot.operations.shown import all_shown, shown
+from zekt_bot.operations.reading import all_shown, may_list, may_show, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -154,12 +154,10 @@ async def list_messages(
     """Messages without their bodies, newest first.
 
     Raises:
-        AccessDenied, InvalidInput, StorageUnavailable.
+        AccessDenied, InvalidInput, NotFound, GitHubError, StorageUnavailable.
     """
-    decide(principal, "message:read")
+    await may_list(broker, principal, "message:read", wanted.repository)
     check_page(page, "msg")
-    if wanted.repository:
-        check_full_name(wanted.repository)
     return all_shown(await broker.database.query(messages.page, page, wanted))
 
 
@@ -169,11 +167,11 @@ async def show_message(
     """One message, by its id or that of its event; with its `body`, a text of JSON, if asked for.
 
     Raises:
-        AccessDenied, NotFound, StorageUnavailable, DecryptionFailed.
+        AccessDenied, NotFound, GitHubError, StorageUnavailable, DecryptionFailed.
     """
     found = await broker.database.query(messages.one, message_id)
     provider = found["repository_id"] if found else None
-    decide(principal, "message:read", Resource(provider=provider))
+    await may_show(broker, principal, "message:read", Resource(provider=provider))
     if found is None:
         raise NotFound(f"There is no message {message_id}: see `zekt messages list`.")
     if not body:

@@ -46,6 +46,8 @@ def with_names() -> Select[Any]:
             target.c.full_name.label("target"),
             services.c.slug,
             services.c.alias,
+            services.c.title,
+            services.c.hidden_source,
             accounts.c.login.label("service_owner"),
         )
         .join(envelopes, envelopes.c.id == deliveries.c.envelope)

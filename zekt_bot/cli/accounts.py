@@ -1,0 +1,79 @@
+"""`zekt accounts`: whom this server works for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zekt_bot.cli.options import acts, lists, shows
+from zekt_bot.cli.output import Column, print_facts
+from zekt_bot.operations import accounts as operations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from zekt_bot.domain.access import Principal
+    from zekt_bot.domain.lists import Page
+    from zekt_bot.operations.broker import Broker
+
+COLUMNS = (
+    Column("login", "login"),
+    Column("kind", "kind"),
+    Column("rule", lambda row: row["rule"] or ""),
+    Column("ruled by", lambda row: row["rule_by"] or "", under="by {}"),
+    Column("ruled at", lambda row: row["rule_at"] or "", under="{}"),
+    Column("id", "id", right=True, under="{}"),
+)
+login_argument = click.argument("name", metavar="LOGIN")
+
+
+@click.group()
+def accounts() -> None:
+    """Accounts: people and organizations at GitHub, and which of them are admitted."""
+
+
+@accounts.command("list")
+@click.option("--rule", type=click.Choice(("allow", "block")), help="Only those ruled so.")
+@lists("accounts", COLUMNS, key="login")
+async def list_(
+    broker: Broker, who: Principal, page: Page, *, rule: str | None
+) -> list[dict[str, Any]]:
+    """List the accounts that Zekt has met, by login."""
+    after = page.before or ""
+    return await operations.list_accounts(
+        broker, who, limit=page.limit, after=after, rule=rule or ""
+    )
+
+
+def tell(found: Mapping[str, Any]) -> None:
+    """One account as people read it."""
+    print_facts({name.replace("_", " "): value for name, value in found.items()})
+
+
+@accounts.command("show")
+@login_argument
+@shows(tell)
+async def show(broker: Broker, who: Principal, name: str) -> dict[str, Any]:
+    """Show the account LOGIN."""
+    return await operations.show(broker, who, name)
+
+
+@accounts.command("allow")
+@login_argument
+@acts
+async def allow(broker: Broker, who: Principal, name: str) -> str:
+    """Admit the account LOGIN, whatever ZEKT_ALLOWED_ACCOUNTS says."""
+    new = await operations.allow(broker, who, name)
+    return f"{name} is admitted." if new else f"{name} was admitted so already."
+
+
+@accounts.command("block")
+@login_argument
+@acts
+async def block(broker: Broker, who: Principal, name: str) -> str:
+    """Shut the account LOGIN out: nothing of it is stored, leaves it or reaches it."""
+    new = await operations.block(broker, who, name)
+    if not new:
+        return f"{name} was blocked already."
+    return f"{name} is blocked. `zekt accounts allow {name}` takes it back."

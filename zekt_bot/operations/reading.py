@@ -1,0 +1,67 @@
+"""Rows as operations show them, and who may see them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zekt_bot.db import mirror
+from zekt_bot.domain.access import Operator, Person, Resource, decide
+from zekt_bot.domain.catalog import check_full_name
+from zekt_bot.errors import AccessDenied
+from zekt_bot.operations import access
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from zekt_bot.domain.access import Action, Principal
+    from zekt_bot.operations.broker import Broker
+
+_HIDDEN = ("lease", "due_at")
+
+
+def shown(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row without what only the worker needs, and without what is sealed."""
+    return {
+        str(name): value
+        for name, value in row.items()
+        if name not in _HIDDEN and not isinstance(value, bytes)
+    }
+
+
+def all_shown(rows: Iterable[Mapping[Any, Any]]) -> list[dict[str, Any]]:
+    """Each row, shown."""
+    return [shown(row) for row in rows]
+
+
+async def may_list(
+    broker: Broker, principal: Principal, action: Action, full_name: str | None
+) -> None:
+    """Return if they may list what is about this repository; only an operator need name none.
+
+    Raises:
+        AccessDenied, InvalidInput, NotFound, GitHubError, StorageUnavailable.
+    """
+    if isinstance(principal, Person) and full_name is None:
+        raise AccessDenied("You see what is about a repository that you manage: name one.")
+    access.refuse_runs(principal, action)
+    if full_name is not None:
+        check_full_name(full_name)
+    if isinstance(principal, Person) and full_name is not None:
+        await access.known(broker, principal, action, full_name)
+
+
+async def may_show(
+    broker: Broker, principal: Principal, action: Action, resource: Resource
+) -> frozenset[int]:
+    """Which ends of this they manage, if that lets them see it; an operator needs to manage none.
+
+    Raises:
+        AccessDenied, GitHubError, StorageUnavailable.
+    """
+    if isinstance(principal, Operator):
+        return frozenset()
+    ids = {each for each in (resource.provider, resource.consumer) if each is not None}
+    known = await broker.database.query(mirror.repositories_by_id, ids)
+    managed = await access.manages(broker, principal, known.values())
+    decide(principal, action, resource, managed)
+    return managed
