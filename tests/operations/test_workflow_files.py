@@ -240,6 +240,36 @@ def test_the_line_is_that_of_the_file(text: str, lines: list[int]) -> None:
     assert [use.line for use in found] == lines
 
 
+@pytest.mark.parametrize("where", ["workflow", "job", "step"])
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("env.VERSION", True),
+        ("env['version']", True),
+        ("env[github.job]", True),
+        ("toJSON(env)", True),
+        ("env.OTHER", False),
+        ("steps.env.VERSION", False),
+    ],
+)
+def test_a_variable_of_the_payload_is_code_again_in_an_expression(
+    where: str, expression: str, *, found: bool
+) -> None:
+    env = (
+        f"env: {{VERSION: 'v${{{{ {PAYLOAD}.x }}}}', OTHER: '${{{{ github.ref }}}}', LIST: [a]}}\n"
+    )
+    given = {each: env if each == where else "" for each in ("workflow", "job", "step")}
+    text = (
+        f"{ON}{given['workflow']}jobs:\n  a:\n    {given['job']}\n    steps:\n"
+        f"      - run: echo $VERSION ${{{{ {expression} }}}}\n        {given['step']}\n"
+    )
+    assert bool(workflow(text).injections) is found
+
+
+def test_a_variable_that_holds_nothing_of_the_payload_is_harmless() -> None:
+    assert workflow(script("echo ${{ env.VERSION }} ${{ toJSON(env) }}")).injections == ()
+
+
 def test_only_so_many_injections_are_told() -> None:
     code = "\n".join(f"echo ${{{{ {PAYLOAD}.x }}}}" for _ in range(200))
     assert len(workflow(script(code)).injections) == workflow_files.MOST_USES
@@ -316,6 +346,8 @@ def test_what_would_be_long_work_is_refused(text: str, reason: str) -> None:
         script("${{ " + "(" * 400_000 + "}}"),
         f"{ON}concurrency: {'${{ a || ' * 40_000}\n",
         "[" * 500_000,
+        f"{ON}jobs:\n  a:\n    steps:\n      - &s {{env: {{A: '{'${{ github }}' * 30_000}'}}}}\n"
+        + "      - *s\n" * 150,
         ON + "#" + "x" * 500_000,
         ON + "x: '" + "y\n\n" * 100_000 + "'",
     ],

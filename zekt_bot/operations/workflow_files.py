@@ -147,6 +147,7 @@ class _Reader:
         self._lines = text.split("\n")
         self._left = MOST_STEPS
         self._seen: set[int] = set()
+        self._tainted: dict[int, bool] = {}
 
     def workflow(self, root: yaml.Node | None) -> WorkflowFile:
         top = self._mapping(root)
@@ -233,10 +234,25 @@ class _Reader:
             yield Group(_line(key), group, job, cancels)
 
     def _injections(self, top: dict[str, tuple[yaml.Node, yaml.Node]]) -> Iterator[Use]:
+        of_all = self._variables(top)
         for _, job in self._jobs(top):
-            for step in self._sequence(job["steps"][1]) if "steps" in job else []:
-                for script in self._scripts(self._mapping(step)):
-                    yield from self._uses(script)
+            of_job = of_all | self._variables(job)
+            for node in self._sequence(job["steps"][1]) if "steps" in job else []:
+                step = self._mapping(node)
+                for script in self._scripts(step):
+                    yield from self._uses(script, of_job | self._variables(step))
+
+    def _variables(self, owner: dict[str, tuple[yaml.Node, yaml.Node]]) -> frozenset[str]:
+        """The variables of an `env` that hold text of the payload, in small letters."""
+        given = self._mapping(owner["env"][1]) if "env" in owner else {}
+        return frozenset(name.lower() for name, (_, value) in given.items() if self._is_of(value))
+
+    def _is_of(self, node: yaml.Node) -> bool:
+        known = self._tainted.get(id(node))
+        if known is None:
+            known = isinstance(node, ScalarNode) and bool(_of_payload(node.value))
+            self._tainted[id(node)] = known
+        return known
 
     def _scripts(self, step: dict[str, tuple[yaml.Node, yaml.Node]]) -> Iterator[ScalarNode]:
         """The code of a step: `run`, and what actions/github-script runs."""
@@ -250,14 +266,14 @@ class _Reader:
                 self._seen.add(id(script))
                 yield script
 
-    def _uses(self, script: ScalarNode) -> Iterator[Use]:
-        found = _of_payload(script.value)
+    def _uses(self, script: ScalarNode, variables: frozenset[str]) -> Iterator[Use]:
+        found = _of_payload(script.value, variables)
         if not found:
             return
         first = _line(script)
         source = "\n".join(self._lines[first - 1 : script.end_mark.line + 1])
         # The source has the lines that the value lost; with escapes in it, only the first is sure.
-        placed = _of_payload(source)
+        placed = _of_payload(source, variables)
         exact = len(placed) == len(found)
         for number, expression in enumerate(found[:MOST_USES]):
             below = source.count("\n", 0, placed[number].start) if exact else 0
@@ -273,11 +289,16 @@ def _found(text: str) -> list[expressions.Expression]:
     return list(expressions.find(text))
 
 
-def _of_payload(text: str) -> list[expressions.Expression]:
+def _of_payload(text: str, variables: frozenset[str] = frozenset()) -> list[expressions.Expression]:
+    """The expressions that read the payload, or one of the `variables` that hold some of it."""
+
+    def reads(value: Value) -> bool:
+        if value[0] != "env":
+            return expressions.touches(value, PAYLOAD)
+        return bool(variables) and (len(value) == 1 or value[1] is None or value[1] in variables)
+
     return [
-        each
-        for each in expressions.find(text)
-        if any(expressions.touches(value, PAYLOAD) for value in expressions.values(each.text))
+        each for each in expressions.find(text) if any(map(reads, expressions.values(each.text)))
     ]
 
 
