@@ -39,7 +39,7 @@ def _run(facts: RunPolicyFacts) -> str | None:
 
 
 def _approval(facts: DeliveryPolicyFacts) -> str | None:
-    """Is the service published, the subscription approved, the consumer enabled?"""
+    """Is the service published, the subscription approved, this event type agreed at both ends?"""
     service, subscription = facts.service, facts.subscription
     approved = (
         service is not None
@@ -47,9 +47,13 @@ def _approval(facts: DeliveryPolicyFacts) -> str | None:
         and service.account_id == facts.provider.account_id
         and subscription is not None
         and subscription.state == "approved"
+        and subscription.accepts(facts.event_type)
         and facts.consumer.consumer
     )
-    return None if approved else "not_approved"
+    if not approved:
+        return "not_approved"
+    declared = service is not None and service.declares(facts.event_type)
+    return None if declared else "event_type_not_declared"
 
 
 def _access(facts: DeliveryPolicyFacts) -> str | None:

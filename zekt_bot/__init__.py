@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         PluginFailed,
         RepositoryNotGranted,
         RequestFailed,
+        Withheld,
         ZektError,
     )
     from zekt_bot.hookspecs import (
@@ -105,6 +106,7 @@ _HOME = {
     "RunPolicyFacts": "domain.deliveries",
     "Service": "domain.catalog",
     "Subscription": "domain.subscriptions",
+    "Withheld": "errors",
     "ZektError": "errors",
     "every_seen_job_completed": "domain.events",
     "hookimpl": "hookspecs",
@@ -156,6 +158,7 @@ __all__ = [
     "RunPolicyFacts",
     "Service",
     "Subscription",
+    "Withheld",
     "ZektError",
     "every_seen_job_completed",
     "hookimpl",

@@ -12,6 +12,7 @@
     ├── MalformedEvent            a verified webhook that lacks what it should have: set aside
     ├── StorageUnavailable        nothing was stored; the caller may try again
     │   └── OutcomeUnknown        the connection was lost at COMMIT: it may or may not be stored
+    ├── Withheld                  the policy allows this POST no longer; a channel lets it pass
     ├── DecryptionFailed          a stored value does not open with any known key
     ├── PluginError
     │   ├── PluginRejected        a plugin that cannot be loaded: stops the start
@@ -93,6 +94,10 @@ class StorageUnavailable(ZektError):
 
 class OutcomeUnknown(StorageUnavailable):
     """The connection was lost while committing; it may or may not be stored."""
+
+
+class Withheld(ZektError):
+    """The policy was asked again and does not allow this POST."""
 
 
 class DecryptionFailed(ZektError):

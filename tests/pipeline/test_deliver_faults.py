@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.stage import Stage
+    from zekt_bot.db.deliveries import Work
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.deliveries import Attempt, DispatchRequest
     from zekt_bot.hookspecs import InstallationApi
@@ -94,13 +95,26 @@ async def test_a_body_that_cannot_be_opened_is_not_sent(stage: Stage, table: Any
     assert posts(stage) == []
 
 
-async def test_a_lost_lease_records_the_attempt_alone(stage: Stage) -> None:
+async def overtaken(stage: Stage) -> tuple[asyncio.Task[Outcome | None], Work]:
+    """A POST under way whose lease has run out, and the work of who has it now."""
     await matched(stage)
+    stage.github.fail("POST", DISPATCHES, delay=0.2)
     (slow,) = await stage.works()
+    sending = asyncio.create_task(stage.send(slow))
+
+    async def posted() -> bool:
+        return bool(posts(stage))
+
+    await until(posted)
     stage.clock.advance(LEASE)
     (mine,) = await stage.works()
     assert slow.lease != mine.lease
-    outcome = await stage.send(slow)
+    return sending, mine
+
+
+async def test_a_lost_lease_records_the_attempt_alone(stage: Stage) -> None:
+    sending, mine = await overtaken(stage)
+    outcome = await sending
     assert outcome is not None
     assert outcome.kind == "dispatched"
     row = await stage.row(deliveries)
@@ -115,15 +129,13 @@ async def test_a_lost_lease_records_the_attempt_alone(stage: Stage) -> None:
 
 
 async def test_a_slow_answer_moves_no_finished_delivery(stage: Stage) -> None:
-    await matched(stage)
-    (slow,) = await stage.works()
-    stage.clock.advance(LEASE)
-    await stage.deliver()
+    sending, mine = await overtaken(stage)
     stage.github.fail("POST", DISPATCHES, status=422)
-    await stage.send(slow)
+    await stage.send(mine)
+    await sending
     row = await stage.row(deliveries)
-    assert (row["state"], row["due_at"]) == ("dispatched", None)
-    assert len(await stage.rows(attempts)) == 2
+    assert (row["state"], row["due_at"]) == ("dead", None)
+    assert [one["outcome"] for one in await stage.rows(attempts)] == ["dead", "dispatched"]
 
 
 async def test_a_cancelled_send_leaves_the_delivery_to_its_lease(stage: Stage) -> None:

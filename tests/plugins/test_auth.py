@@ -51,7 +51,7 @@ DELIVERY = Delivery(
     NOW,
 )
 RUN_FACTS = RunPolicyFacts(PROVIDER, ALLOWED, ran(), from_fork=False)
-FACTS = DeliveryPolicyFacts(RUN_FACTS, SERVICE, SUBSCRIPTION, PROVIDER, CONSUMER)
+FACTS = DeliveryPolicyFacts(RUN_FACTS, SERVICE, SUBSCRIPTION, PROVIDER, CONSUMER, "released")
 
 
 async def of_run(**changes: Any) -> str | None:
@@ -154,6 +154,11 @@ async def test_a_service_that_declares_every_event_type_may_send_any() -> None:
     assert await PLUGINS.block_reason(stray, EnvelopePolicyFacts(any_type)) is None
 
 
+async def test_a_delivery_whose_service_no_longer_declares_its_event_type_is_blocked() -> None:
+    assert await of_delivery(service=service("deployed")) == "event_type_not_declared"
+    assert await of_delivery(event_type="deploy-now") == "event_type_not_declared"
+
+
 @pytest.mark.parametrize("state", ["requested", "rejected", "revoked", "ended"])
 async def test_only_an_approved_subscription_delivers(state: Any) -> None:
     assert await of_delivery(subscription=replace(SUBSCRIPTION, state=state)) == "not_approved"
@@ -166,6 +171,7 @@ async def test_only_an_approved_subscription_delivers(state: Any) -> None:
         {"service": replace(SERVICE, published=False)},
         {"subscription": None},
         {"consumer": replace(CONSUMER, consumer=False)},
+        {"subscription": subscription("deployed")},
     ],
 )
 async def test_what_was_withdrawn_delivers_no_more(changes: dict[str, Any]) -> None:

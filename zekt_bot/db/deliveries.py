@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, insert, select, tuple_, update
 
-from zekt_bot.db import audit, lanes, mirror, pauses
+from zekt_bot.db import audit, lanes, mirror, pauses, versions
 from zekt_bot.db.rows import (
     ALLOWED,
     DELIVERY,
@@ -35,6 +35,7 @@ from zekt_bot.db.tables import (
     deliveries,
     envelopes,
     messages,
+    repositories,
     runs,
     services,
     subscriptions,
@@ -78,7 +79,8 @@ class Work:
 _PROVIDER, _CONSUMER = RepositoryRows("p_"), RepositoryRows("c_")
 
 
-def _work() -> Select[Any]:
+def _work(*unread: str) -> Select[Any]:
+    """Everything about deliveries, but the columns `unread` of envelopes and messages."""
     events = deliveries.join(envelopes, envelopes.c.id == deliveries.c.envelope).join(
         runs, runs.c.id == envelopes.c.run
     )
@@ -106,11 +108,11 @@ def _work() -> Select[Any]:
     )
     return select(
         *labelled("d_", deliveries, DELIVERY),
-        *labelled("e_", envelopes, ENVELOPE),
+        *labelled("e_", envelopes, tuple(name for name in ENVELOPE if name not in unread)),
         *labelled("r_", runs, RUN),
         *_PROVIDER.columns,
         *_CONSUMER.columns,
-        *labelled("m_", messages, MESSAGE),
+        *labelled("m_", messages, tuple(name for name in MESSAGE if name not in unread)),
         *labelled("s_", services, SERVICE),
         *labelled("o_", accounts, OWNER),
         *labelled("u_", subscriptions, SUBSCRIPTION),
@@ -118,31 +120,46 @@ def _work() -> Select[Any]:
     ).select_from(joined)
 
 
+_WHOLE, _FACTS = _work(), _work("body")
+
+
 def load(connection: Connection, ids: Sequence[str]) -> list[Work]:
     """Everything needed to send these deliveries, with facts as they are now."""
-    found = connection.execute(_work().where(deliveries.c.id.in_(ids))).mappings().all()
+    found = connection.execute(_WHOLE.where(deliveries.c.id.in_(ids))).mappings().all()
     active = pauses.active(connection)
-    return [_work_of(row, active) for row in found]
+    return [_work_of(row, active, row["e_body"], row["m_body"]) for row in found]
 
 
-def _work_of(row: RowMapping, active: frozenset[Subject]) -> Work:
+def reload(connection: Connection, work: Work) -> Work | None:
+    """The same with facts as they are now; None: its lease is another's."""
+    own = deliveries.c.id == work.delivery.id, deliveries.c.lease == work.lease
+    row = connection.execute(_FACTS.where(*own)).mappings().first()
+    if row is None:
+        return None
+    return _work_of(row, pauses.active(connection), work.envelope_body, work.message_body)
+
+
+def _work_of(
+    row: RowMapping, active: frozenset[Subject], envelope_body: bytes, message_body: bytes | None
+) -> Work:
     ends = row["d_provider_account_id"], row["d_consumer_account_id"]
-    run = run_of(row, "r_")
+    run, envelope = run_of(row, "r_"), envelope_of(row, "e_")
     provider = _PROVIDER.read(row)
     return Work(
         delivery=delivery_of(row, "d_"),
         lease=row["d_lease"] or "",
         run=run,
-        envelope=envelope_of(row, "e_"),
-        envelope_body=row["e_body"],
+        envelope=envelope,
+        envelope_body=envelope_body,
         message=message_of(row, "m_") if row["m_id"] else None,
-        message_body=row["m_body"],
+        message_body=message_body,
         facts=DeliveryPolicyFacts(
             run=RunPolicyFacts(provider, allowed_of(row, "a_"), run.facts, run.from_fork),
             service=service_of(row, "s_", row["o_login"]),
             subscription=subscription_of(row, "u_"),
             provider=provider,
             consumer=_CONSUMER.read(row),
+            event_type=envelope.event_type,
         ),
         failures=row["d_failures"],
         on_hold=holding(ends, row["d_service_id"], row["d_cause_id"], active),
@@ -163,7 +180,10 @@ def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A delivery's next state, written only while `lease` is its own."""
+    """A delivery's next state, written only while `lease` is its own.
+
+    `decided_on`: if one of these facts has moved since, nothing is decided, and it is due at once.
+    """
 
     delivery_id: str
     lease: str
@@ -180,21 +200,23 @@ class Change:
     renamed: tuple[int, str] | None = None
     sent: bool = True
     failed: bool = False
+    decided_on: DeliveryPolicyFacts | None = None
 
 
 def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
-    """Record results; answers whether the lease was still one's own.
+    """Record results; False: the lease is no longer one's own, or the facts have moved.
 
-    Without it only the attempt is kept: another worker has the delivery now.
+    Without the lease only the attempt is kept: another worker has the delivery now.
     """
     # Repositories before lanes before deliveries: everybody locks in this order.
+    stands = [_stands(connection, row.decided_on) for row in rows]
     for row in rows:
         if row.renamed:
             mirror.change_repository(
                 connection, row.renamed[0], {"full_name": row.renamed[1]}, row.now
             )
     lanes.wake(connection, {row.lane: row.now for row in rows})
-    answers = [_record(connection, row) for row in rows]
+    answers = [_record(connection, *each) for each in zip(rows, stands, strict=True)]
     mine = [row for row, own in zip(rows, answers, strict=True) if own]
     lanes.give_back(connection, [row.lane for row in mine if not row.sent])
     for lane, until in sorted(
@@ -202,12 +224,24 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
     ):
         lanes.close(connection, lane, until)
     audit.wake(connection, "deliveries")
-    return answers
+    return [own and stand for own, stand in zip(answers, stands, strict=True)]
 
 
-def _record(connection: Connection, row: Change) -> bool:
-    if row.attempt is not None:
-        _add_attempt(connection, row)
+def _stands(connection: Connection, facts: DeliveryPolicyFacts | None) -> bool:
+    """Whether what was decided on is still so, and stays so until this transaction ends."""
+    if facts is None:
+        return True
+    ends = {each.id: each.version for each in (facts.provider, facts.consumer)}
+    service = {facts.service.id: facts.service.version} if facts.service else {}
+    held = {facts.subscription.id: facts.subscription.version} if facts.subscription else {}
+    return (
+        versions.hold(connection, repositories, ends)
+        and versions.hold(connection, services, service)
+        and versions.hold(connection, subscriptions, held)
+    )
+
+
+def _next(row: Change) -> dict[str, Any]:
     values: dict[str, Any] = {
         "state": row.to,
         "updated_at": row.now,
@@ -215,12 +249,16 @@ def _record(connection: Connection, row: Change) -> bool:
         "waits_for": row.waits_for,
         "blocked_reason": row.blocked_reason,
         "reason": row.reason,
-        "lease": None,
         "failures": deliveries.c.failures + 1 if row.failed else 0,
-        "attempts": deliveries.c.attempts + (1 if row.attempt is not None else 0),
     }
-    if row.to == "dispatched":
-        values["dispatched_at"] = row.now
+    return values | {"dispatched_at": row.now} if row.to == "dispatched" else values
+
+
+def _record(connection: Connection, row: Change, stands: bool) -> bool:
+    values = _next(row) if stands else {"due_at": row.now}
+    made = 1 if row.attempt is not None else 0
+    if made:
+        _add_attempt(connection, row)
     own = connection.execute(
         update(deliveries)
         .where(
@@ -228,9 +266,9 @@ def _record(connection: Connection, row: Change) -> bool:
             deliveries.c.lease == row.lease,
             deliveries.c.state.in_((*sources_of(row.to), row.to)),
         )
-        .values(values)
+        .values({**values, "lease": None, "attempts": deliveries.c.attempts + made})
     ).rowcount
-    if own:
+    if own and stands:
         audit.record(connection, row.entry)
     return bool(own)
 

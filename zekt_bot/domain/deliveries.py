@@ -136,6 +136,7 @@ class DeliveryPolicyFacts:
     subscription: Subscription | None
     provider: Repository
     consumer: Repository
+    event_type: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,11 +72,14 @@ class Subscription:
     lane: str | None
     version: int
 
+    def accepts(self, event_type: str) -> bool:
+        """Whether the consumer accepted this event type."""
+        return event_type in self.event_types or ANY_TYPE in self.event_types
+
     def wants(self, event_type: str, run: RunFacts | None) -> bool:
         """Whether this event makes a delivery: accepted, wanted, and neither ended nor paused."""
-        accepted = event_type in self.event_types or ANY_TYPE in self.event_types
         resting = self.state == "ended" or self.paused
-        return accepted and not resting and self.filters.keep(event_type, run)
+        return self.accepts(event_type) and not resting and self.filters.keep(event_type, run)
 
 
 def check_filters(filters: Filters) -> Filters:

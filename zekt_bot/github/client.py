@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from zekt_bot.clock import Clock
     from zekt_bot.config import Credentials, Settings
     from zekt_bot.github.octo import Installation
-    from zekt_bot.hookspecs import InstallationApi
 
 REDIRECTS = frozenset({301, 302, 307, 308})
 T = TypeVar("T")
@@ -69,9 +68,17 @@ class GitHub:
         """The credentials' version, and how many answers have shown that GitHub takes that key."""
         return (self._app[0], self._app[1].proofs) if self._app else ("", 0)
 
-    def installation_api(self, installation_id: int, repository_id: int) -> InstallationApi:
-        """What a channel is handed to reach one repository of one installation."""
-        return _Api(self, installation_id, repository_id)
+    def installation_api(
+        self,
+        installation_id: int,
+        repository_id: int,
+        permit: Callable[[], Awaitable[None]] | None = None,
+    ) -> RepositoryApi:
+        """What a channel is handed to reach one repository of one installation.
+
+        `permit` is asked when the token is there, right before each POST; what it raises stops it.
+        """
+        return RepositoryApi(self, installation_id, repository_id, permit)
 
     async def installation(self, installation_id: int) -> dict[str, Any] | None:
         """The installation, or None if it is gone.
@@ -214,11 +221,19 @@ class GitHub:
         raise GitHubAnswered(answer.status, "a redirect to another place")
 
 
-class _Api:
+class RepositoryApi:
     """`zekt_bot.InstallationApi`: one repository of one installation, for one attempt."""
 
-    def __init__(self, github: GitHub, installation_id: int, repository_id: int) -> None:
+    def __init__(
+        self,
+        github: GitHub,
+        installation_id: int,
+        repository_id: int,
+        permit: Callable[[], Awaitable[None]] | None,
+    ) -> None:
+        """`permit` is asked before each POST."""
         self._github = github
+        self._permit = permit
         self._installation_id = installation_id
         self._repository_id = repository_id
         self._used: str | None = None
@@ -229,12 +244,18 @@ class _Api:
         async def call(app: App) -> Answer:
             installation = app.installation(self._installation_id)
             token = self._used = await self._token(installation, fresh=fresh_token)
+            await self.permit()
             answer = await installation.api_client.ask("POST", path, body, token=token)
             if answer.status in {403, 404} and not answer.limited:
                 installation.tokens.doubt(self._repository_id)
             return answer
 
         return await self._github.with_app(call)
+
+    async def permit(self) -> None:
+        """Return if something may be sent now; what stands against it is raised."""
+        if self._permit:
+            await self._permit()
 
     async def _token(self, installation: Installation, *, fresh: bool) -> str:
         dispatch = installation.tokens.dispatch

@@ -9,5 +9,5 @@
 7. `render`     what is sent, as bytes; pure
 8. `deliver`    policy again, POST, record
 
-`pages` runs a step on a page of rows.
+`pages` runs a step on a page of rows. `permit` asks the policy about a delivery.
 """

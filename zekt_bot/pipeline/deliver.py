@@ -25,6 +25,7 @@ from zekt_bot.errors import (
     StorageUnavailable,
 )
 from zekt_bot.operations.broker import SYSTEM
+from zekt_bot.pipeline.permit import Permit, Refusal, ask
 from zekt_bot.pipeline.render import Letter, render
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from zekt_bot.db.deliveries import Work
     from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.deliveries import OutcomeKind
     from zekt_bot.domain.pauses import Subject
     from zekt_bot.operations.broker import Broker
 
@@ -47,9 +49,12 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
+    """`withheld`: the policy's reason against another POST."""
+
     outcome: Outcome
     body: bytes
     duration: float
+    withheld: str | None = None
 
 
 async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcome | None:
@@ -57,25 +62,26 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
 
     Sending ends before the lease does; too little time left, and the lease is given back.
     """
-    if work.on_hold:
-        await _park(broker, work, work.on_hold)
-        return None
-    try:
-        reason = await broker.plugins.block_reason(work.delivery, work.facts)
-        body = b"" if reason else render(_letter(broker, work))
-    except Exception as error:
-        await _undecided(broker, work, error)
-        return None
-    if reason:
-        await _block(broker, work, reason)
+    refusal, body = await ask(broker, work), b""
+    if refusal is None:
+        try:
+            body = render(_letter(broker, work))
+        except Exception as error:
+            refusal = Refusal(error=error)
+    if refusal:
+        await _refuse(broker, work, refusal)
         return None
     timeout = (lease_ends_at - broker.now()) * _SHARE
     if timeout < _TOO_LITTLE:
         held = (work.delivery.id, work.lease, broker.now())
         await broker.database.write(deliveries.release, held)
         return None
-    sent = await _send(broker, work, body, timeout)
-    await _record(broker, work, sent, lease_ends_at)
+    permit = Permit(broker, work)
+    sent = await _send(broker, permit, body, timeout)
+    if permit.refusal and not permit.granted:
+        await _refuse(broker, permit.work, permit.refusal)
+        return None
+    await _record(broker, permit.work, sent, lease_ends_at)
     return sent.outcome
 
 
@@ -98,7 +104,8 @@ def _letter(broker: Broker, work: Work) -> Letter:
     )
 
 
-async def _send(broker: Broker, work: Work, body: bytes, timeout: timedelta) -> _Sent:
+async def _send(broker: Broker, permit: Permit, body: bytes, timeout: timedelta) -> _Sent:
+    work = permit.work
     consumer, began = work.facts.consumer, broker.clock.monotonic()
     request = DispatchRequest(
         delivery_id=work.delivery.id,
@@ -109,9 +116,13 @@ async def _send(broker: Broker, work: Work, body: bytes, timeout: timedelta) -> 
         installation_id=consumer.installation_id or 0,
         attempt=work.delivery.attempts + 1,
     )
-    client = broker.github.installation_api(request.installation_id, consumer.id)
+    client = broker.github.installation_api(request.installation_id, consumer.id, permit)
     outcome = await broker.plugins.send(work.delivery.channel, request, client, timeout)
-    return _Sent(outcome, body, broker.clock.monotonic() - began)
+    withheld = permit.refusal.reason if permit.refusal else None
+    if permit.refusal:  # after a first POST; what the channel makes of it does not count
+        kind: OutcomeKind = "blocked" if withheld else "retry"
+        outcome = Outcome(kind, error=f"{withheld or 'undecided'}: it was not sent once more.")
+    return _Sent(outcome, body, broker.clock.monotonic() - began, withheld)
 
 
 async def _record(broker: Broker, work: Work, sent: _Sent, lease_ends_at: datetime) -> None:
@@ -150,6 +161,8 @@ async def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
         facts = {"to": "dispatched"}
     elif outcome.kind == "blocked":
         facts |= {"to": "blocked", "blocked_reason": "no_access"}
+        if sent.withheld:
+            facts |= {"blocked_reason": sent.withheld, "reason": None, "decided_on": work.facts}
     elif outcome.kind == "dead":
         facts |= {"to": "dead"}
     elif outcome.kind == "app_paused":
@@ -161,7 +174,7 @@ async def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
         facts["close_lane_until"] = outcome.not_before
     if outcome.renamed_to:
         facts["renamed"] = (work.facts.consumer.id, outcome.renamed_to)
-    entry = await _entry(broker, work, str(facts["to"]), _audited(outcome))
+    entry = await _entry(broker, work, str(facts["to"]), _audited(sent))
     return Change(
         delivery_id=work.delivery.id,
         lease=work.lease,
@@ -207,9 +220,11 @@ def _reason(outcome: Outcome) -> str:
     return f"github_{outcome.status}" if outcome.status else "no_answer"
 
 
-def _audited(outcome: Outcome) -> dict[str, str | int]:
-    details: dict[str, str | int] = {"outcome": outcome.kind}
-    return details | {"status": outcome.status} if outcome.status else details
+def _audited(sent: _Sent) -> dict[str, str | int]:
+    details: dict[str, str | int] = {"outcome": sent.outcome.kind}
+    if sent.outcome.status:
+        details["status"] = sent.outcome.status
+    return details | {"reason": sent.withheld} if sent.withheld else details
 
 
 async def _entry(broker: Broker, work: Work, to: str, details: Mapping[str, str | int]) -> Entry:
@@ -224,6 +239,20 @@ async def _entry(broker: Broker, work: Work, to: str, details: Mapping[str, str 
     )
 
 
+async def _refuse(broker: Broker, work: Work, refusal: Refusal) -> None:
+    """Not sent: the lane gets its token back."""
+    if isinstance(refusal.error, StorageUnavailable):
+        raise refusal.error
+    if refusal.on_hold:
+        await _park(broker, work, refusal.on_hold)
+    elif refusal.error:
+        await _undecided(broker, work, refusal.error)
+    elif refusal.reason:
+        await _block(broker, work, refusal.reason)
+    else:
+        _log.info("delivery.taken_over", **_named(work))
+
+
 async def _park(broker: Broker, work: Work, subject: Subject) -> None:
     """Nothing is decided while it is on hold: it waits, and its lane gets the token back."""
     held = (work.delivery.id, work.lease, work.delivery.lane, subject, broker.now())
@@ -232,7 +261,6 @@ async def _park(broker: Broker, work: Work, subject: Subject) -> None:
 
 
 async def _block(broker: Broker, work: Work, reason: str) -> None:
-    """Not sent: the lane gets its token back."""
     change = Change(
         delivery_id=work.delivery.id,
         lease=work.lease,
@@ -242,9 +270,10 @@ async def _block(broker: Broker, work: Work, reason: str) -> None:
         entry=await _entry(broker, work, "blocked", {"reason": reason}),
         blocked_reason=reason,
         sent=False,
+        decided_on=work.facts,
     )
-    await broker.database.write(deliveries.record, change)
-    _log.info("delivery.blocked", **_named(work), reason=reason)
+    if await broker.database.write(deliveries.record, change):
+        _log.info("delivery.blocked", **_named(work), reason=reason)
 
 
 async def _undecided(broker: Broker, work: Work, error: Exception) -> None:
@@ -270,9 +299,10 @@ async def _undecided(broker: Broker, work: Work, error: Exception) -> None:
         reason=reason,
         sent=False,
         failed=True,
+        decided_on=work.facts,
     )
-    await broker.database.write(deliveries.record, change)
-    _log.warning("delivery.undecided", **_named(work), error=str(error), dead=dead)
+    if await broker.database.write(deliveries.record, change):
+        _log.warning("delivery.undecided", **_named(work), error=str(error), dead=dead)
 
 
 def _named(work: Work) -> dict[str, str]:

@@ -165,19 +165,24 @@ async def _deliveries(
     broker: Broker, read: _Read, wanting: Sequence[tuple[Subscription, Repository]]
 ) -> list[dict[str, Any]]:
     """The page's rows, all decided about at once."""
-    now, provider = broker.now(), read.provider
-    asked = [
-        (
-            _delivery(read, held, consumer, now),
-            DeliveryPolicyFacts(provider, read.service, held, provider.repository, consumer),
-        )
-        for held, consumer in wanting
-    ]
+    now = broker.now()
+    asked = [(_delivery(read, *each, now), _facts(read, *each)) for each in wanting]
     reasons = await broker.plugins.block_reasons(asked)
     return [
         _row(read, delivery, facts, reason)
         for (delivery, facts), reason in zip(asked, reasons, strict=True)
     ]
+
+
+def _facts(read: _Read, held: Subscription, consumer: Repository) -> DeliveryPolicyFacts:
+    return DeliveryPolicyFacts(
+        run=read.provider,
+        service=read.service,
+        subscription=held,
+        provider=read.provider.repository,
+        consumer=consumer,
+        event_type=read.envelope.event_type,
+    )
 
 
 def _delivery(read: _Read, held: Subscription, consumer: Repository, now: datetime) -> Delivery:

@@ -19,6 +19,7 @@ from zekt_bot.errors import (
     InvalidInput,
     MessageRefused,
     PluginFailed,
+    Withheld,
     ZektError,
 )
 from zekt_bot.plugins import answers
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     )
     from zekt_bot.domain.events import AggregationPolicy, Draft, Envelope, Job, Message, Run
     from zekt_bot.domain.messages import IncomingMessage, MessagePolicy
-    from zekt_bot.hookspecs import Channel, InstallationApi
+    from zekt_bot.github.client import RepositoryApi
+    from zekt_bot.hookspecs import Channel
     from zekt_bot.plugins.outside import Network
 
     Subject = Run | Envelope | Delivery
@@ -209,7 +211,7 @@ class Plugins:
         return None if answer is None else f"{name}:{answer}"[:120]
 
     async def send(
-        self, channel: str, request: DispatchRequest, client: InstallationApi, within: timedelta
+        self, channel: str, request: DispatchRequest, client: RepositoryApi, within: timedelta
     ) -> Outcome:
         """Let a channel send once; whatever goes wrong in it counts as `retry`."""
         offered = self.channels.get(channel)
@@ -225,6 +227,8 @@ class Plugins:
         except TimeoutError:
             return Outcome("retry", error="The channel took too long.")
         except PluginFailed as error:
+            if isinstance(error.__cause__, Withheld):
+                return Outcome("retry", error=str(error.__cause__))
             _log.error(
                 "delivery.channel_failed", delivery_id=request.delivery_id, exc_info=error.__cause__
             )

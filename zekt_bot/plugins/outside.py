@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-    from zekt_bot.hookspecs import InstallationApi
+    from zekt_bot.github.client import RepositoryApi
 
     Address = IPv4Address | IPv6Address
     Network = IPv4Network | IPv6Network
@@ -113,10 +113,18 @@ def _meant(address: Address) -> Address:
 class ChannelClient:
     """`zekt_bot.ChannelApi`: the consumer's installation, and the world outside."""
 
-    def __init__(self, github: InstallationApi, outside: Outside) -> None:
+    def __init__(self, github: RepositoryApi, outside: Outside) -> None:
         """Put the two together."""
+        self._permit = github.permit
+        self._outside = outside
         self.post = github.post
         self.get = github.get
         self.installation = github.installation
         self.now = github.now
-        self.request = outside.request
+
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        """Send a request to an address outside GitHub, if the policy still allows it."""
+        await self._permit()
+        return await self._outside.request(method, url, headers, body)

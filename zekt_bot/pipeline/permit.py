@@ -1,0 +1,69 @@
+"""May this delivery go out? Asked before it is rendered, and anew right before every POST."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from zekt_bot.db import deliveries
+from zekt_bot.errors import StorageUnavailable, Withheld
+
+if TYPE_CHECKING:
+    from zekt_bot.db.deliveries import Work
+    from zekt_bot.domain.pauses import Subject
+    from zekt_bot.operations.broker import Broker
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a delivery does not go out now; nothing of it: another worker has it."""
+
+    reason: str | None = None
+    error: Exception | None = None
+    on_hold: Subject | None = None
+
+
+async def ask(broker: Broker, work: Work) -> Refusal | None:
+    """The policy's answer on the facts that were read; None: it may go out."""
+    if work.on_hold:
+        return Refusal(on_hold=work.on_hold)
+    try:
+        reason = await broker.plugins.block_reason(work.delivery, work.facts)
+    except Exception as error:
+        return Refusal(error=error)
+    return Refusal(reason=reason) if reason else None
+
+
+class Permit:
+    """Asked before each POST of an attempt, on facts as they are at that moment.
+
+    `work` are the latest facts, `granted` counts the POSTs, `refusal` is the last answer.
+    """
+
+    def __init__(self, broker: Broker, work: Work) -> None:
+        """Ask nothing yet."""
+        self._broker = broker
+        self.work = work
+        self.granted = 0
+        self.refusal: Refusal | None = None
+
+    async def __call__(self) -> None:
+        """Return if the POST may go out.
+
+        Raises:
+            Withheld: it may not; whatever a channel makes of it, `refusal` stands.
+        """
+        self.refusal = await self._ask()
+        if self.refusal:
+            raise Withheld
+        self.granted += 1
+
+    async def _ask(self) -> Refusal | None:
+        try:
+            found = await self._broker.database.query(deliveries.reload, self.work)
+        except StorageUnavailable as error:
+            return Refusal(error=error)
+        if found is None:
+            return Refusal()
+        self.work = found
+        return await ask(self._broker, found)
