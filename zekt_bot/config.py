@@ -50,6 +50,7 @@ class Settings:
     orchestrator: AppCredentials = AppCredentials()
     oauth: AppCredentials = AppCredentials()
     allowed_accounts: tuple[str, ...] = ()
+    request_days: int = 30
     inflight_bytes: int = 128 * 1024 * 1024
     job_grace: timedelta = timedelta(seconds=2)
     lane_per_minute: int = 60
@@ -220,6 +221,12 @@ def _read(env: _Environment) -> Settings:
         orchestrator=_credentials(env, "ZEKT_ORCHESTRATOR"),
         oauth=_credentials(env, "ZEKT_OAUTH"),
         allowed_accounts=tuple(w.lower() for w in env.words("ZEKT_ALLOWED_ACCOUNTS")),
+        request_days=env.get(
+            "ZEKT_REQUEST_DAYS",
+            _between(0, 3650),
+            default.request_days,
+            "a number of days, 0 to 3650 (0: for ever)",
+        ),
         inflight_bytes=env.get(
             "ZEKT_INFLIGHT_BYTES",
             _between(1024 * 1024, 1 << 40),

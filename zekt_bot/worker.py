@@ -19,7 +19,7 @@ from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim
 from zekt_bot.domain.lanes import Pace
 from zekt_bot.errors import StorageUnavailable
-from zekt_bot.operations import accounts, gone, pauses
+from zekt_bot.operations import accounts, agreements, gone, pauses
 from zekt_bot.operations.broker import new_lease
 from zekt_bot.pipeline.aggregate import aggregate
 from zekt_bot.pipeline.deliver import deliver
@@ -307,6 +307,7 @@ class Worker:
     async def _sweep(self) -> None:
         await self._broker.database.write(lanes.sweep, self._broker.now())
         await pauses.finish(self._broker)
+        await agreements.expire(self._broker)
 
     async def _look(self) -> None:
         await gone.look(self._broker, self._stopping.is_set)

@@ -126,9 +126,14 @@ def test_consent_needs_an_active_installation(
 
 
 def test_every_state_of_a_subscription_has_its_moves_and_none_skips_the_provider() -> None:
-    assert set(SUBSCRIPTION_MOVES) == {None, *get_args(SubscriptionState)}
-    before_approval = [state for state, moves in SUBSCRIPTION_MOVES.items() if "approved" in moves]
-    assert before_approval == ["requested", "invited"]
+    reached = {to for _, to in SUBSCRIPTION_MOVES.values()}
+    assert reached == set(get_args(SubscriptionState))
+    left = {state for sources, _ in SUBSCRIPTION_MOVES.values() for state in sources}
+    assert left == {None, *get_args(SubscriptionState)}
+    to_approved = {
+        verb: sources for verb, (sources, to) in SUBSCRIPTION_MOVES.items() if to == "approved"
+    }
+    assert to_approved == {"accept": {"invited"}, "approve": {"requested"}}
 
 
 words = st.text("abc-", min_size=1, max_size=5)

@@ -184,7 +184,7 @@ async def test_with_another_owner_all_consent_ends(stage: Stage) -> None:
     for moved in (stage.provider, stage.consumer):
         found = await installations.find_repository(stage.broker, moved.full_name)
         assert (found.account_id, found.provider, found.consumer) == (moved.owner.id, False, False)
-    service = await stage.broker.database.query(service_rows.by_name, "aurora-labs", "release")
+    service = await stage.broker.database.query(service_rows.by_name, "somebody-else", "release")
     assert service is not None
     assert not service.published
 
@@ -309,6 +309,7 @@ async def test_a_noted_repository_takes_no_name_from_another(stage: Stage) -> No
 
 async def test_a_noted_repository_that_was_taken_out_comes_back(stage: Stage) -> None:
     await stage.github.unsuspend(stage.consuming)
+    await stage.listen()
     await stage.github.remove_repositories(stage.consuming, stage.consumer)
     await stage.listen()
     assert not (await consented(stage, stage.consumer))

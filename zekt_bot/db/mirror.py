@@ -227,7 +227,7 @@ def put_repository(connection: Connection, row: Mapping[str, Any], now: datetime
     former = select(repositories.c.account_id).where(repositories.c.id == row["id"])
     if connection.execute(former).scalar_one_or_none() not in {None, row["account_id"]}:
         values |= {"provider_enabled_at": None, "consumer_enabled_at": None}
-        transfers.end_consent(connection, row["id"])
+        transfers.end_consent(connection, row["id"], row["account_id"])
     insert_new(
         connection,
         repositories,

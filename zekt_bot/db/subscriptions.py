@@ -4,39 +4,86 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, func, or_, select, update
 
 from zekt_bot.db.rows import SUBSCRIPTION, RepositoryRows, labelled, subscription_of
 from zekt_bot.db.sql import insert_new
-from zekt_bot.db.tables import subscriptions
+from zekt_bot.db.tables import accounts, repositories, services, subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, RowMapping
 
     from zekt_bot.domain.catalog import Repository
     from zekt_bot.domain.subscriptions import Subscription
 
-
-def held(
-    connection: Connection, service_id: str, repository_id: int, channel: str
-) -> Subscription | None:
-    """A repository's subscription to a service on a channel."""
-    row = (
-        connection.execute(
-            select(*labelled("", subscriptions, SUBSCRIPTION))
-            .where(
-                subscriptions.c.service_id == service_id,
-                subscriptions.c.repository_id == repository_id,
-                subscriptions.c.channel == channel,
-            )
-            .with_for_update()
-        )
-        .mappings()
-        .first()
+_LISTED = (
+    select(
+        subscriptions,
+        repositories.c.full_name.label("consumer"),
+        services.c.slug,
+        services.c.repository_id.label("provider_id"),
+        func.coalesce(services.c.alias, accounts.c.login).label("shown_owner"),
+        services.c.event_types.label("declared"),
     )
-    return subscription_of(row) if row else None
+    .join(repositories, repositories.c.id == subscriptions.c.repository_id)
+    .join(services, services.c.id == subscriptions.c.service_id)
+    .outerjoin(accounts, accounts.c.id == services.c.account_id)
+)
+
+
+def found(
+    connection: Connection, service_id: str, repository_id: int, channel: str
+) -> RowMapping | None:
+    """A repository's subscription to a service on a channel, as its row stands."""
+    key = and_(
+        subscriptions.c.service_id == service_id,
+        subscriptions.c.repository_id == repository_id,
+        subscriptions.c.channel == channel,
+    )
+    return connection.execute(select(subscriptions).where(key)).mappings().first()
+
+
+def expired(connection: Connection, now: datetime, limit: int) -> list[RowMapping]:
+    """Requests and invitations whose time is over."""
+    over = and_(subscriptions.c.expires_at.is_not(None), subscriptions.c.expires_at <= now)
+    ordered = select(subscriptions).where(over).order_by(subscriptions.c.expires_at).limit(limit)
+    return list(connection.execute(ordered).mappings())
+
+
+def page(
+    connection: Connection,
+    ends: tuple[int | None, str | None],
+    states: tuple[str, ...],
+    after: str,
+    limit: int,
+) -> list[RowMapping]:
+    """Subscriptions by id, after the id `after`, with the service's and consumer's names.
+
+    `ends`: of a repository, at either end, or of a service; None: of all.
+    """
+    repository_id, service_id = ends
+    statement = _LISTED.where(subscriptions.c.id > after)
+    if repository_id is not None:
+        either = or_(
+            subscriptions.c.repository_id == repository_id,
+            services.c.repository_id == repository_id,
+        )
+        statement = statement.where(either)
+    if service_id is not None:
+        statement = statement.where(subscriptions.c.service_id == service_id)
+    if states:
+        statement = statement.where(subscriptions.c.state.in_(states))
+    found = connection.execute(statement.order_by(subscriptions.c.id).limit(limit))
+    return list(found.mappings())
+
+
+def listed(connection: Connection, subscription_id: str) -> RowMapping | None:
+    """One subscription as `page` gives it."""
+    one = _LISTED.where(subscriptions.c.id == subscription_id)
+    return connection.execute(one).mappings().first()
 
 
 def by_id(connection: Connection, subscription_id: str) -> Subscription | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from zekt_bot.domain.catalog import (
     ANY_TYPE,
@@ -12,6 +12,7 @@ from zekt_bot.domain.catalog import (
     check_event_type,
     fits,
 )
+from zekt_bot.errors import InvalidInput
 
 if TYPE_CHECKING:
     from zekt_bot.domain.events import RunFacts
@@ -19,16 +20,25 @@ if TYPE_CHECKING:
 SubscriptionState = Literal["requested", "invited", "approved", "rejected", "revoked", "ended"]
 REPOSITORY_DISPATCH = "repository_dispatch"
 
-# From a state (None: new) to the states it may move to. What no line names is refused.
-SUBSCRIPTION_MOVES: dict[SubscriptionState | None, frozenset[SubscriptionState]] = {
-    None: frozenset({"requested", "invited"}),
-    "requested": frozenset({"approved", "rejected", "ended"}),
-    "invited": frozenset({"approved", "rejected", "ended"}),
-    "approved": frozenset({"revoked", "ended"}),
-    "rejected": frozenset({"requested", "invited"}),
-    "revoked": frozenset({"requested", "invited"}),
-    "ended": frozenset({"requested", "invited"}),
+Verb = Literal[
+    "request", "invite", "accept", "approve", "reject", "decline", "revoke", "end", "expire"
+]
+_OVER: frozenset[SubscriptionState | None] = frozenset({None, "rejected", "revoked", "ended"})
+
+# What people do: from which states (None: new) to which one. What no line names is refused.
+SUBSCRIPTION_MOVES: dict[Verb, tuple[frozenset[SubscriptionState | None], SubscriptionState]] = {
+    "request": (_OVER, "requested"),
+    "invite": (_OVER, "invited"),
+    "accept": (frozenset({"invited"}), "approved"),
+    "approve": (frozenset({"requested"}), "approved"),
+    "reject": (frozenset({"requested"}), "rejected"),
+    "decline": (frozenset({"invited"}), "rejected"),
+    "revoke": (frozenset({"approved"}), "revoked"),
+    "end": (frozenset({"requested", "approved"}), "ended"),
+    "expire": (frozenset({"requested", "invited"}), "ended"),
 }
+MOST_WORDS = 500
+STATES: tuple[SubscriptionState, ...] = get_args(SubscriptionState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +101,11 @@ def check_filters(filters: Filters) -> Filters:
     for pattern in filters.branches:
         check_branch_pattern(pattern)
     return filters
+
+
+def check_words(words: str) -> str:
+    """Return `words` without blanks around them, or raise InvalidInput."""
+    words = words.strip()
+    if len(words) > MOST_WORDS or "\0" in words:
+        raise InvalidInput(f"Say it in at most {MOST_WORDS} characters, without NUL.")
+    return words

@@ -1,60 +1,123 @@
-"""Subscriptions: a consumer asks, the provider answers."""
+"""Subscriptions: a consumer asks or is invited, the other side answers; two consents."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.db import audit, mirror, services
+from zekt_bot.db import mirror
 from zekt_bot.db import subscriptions as rows_of
-from zekt_bot.domain.access import decide
-from zekt_bot.domain.catalog import check_full_name, check_slug
-from zekt_bot.domain.ids import new_id
+from zekt_bot.domain.access import Person
 from zekt_bot.domain.subscriptions import (
-    REPOSITORY_DISPATCH,
-    SUBSCRIPTION_MOVES,
-    Subscription,
-    SubscriptionState,
+    STATES,
+    check_filters,
+    check_words,
 )
-from zekt_bot.errors import Conflict, InvalidInput, NotFound
-from zekt_bot.operations.installations import find_repository
+from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
+from zekt_bot.operations import access, services
+from zekt_bot.operations.agreements import (
+    Changed,
+    Parties,
+    change,
+    move,
+    parties,
+    refuse_stranger,
+)
+from zekt_bot.operations.broker import SYSTEM
+from zekt_bot.operations.wishes import Wish, asked, check_time, consented, settings, wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import RowMapping
 
-    from zekt_bot.domain.access import Principal
-    from zekt_bot.domain.audit import Entry
-    from zekt_bot.domain.catalog import Repository, Service
+    from zekt_bot.domain.access import Action, Principal
+    from zekt_bot.domain.subscriptions import Subscription, SubscriptionState, Verb
     from zekt_bot.operations.broker import Broker
 
 
-@dataclass(frozen=True, slots=True)
-class _Moving:
-    service: Service
-    repository: Repository
-    to: SubscriptionState
-    actor: str
-    fresh_id: str
-    event_types: tuple[str, ...]
-    entry: Entry
-    now: datetime
+PLAIN = Wish()
+MOST_ROWS = 1000
 
 
 async def request(
-    broker: Broker, principal: Principal, service: str, full_name: str
+    broker: Broker, principal: Principal, service: str, full_name: str, wish: Wish = PLAIN
 ) -> Subscription:
     """Ask for OWNER/SLUG to reach a repository, which is thereby enabled as a consumer.
 
+    A service that approves the consumer's account by its list answers at once.
+
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
-        Conflict: it has been asked for, or approved, already.
+        Conflict: it has been asked for, or approved, already; or it may not be asked for.
     """
-    decide(principal, "subscription:request")
-    return await _move(broker, principal, service, full_name, "requested")
+    words = check_words(wish.words)
+    found = await parties(
+        broker, principal, "subscription:request", service, full_name, wish.channel
+    )
+    await _may_be_asked_for(broker, principal, found)
+    changed = asked(broker, principal, found) | await wanted(broker, found, wish)
+    changed |= {"words": words or None, "answer": None, "paused_at": None}
+    account_id = found.consumer.account_id
+    if account_id not in found.service.profile.approves:
+        return await move(broker, principal, found, Changed("request", changed, enables=True))
+    changed |= {
+        "state": "approved",
+        "approved_by": SYSTEM,
+        "approved_account_id": found.provider.account_id,
+        "approved_at": broker.now(),
+        "expires_at": None,
+    }
+    by_list = await broker.entry(
+        "zekt:subscription:approved",
+        SYSTEM,
+        account_id=account_id,
+        repository_id=found.consumer.id,
+        details={"subscription": found.id, "list_of": found.provider.account_id},
+    )
+    also = (by_list,)
+    return await move(broker, principal, found, Changed("request", changed, True, also))
+
+
+async def invite(
+    broker: Broker, principal: Principal, service: str, full_name: str, words: str = ""
+) -> Subscription:
+    """Offer OWNER/SLUG to a repository, whose people accept or decline.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
+        Conflict: it is subscribed, or asked, already.
+    """
+    words = check_words(words)
+    found = await parties(broker, principal, "subscription:invite", service, full_name)
+    changed = asked(broker, principal, found, by=found.provider.account_id)
+    changed |= await wanted(broker, found, PLAIN)
+    changed |= {"words": words or None, "answer": None, "paused_at": None}
+    return await move(broker, principal, found, Changed("invite", changed))
+
+
+async def accept(
+    broker: Broker, principal: Principal, service: str, full_name: str, wish: Wish = PLAIN
+) -> Subscription:
+    """Accept an invitation; or, of what is approved, the event types that were added later.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
+        Conflict: there is neither, or the invitation's time is over.
+    """
+    found = await parties(
+        broker, principal, "subscription:accept", service, full_name, wish.channel
+    )
+    columns = await wanted(broker, found, wish)
+    if found.held is not None and found.held.state == "approved":
+        types = dict.fromkeys([*found.held.event_types, *json.loads(columns["event_types"])])
+        return await change(
+            broker, principal, found, "widened", {"event_types": json.dumps(list(types))}
+        )
+    check_time(broker, found)
+    changed = {**columns, **consented(broker, principal, found.consumer.account_id)}
+    return await move(broker, principal, found, Changed("accept", changed, enables=True))
 
 
 async def approve(
@@ -64,92 +127,240 @@ async def approve(
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
-        Conflict: it has not been requested, or was answered already.
+        Conflict: it has not been requested, was answered already, or its time is over.
     """
-    decide(principal, "subscription:approve")
-    return await _move(broker, principal, service, full_name, "approved")
+    found = await parties(broker, principal, "subscription:approve", service, full_name)
+    check_time(broker, found)
+    if found.held is not None and not found.consumer.consumer:
+        raise Conflict(
+            f"{full_name} is not enabled as a consumer, perhaps since its owner changed: its "
+            "people request the service again."
+        )
+    changed = consented(broker, principal, found.provider.account_id)
+    return await move(broker, principal, found, Changed("approve", changed))
 
 
-async def _move(
-    broker: Broker, principal: Principal, service: str, full_name: str, to: SubscriptionState
+async def reject(
+    broker: Broker, principal: Principal, service: str, full_name: str, words: str = ""
 ) -> Subscription:
-    found = await _service(broker, service)
-    repository = await find_repository(broker, check_full_name(full_name))
-    now = broker.now()
-    moving = _Moving(
-        service=found,
-        repository=repository,
-        to=to,
-        actor=principal.actor,
-        fresh_id=new_id("sub", now),
-        event_types=found.profile.event_types,
-        entry=await broker.entry(
-            f"person:subscription:{to}",
-            principal.actor,
-            account_id=repository.account_id,
-            repository_id=repository.id,
-            details={"service": found.id},
-        ),
-        now=now,
+    """Refuse what was requested; the consumer reads `words`.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable, Conflict.
+    """
+    return await _end(broker, principal, "reject", (service, full_name), words)
+
+
+async def decline(
+    broker: Broker, principal: Principal, service: str, full_name: str, words: str = ""
+) -> Subscription:
+    """Refuse an invitation; the provider reads `words`.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable, Conflict.
+    """
+    return await _end(broker, principal, "decline", (service, full_name), words)
+
+
+async def revoke(
+    broker: Broker, principal: Principal, service: str, full_name: str, words: str = ""
+) -> Subscription:
+    """The provider takes its approval back: nothing is sent from now on.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable, Conflict.
+    """
+    return await _end(broker, principal, "revoke", (service, full_name), words)
+
+
+async def end(
+    broker: Broker, principal: Principal, service: str, full_name: str, words: str = ""
+) -> Subscription:
+    """The consumer wants no more of it, or takes its request back.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable, Conflict.
+    """
+    return await _end(broker, principal, "end", (service, full_name), words)
+
+
+async def pause(broker: Broker, principal: Principal, service: str, full_name: str) -> Subscription:
+    """Make no deliveries of events from now on, until `resume`; they are not made up for.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
+        Conflict: it is not approved, or paused already.
+    """
+    found = await parties(broker, principal, "subscription:pause", service, full_name)
+    held = found.approved()
+    if held.paused:
+        raise Conflict(f"The subscription of {full_name} to {service} is paused already.")
+    return await change(broker, principal, found, "paused", {"paused_at": broker.now()})
+
+
+async def resume(
+    broker: Broker, principal: Principal, service: str, full_name: str
+) -> Subscription:
+    """Make deliveries of events again.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
+        Conflict: it is not paused.
+    """
+    found = await parties(broker, principal, "subscription:pause", service, full_name)
+    if not found.approved().paused:
+        raise Conflict(f"The subscription of {full_name} to {service} is not paused.")
+    return await change(broker, principal, found, "resumed", {"paused_at": None})
+
+
+async def configure(
+    broker: Broker,
+    principal: Principal,
+    service: str,
+    full_name: str,
+    wish: Wish,
+) -> Subscription:
+    """Set the filters; and the channel's settings, if `wish` has any.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
+        Conflict: there is no such subscription, or it is over.
+    """
+    found = await parties(
+        broker, principal, "subscription:configure", service, full_name, wish.channel
     )
-    moved = await broker.database.write(_write, moving)
-    if isinstance(moved, Subscription):
-        return moved
+    found.alive()
+    values: dict[str, Any] = {"filters": json.dumps(asdict(check_filters(wish.filters)))}
+    if wish.settings is not None:
+        values |= settings(broker, found, wish)
+    return await change(broker, principal, found, "configured", values)
+
+
+_ENDINGS: dict[Verb, Action] = {
+    "reject": "subscription:reject",
+    "decline": "subscription:decline",
+    "revoke": "subscription:revoke",
+    "end": "subscription:end",
+}
+
+
+async def _end(
+    broker: Broker, principal: Principal, verb: Verb, names: tuple[str, str], words: str
+) -> Subscription:
+    words = check_words(words)
+    found = await parties(broker, principal, _ENDINGS[verb], *names)
+    changed = {"answer": words or None, "expires_at": None, "paused_at": None}
+    return await move(broker, principal, found, Changed(verb, changed))
+
+
+async def _may_be_asked_for(broker: Broker, principal: Principal, found: Parties) -> None:
+    if not found.service.published:
+        if not await found.managed(broker, principal):
+            raise refuse_stranger(found)
+        raise Conflict(f"{found.name} is not published.")
+    if found.service.may_be_asked_for(found.consumer):
+        return
+    if isinstance(principal, Person) and not await found.managed(broker, principal):
+        raise refuse_stranger(found)
     raise Conflict(
-        f"{full_name} has no subscription to {service} yet: request it first."
-        if moved is None
-        else f"The subscription of {full_name} to {service} is {moved}; it cannot become {to}."
+        f"{found.name} is visible to its {found.service.profile.visibility} only: its provider "
+        f"invites {found.full_name}."
     )
 
 
-async def _service(broker: Broker, name: str) -> Service:
-    owner, slash, slug = name.partition("/")
-    if not slash:
-        raise InvalidInput(f"{name!r} is not a service: write OWNER/SLUG.")
-    found = await broker.database.query(services.by_name, owner, check_slug(slug))
-    if found is None:
-        raise NotFound(f"There is no service {name}: its provider publishes it first.")
-    return found
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which subscriptions a list shows: of a repository at either end, or of a service."""
+
+    repository: str | None = None
+    service: str | None = None
+    states: tuple[SubscriptionState, ...] = ()
+    limit: int = 50
+    after: str = ""
 
 
-def _write(
-    connection: Connection, rows: Sequence[_Moving]
-) -> list[Subscription | SubscriptionState | None]:
-    return [_move_one(connection, row) for row in rows]
+async def list_subscriptions(
+    broker: Broker, principal: Principal, which: Which
+) -> list[dict[str, Any]]:
+    """Subscriptions by id, at most `limit` after the id `after`.
+
+    Raises:
+        NotFound, InvalidInput, GitHubError, StorageUnavailable.
+        AccessDenied: a person names neither a repository nor a service that they manage.
+    """
+    access.refuse_runs(principal, "subscription:read")
+    if not 1 <= which.limit <= MOST_ROWS:
+        raise InvalidInput(f"A list shows 1 to {MOST_ROWS} rows.")
+    strange = [each for each in which.states if each not in STATES]
+    if strange:
+        raise InvalidInput(f"{strange[0]!r} is no state; there are {', '.join(STATES)}.")
+    repository_id = service_id = None
+    if which.service is not None:
+        service, _ = await services.owned(broker, principal, "subscription:read", which.service)
+        service_id = service.id
+    elif which.repository is not None:
+        named = await access.known(broker, principal, "subscription:read", which.repository)
+        repository_id = named.id
+    elif isinstance(principal, Person):
+        raise AccessDenied(
+            "You see the subscriptions of what you manage: name one with --repository."
+        )
+    found = await broker.database.query(
+        rows_of.page, (repository_id, service_id), which.states, which.after, which.limit
+    )
+    return [_shown(row) for row in found]
 
 
-def _move_one(connection: Connection, row: _Moving) -> Subscription | SubscriptionState | None:
-    """The moved subscription; or, when it cannot move, the state it is in."""
-    key = (row.service.id, row.repository.id, REPOSITORY_DISPATCH)
-    held = rows_of.held(connection, *key)
-    state = held.state if held else None
-    if row.to not in SUBSCRIPTION_MOVES[state]:
-        return state
-    if held is None:
-        rows_of.add(connection, _fresh(row))
-    else:
-        rows_of.change(connection, held.id, state=row.to, **_who(row))
-    if row.to == "requested":
-        mirror.enable(connection, row.repository.id, "consumer", row.now)
-    audit.record(connection, row.entry)
-    return rows_of.held(connection, *key)
+async def show(broker: Broker, principal: Principal, subscription_id: str) -> dict[str, Any]:
+    """One subscription, by its id.
+
+    Raises:
+        AccessDenied, GitHubError, StorageUnavailable.
+        NotFound: there is none, or it is between others.
+    """
+    access.refuse_runs(principal, "subscription:read")
+    row = await broker.database.query(rows_of.listed, subscription_id)
+    if row is not None:
+        ends = await broker.database.query(
+            mirror.repositories_by_id, [row["provider_id"], row["repository_id"]]
+        )
+        with contextlib.suppress(AccessDenied):
+            await access.check(
+                broker,
+                principal,
+                "subscription:read",
+                provider=ends[row["provider_id"]],
+                consumer=ends[row["repository_id"]],
+            )
+            return _shown(row)
+    raise NotFound(
+        f"There is no subscription {subscription_id}: list them with `zekt subscriptions list`."
+    )
 
 
-def _who(row: _Moving) -> dict[str, Any]:
-    asked = {"requested_by": row.actor, "requested_at": row.now}
-    return asked if row.to == "requested" else {"approved_by": row.actor, "approved_at": row.now}
-
-
-def _fresh(row: _Moving) -> dict[str, Any]:
+def _shown(row: RowMapping) -> dict[str, Any]:
+    """A subscription as both its ends may see it; settings stay sealed."""
+    accepted = json.loads(row["event_types"])
+    declared = json.loads(row["declared"])
+    plain = (
+        "id",
+        "consumer",
+        "channel",
+        "state",
+        "words",
+        "answer",
+        "requested_by",
+        "requested_at",
+        "approved_by",
+        "approved_at",
+        "expires_at",
+        "paused_at",
+        "created_at",
+    )
     return {
-        "id": row.fresh_id,
-        "service_id": row.service.id,
-        "repository_id": row.repository.id,
-        "channel": REPOSITORY_DISPATCH,
-        "event_types": json.dumps(row.event_types),
-        "filters": json.dumps({}),
-        "state": row.to,
-        "version": 1,
-        "created_at": row.now,
-        **_who(row),
+        **{name: row[name] for name in plain},
+        "service": f"{row['shown_owner']}/{row['slug']}",
+        "event_types": accepted,
+        "not_accepted": [each for each in declared if each not in accepted],
+        "filters": json.loads(row["filters"]),
     }

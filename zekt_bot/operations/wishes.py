@@ -1,0 +1,91 @@
+"""What a consumer wants of a service, checked and as the columns of its subscription."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH, Filters, check_filters
+from zekt_bot.errors import Conflict, InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from zekt_bot.domain.access import Principal
+    from zekt_bot.operations.agreements import Parties
+    from zekt_bot.operations.broker import Broker
+
+ALL = Filters()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a consumer wants of a service.
+
+    `settings` are the channel's, and kept sealed. No event types: all that the service declares
+    now. `words` are for the provider to read.
+    """
+
+    channel: str = REPOSITORY_DISPATCH
+    settings: Mapping[str, Any] | None = None
+    event_types: tuple[str, ...] | None = None
+    filters: Filters = ALL
+    words: str = ""
+
+
+async def wanted(broker: Broker, found: Parties, wish: Wish) -> dict[str, Any]:
+    """Channel, settings, event types and filters as columns."""
+    declared = found.service.profile.event_types
+    types = declared if wish.event_types is None else tuple(dict.fromkeys(wish.event_types))
+    strange = [each for each in types if not found.service.declares(each)]
+    if strange or not types:
+        raise InvalidInput(f"{found.name} sends {', '.join(declared)}: accept some of these.")
+    return {
+        **settings(broker, found, wish),
+        "event_types": json.dumps(types),
+        "filters": json.dumps(asdict(check_filters(wish.filters))),
+    }
+
+
+def settings(broker: Broker, found: Parties, wish: Wish) -> dict[str, Any]:
+    """The channel's settings, sealed; what GitHub's own channel needs is known."""
+    if wish.channel != REPOSITORY_DISPATCH:
+        raise InvalidInput(f"There is no channel {wish.channel}: see `zekt plugins`.")
+    if wish.settings:
+        raise InvalidInput(f"The channel {REPOSITORY_DISPATCH} has no settings.")
+    return {"settings": None, "lane": None}
+
+
+def asked(
+    broker: Broker, principal: Principal, found: Parties, by: int | None = None
+) -> dict[str, Any]:
+    now, days = broker.now(), broker.settings.request_days
+    return {
+        "requested_by": principal.actor,
+        "requested_account_id": by or found.consumer.account_id,
+        "requested_at": now,
+        "approved_by": None,
+        "approved_account_id": None,
+        "approved_at": None,
+        "expires_at": now + timedelta(days=days) if days else None,
+    }
+
+
+def consented(broker: Broker, principal: Principal, account_id: int) -> dict[str, Any]:
+    return {
+        "approved_by": principal.actor,
+        "approved_account_id": account_id,
+        "approved_at": broker.now(),
+        "expires_at": None,
+    }
+
+
+def check_time(broker: Broker, found: Parties) -> None:
+    expires_at = found.row["expires_at"] if found.row else None
+    if expires_at is not None and expires_at <= broker.now():
+        raise Conflict(
+            f"What {found.full_name} and {found.name} agreed on was not answered in time: it must "
+            "be asked anew."
+        )
