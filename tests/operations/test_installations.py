@@ -282,7 +282,8 @@ async def test_a_repository_that_vanishes_between_two_answers_is_not_found(stage
 
 
 async def test_repositories_that_nobody_enabled_are_noted_and_have_no_power(stage: Stage) -> None:
-    await stage.github.unsuspend(stage.providing)
+    body = payloads.installation(stage.providing, "created", [stage.provider], stage.github.sender)
+    await stage.tell("installation", body)
     await stage.listen()
     found = await mirrored(stage, stage.provider)
     assert found is not None

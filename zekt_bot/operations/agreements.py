@@ -69,7 +69,8 @@ class Parties:
         """The subscription, which is not over.
 
         Raises:
-            Conflict: it is over, or there never was one.
+            NotFound: there never was one.
+            Conflict: it is over.
         """
         held = self.held
         if held is None:
@@ -89,11 +90,9 @@ class Parties:
             raise Conflict(f"The subscription of {self.full_name} to {self.name} is {held.state}.")
         return held
 
-    def without(self) -> Conflict:
+    def without(self) -> NotFound:
         """There is no subscription."""
-        return Conflict(
-            f"{self.full_name} has no subscription to {self.name} yet: request it first."
-        )
+        return _nothing(self.name, self.full_name)
 
     async def managed(self, broker: Broker, principal: Principal) -> bool:
         """Whether it is no secret to them what this service is: it is theirs, or all is."""
@@ -144,7 +143,8 @@ async def parties(  # noqa: PLR0913, PLR0917 - a subscription's key, and who wan
     else:
         known = await broker.database.query(mirror.repository_by_name, full_name)
         if known is None:
-            raise not_shown(full_name)
+            await services.check_visible(broker, principal, service, name)
+            raise _nothing(name, full_name)
         consumer = known
     owners = await broker.database.query(mirror.repositories_by_id, [service.repository_id])
     row = await broker.database.query(rows_of.found, service.id, consumer.id, channel)
@@ -169,25 +169,30 @@ async def _check(broker: Broker, principal: Principal, action: Action, found: Pa
         )
     except AccessDenied:
         party = found.row is not None and await found.managed(broker, principal)
+        if found.row is None:
+            await services.check_visible(broker, principal, found.service, found.name)
         if not party and not await access.sees(broker, principal, found.consumer):
-            raise not_shown(found.full_name) from None
-        if not services.findable(found.service, found.name) and found.row is None:
-            raise refuse_stranger(found) from None
+            raise _unseen(action, found) from None
         raise
     if (
         found.row is None
         and action not in _FRESH
         and not await access.sees(broker, principal, found.consumer)
     ):
-        raise not_shown(found.full_name)
-    unseen = found.row is None and not services.findable(found.service, found.name)
-    if unseen and action != "subscription:request" and not await found.managed(broker, principal):
-        raise refuse_stranger(found)
+        raise _unseen(action, found)
+    if found.row is None:
+        await services.check_visible(broker, principal, found.service, found.name, found.consumer)
 
 
-def refuse_stranger(found: Parties) -> NotFound:
-    """The service is not there for them."""
-    return services.no_service(found.name)
+def _unseen(action: Action, found: Parties) -> NotFound:
+    """What is said too where there is no such repository."""
+    if action in _FRESH:
+        return not_shown(found.full_name)
+    return _nothing(found.name, found.full_name)
+
+
+def _nothing(name: str, full_name: str) -> NotFound:
+    return NotFound(f"{full_name} has no subscription to {name} yet: request it first.")
 
 
 async def move(
@@ -196,6 +201,7 @@ async def move(
     """Do what the verb says, if the table of moves lets it.
 
     Raises:
+        NotFound: there is no subscription to do it to.
         Conflict: it does not, or something moved meanwhile.
         StorageUnavailable.
     """

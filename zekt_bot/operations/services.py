@@ -224,10 +224,33 @@ async def owned(
     return service, repository
 
 
-def findable(service: Service, name: str) -> bool:
-    """Whether everybody may find it under this name; a hidden one only under its alias."""
-    shown = not service.profile.hidden_source or name.lower() == service.name.lower()
-    return service.open_to_all and shown
+def findable(service: Service, name: str, consumer: Repository | None = None) -> bool:
+    """Whether everybody, or the people of `consumer`, may find it under this name.
+
+    One with a hidden source is found under its alias alone.
+    """
+    if service.profile.hidden_source and name.lower() != service.name.lower():
+        return False
+    asking = consumer is not None and service.may_be_asked_for(consumer)
+    return service.open_to_all or (service.published and asking)
+
+
+async def check_visible(
+    broker: Broker,
+    principal: Principal,
+    service: Service,
+    name: str,
+    consumer: Repository | None = None,
+) -> None:
+    """Return if they, who manage `consumer`, may know that there is such a service.
+
+    Raises:
+        NotFound, GitHubError, StorageUnavailable.
+    """
+    if findable(service, name, consumer):
+        return
+    if not await _sees_all(broker, principal, await _source(broker, service)):
+        raise no_service(name)
 
 
 def no_service(name: str) -> NotFound:

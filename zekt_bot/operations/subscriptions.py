@@ -23,13 +23,11 @@ from zekt_bot.operations.agreements import (
     change,
     move,
     parties,
-    refuse_stranger,
 )
 from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.operations.wishes import Wish, asked, check_time, consented, settings, wanted
 
 if TYPE_CHECKING:
-
     from sqlalchemy import RowMapping
 
     from zekt_bot.domain.access import Action, Principal
@@ -56,7 +54,7 @@ async def request(
     found = await parties(
         broker, principal, "subscription:request", service, full_name, wish.channel
     )
-    await _may_be_asked_for(broker, principal, found)
+    _may_be_asked_for(found)
     changed = asked(broker, principal, found) | await wanted(broker, found, wish)
     changed |= {"words": words or None, "answer": None, "paused_at": None}
     account_id = found.consumer.account_id
@@ -232,7 +230,7 @@ async def configure(
     found.alive()
     values: dict[str, Any] = {"filters": json.dumps(asdict(check_filters(wish.filters)))}
     if wish.settings is not None:
-        values |= settings(broker, found, wish)
+        values |= await settings(broker, found, wish)
     return await change(broker, principal, found, "configured", values)
 
 
@@ -253,19 +251,14 @@ async def _end(
     return await move(broker, principal, found, Changed(verb, changed))
 
 
-async def _may_be_asked_for(broker: Broker, principal: Principal, found: Parties) -> None:
+def _may_be_asked_for(found: Parties) -> None:
     if not found.service.published:
-        if not await found.managed(broker, principal):
-            raise refuse_stranger(found)
         raise Conflict(f"{found.name} is not published.")
-    if found.service.may_be_asked_for(found.consumer):
-        return
-    if isinstance(principal, Person) and not await found.managed(broker, principal):
-        raise refuse_stranger(found)
-    raise Conflict(
-        f"{found.name} is visible to its {found.service.profile.visibility} only: its provider "
-        f"invites {found.full_name}."
-    )
+    if not found.service.may_be_asked_for(found.consumer):
+        raise Conflict(
+            f"{found.name} is {found.service.profile.visibility}: its provider "
+            f"invites {found.full_name}."
+        )
 
 
 @dataclass(frozen=True, slots=True)

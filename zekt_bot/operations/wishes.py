@@ -29,7 +29,7 @@ class Wish:
     """
 
     channel: str = REPOSITORY_DISPATCH
-    settings: Mapping[str, Any] | None = None
+    settings: Mapping[str, str] | None = None
     event_types: tuple[str, ...] | None = None
     filters: Filters = ALL
     words: str = ""
@@ -43,24 +43,27 @@ async def wanted(broker: Broker, found: Parties, wish: Wish) -> dict[str, Any]:
     if strange or not types:
         raise InvalidInput(f"{found.name} sends {', '.join(declared)}: accept some of these.")
     return {
-        **settings(broker, found, wish),
+        **await settings(broker, found, wish),
         "event_types": json.dumps(types),
         "filters": json.dumps(asdict(check_filters(wish.filters))),
     }
 
 
-def settings(broker: Broker, found: Parties, wish: Wish) -> dict[str, Any]:
-    """The channel's settings, sealed; what GitHub's own channel needs is known."""
-    if wish.channel != REPOSITORY_DISPATCH:
-        raise InvalidInput(f"There is no channel {wish.channel}: see `zekt plugins`.")
-    if wish.settings:
-        raise InvalidInput(f"The channel {REPOSITORY_DISPATCH} has no settings.")
-    return {"settings": None, "lane": None}
+async def settings(broker: Broker, found: Parties, wish: Wish) -> dict[str, Any]:
+    """The channel's settings, sealed, and what its deliveries are paced with."""
+    told = dict(wish.settings or {})
+    lane = await broker.plugins.check_channel(wish.channel, told)
+    sealed = None
+    if told:
+        place = ("subscriptions", "settings", found.id)
+        sealed = broker.database.keyring.seal(place, json.dumps(told).encode())
+    return {"settings": sealed, "lane": lane}
 
 
 def asked(
     broker: Broker, principal: Principal, found: Parties, by: int | None = None
 ) -> dict[str, Any]:
+    """The consent of who asks or invites, and how long it waits for an answer."""
     now, days = broker.now(), broker.settings.request_days
     return {
         "requested_by": principal.actor,
@@ -74,6 +77,7 @@ def asked(
 
 
 def consented(broker: Broker, principal: Principal, account_id: int) -> dict[str, Any]:
+    """The consent of who approves or accepts."""
     return {
         "approved_by": principal.actor,
         "approved_account_id": account_id,
@@ -83,6 +87,7 @@ def consented(broker: Broker, principal: Principal, account_id: int) -> dict[str
 
 
 def check_time(broker: Broker, found: Parties) -> None:
+    """Raise Conflict if the time for an answer is over."""
     expires_at = found.row["expires_at"] if found.row else None
     if expires_at is not None and expires_at <= broker.now():
         raise Conflict(
