@@ -198,3 +198,7 @@ def test_the_example_takes_a_key_of_several_lines(tmp_path: Path) -> None:
     filled.write_text(text.replace(f"\n{name}\n", f'\n{name}"{PEM}"\n'), encoding="utf-8")
     settings = config.load(environment.read(filled, {}).variables)
     assert settings.orchestrator.private_key == PEM
+
+
+def test_a_filled_in_example_is_never_committed() -> None:
+    assert ".env" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
