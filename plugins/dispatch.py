@@ -69,7 +69,7 @@ class RepositoryDispatch:
             outcome = Outcome("retry", status=error.status, error=_cut(str(error)))
             if _is_limit(error.status, error.headers, str(error)):
                 return _limited(outcome, error.headers, request, client.now())
-            return outcome
+            return _obeying(outcome, error.headers, client.now())
         except GitHubUnreachable as error:
             return Outcome("retry", error=_cut(str(error)))
 
@@ -95,7 +95,7 @@ async def _send(request: DispatchRequest, client: InstallationApi) -> Outcome:
     if found.status == 404 or (answer.status == 404 and name in {None, request.repository}):
         return await _without_access(answer, request, client, found)
     if not isinstance(name, str) or "/" not in name:
-        return _said("retry", found)
+        return _again(found, client)
     outcome = await _outcome(await _post(request, name, client), request, client)
     return replace(outcome, renamed_to=None if name == request.repository else name)
 
@@ -114,14 +114,14 @@ async def _outcome(
     answer: ApiResponse, request: DispatchRequest, client: InstallationApi
 ) -> Outcome:
     if answer.status == 204:
-        return Outcome("dispatched", status=204, request_id=_request_id(answer))
+        return _used_up(answer, client.now())
     if answer.status == 422:
         return _said("dead", answer)
     if _is_limit(answer.status, answer.headers, _message(answer)):
         return _limited(_said("retry", answer), answer.headers, request, client.now())
     if answer.status in {403, 404}:
         return await _without_access(answer, request, client)
-    return _said("retry", answer)
+    return _again(answer, client)
 
 
 async def _without_access(
@@ -138,7 +138,7 @@ async def _without_access(
             reason = "repository_not_granted"
         elif found.status == 200 and _object(found).get("archived") is True:
             reason = "repository_archived"
-    return _said("retry", answer) if reason is None else _said("blocked", answer, f"{reason}: ")
+    return _again(answer, client) if reason is None else _said("blocked", answer, f"{reason}: ")
 
 
 def _installation_reason(answer: ApiResponse) -> str | None:
@@ -177,13 +177,42 @@ def _limited(
     doubled.
     """
     seconds = _number(headers.get("retry-after"))
-    if seconds is None and _none_remains(headers):
-        reset = _number(headers.get("x-ratelimit-reset"))
-        seconds = None if reset is None else reset - now.timestamp()
+    if seconds is None:
+        seconds = _until_reset(headers, now)
     if seconds is None or seconds < 0:
         seconds = 60.0 * 2 ** min(max(request.attempt - 1, 0), 12)
-    wait = timedelta(seconds=min(max(seconds, 1.0), LONGEST_WAIT))
-    return replace(outcome, not_before=now + wait, closes_lane=True)
+    return replace(outcome, not_before=now + _wait(seconds), closes_lane=True)
+
+
+def _used_up(answer: ApiResponse, now: datetime) -> Outcome:
+    """It was taken; if nothing remains, the lane waits for the reset."""
+    outcome = Outcome("dispatched", status=204, request_id=_request_id(answer))
+    seconds = _until_reset(answer.headers, now)
+    if seconds is None or seconds <= 0:
+        return outcome
+    return replace(outcome, not_before=now + _wait(seconds), closes_lane=True)
+
+
+def _again(answer: ApiResponse, client: InstallationApi) -> Outcome:
+    return _obeying(_said("retry", answer), answer.headers, client.now())
+
+
+def _obeying(outcome: Outcome, headers: Mapping[str, str], now: datetime) -> Outcome:
+    """Not before `retry-after`, which any answer may have."""
+    seconds = _number(headers.get("retry-after"))
+    if seconds is None or seconds < 0:
+        return outcome
+    return replace(outcome, not_before=now + _wait(seconds))
+
+
+def _until_reset(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds until GitHub counts anew; None: something remains, or GitHub does not say."""
+    reset = _number(headers.get("x-ratelimit-reset")) if _none_remains(headers) else None
+    return None if reset is None else reset - now.timestamp()
+
+
+def _wait(seconds: float) -> timedelta:
+    return timedelta(seconds=min(max(seconds, 1.0), LONGEST_WAIT))
 
 
 def _number(text: str | None) -> float | None:

@@ -144,6 +144,27 @@ async def test_a_limit_closes_the_lane_until_github_says(stage: Stage) -> None:
     assert (found["open_at"], found["next_ready_at"]) == (until, until)
 
 
+async def test_a_busy_github_says_when_to_come_back(stage: Stage) -> None:
+    await matched(stage)
+    stage.github.fail("POST", DISPATCHES, status=503, headers={"Retry-After": "600"})
+    await stage.deliver()
+    row = await stage.row(deliveries)
+    assert (row["state"], row["due_at"]) == ("retrying", stage.clock.now() + 10 * MINUTE)
+    found = await lane(stage.broker.database, f"github:{stage.consuming.id}")
+    assert found["open_at"] is None
+
+
+async def test_when_the_limit_is_used_up_the_lane_waits_for_the_reset(stage: Stage) -> None:
+    await matched(stage)
+    reset = stage.clock.now() + 5 * MINUTE
+    used = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(reset.timestamp()))}
+    stage.github.fail("POST", DISPATCHES, status=204, headers=used)
+    await stage.deliver()
+    assert (await stage.row(deliveries))["state"] == "dispatched"
+    found = await lane(stage.broker.database, f"github:{stage.consuming.id}")
+    assert found["open_at"] == reset
+
+
 async def test_what_github_refuses_for_good_is_dead(stage: Stage) -> None:
     await matched(stage)
     stage.github.fail("POST", DISPATCHES, status=422)

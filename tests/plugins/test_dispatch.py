@@ -270,6 +270,36 @@ async def test_every_other_status_is_tried_again(send: Send, fake: FakeGitHub, s
     )
 
 
+@pytest.mark.parametrize("status", [401, 500, 503])
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [("600", 600), ("0", 1), ("9999999", 86400), ("soon", None), ("-1", None)],
+)
+async def test_a_time_that_any_answer_names_is_kept(
+    send: Send, fake: FakeGitHub, status: int, retry_after: str, seconds: int | None
+) -> None:
+    for _ in range(2):
+        fake.script("POST", POST, status, retry_after=retry_after)
+    outcome = await send()
+    assert (outcome.kind, outcome.closes_lane) == ("retry", False)
+    wait = outcome.not_before and (outcome.not_before - fake.clock.now()).total_seconds()
+    assert wait == seconds
+
+
+@pytest.mark.parametrize(
+    ("left", "reset", "closes"), [(0, 30, True), (1, 30, False), (0, -5, False)]
+)
+async def test_the_last_dispatch_that_the_limit_had_room_for_closes_the_lane(
+    send: Send, fake: FakeGitHub, left: int, reset: int, closes: bool
+) -> None:
+    at = int(fake.clock.now().timestamp()) + reset
+    limits = {"x_ratelimit_remaining": str(left), "x_ratelimit_reset": str(at)}
+    fake.script("POST", POST, 204, b"", **limits)
+    outcome = await send()
+    assert (outcome.kind, outcome.closes_lane) == ("dispatched", closes)
+    assert outcome.not_before == (datetime.fromtimestamp(at, UTC) if closes else None)
+
+
 async def test_a_reset_and_a_timeout_are_tried_again(
     send: Send, fake: FakeGitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
