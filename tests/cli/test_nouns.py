@@ -53,6 +53,7 @@ async def line(migrated_sqlite: str) -> AsyncIterator[Line]:
             github.add_workflow(made, RELEASE, "Release")
             github.grant(made, github.account(admin, "User"), "admin")
             await github.install(app, account)
+        github.account("eve", "User")
         yield Line(environ_of(migrated_sqlite, github, app))
 
 
@@ -162,6 +163,100 @@ async def test_a_service_says_all_that_its_owner_wants(line: Line, tmp_path: Pat
     assert (await line.json("services", "show", SERVICE))["title"] == "Releases"
 
 
+async def published(line: Line, *words: str) -> None:
+    """The provider's service, as its operator publishes it."""
+    for each in (("repositories", "enable", PROVIDER), ALLOW, (*PUBLISH, *words)):
+        await line.does(*each)
+
+
+async def test_a_subscription_goes_its_way_named_by_its_ends_or_its_id(
+    line: Line, tmp_path: Path
+) -> None:
+    await published(line, "--event-type", "released", "--event-type", "withdrawn")
+    ask = ("subscriptions", "request", SERVICE, CONSUMER, "--words", "We redeploy on it.")
+    asked = await line.does(*ask, "--event-type", "released", "--branch", "main", "--as", "mia")
+    assert f"zekt subscriptions approve {SERVICE} {CONSUMER}" in asked
+    (row,) = await line.json("subscriptions", "list", "--state", "requested")
+    ends, one = (SERVICE, CONSUMER), row["id"]
+    assert row == await line.json("subscriptions", "show", one)
+    assert row == await line.json("subscriptions", "show", *ends, "--as", "mia")
+    assert (row["words"], row["filters"]["branches"]) == ("We redeploy on it.", ["main"])
+    assert "We redeploy on it." in await line.does("subscriptions", "list", "--service", SERVICE)
+
+    reject = ("subscriptions", "reject", one, "--words", "Not yet.", "--as", "ada")
+    assert "is rejected" in await line.does(*reject)
+    assert "Not yet." in await line.does("subscriptions", "show", *ends)
+    await line.does(*ask, "--event-type", "released", "--as", "mia")
+    assert "is approved" in await line.does("subscriptions", "approve", one, "--as", "ada")
+    shown = await line.does("subscriptions", "show", one)
+    assert f"zekt subscriptions accept {SERVICE} {CONSUMER}" in shown
+    accept = ("subscriptions", "accept", *ends, "--event-type", "withdrawn", "--as", "mia")
+    assert "released, withdrawn" in await line.does(*accept)
+
+    assert "until it resumes" in await line.does("subscriptions", "pause", one, "--as", "mia")
+    assert "paused" in await line.does("subscriptions", "list", "--repository", CONSUMER)
+    assert "again" in await line.does("subscriptions", "resume", *ends, "--as", "mia")
+    configure = ("subscriptions", "configure", one, "--conclusion", "success", "--as", "mia")
+    await line.does(*configure, "--only-type", "released")
+    assert (await line.json("subscriptions", "show", one))["filters"] == {
+        "event_types": ["released"],
+        "conclusions": ["success"],
+        "branches": [],
+    }
+    assert "is revoked" in await line.does("subscriptions", "revoke", one, "--as", "ada")
+    assert (await line.ended("subscriptions", "pause", one)).code == 3
+
+
+async def test_an_invitation_is_accepted_or_declined(line: Line) -> None:
+    await published(line, "--visibility", "private")
+    ends = (SERVICE, CONSUMER)
+    refused = await line.ended("subscriptions", "request", *ends)
+    assert (refused.code, "invites" in refused.err) == (3, True)
+    invited = await line.does("subscriptions", "invite", *ends, "--as", "ada")
+    assert f"zekt subscriptions accept {SERVICE} {CONSUMER}" in invited
+    assert "declined" in await line.does("subscriptions", "decline", *ends, "--as", "mia")
+    await line.does("subscriptions", "invite", *ends)
+    accepted = await line.does("subscriptions", "accept", *ends, "--as", "mia")
+    assert "receives zekt-workflow-completed" in accepted
+    assert "has ended" in await line.does("subscriptions", "end", *ends, "--as", "mia")
+
+
+async def test_who_is_on_the_list_is_approved_at_once(line: Line) -> None:
+    await published(line, "--approve-account", "kestrel-bank")
+    told = await line.does("subscriptions", "request", SERVICE, CONSUMER)
+    assert "is approved" in told
+
+
+# What one side may do and the other not; a stranger never.
+SIDES = (
+    ("approve", "mia"),
+    ("reject", "mia"),
+    ("revoke", "mia"),
+    ("accept", "ada"),
+    ("decline", "ada"),
+    ("end", "ada"),
+    ("pause", "ada"),
+    ("resume", "ada"),
+    ("configure", "ada"),
+    ("show", "eve"),
+    ("check", "ada"),
+)
+
+
+async def test_each_side_of_a_subscription_has_its_own_say(line: Line) -> None:
+    await published(line)
+    await line.does("subscriptions", "request", SERVICE, CONSUMER)
+    (row,) = await line.json("subscriptions", "list")
+    for verb, login in SIDES:
+        ended = await line.ended("subscriptions", verb, row["id"], "--as", login)
+        assert (ended.code in {4, 5}, ended.out) == (True, ""), (verb, ended)
+    for words in (("request", SERVICE, CONSUMER), ("invite", SERVICE, CONSUMER)):
+        ended = await line.ended("subscriptions", *words, "--as", "eve")
+        assert ended.code in {4, 5}, words
+    assert (await line.ended("subscriptions", "list", "--as", "mia")).code == 5
+    assert await line.json("subscriptions", "list") == [row]
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -172,6 +267,12 @@ async def test_a_service_says_all_that_its_owner_wants(line: Line, tmp_path: Pat
         (("services", "show", SERVICE), 4),
         (("services", "list", "--repository", CONSUMER), 4),
         (("services", "unpublish", SERVICE), 4),
+        (("subscriptions", "show", "sub_0"), 4),
+        (("subscriptions", "show", SERVICE, CONSUMER), 4),
+        (("subscriptions", "show", SERVICE, CONSUMER, "sub_0"), 2),
+        (("subscriptions", "request", SERVICE, CONSUMER, "--setting", "url"), 2),
+        (("subscriptions", "request", SERVICE, CONSUMER, "--setting-file", "url=/no/file"), 2),
+        (("subscriptions", "approve", "sub_0"), 4),
         (("pause", "--account", "nobody"), 4),
         (("pause", "--account", "aurora-labs", "--service", SERVICE), 3),
         (("events", "list", "--as", "nobody"), 4),

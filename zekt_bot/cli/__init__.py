@@ -16,7 +16,6 @@ from zekt_bot.cli.errors import ZektGroup, exit_codes
 from zekt_bot.cli.events import events
 from zekt_bot.cli.messages import messages
 from zekt_bot.cli.pauses import pause, pauses, resume
-from zekt_bot.cli.preflight import check as check_subscription
 from zekt_bot.cli.receive import receive
 from zekt_bot.cli.repositories import repositories
 from zekt_bot.cli.server import migrate, serve, worker
@@ -42,7 +41,6 @@ def zekt(env_file: Path | None) -> None:
     """
 
 
-subscriptions.add_command(check_subscription)
 for _command in (
     serve,
     worker,

@@ -2,16 +2,160 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from zekt_bot.cli.options import acts, repository_argument, service_argument
+from zekt_bot.cli.options import acts, lists, repository_argument, service_argument, shows
+from zekt_bot.cli.output import Column, print_facts
+from zekt_bot.cli.preflight import check
+from zekt_bot.domain.catalog import CONCLUSIONS
+from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH, STATES, Filters
+from zekt_bot.errors import NotFound
 from zekt_bot.operations import subscriptions as operations
+from zekt_bot.operations.agreements import parties
+from zekt_bot.operations.subscriptions import Which
+from zekt_bot.operations.wishes import Wish
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from zekt_bot.domain.access import Principal
+    from zekt_bot.domain.lists import Page
     from zekt_bot.operations.broker import Broker
+
+    Row = Mapping[str, Any]
+    Names = tuple[str, ...]
+
+
+def _state(row: Row) -> str:
+    return "paused" if row["paused_at"] else str(row["state"])
+
+
+COLUMNS = (
+    Column("state", _state),
+    Column("service", "service"),
+    Column("consumer", "consumer"),
+    Column("requested at", "requested_at", under="{}"),
+    Column("channel", "channel", under="{}"),
+    Column("subscription", "id", under="{}"),
+    Column("words", lambda row: row["words"] or "", under="“{}”"),
+)
+_FILTERS = (
+    click.option(
+        "--only-type", "only_types", multiple=True, metavar="TYPE", help="Only this event type."
+    ),
+    click.option(
+        "--conclusion",
+        "conclusions",
+        multiple=True,
+        type=click.Choice(CONCLUSIONS),
+        help="Only runs that ended so.",
+    ),
+    click.option(
+        "--branch",
+        "branches",
+        multiple=True,
+        metavar="PATTERN",
+        help="Only runs on these branches: 'main', 'release/**'.",
+    ),
+    click.option(
+        "--setting",
+        "texts",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A setting of the channel; kept encrypted.",
+    ),
+    click.option(
+        "--setting-file",
+        "files",
+        multiple=True,
+        metavar="NAME=PATH",
+        help="A setting whose value is in a file: no secret in the history of the shell.",
+    ),
+)
+_channel = click.option(
+    "--channel",
+    metavar="NAME",
+    default=REPOSITORY_DISPATCH,
+    show_default=True,
+    help="How it is delivered.",
+)
+_accepted = click.option(
+    "--event-type",
+    "event_types",
+    multiple=True,
+    metavar="TYPE",
+    help="Accept only this event type; repeat for more. Default: all that the service declares.",
+)
+_words = click.option("--words", metavar="TEXT", default="", help="For the other side to read.")
+
+
+def wish_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What a consumer wants of a service."""
+    for option in reversed((*_FILTERS, _channel)):
+        command = option(command)
+    return command
+
+
+def _check_named(_: click.Context, __: click.Parameter, words: Names) -> Names:
+    if len(words) > 2:
+        raise click.BadParameter("name it by OWNER/SLUG OWNER/REPO, or by its id.")
+    return words
+
+
+named_argument = click.argument(
+    "named",
+    nargs=-1,
+    required=True,
+    metavar="{OWNER/SLUG OWNER/REPO | ID}",
+    callback=_check_named,
+)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise click.UsageError(f"{text[:40]!r} is no setting: write NAME=VALUE.")
+    return name, value
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{path} cannot be read ({type(error).__name__}).") from None
+
+
+def _wish(options: dict[str, Any]) -> Wish:
+    files = ((name, _read(path)) for name, path in map(_pair, options["files"]))
+    settings = {**dict(map(_pair, options["texts"])), **dict(files)}
+    return Wish(
+        channel=options["channel"],
+        settings=settings or None,
+        event_types=options.get("event_types") or None,
+        filters=Filters(options["only_types"], options["conclusions"], options["branches"]),
+        words=options.get("words", ""),
+    )
+
+
+async def _found(broker: Broker, who: Principal, named: Names, channel: str) -> dict[str, Any]:
+    """The subscription that is named, by its id or by its ends."""
+    if len(named) == 1:
+        return await operations.show(broker, who, named[0])
+    found = await parties(broker, who, "subscription:read", named[0], named[1], channel)
+    if found.held is None:
+        raise NotFound(f"{named[1]} has no subscription to {named[0]}: request it first.")
+    return await operations.show(broker, who, found.id)
+
+
+async def _ends(broker: Broker, who: Principal, named: Names) -> Names:
+    """OWNER/SLUG and OWNER/REPO."""
+    if len(named) == 2:
+        return named
+    found = await operations.show(broker, who, named[0])
+    return found["service"], found["consumer"]
 
 
 @click.group()
@@ -19,24 +163,164 @@ def subscriptions() -> None:
     """Which consumer repositories hear of which services."""
 
 
+@subscriptions.command("list")
+@click.option("--repository", metavar="OWNER/REPO", help="Only those of this one, at either end.")
+@click.option("--service", metavar="OWNER/SLUG", help="Only those to this service.")
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(STATES), help="Only those in this state."
+)
+@lists("subscriptions", COLUMNS)
+async def list_(broker: Broker, who: Principal, page: Page, **which: Any) -> list[dict[str, Any]]:
+    """List subscriptions, oldest first."""
+    wanted = Which(**which, limit=page.limit, after=page.before or "")
+    return await operations.list_subscriptions(broker, who, wanted)
+
+
+def tell(found: Row) -> None:
+    """One subscription as people read it."""
+    facts = {name.replace("_", " "): value for name, value in found.items() if name != "filters"}
+    filters = {f"only {name}".replace("_", " "): words for name, words in found["filters"].items()}
+    print_facts({"subscription": facts.pop("id"), **facts, "state": _state(found), **filters})
+    if found["not_accepted"]:
+        names = f"{found['service']} {found['consumer']}"
+        click.echo(f"\nThe service declares more. Next: `zekt subscriptions accept {names}`.")
+
+
+@subscriptions.command("show")
+@named_argument
+@_channel
+@shows(tell)
+async def show(broker: Broker, who: Principal, named: Names, channel: str) -> dict[str, Any]:
+    """Show a subscription."""
+    return await _found(broker, who, named, channel)
+
+
 @subscriptions.command("request")
 @service_argument
 @repository_argument
+@_accepted
+@wish_options
+@_words
 @acts
-async def request(broker: Broker, who: Principal, service: str, repository: str) -> str:
-    """Ask for OWNER/SLUG to reach OWNER/REPO, which is thereby enabled as a consumer."""
-    await operations.request(broker, who, service, repository)
+async def request(
+    broker: Broker, who: Principal, service: str, repository: str, **wish: Any
+) -> str:
+    """Ask for OWNER/SLUG to reach OWNER/REPO, which is thereby enabled as a consumer.
+
+    What may be repeated narrows: several branches, conclusions or types are alternatives.
+    """
+    made = await operations.request(broker, who, service, repository, _wish(wish))
+    if made.state == "approved":
+        return f"{repository} is approved: {service} takes requests of its owner without asking."
     return (
         f"{repository} has asked for {service}. Next, as its provider: "
         f"`zekt subscriptions approve {service} {repository}`."
     )
 
 
-@subscriptions.command("approve")
+@subscriptions.command("invite")
 @service_argument
 @repository_argument
+@_words
 @acts
-async def approve(broker: Broker, who: Principal, service: str, repository: str) -> str:
-    """Approve what OWNER/REPO requested: events of OWNER/SLUG are dispatched to it."""
+async def invite(broker: Broker, who: Principal, service: str, repository: str, words: str) -> str:
+    """Offer OWNER/SLUG to OWNER/REPO, whose people accept or decline."""
+    await operations.invite(broker, who, service, repository, words)
+    return (
+        f"{repository} is invited to {service}. Next, as its consumer: "
+        f"`zekt subscriptions accept {service} {repository}`."
+    )
+
+
+@subscriptions.command("accept")
+@named_argument
+@_accepted
+@wish_options
+@acts
+async def accept(broker: Broker, who: Principal, named: Names, **wish: Any) -> str:
+    """Accept an invitation; or the event types that an approved service added later."""
+    service, repository = await _ends(broker, who, named)
+    made = await operations.accept(broker, who, service, repository, _wish(wish))
+    return f"{repository} receives {', '.join(made.event_types)} of {service}."
+
+
+@subscriptions.command("approve")
+@named_argument
+@acts
+async def approve(broker: Broker, who: Principal, named: Names) -> str:
+    """Approve what was requested: events of OWNER/SLUG are dispatched to OWNER/REPO."""
+    service, repository = await _ends(broker, who, named)
     await operations.approve(broker, who, service, repository)
     return f"{repository} is approved: it receives the events of {service}."
+
+
+def _ending(verb: str, operation: Callable[..., Any], told: str, said: str) -> None:
+    """A verb after which the other side may read why."""
+
+    async def work(broker: Broker, who: Principal, named: Names, words: str) -> str:
+        service, repository = await _ends(broker, who, named)
+        await operation(broker, who, service, repository, words)
+        return said.format(service=service, repository=repository)
+
+    work.__doc__ = told
+    subscriptions.command(verb)(named_argument(_words(acts(work))))
+
+
+_ending(
+    "reject",
+    operations.reject,
+    "Refuse what was requested; it can be requested again.",
+    "{repository} is rejected: it receives nothing of {service}.",
+)
+_ending(
+    "decline",
+    operations.decline,
+    "Refuse an invitation, as its consumer.",
+    "{repository} declined {service}.",
+)
+_ending(
+    "revoke",
+    operations.revoke,
+    "Take an approval back, as its provider: nothing is sent from now on.",
+    "{repository} is revoked: it receives nothing more of {service}.",
+)
+_ending(
+    "end",
+    operations.end,
+    "End a subscription, or take a request back, as its consumer.",
+    "{repository} has ended {service}: it receives nothing more of it.",
+)
+
+
+@subscriptions.command("pause")
+@named_argument
+@acts
+async def pause(broker: Broker, who: Principal, named: Names) -> str:
+    """Make no deliveries for a while, as the consumer. Events of that time are not made up for."""
+    service, repository = await _ends(broker, who, named)
+    await operations.pause(broker, who, service, repository)
+    return f"Nothing of {service} is made for {repository} until it resumes."
+
+
+@subscriptions.command("resume")
+@named_argument
+@acts
+async def resume(broker: Broker, who: Principal, named: Names) -> str:
+    """Make deliveries again after a pause."""
+    service, repository = await _ends(broker, who, named)
+    await operations.resume(broker, who, service, repository)
+    return f"{repository} receives {service} again."
+
+
+@subscriptions.command("configure")
+@named_argument
+@wish_options
+@acts
+async def configure(broker: Broker, who: Principal, named: Names, **wish: Any) -> str:
+    """Replace what a subscription lets through; the channel's settings only if some are given."""
+    service, repository = await _ends(broker, who, named)
+    await operations.configure(broker, who, service, repository, _wish(wish))
+    return f"The subscription of {repository} to {service} is as you said."
+
+
+subscriptions.add_command(check)
