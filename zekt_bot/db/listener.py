@@ -15,6 +15,7 @@ import asyncpg
 import structlog
 
 from zekt_bot.db import libpq
+from zekt_bot.errors import ZektError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +70,7 @@ class Listener:
         while True:
             try:
                 await self._hear()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ZektError) as error:
                 _log.warning("listener.lost", error=type(error).__name__)
             self._wake(set(_TOPICS))
             await self._pause()
