@@ -59,7 +59,7 @@ async def test_where_all_is_well_each_part_says_so(
     clocks = ["GitHub clock"] if migrated_url.startswith("sqlite") else ["database clock", "GitHub"]
     assert len(lines) == len(PARTS) + len(clocks)
     for part in (*PARTS, *clocks):
-        assert any(line.startswith(f"✓ {part}") for line in lines), part
+        assert any(line.startswith(f"✓  {part}") for line in lines), part
 
 
 async def test_what_is_wrong_is_named_with_its_cure(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from rich.text import Text
 
 from zekt_bot.cli.output import (
     Column,
@@ -19,6 +20,7 @@ from zekt_bot.cli.output import (
     plain,
     print_anywhere,
     print_facts,
+    print_marked,
     print_table,
 )
 
@@ -94,3 +96,10 @@ def test_what_an_encoding_lacks_is_printed_as_an_escape(monkeypatch: pytest.Monk
     console().print("✓ done")
     sys.stdout.flush()
     assert raw.getvalue() == b"\\u2713 done\n"
+
+
+def test_a_marked_sentence_goes_on_below_itself() -> None:
+    out = Console(width=24, record=True, file=io.StringIO())
+    print_marked([(Text("✕"), "clock", "It is off: set it by NTP.")], out)
+    lines = [line.rstrip() for line in out.export_text().splitlines()]
+    assert lines == ["✕  clock  It is off: set", "          it by NTP."]

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from zekt_bot.cli.errors import NOT_AS_IT_SHOULD_BE
 from zekt_bot.cli.options import json_option
-from zekt_bot.cli.output import console, plain, print_json
+from zekt_bot.cli.output import print_json, print_marked
 from zekt_bot.cli.session import load_settings
 from zekt_bot.clock import SystemClock
 from zekt_bot.errors import ConfigurationError
@@ -45,8 +45,5 @@ def _findings() -> list[Finding]:
 
 
 def _print(findings: list[Finding]) -> None:
-    out, width = console(), max(len(finding.part) for finding in findings)
-    for finding in findings:
-        mark = Text("✓ ", "green") if finding.ok else Text("✕ ", "red")
-        name = Text(finding.part.ljust(width + 2), "bold")
-        out.print(mark + name + Text(plain(finding.said)), soft_wrap=True)
+    good, bad = Text("✓", "green"), Text("✕", "red")
+    print_marked((good if each.ok else bad, each.part, each.said) for each in findings)

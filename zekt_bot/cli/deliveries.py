@@ -24,9 +24,9 @@ COLUMNS = (
     Column("service", "service"),
     Column("consumer", "target"),
     Column("delivery", "id", under="{}"),
+    Column("reason", lambda row: row["blocked_reason"] or row["reason"] or "", under="{}"),
     Column("event type", "event_type", under="{}"),
     Column("attempts", "attempts", right=True, under="attempts {}"),
-    Column("reason", lambda row: row["blocked_reason"] or row["reason"] or "", under="{}"),
 )
 
 

@@ -112,7 +112,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Any], out: Console | N
         beneath = [
             (columns[n].under or "{}").format(row[n].plain)
             for n in range(len(columns))
-            if n not in across and row[n].plain not in {"", "-"}
+            if n not in across and row[n].plain not in {"", "-", "0"}
         ]
         if beneath:
             out.print(
@@ -153,6 +153,17 @@ def print_facts(facts: Mapping[str, Any], out: Console | None = None) -> None:
     (out or console()).print(
         _grid((name, v if isinstance(v, Text) else cell(v)) for name, v in known)
     )
+
+
+def print_marked(lines: Iterable[tuple[Text, str, str]], out: Console | None = None) -> None:
+    """Print a mark, a name and a sentence a line; a sentence that is long goes on below itself."""
+    table = Table.grid(padding=(0, 2))
+    for _ in range(2):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for mark, name, said in lines:
+        table.add_row(mark, Text(plain(name), "bold"), Text(plain(said)))
+    (out or console()).print(table)
 
 
 def _grid(pairs: Iterable[tuple[str, RenderableType]]) -> Table:

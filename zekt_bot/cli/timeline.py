@@ -62,9 +62,10 @@ def _head(row: Row, out: Console) -> None:
     title.append(f" ({plain(why)})" if why else "", style=style)
     out.print(title)
     out.print(plain(row["why"]), markup=False)
+    out.print(plain(row["what_to_do"]), markup=False)
     command = _NEXT.get(row["blocked_reason"] or "")
-    after = f" Next: `{command.format(**row)}`." if command else ""
-    out.print(plain(row["what_to_do"] + after), markup=False)
+    if command:  # never folded, so that it can be copied
+        out.print(plain(f"Next: {command.format(**row)}"), markup=False, soft_wrap=True)
 
 
 def _run(row: Row) -> str:
