@@ -28,11 +28,16 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def open_broker(
-    settings: Settings, clock: Clock | None = None, *, server: bool = False
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    server: bool = False,
+    loaded: plugins.Plugins | None = None,
 ) -> AsyncIterator[Broker]:
     """Every part that a step or an operation needs, opened and closed together.
 
-    `server`: as a long-lived process, which has an SQLite file for itself.
+    `server`: as a long-lived process, which has an SQLite file for itself. `loaded`: other plugins
+    than those that the settings name.
 
     Raises:
         ConfigurationError: a setting is missing or wrong.
@@ -40,7 +45,7 @@ async def open_broker(
         StorageUnavailable: the database cannot be reached.
     """
     clock = clock or SystemClock()
-    loaded = plugins.load(settings.plugins_dir, settings.disabled_plugins)
+    loaded = loaded or plugins.load(settings.plugins_dir, settings.disabled_plugins)
     async with (
         open_database(settings, clock, alone=server) as database,
         aiohttp.ClientSession() as session,

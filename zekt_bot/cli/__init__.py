@@ -15,6 +15,7 @@ from zekt_bot.cli.demo import demo
 from zekt_bot.cli.errors import ZektGroup, exit_codes
 from zekt_bot.cli.events import events
 from zekt_bot.cli.messages import messages
+from zekt_bot.cli.new_plugin import new_plugin
 from zekt_bot.cli.pauses import pause, pauses, resume
 from zekt_bot.cli.receive import receive
 from zekt_bot.cli.repositories import repositories
@@ -59,6 +60,7 @@ for _command in (
     deliveries,
     messages,
     audit,
+    new_plugin,
     demo,
     completion,
 ):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -298,9 +299,13 @@ class Plugins:
 
 
 def load(
-    folder: Path | None = None, disabled: Sequence[str] = (), allowed: Sequence[Network] = ()
+    folder: Path | None = None,
+    disabled: Sequence[str] = (),
+    allowed: Sequence[Network] = (),
+    more: Mapping[str, object] = MappingProxyType({}),
 ) -> Plugins:
-    """Register the built-ins, installed plugins, then every module in `folder`; check the whole.
+    """Register the built-ins, installed plugins, every module in `folder`, then `more` by name,
+    and check the whole. What is installed already is not registered again.
 
     Raises:
         PluginRejected: naming the plugin and what is wrong with it.
@@ -308,6 +313,9 @@ def load(
     plugins = Plugins(allowed)
     for plugin, module in found(folder, disabled):
         plugins.registry.register(module, plugin)
+    for name, module in more.items():
+        if not plugins.registry.has(module):
+            plugins.registry.register(module, Plugin(name))
     plugins.registry.check()
     return plugins
 

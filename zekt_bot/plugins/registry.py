@@ -58,6 +58,10 @@ class Registry:
         """The implementations of a hook in the order in which they are asked."""
         return getattr(self._manager.hook, hook).get_hookimpls()[::-1]  # type: ignore[no-any-return]
 
+    def has(self, plugin: object) -> bool:
+        """Whether this very object is registered."""
+        return bool(self._manager.is_registered(plugin))
+
     def register(self, plugin: object, about: Plugin) -> None:
         """Add a plugin.
 
