@@ -119,7 +119,9 @@ class Stage:
 
     async def _store(self, app: WebhookApp, body: bytes, headers: Mapping[str, str]) -> Receipt:
         pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-        return await store.store(self.broker, verify.read(app, pairs, body))
+        return await store.store(
+            self.broker, verify.read(app, (self.app.webhook_secret.encode(),), pairs, body)
+        )
 
     async def claim(self, table: str) -> list[str]:
         """Lease a page of what is due in `inbox`, `runs` or `envelopes`."""

@@ -50,8 +50,11 @@ APP_FIELDS: list[tuple[str, str, Any]] = [
     ("PRIVATE_KEY", "pem", AppCredentials(private_key="pem", version="environment")),
     (
         "WEBHOOK_SECRET",
-        "old, né",
-        AppCredentials(webhook_secrets=(b"old", "né".encode()), version="environment"),
+        "the-former-secret, né-of-late-the-next",
+        AppCredentials(
+            webhook_secrets=(b"the-former-secret", "né-of-late-the-next".encode()),
+            version="environment",
+        ),
     ),
 ]
 for _app in ("orchestrator", "oauth"):
@@ -190,6 +193,15 @@ def test_the_public_url_follows_the_port_unless_it_is_set() -> None:
     assert load({"PORT": "9000"}).public_url == "http://localhost:9000"
     chosen = load({"PORT": "9000", "ZEKT_PUBLIC_URL": "https://zekt.example"})
     assert chosen.public_url == "https://zekt.example"
+
+
+@pytest.mark.parametrize("app", ["ORCHESTRATOR", "OAUTH"])
+def test_a_webhook_secret_that_can_be_guessed_stops_the_start(app: str) -> None:
+    name = f"ZEKT_{app}_WEBHOOK_SECRET"
+    with pytest.raises(ConfigurationError, match=name) as caught:
+        load({name: "one-that-is-long-enough,fifteen-letters"})
+    assert "fifteen-letters" not in str(caught.value)
+    assert load({name: "sixteen--letters"})
 
 
 def test_settings_are_frozen() -> None:

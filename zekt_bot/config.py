@@ -31,8 +31,8 @@ class AppCredentials:
 class Credentials(Protocol):
     """The one provider of the Apps' credentials, asked at the point of use."""
 
-    async def get(self, app: App, *, reread: bool = False) -> AppCredentials:
-        """The App's present credentials; `reread` looks behind the cache (once a second)."""
+    async def get(self, app: App) -> AppCredentials:
+        """The App's present credentials, at most a second old."""
         ...
 
 
@@ -275,7 +275,17 @@ def _read(env: _Environment) -> Settings:
     )
 
 
+_SHORTEST_WEBHOOK_SECRET = 16
+
+
 def _check(settings: Settings) -> None:
+    for name, app in (("ORCHESTRATOR", settings.orchestrator), ("OAUTH", settings.oauth)):
+        if any(len(secret) < _SHORTEST_WEBHOOK_SECRET for secret in app.webhook_secrets):
+            raise ConfigurationError(
+                f"A secret in ZEKT_{name}_WEBHOOK_SECRET (several are divided by commas) is "
+                f"shorter than {_SHORTEST_WEBHOOK_SECRET} characters: whoever guesses it can send "
+                "webhooks. Make one with `openssl rand -hex 32`."
+            )
     if settings.on_postgresql and not settings.secret_keys:
         raise ConfigurationError(
             "ZEKT_SECRET_KEY is not set. On PostgreSQL every process needs the same key: make one "

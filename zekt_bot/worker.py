@@ -267,7 +267,7 @@ class Worker:
             await self._resume()
             return False
         now = self._broker.now()
-        present = await self._broker.credentials.get("orchestrator", reread=True)
+        present = await self._broker.credentials.get("orchestrator")
         if present.version != pause.version:
             self._key_changed_at = now
         elif now < pause.until:

@@ -32,7 +32,8 @@ async def test_a_payload_is_taken_once_and_its_answer_printed(
             assert json.loads(said) == {"delivery": "by-hand-1", "duplicate": duplicate}
         await s.zekt.until_deliveries(lambda rows: [r["state"] for r in rows] == ["dispatched"])
 
-        refused = await zekt(*words, **{**s.zekt.environ, "ZEKT_ORCHESTRATOR_WEBHOOK_SECRET": "x"})
+        other = {"ZEKT_ORCHESTRATOR_WEBHOOK_SECRET": "another secret than the App's"}
+        refused = await zekt(*words, **{**s.zekt.environ, **other})
         assert (refused.code, refused.out) == (3, "")
         assert "The server answered 401" in refused.err
 
@@ -47,7 +48,7 @@ async def test_without_a_server_or_a_secret_it_says_so(sqlite_url: str, tmp_path
         *words,
         DATABASE_URL=sqlite_url,
         ZEKT_PUBLIC_URL=f"http://127.0.0.1:{free_port()}",
-        ZEKT_ORCHESTRATOR_WEBHOOK_SECRET="secret",
+        ZEKT_ORCHESTRATOR_WEBHOOK_SECRET="a secret of some length",
     )
     assert (alone.code, "zekt serve" in alone.err) == (3, True)
     assert (await zekt("receive", str(tmp_path / "none"), "--event", "ping")).code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -95,21 +96,36 @@ async def test_what_the_environment_names_it_decides(
     assert found.version != table.version
 
 
-async def test_rereading_happens_at_most_once_a_second(
+async def test_what_was_changed_or_withdrawn_is_seen_within_a_second(
     store: CredentialStore, database: Database, clock: ManualClock
 ) -> None:
-    await keep(database, "oauth", app_id="1")
-    assert (await store.get("oauth")).app_id == "1"
-    await keep(database, "oauth", "2", app_id="2")
+    await keep(database, "oauth", webhook_secret="the former")
+    assert (await store.get("oauth")).webhook_secrets == (b"the former",)
+    await keep(database, "oauth", "2", webhook_secret="the next")
     clock.advance(SECOND - timedelta(microseconds=1))
-    assert (await store.get("oauth", reread=True)).app_id == "1"
+    assert (await store.get("oauth")).webhook_secrets == (b"the former",)
     clock.advance(timedelta(microseconds=1))
-    assert (await store.get("oauth")).app_id == "1"
-    assert (await store.get("oauth", reread=True)).app_id == "2"
-    await keep(database, "oauth", "3", app_id="3")
-    assert (await store.get("oauth", reread=True)).app_id == "2"
+    assert (await store.get("oauth")).webhook_secrets == (b"the next",)
+    await database.write(forget, "webhook_secret")
+    assert (await store.get("oauth")).webhook_secrets == (b"the next",)
+    clock.advance(-SECOND)  # a clock that is set back holds nothing up
+    assert (await store.get("oauth")).webhook_secrets == ()
+
+
+async def test_many_who_ask_at_once_look_once(
+    store: CredentialStore, database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.get("oauth")
     clock.advance(SECOND)
-    assert (await store.get("oauth", reread=True)).app_id == "3"
+    looks, query = [], database.query
+
+    async def counted(*args: Any) -> Any:
+        looks.append(args)
+        return await query(*args)
+
+    monkeypatch.setattr(database, "query", counted)
+    await asyncio.gather(*(store.get("oauth") for _ in range(20)))
+    assert len(looks) == 1
 
 
 async def test_one_app_rereads_without_the_other(
@@ -119,7 +135,7 @@ async def test_one_app_rereads_without_the_other(
     clock.advance(SECOND)
     await store.get("oauth")
     await keep(database, "orchestrator", app_id="1")
-    assert (await store.get("orchestrator", reread=True)).app_id == "1"
+    assert (await store.get("orchestrator")).app_id == "1"
 
 
 @pytest.mark.parametrize("environment", [AppCredentials(), AppCredentials(app_id="8")])
@@ -131,7 +147,7 @@ async def test_the_version_changes_with_any_row(
 
     async def version() -> str:
         clock.advance(SECOND)
-        return (await provider.get("oauth", reread=True)).version
+        return (await provider.get("oauth")).version
 
     seen = [await version()]
     for number, known in enumerate(STORED):

@@ -36,17 +36,16 @@ class TestClock(ManualClock):
 
 
 class FixedCredentials:
-    """Credentials that a test may exchange; `hidden` ones are found by `reread` only."""
+    """Credentials that a test may exchange; `hidden` ones are found at the second look."""
 
     def __init__(self, found: AppCredentials) -> None:
         self.found = found
         self.hidden: AppCredentials | None = None
 
-    async def get(self, app: App, *, reread: bool = False) -> AppCredentials:
+    async def get(self, app: App) -> AppCredentials:
         assert app == "orchestrator"
-        if reread and self.hidden is not None:
-            self.found = self.hidden
-        return self.found
+        found, self.found = self.found, self.hidden or self.found
+        return found
 
 
 def private_pem(name: str = "first") -> str:

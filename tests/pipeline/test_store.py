@@ -7,11 +7,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
+from tests.db.rows import open_transaction
 from tests.stage import ME, open_stage
+from zekt_bot.db import engine
 from zekt_bot.db.tables import audit, inbox
 from zekt_bot.domain.webhooks import Receipt
+from zekt_bot.errors import StorageUnavailable
 from zekt_bot.operations import accounts
 from zekt_bot.testing import payloads
 
@@ -238,3 +241,17 @@ async def test_admission_is_read_where_the_row_is_written(stage: Stage) -> None:
     async with stage.broker.database.read() as connection:
         found = await connection.execute(select(inbox.c.guid))
         assert set(found.scalars()) == {sent.guid for sent in rest}
+
+
+async def test_a_locked_table_is_given_up_before_github_gives_up(
+    migrated_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_LOCK_MS", 200)
+    async with open_stage(migrated_postgres) as stage, open_transaction(migrated_postgres) as other:
+        await stage.publish()
+        await stage.finish_run("build")
+        await other.execute(text("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE"))
+        with pytest.raises(StorageUnavailable):
+            await stage.receive(stage.held[0])
+        await other.rollback()
+        assert await stage.receive(stage.held[0]) == STORED

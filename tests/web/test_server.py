@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import aiohttp
 import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
 
 from zekt_bot import logs
 from zekt_bot.clock import SystemClock
 from zekt_bot.config import AppCredentials, Settings
 from zekt_bot.domain.webhooks import Receipt, VerifiedWebhook
 from zekt_bot.errors import ConfigurationError, StorageUnavailable
-from zekt_bot.web.deps import Limits
+from zekt_bot.testing import ManualClock
+from zekt_bot.web.deps import Ignored, Limits, Readiness
 from zekt_bot.web.server import ROUTES, Role, WebDeps, build, running
 
 if TYPE_CHECKING:
@@ -49,11 +52,10 @@ class Parts:
     error: Exception | None = None
     stored: list[VerifiedWebhook] = field(default_factory=list)
 
-    async def get(self, app: str, *, reread: bool = False) -> AppCredentials:
-        """The credentials provider."""
-        if reread and self.newer:
-            self.held = self.newer
-        return self.held
+    async def get(self, app: str) -> AppCredentials:
+        """The credentials provider; `newer` ones are there at the second look."""
+        held, self.held = self.held, self.newer or self.held
+        return held
 
     async def store(self, webhook: VerifiedWebhook) -> Receipt:
         """Remember, or fail."""
@@ -266,6 +268,68 @@ async def test_keep_alive_outlives_the_time_of_a_head() -> None:
         writer.close()
 
 
+async def never() -> Any:
+    await asyncio.Event().wait()
+
+
+async def test_a_database_that_is_too_slow_is_as_good_as_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    soon = timedelta(seconds=0.1)
+    for part in ("ready", "get"):  # what a store waits for, and the credentials
+        with monkeypatch.context() as patched:
+            patched.setattr(Parts, part, lambda *_: never())
+            async with front(Parts(), replace(PATIENT, look=soon, store=soon)) as (_, session):
+                assert (await post(session))[0] == 503
+                async with session.get("/readyz") as answer:
+                    assert answer.status == (503 if part == "ready" else 200)
+
+
+async def test_readiness_is_asked_once_a_second_whoever_wants_to_know() -> None:
+    asked, clock = [], ManualClock()
+
+    async def check() -> None:
+        asked.append(clock.now())
+        if len(asked) == 2:
+            raise StorageUnavailable
+
+    readiness = Readiness(check, clock)
+    within = timedelta(seconds=1)
+    assert await asyncio.gather(*(readiness.ask(within) for _ in range(9))) == [True] * 9
+    clock.advance(timedelta(seconds=0.9))
+    assert await readiness.ask(within)
+    assert len(asked) == 1
+    clock.advance(timedelta(seconds=0.1))
+    assert not await readiness.ask(within)
+    assert not await readiness.ask(within)
+    clock.advance(timedelta(seconds=1))
+    assert await readiness.ask(within)
+    assert len(asked) == 3
+
+
+async def test_what_was_ignored_is_told_once_a_minute_and_at_the_end() -> None:
+    clock = ManualClock()
+    ignored = Ignored(clock)
+    with capture_logs() as lines:
+        telling = aiter(ignored.telling(web.Application()))
+        await anext(telling)
+        await asyncio.sleep(0)
+        clock.advance(timedelta(minutes=1))  # nothing to tell
+        await asyncio.sleep(0)
+        for reason in ("event_not_handled", "account_not_admitted", "event_not_handled"):
+            ignored.count(reason)
+        await asyncio.sleep(0)
+        assert lines == []
+        clock.advance(timedelta(minutes=1))
+        await asyncio.sleep(0.01)
+        ignored.count("repository_unknown")
+        await anext(telling, None)
+    assert [{k: v for k, v in line.items() if k != "log_level"} for line in lines] == [
+        {"event": "webhooks.ignored", "event_not_handled": 2, "account_not_admitted": 1},
+        {"event": "webhooks.ignored", "repository_unknown": 1},
+    ]
+
+
 # Every route, and who is let in: a new route has to be entered here.
 MATRIX = {
     ("GET", "/healthz"): {"anonymous": 200, "github": 200},
@@ -331,11 +395,24 @@ async def test_bodies_count_until_they_are_stored() -> None:
 @pytest.mark.parametrize("path", [b"/webhooks/github", b"/healthz", b"/nowhere"])
 async def test_what_a_client_expects_is_not_told_back(path: bytes) -> None:
     async with front(Parts(), SHORT) as (port, _):
-        head = b"POST " + path + b" HTTP/1.1\r\nHost: zekt\r\nContent-Length: 0\r\n"
+        head = b"POST " + path + b" HTTP/1.1\r\nHost: zekt\r\nContent-Length: 0\r\n" + UNKNOWN
         said = await talk(port, head + b"Expect: SECRETWORD\r\nConnection: close\r\n\r\n")
         assert b" 417 " in said
         assert b"application/json" in said
         assert b"SECRETWORD" not in said
-        said = await talk(port, head + b"Expect: 100-continue\r\nConnection: close\r\n\r\n")
+        head += b"Expect: 100-continue\r\nConnection: close\r\n"
+        said = await talk(port, head + b"\r\n")
         assert said.startswith(b"HTTP/1.1 100 Continue\r\n")
         assert said.count(b"HTTP/1.1 ") == 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [(b"Content-Length: 9\r\n", b"401"), (UNKNOWN + b"Content-Length: 26214401\r\n", b"413")],
+)
+async def test_no_body_is_asked_for_whose_head_is_wrong(lines: bytes, status: bytes) -> None:
+    async with front(Parts(), SHORT) as (port, _):
+        head = HEAD + b"Connection: close\r\nExpect: 100-continue\r\n" + lines
+        said = await talk(port, head + b"\r\n")
+        assert said.startswith(b"HTTP/1.1 " + status)
+        assert b"100 Continue" not in said

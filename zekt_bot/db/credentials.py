@@ -34,12 +34,17 @@ class CredentialStore:
         self._known: dict[str, AppCredentials] = {}
         self._read_at: dict[str, datetime] = {}
 
-    async def get(self, app: App, *, reread: bool = False) -> AppCredentials:
-        """The App's present credentials; `reread` looks at the table again, once a second."""
+    async def get(self, app: App) -> AppCredentials:
+        """The App's present credentials: what the table held within the last second.
+
+        Raises:
+            StorageUnavailable: they cannot be read.
+        """
         now = self._clock.now()
         known = self._known.get(app)
-        if known and not (reread and now - self._read_at[app] >= _AT_MOST_EVERY):
+        if known and abs(now - self._read_at[app]) < _AT_MOST_EVERY:
             return known
+        self._read_at[app] = now  # whoever asks meanwhile gets what was known
         stored = await self._database.query(self._stored, app)
         own = self._environment[app]
         if own.app_id or own.private_key or own.webhook_secrets:
@@ -50,7 +55,7 @@ class CredentialStore:
                 webhook_secrets=own.webhook_secrets or stored.webhook_secrets,
                 version=f"environment {stored.version}",
             )
-        self._known[app], self._read_at[app] = stored, now
+        self._known[app] = stored
         return stored
 
     def _stored(self, connection: Connection, app: str) -> AppCredentials:

@@ -19,10 +19,15 @@ from zekt_bot.db import libpq
 from zekt_bot.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import asyncpg
     from sqlalchemy import Connection
 
 _BUSY_TIMEOUT_MS = 5000
 _COMMAND_SECONDS = 30
+_POOL_SECONDS = 5
+_LOCK_MS = 4000
 _SQLITE = {"sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"}
 _POSTGRESQL = {"postgres", "postgresql", "postgresql+asyncpg"}
 
@@ -89,15 +94,30 @@ def postgresql(address: Address, *, size: int) -> AsyncEngine:
     """`size` connections to PostgreSQL, kept; with 0 each is made when it is wanted."""
     kept: dict[str, Any] = {"poolclass": NullPool}
     if size:
-        kept = {"pool_size": size, "max_overflow": 0, "pool_pre_ping": True}
+        kept = {
+            "pool_size": size,
+            "max_overflow": 0,
+            "pool_pre_ping": True,
+            "pool_timeout": _POOL_SECONDS,
+        }
     return create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=partial(
-            libpq.connect, address.options | {"command_timeout": _COMMAND_SECONDS if size else None}
-        ),
+        async_creator=partial(_patient if not size else _bounded, address.options),
         hide_parameters=True,
         **kept,
     )
+
+
+async def _patient(options: Mapping[str, Any]) -> asyncpg.Connection:
+    """For the schema: its statements take as long as they take."""
+    return await libpq.connect({**options, "command_timeout": None})
+
+
+async def _bounded(options: Mapping[str, Any]) -> asyncpg.Connection:
+    """A connection that waits for no lock so long that GitHub would hear nothing."""
+    connection = await libpq.connect({**options, "command_timeout": _COMMAND_SECONDS})
+    await connection.execute(f"SET lock_timeout = {_LOCK_MS}")
+    return connection
 
 
 def _prepare(engine: Engine, begin: str) -> None:

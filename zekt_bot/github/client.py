@@ -43,13 +43,13 @@ class GitHub:
         self._lock = asyncio.Lock()
         self._app: tuple[str, App] | None = None
 
-    async def app(self, *, reread: bool = False) -> App:
+    async def app(self) -> App:
         """The App with its present credentials; with other ones all its tokens are forgotten.
 
         Raises:
             ConfigurationError: there are no credentials, or the key is none.
         """
-        found = await self._credentials.get("orchestrator", reread=reread)
+        found = await self._credentials.get("orchestrator")
         if self._app is not None and self._app[0] == found.version:
             return self._app[1]
         async with self._lock:
@@ -206,7 +206,7 @@ class GitHub:
             try:
                 return await call(app)
             except AppRejected:
-                newer = await self.app(reread=True)
+                newer = await self.app()
                 if newer is app:
                     raise
             return await call(newer)

@@ -61,23 +61,31 @@ def check_head(headers: RawHeaders, content_length: int | None) -> bytes:
     return bytes.fromhex(match.group(1).decode())
 
 
-def is_signed(secrets: Sequence[bytes], signature: bytes, body: bytes) -> bool:
-    """Whether one of the secrets makes this signature of the body."""
-    made = (hmac.digest(secret, body, hashlib.sha256) for secret in secrets)
-    return any(hmac.compare_digest(digest, signature) for digest in made)
-
-
-def read(app: WebhookApp, headers: RawHeaders, body: bytes) -> VerifiedWebhook:
-    """A webhook whose signature was found right.
+def read(
+    app: WebhookApp, secrets: Sequence[bytes], headers: RawHeaders, body: bytes
+) -> VerifiedWebhook:
+    """A webhook whose body one of the secrets has signed.
 
     Raises:
-        WebhookRefused: 415 not JSON in UTF-8; 400 event headers or body are not what GitHub sends.
+        WebhookRefused: as `check_head`; 401 no secret makes this signature; 415 not JSON in UTF-8;
+            400 event headers or body are not what GitHub sends.
     """
     headers = list(headers)
+    if not _is_signed(secrets, check_head(headers, len(body)), body):
+        raise WebhookRefused(
+            401,
+            "The signature does not fit the body: the App's webhook secret at GitHub and "
+            "this server's differ, or something on the way changed the body.",
+        )
     _check_content(headers)
     guid = _header(headers, "X-GitHub-Delivery", _GUID)
     event = _header(headers, "X-GitHub-Event", _EVENT)
     return _webhook(app, guid, event, _parse(body), body)
+
+
+def _is_signed(secrets: Sequence[bytes], signature: bytes, body: bytes) -> bool:
+    made = (hmac.digest(secret, body, hashlib.sha256) for secret in secrets)
+    return any(hmac.compare_digest(digest, signature) for digest in made)
 
 
 def _values(headers: RawHeaders, name: bytes) -> list[bytes]:

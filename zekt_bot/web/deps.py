@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,26 +10,34 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import structlog
 from aiohttp import web
 
-from zekt_bot.errors import WebhookRefused
+from zekt_bot.errors import StorageUnavailable, WebhookRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from zekt_bot.clock import Clock
     from zekt_bot.config import Credentials, Settings
     from zekt_bot.domain.webhooks import Receipt, VerifiedWebhook
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long a request's head and body may take, an idle connection may stay, and the rest
     of a refused body is read away so that the client hears the answer.
+
+    `look` and `store`: how long the database may take before and after the body, together less
+    than the ten seconds that GitHub waits.
     """
 
     head: timedelta = timedelta(seconds=10)
+    look: timedelta = timedelta(seconds=1.5)
     body: timedelta = timedelta(seconds=30)
+    store: timedelta = timedelta(seconds=6)
     idle: timedelta = timedelta(seconds=75)
     linger: timedelta = timedelta(seconds=5)
 
@@ -75,9 +84,72 @@ class InFlight:
             self._held -= mine
 
 
+class Ignored:
+    """Verified webhooks that were not stored, by reason; told in one line a minute."""
+
+    _EVERY = timedelta(minutes=1)
+
+    def __init__(self, clock: Clock) -> None:
+        """Nothing yet."""
+        self._clock = clock
+        self._counts: Counter[str] = Counter()
+
+    def count(self, reason: str) -> None:
+        """One more."""
+        self._counts[reason] += 1
+
+    async def telling(self, _app: web.Application) -> AsyncIterator[None]:
+        """Tell while the application runs, and what is left at its end."""
+        task = asyncio.create_task(self._tell_often())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        self._tell()
+
+    async def _tell_often(self) -> None:
+        while True:
+            await self._clock.sleep_until(self._clock.now() + self._EVERY)
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._counts:
+            _log.info("webhooks.ignored", **self._counts)
+            self._counts.clear()
+
+
+class Readiness:
+    """Whether a webhook could be stored: asked at most once a second, whoever wants to know."""
+
+    _KEPT = 1.0
+
+    def __init__(self, check: Callable[[], Awaitable[None]], clock: Clock) -> None:
+        """Ask nothing yet."""
+        self._check = check
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._ready, self._asked_at = False, -self._KEPT
+
+    async def ask(self, within: timedelta) -> bool:
+        """The answer, at most a second old; none within that time is a no."""
+        async with self._lock:
+            if self._clock.monotonic() - self._asked_at >= self._KEPT:
+                self._ready = await self._can_store(within)
+                self._asked_at = self._clock.monotonic()
+            return self._ready
+
+    async def _can_store(self, within: timedelta) -> bool:
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await self._check()
+        except (StorageUnavailable, TimeoutError):
+            return False
+        return True
+
+
 DEPS = web.AppKey("DEPS", WebDeps)
 IN_FLIGHT = web.AppKey("IN_FLIGHT", InFlight)
-IGNORED: web.AppKey[Counter[str]] = web.AppKey("IGNORED", Counter)
+IGNORED = web.AppKey("IGNORED", Ignored)
+READINESS = web.AppKey("READINESS", Readiness)
 
 
 def answer(status: int, body: dict[str, Any], **headers: str) -> web.Response:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zekt_bot.errors import StorageUnavailable
-from zekt_bot.web.deps import DEPS, answer
+from zekt_bot.web.deps import DEPS, READINESS, answer
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -18,8 +17,7 @@ async def healthz(_request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """200 if a write would be stored now, else 503."""
-    try:
-        await request.app[DEPS].ready()
-    except StorageUnavailable:
-        return answer(503, {"error": "The database cannot store now."}, Retry_After="5")
-    return answer(200, {"status": "ready"})
+    limit = request.app[DEPS].limits.store
+    if await request.app[READINESS].ask(limit):
+        return answer(200, {"status": "ready"})
+    return answer(503, {"error": "The database cannot store now."}, Retry_After="5")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -12,7 +11,16 @@ from aiohttp import web
 from zekt_bot.errors import ConfigurationError
 from zekt_bot.web import health, webhooks
 from zekt_bot.web.connection import Runner
-from zekt_bot.web.deps import DEPS, IGNORED, IN_FLIGHT, InFlight, WebDeps
+from zekt_bot.web.deps import (
+    DEPS,
+    IGNORED,
+    IN_FLIGHT,
+    READINESS,
+    Ignored,
+    InFlight,
+    Readiness,
+    WebDeps,
+)
 from zekt_bot.web.errors import as_json, expected
 
 if TYPE_CHECKING:
@@ -31,13 +39,14 @@ class Route(NamedTuple):
     path: str
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     roles: frozenset[Role]
+    expected: Callable[[web.Request], Awaitable[web.StreamResponse | None]] = expected
 
 
 _ANYONE: frozenset[Role] = frozenset({"anonymous", "github"})
 ROUTES = (
     Route("GET", "/healthz", health.healthz, _ANYONE),
     Route("GET", "/readyz", health.readyz, _ANYONE),
-    Route("POST", "/webhooks/github", webhooks.github, frozenset({"github"})),
+    Route("POST", "/webhooks/github", webhooks.github, frozenset({"github"}), webhooks.expected),
 )
 
 
@@ -46,11 +55,13 @@ def build(deps: WebDeps) -> web.Application:
     app = web.Application(middlewares=[as_json], client_max_size=0)
     app[DEPS] = deps
     app[IN_FLIGHT] = InFlight(deps.settings.inflight_bytes)
-    app[IGNORED] = Counter()
+    app[IGNORED] = Ignored(deps.clock)
+    app[READINESS] = Readiness(deps.ready, deps.clock)
+    app.cleanup_ctx.append(app[IGNORED].telling)
     for route in ROUTES:
         methods = ("GET", "HEAD") if route.method == "GET" else (route.method,)
         for method in methods:
-            app.router.add_route(method, route.path, route.handler, expect_handler=expected)
+            app.router.add_route(method, route.path, route.handler, expect_handler=route.expected)
     # Ours too, or aiohttp would answer an Expect header here with its own bytes.
     app.router.add_route("*", "/{path:.*}", _elsewhere, expect_handler=expected)
     return app

@@ -6,6 +6,7 @@ Source: https://docs.github.com/webhooks/using-webhooks/best-practices-for-using
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,10 +16,12 @@ from aiohttp.http import HttpProcessingError
 from zekt_bot.domain.webhooks import Receipt
 from zekt_bot.errors import StorageUnavailable, WebhookRefused
 from zekt_bot.pipeline import verify
+from zekt_bot.web import errors
 from zekt_bot.web.deps import DEPS, IGNORED, IN_FLIGHT, answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+    from datetime import timedelta
 
     from zekt_bot.domain.webhooks import VerifiedWebhook, WebhookApp
 
@@ -26,17 +29,33 @@ _RETRY_AFTER = "5"
 _log = structlog.get_logger()
 
 
+async def expected(request: web.Request) -> web.StreamResponse | None:
+    """Ask for an announced body only if its head is right."""
+    try:
+        verify.check_head(request.raw_headers, request.content_length)
+    except WebhookRefused as error:
+        return _refused(error)
+    return await errors.expected(request)
+
+
 async def github(request: web.Request) -> web.Response:
     """Webhooks of the orchestration App."""
+    limits = request.app[DEPS].limits
     try:
         with request.app[IN_FLIGHT].holding() as take:
-            webhook = await _verified(request, "orchestrator", take)
-            if webhook.event == "ping":
-                return answer(200, {"pong": True})
-            receipt = await _store(request, webhook)
+            verify.check_head(request.raw_headers, request.content_length)
+            async with _within(limits.look):
+                await _secrets(request, "orchestrator")
+            body = await _read(request, take)
+            async with _within(limits.store):
+                # Read again: another process may have changed it while the body came.
+                secrets = await _secrets(request, "orchestrator")
+                webhook = verify.read("orchestrator", secrets, request.raw_headers, body)
+                if webhook.event == "ping":
+                    return answer(200, {"pong": True})
+                receipt = await _store(request, webhook)
     except WebhookRefused as error:
-        retry = {"Retry_After": _RETRY_AFTER} if error.status == 503 else {}
-        return answer(error.status, {"error": str(error)}, **retry)
+        return _refused(error)
     except StorageUnavailable:
         error_text = "The webhook cannot be stored now; redeliver it in some seconds."
         return answer(503, {"error": error_text}, Retry_After=_RETRY_AFTER)
@@ -46,28 +65,28 @@ async def github(request: web.Request) -> web.Response:
     return answer(202, told)
 
 
-async def _verified(
-    request: web.Request, app: WebhookApp, take: Callable[[int], None]
-) -> VerifiedWebhook:
-    signature = verify.check_head(request.raw_headers, request.content_length)
-    credentials = request.app[DEPS].credentials
-    known = (await credentials.get(app)).webhook_secrets
-    known = known or (await credentials.get(app, reread=True)).webhook_secrets
-    if not known:
+def _refused(error: WebhookRefused) -> web.Response:
+    retry = {"Retry_After": _RETRY_AFTER} if error.status == 503 else {}
+    return answer(error.status, {"error": str(error)}, **retry)
+
+
+@asynccontextmanager
+async def _within(limit: timedelta) -> AsyncIterator[None]:
+    """A database that takes longer is as good as away: GitHub must hear something."""
+    try:
+        async with asyncio.timeout(limit.total_seconds()):
+            yield
+    except TimeoutError:
+        raise StorageUnavailable from None
+
+
+async def _secrets(request: web.Request, app: WebhookApp) -> tuple[bytes, ...]:
+    found = (await request.app[DEPS].credentials.get(app)).webhook_secrets
+    if not found:
         raise WebhookRefused(
             503, "No webhook secret is configured yet: set ZEKT_ORCHESTRATOR_WEBHOOK_SECRET."
         )
-    body = await _read(request, take)
-    if not verify.is_signed(known, signature, body):
-        # The secret may have been changed by another process a moment ago.
-        known = (await credentials.get(app, reread=True)).webhook_secrets
-        if not verify.is_signed(known, signature, body):
-            raise WebhookRefused(
-                401,
-                "The signature does not fit the body: the App's webhook secret at GitHub and "
-                "this server's differ, or something on the way changed the body.",
-            )
-    return verify.read(app, request.raw_headers, body)
+    return found
 
 
 async def _read(request: web.Request, take: Callable[[int], None]) -> bytes:
@@ -95,7 +114,7 @@ async def _store(request: web.Request, webhook: VerifiedWebhook) -> Receipt:
     else:
         receipt = Receipt(ignored="event_not_handled")
     if receipt.ignored:
-        request.app[IGNORED][receipt.ignored] += 1
+        request.app[IGNORED].count(receipt.ignored)
     (_log.debug if receipt.ignored else _log.info)(
         "webhook.ignored" if receipt.ignored else "webhook.stored",
         delivery=webhook.guid,
