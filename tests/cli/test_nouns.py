@@ -221,6 +221,52 @@ async def test_an_invitation_is_accepted_or_declined(line: Line) -> None:
     assert "has ended" in await line.does("subscriptions", "end", *ends, "--as", "mia")
 
 
+PIGEON = """
+from zekt_bot import Outcome, hookimpl
+
+
+class Pigeon:
+    name = "pigeon"
+
+    def check(self, settings):
+        if settings.get("loft") != "north":
+            raise ValueError("name the loft.")
+        return "loft.example"
+
+    async def send(self, request, client):
+        return Outcome("dispatched", status=204)
+
+
+@hookimpl
+def zekt_channels():
+    return [Pigeon()]
+"""
+
+
+async def test_a_subscription_on_another_channel_is_another_one(line: Line, tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "pigeon.py").write_text(PIGEON)
+    line.settings["ZEKT_PLUGINS_DIR"] = str(tmp_path / "plugins")
+    secret = tmp_path / "loft"
+    secret.write_text("north\n")
+    await published(line)
+    ends = (SERVICE, CONSUMER)
+    by_pigeon = (*ends, "--channel", "pigeon")
+    refused = await line.ended("subscriptions", "request", *by_pigeon)
+    assert (refused.code, "name the loft" in refused.err) == (3, True)
+    await line.does("subscriptions", "request", *ends)
+    await line.does("subscriptions", "request", *by_pigeon, "--setting-file", f"loft={secret}")
+    row = await line.json("subscriptions", "show", *by_pigeon)
+    assert (row["channel"], row["state"], "north" in repr(row)) == ("pigeon", "requested", False)
+    await line.does("subscriptions", "approve", row["id"])
+    for verb in ("pause", "resume"):
+        await line.does("subscriptions", verb, *by_pigeon)
+    await line.does("subscriptions", "configure", row["id"], "--setting", "loft=north")
+    await line.does("subscriptions", "revoke", *by_pigeon)
+    states = {r["channel"]: r["state"] for r in await line.json("subscriptions", "list")}
+    assert states == {"repository_dispatch": "requested", "pigeon": "revoked"}
+
+
 async def test_who_is_on_the_list_is_approved_at_once(line: Line) -> None:
     await published(line, "--approve-account", "kestrel-bank")
     told = await line.does("subscriptions", "request", SERVICE, CONSUMER)
@@ -337,13 +383,14 @@ PROVIDERS: tuple[tuple[str, ...], ...] = (
 )
 
 
-async def test_people_do_with_as_what_github_lets_them_manage(line: Line) -> None:
-    words: tuple[str, ...]
-    for words in (("repositories", "enable", PROVIDER), ALLOW, PUBLISH):
-        await line.does(*words)
+async def test_what_is_the_operators_is_no_persons(line: Line) -> None:
     for words in OPERATORS:
         ended = await line.ended(*words, "--as", "ada")
         assert (ended.code, ended.out) == (5, ""), words
+
+
+async def test_people_do_with_as_what_github_lets_them_manage(line: Line) -> None:
+    await published(line)
     for words in PROVIDERS:
         ended = await line.ended(*words, "--as", "mia")
         assert ended.code in {4, 5}, words  # 4: it may not even be known that it is there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,12 +151,12 @@ async def _found(broker: Broker, who: Principal, named: Names, channel: str) -> 
     return await operations.show(broker, who, found.id)
 
 
-async def _ends(broker: Broker, who: Principal, named: Names) -> Names:
-    """OWNER/SLUG and OWNER/REPO."""
+async def _key(broker: Broker, who: Principal, named: Names, channel: str) -> tuple[str, str, str]:
+    """OWNER/SLUG, OWNER/REPO and the channel."""
     if len(named) == 2:
-        return named
+        return named[0], named[1], channel
     found = await operations.show(broker, who, named[0])
-    return found["service"], found["consumer"]
+    return found["service"], found["consumer"], found["channel"]
 
 
 @click.group()
@@ -239,31 +240,33 @@ async def invite(broker: Broker, who: Principal, service: str, repository: str, 
 @acts
 async def accept(broker: Broker, who: Principal, named: Names, **wish: Any) -> str:
     """Accept an invitation; or the event types that an approved service added later."""
-    service, repository = await _ends(broker, who, named)
-    made = await operations.accept(broker, who, service, repository, _wish(wish))
+    service, repository, channel = await _key(broker, who, named, wish["channel"])
+    wanted = replace(_wish(wish), channel=channel)
+    made = await operations.accept(broker, who, service, repository, wanted)
     return f"{repository} receives {', '.join(made.event_types)} of {service}."
 
 
 @subscriptions.command("approve")
 @named_argument
+@_channel
 @acts
-async def approve(broker: Broker, who: Principal, named: Names) -> str:
+async def approve(broker: Broker, who: Principal, named: Names, channel: str) -> str:
     """Approve what was requested: events of OWNER/SLUG are dispatched to OWNER/REPO."""
-    service, repository = await _ends(broker, who, named)
-    await operations.approve(broker, who, service, repository)
+    service, repository, channel = await _key(broker, who, named, channel)
+    await operations.approve(broker, who, service, repository, channel)
     return f"{repository} is approved: it receives the events of {service}."
 
 
 def _ending(verb: str, operation: Callable[..., Any], told: str, said: str) -> None:
     """A verb after which the other side may read why."""
 
-    async def work(broker: Broker, who: Principal, named: Names, words: str) -> str:
-        service, repository = await _ends(broker, who, named)
-        await operation(broker, who, service, repository, words)
+    async def work(broker: Broker, who: Principal, named: Names, channel: str, words: str) -> str:
+        service, repository, channel = await _key(broker, who, named, channel)
+        await operation(broker, who, service, repository, words, channel=channel)
         return said.format(service=service, repository=repository)
 
     work.__doc__ = told
-    subscriptions.command(verb)(named_argument(_words(acts(work))))
+    subscriptions.command(verb)(named_argument(_channel(_words(acts(work)))))
 
 
 _ending(
@@ -294,21 +297,23 @@ _ending(
 
 @subscriptions.command("pause")
 @named_argument
+@_channel
 @acts
-async def pause(broker: Broker, who: Principal, named: Names) -> str:
+async def pause(broker: Broker, who: Principal, named: Names, channel: str) -> str:
     """Make no deliveries for a while, as the consumer. Events of that time are not made up for."""
-    service, repository = await _ends(broker, who, named)
-    await operations.pause(broker, who, service, repository)
+    service, repository, channel = await _key(broker, who, named, channel)
+    await operations.pause(broker, who, service, repository, channel)
     return f"Nothing of {service} is made for {repository} until it resumes."
 
 
 @subscriptions.command("resume")
 @named_argument
+@_channel
 @acts
-async def resume(broker: Broker, who: Principal, named: Names) -> str:
+async def resume(broker: Broker, who: Principal, named: Names, channel: str) -> str:
     """Make deliveries again after a pause."""
-    service, repository = await _ends(broker, who, named)
-    await operations.resume(broker, who, service, repository)
+    service, repository, channel = await _key(broker, who, named, channel)
+    await operations.resume(broker, who, service, repository, channel)
     return f"{repository} receives {service} again."
 
 
@@ -318,8 +323,9 @@ async def resume(broker: Broker, who: Principal, named: Names) -> str:
 @acts
 async def configure(broker: Broker, who: Principal, named: Names, **wish: Any) -> str:
     """Replace what a subscription lets through; the channel's settings only if some are given."""
-    service, repository = await _ends(broker, who, named)
-    await operations.configure(broker, who, service, repository, _wish(wish))
+    service, repository, channel = await _key(broker, who, named, wish["channel"])
+    wanted = replace(_wish(wish), channel=channel)
+    await operations.configure(broker, who, service, repository, wanted)
     return f"The subscription of {repository} to {service} is as you said."
 
 

@@ -11,6 +11,7 @@ from zekt_bot.db import mirror
 from zekt_bot.db import subscriptions as rows_of
 from zekt_bot.domain.access import Person
 from zekt_bot.domain.subscriptions import (
+    REPOSITORY_DISPATCH,
     STATES,
     check_filters,
     check_words,
@@ -119,7 +120,11 @@ async def accept(
 
 
 async def approve(
-    broker: Broker, principal: Principal, service: str, full_name: str
+    broker: Broker,
+    principal: Principal,
+    service: str,
+    full_name: str,
+    channel: str = REPOSITORY_DISPATCH,
 ) -> Subscription:
     """Approve what was requested.
 
@@ -127,7 +132,7 @@ async def approve(
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
         Conflict: it has not been requested, was answered already, or its time is over.
     """
-    found = await parties(broker, principal, "subscription:approve", service, full_name)
+    found = await parties(broker, principal, "subscription:approve", service, full_name, channel)
     check_time(broker, found)
     if found.held is not None and not found.consumer.consumer:
         raise Conflict(
@@ -138,58 +143,88 @@ async def approve(
     return await move(broker, principal, found, Changed("approve", changed))
 
 
-async def reject(
-    broker: Broker, principal: Principal, service: str, full_name: str, words: str = ""
+async def reject(  # noqa: PLR0913 - a subscription's key, and words
+    broker: Broker,
+    principal: Principal,
+    service: str,
+    full_name: str,
+    words: str = "",
+    *,
+    channel: str = REPOSITORY_DISPATCH,
 ) -> Subscription:
     """Refuse what was requested; the consumer reads `words`.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable, Conflict.
     """
-    return await _end(broker, principal, "reject", (service, full_name), words)
+    return await _end(broker, principal, "reject", (service, full_name, channel), words)
 
 
-async def decline(
-    broker: Broker, principal: Principal, service: str, full_name: str, words: str = ""
+async def decline(  # noqa: PLR0913 - a subscription's key, and words
+    broker: Broker,
+    principal: Principal,
+    service: str,
+    full_name: str,
+    words: str = "",
+    *,
+    channel: str = REPOSITORY_DISPATCH,
 ) -> Subscription:
     """Refuse an invitation; the provider reads `words`.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable, Conflict.
     """
-    return await _end(broker, principal, "decline", (service, full_name), words)
+    return await _end(broker, principal, "decline", (service, full_name, channel), words)
 
 
-async def revoke(
-    broker: Broker, principal: Principal, service: str, full_name: str, words: str = ""
+async def revoke(  # noqa: PLR0913 - a subscription's key, and words
+    broker: Broker,
+    principal: Principal,
+    service: str,
+    full_name: str,
+    words: str = "",
+    *,
+    channel: str = REPOSITORY_DISPATCH,
 ) -> Subscription:
     """The provider takes its approval back: nothing is sent from now on.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable, Conflict.
     """
-    return await _end(broker, principal, "revoke", (service, full_name), words)
+    return await _end(broker, principal, "revoke", (service, full_name, channel), words)
 
 
-async def end(
-    broker: Broker, principal: Principal, service: str, full_name: str, words: str = ""
+async def end(  # noqa: PLR0913 - a subscription's key, and words
+    broker: Broker,
+    principal: Principal,
+    service: str,
+    full_name: str,
+    words: str = "",
+    *,
+    channel: str = REPOSITORY_DISPATCH,
 ) -> Subscription:
     """The consumer wants no more of it, or takes its request back.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable, Conflict.
     """
-    return await _end(broker, principal, "end", (service, full_name), words)
+    return await _end(broker, principal, "end", (service, full_name, channel), words)
 
 
-async def pause(broker: Broker, principal: Principal, service: str, full_name: str) -> Subscription:
+async def pause(
+    broker: Broker,
+    principal: Principal,
+    service: str,
+    full_name: str,
+    channel: str = REPOSITORY_DISPATCH,
+) -> Subscription:
     """Make no deliveries of events from now on, until `resume`; they are not made up for.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
         Conflict: it is not approved, or paused already.
     """
-    found = await parties(broker, principal, "subscription:pause", service, full_name)
+    found = await parties(broker, principal, "subscription:pause", service, full_name, channel)
     held = found.approved()
     if held.paused:
         raise Conflict(f"The subscription of {full_name} to {service} is paused already.")
@@ -197,7 +232,11 @@ async def pause(broker: Broker, principal: Principal, service: str, full_name: s
 
 
 async def resume(
-    broker: Broker, principal: Principal, service: str, full_name: str
+    broker: Broker,
+    principal: Principal,
+    service: str,
+    full_name: str,
+    channel: str = REPOSITORY_DISPATCH,
 ) -> Subscription:
     """Make deliveries of events again.
 
@@ -205,7 +244,7 @@ async def resume(
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
         Conflict: it is not paused.
     """
-    found = await parties(broker, principal, "subscription:pause", service, full_name)
+    found = await parties(broker, principal, "subscription:pause", service, full_name, channel)
     if not found.approved().paused:
         raise Conflict(f"The subscription of {full_name} to {service} is not paused.")
     return await change(broker, principal, found, "resumed", {"paused_at": None})
@@ -243,10 +282,10 @@ _ENDINGS: dict[Verb, Action] = {
 
 
 async def _end(
-    broker: Broker, principal: Principal, verb: Verb, names: tuple[str, str], words: str
+    broker: Broker, principal: Principal, verb: Verb, key: tuple[str, str, str], words: str
 ) -> Subscription:
     words = check_words(words)
-    found = await parties(broker, principal, _ENDINGS[verb], *names)
+    found = await parties(broker, principal, _ENDINGS[verb], *key)
     changed = {"answer": words or None, "expires_at": None, "paused_at": None}
     return await move(broker, principal, found, Changed(verb, changed))
 
