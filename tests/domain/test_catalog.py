@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 
 from tests.factories import ran, repository, service, subscription
 from zekt_bot.domain.catalog import (
+    VISIBILITIES,
     Conditions,
     InstallationState,
+    Profile,
+    Visibility,
     check_event_type,
     check_full_name,
+    check_login,
     check_slug,
     check_workflow_path,
     workflow_path,
@@ -160,3 +164,28 @@ def test_all_else_in_a_pattern_is_only_itself(pattern: str, branch: str) -> None
 
 def refusal(patterns: tuple[str, ...], branch: str) -> str | None:
     return Conditions(branches=patterns).refuse(ran(head_branch=branch), from_fork=False)
+
+
+@pytest.mark.parametrize("login", ["octocat", "a-b", "acme_corp", "9lives"])
+def test_a_login_is_githubs(login: str) -> None:
+    assert check_login(login) == login
+
+
+@pytest.mark.parametrize("login", ["", "-a", "a b", "a/b", "x" * 101, "a\n"])
+def test_what_is_no_login_is_refused(login: str) -> None:
+    with pytest.raises(InvalidInput):
+        check_login(login)
+
+
+@pytest.mark.parametrize("visibility", VISIBILITIES)
+@pytest.mark.parametrize("published", [True, False])
+def test_only_what_is_published_and_public_is_open_to_all(
+    published: bool, visibility: Visibility
+) -> None:
+    found = service(published=published, profile=Profile(visibility=visibility))
+    assert found.open_to_all is (published and visibility == "public")
+
+
+def test_any_type_is_warned_of() -> None:
+    assert service("a").warnings == ()
+    assert "(*)" in service("*").warnings[0]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.factories import ran, subscription
-from zekt_bot.domain.subscriptions import Filters, check_filters
+from zekt_bot.domain.subscriptions import Filters, check_filters, check_words
 from zekt_bot.errors import InvalidInput
 
 
@@ -68,3 +68,11 @@ def test_sensible_filters_are_taken_as_they_are() -> None:
 def test_senseless_filters_are_invalid(filters: Filters) -> None:
     with pytest.raises(InvalidInput):
         check_filters(filters)
+
+
+def test_words_are_few_and_without_nul() -> None:
+    assert check_words("  Please.\n") == "Please."
+    assert check_words("x" * 500) == "x" * 500
+    for wrong in ("x" * 501, "a\0b"):
+        with pytest.raises(InvalidInput):
+            check_words(wrong)

@@ -216,3 +216,36 @@ async def test_what_is_disallowed_or_disabled_leaves_no_more(stage: Stage) -> No
     await stage.deliver()
     blocked = [row["blocked_reason"] for row in await stage.rows(deliveries)]
     assert sorted(blocked) == ["not_allowed", "not_approved"]
+
+
+async def test_lists_and_names_are_checked(stage: Stage) -> None:
+    there = people(stage)
+    await stage.publish()
+    for limit in (0, 1001):
+        with pytest.raises(InvalidInput):
+            await services.list_services(stage.broker, ME, limit=limit)
+        with pytest.raises(InvalidInput):
+            await repositories.list_repositories(stage.broker, ME, limit=limit)
+    with pytest.raises(InvalidInput, match="OWNER/SLUG"):
+        await services.show(stage.broker, ME, "release")
+    listed = await repositories.list_repositories(stage.broker, ME, limit=10)
+    assert [row["repository"] for row in listed] == [PROVIDER]
+    assert await repositories.list_repositories(stage.broker, ME, after=PROVIDER) == []
+    assert (await repositories.show(stage.broker, there.ada, PROVIDER))["provider"] is True
+    await services.edit(stage.broker, ME, SERVICE, {"visibility": "private"})
+    assert await services.list_services(stage.broker, there.eve) == []
+    with pytest.raises(NotFound, match="no service"):
+        await services.unpublish(stage.broker, there.eve, SERVICE)
+    assert [row["listed"] for row in await services.list_services(stage.broker, ME)] == [True]
+
+
+async def test_disabling_twice_is_disabling(stage: Stage) -> None:
+    await stage.publish()
+    for _ in range(2):
+        assert not (await repositories.disable(stage.broker, ME, PROVIDER)).provider
+    rows = await stage.broker.database.query(
+        lambda c: list(c.execute(select(audit.c.verb)).scalars())
+    )
+    assert rows.count("person:repository:disabled") == 1
+    with pytest.raises(NotFound):
+        await repositories.disable(stage.broker, ME, "aurora-labs/unheard-of")

@@ -402,3 +402,41 @@ async def test_a_fact_that_moves_between_reading_and_writing_is_seen(stage: Stag
     with pytest.raises(Conflict, match="try again"):
         await agreements.move(stage.broker, ME, found, agreements.Changed("approve", {}))
     assert (await row_of(stage))["state"] == "requested"
+
+
+async def test_between_a_service_and_a_stranger_there_is_nothing_to_see(stage: Stage) -> None:
+    there = people(stage)
+    await stage.publish()
+    unheard = "kestrel-bank/unheard-of"
+    for who in (ME, there.ada, there.eve):
+        with pytest.raises(NotFound) as absent:
+            await subscriptions.approve(stage.broker, who, SERVICE, unheard)
+        assert "request it first" in str(absent.value)
+    await subscriptions.invite(stage.broker, ME, SERVICE, CONSUMER)
+    with pytest.raises(NotFound) as hidden:  # the same words: the consumer is private
+        await subscriptions.approve(stage.broker, there.eve, SERVICE, CONSUMER)
+    assert str(hidden.value).replace("core-sync", "unheard-of") == str(absent.value)
+
+
+async def test_only_what_is_alive_is_paused_or_set(stage: Stage) -> None:
+    await stage.publish()
+    await stage.subscribe(approve=False)
+    with pytest.raises(Conflict, match="is requested"):
+        await subscriptions.pause(stage.broker, ME, SERVICE, CONSUMER)
+    await go(stage, "end")
+    with pytest.raises(Conflict, match="is ended"):
+        await subscriptions.resume(stage.broker, ME, SERVICE, CONSUMER)
+
+
+async def test_many_expire_in_pages_and_what_is_answered_meanwhile_does_not(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agreements, "_PAGE", 1)
+    await stage.publish()
+    second = stage.github.repository(stage.consumer.owner, "second")
+    for consumer in (stage.consumer, second):
+        await stage.subscribe(consumer, approve=False)
+    stage.clock.advance(DAYS)
+    assert await agreements.expire(stage.broker) == 2
+    assert {row["state"] for row in await stage.rows(tables.subscriptions)} == {"ended"}
+    assert len(await told(stage, "zekt:subscription:expired")) == 2
