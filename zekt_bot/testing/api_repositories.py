@@ -238,5 +238,6 @@ class RepositoryApi:
             raise ApiRefusal(403, "Repository was archived so is read-only.", dispatches.DOCS)
         event_type, payload = dispatches.checked(await json_object(request))
         raw = await request.read()
-        await self._core.accept(Dispatch(self._core.now(), found, event_type, payload, raw, token))
+        now, urls = self._core.now(), self._core.urls
+        await self._core.accept(Dispatch(now, found, event_type, payload, raw, token, urls))
         return answer(204)

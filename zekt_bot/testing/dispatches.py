@@ -5,13 +5,14 @@ Source: https://docs.github.com/rest/repos/repos#create-a-repository-dispatch-ev
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from zekt_bot.testing import expressions, shapes
 from zekt_bot.testing.answers import ApiRefusal, invalid
+from zekt_bot.testing.shapes import GITHUB_COM, Urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,8 +25,6 @@ MOST_KEYS = 10
 MOST_BYTES = 65535
 MOST_CHARACTERS = 100
 
-_EXPRESSION = re.compile(r"\$\{\{\s*([\w.\-]+)\s*\}\}")
-
 
 @dataclass(frozen=True)
 class Dispatch:
@@ -37,6 +36,7 @@ class Dispatch:
     client_payload: Any
     raw: bytes = field(repr=False)
     token: Token = field(repr=False)
+    urls: Urls = field(default=GITHUB_COM, repr=False)
 
     @property
     def app(self) -> App:
@@ -97,42 +97,41 @@ def run_title(workflow: Workflow, dispatch: Dispatch) -> str:
     """
     if not workflow.run_name:
         return dispatch.event_type
-    bot = dispatch.app.bot.login
-    context = {
-        "github": {
-            "actor": bot,
-            "triggering_actor": bot,
-            "event_name": "repository_dispatch",
-            "repository": dispatch.repository.full_name,
-            "repository_owner": dispatch.repository.owner.login,
-            "ref_name": dispatch.repository.default_branch,
-            "run_number": workflow.runs + 1,
-            "workflow": workflow.name,
-            "event": {
-                "action": dispatch.event_type,
-                "branch": dispatch.repository.default_branch,
-                "client_payload": dispatch.client_payload,
-            },
-        }
-    }
-    title = _EXPRESSION.sub(lambda found: _text(_at(context, found[1])), workflow.run_name)
+    title = expressions.title(workflow.run_name, {"github": _context(workflow, dispatch)})
     return title.strip() or dispatch.event_type
 
 
-def _at(context: Any, path: str) -> Any:
-    for name in path.split("."):
-        if not isinstance(context, dict):
-            return None
-        lowered = {key.lower(): value for key, value in context.items()}
-        context = lowered.get(name.lower())
-    return context
+def _context(workflow: Workflow, dispatch: Dispatch) -> dict[str, Any]:
+    """The `github` context of the run; `expressions.KNOWN` names its parts.
 
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict | list):
-        return "Object" if isinstance(value, dict) else "Array"
-    return str(value)
+    Source: https://docs.github.com/actions/reference/workflows-and-actions/contexts#github-context
+    """
+    bot, repository, urls = dispatch.app.bot, dispatch.repository, dispatch.urls
+    branch = repository.default_branch
+    return {
+        "actor": bot.login,
+        "actor_id": str(bot.id),
+        "api_url": urls.api,
+        "event": {
+            "action": dispatch.event_type,
+            "branch": branch,
+            "client_payload": dispatch.client_payload,
+            "installation": shapes.installation_reference(dispatch.token.installation),
+            "organization": shapes.organization(repository.owner, urls),
+            "repository": shapes.repository(repository, urls),
+            "sender": shapes.simple_user(bot, urls),
+        },
+        "event_name": "repository_dispatch",
+        "ref": f"refs/heads/{branch}",
+        "ref_name": branch,
+        "ref_type": "branch",
+        "repository": repository.full_name,
+        "repository_id": str(repository.id),
+        "repository_owner": repository.owner.login,
+        "repository_owner_id": str(repository.owner.id),
+        "run_attempt": "1",
+        "run_number": str(workflow.runs + 1),
+        "server_url": urls.web,
+        "triggering_actor": bot.login,
+        "workflow": workflow.name,
+    }

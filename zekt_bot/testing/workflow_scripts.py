@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
-from zekt_bot.testing import files
+from zekt_bot.testing import expressions, files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,9 +43,15 @@ class WorkflowScripts:
         **options: Unpack[WorkflowOptions],
     ) -> Workflow:
         """A workflow file. With `on_dispatch_types` a dispatch of such a type starts it (`"*"`:
-        of any); with `finishes` its runs then end by themselves, else a script ends them."""
-        workflow = self._core.world.add_workflow(repository, path, name or _title(path))
+        of any); with `finishes` its runs then end by themselves, else a script ends them.
+
+        Raises:
+            ValueError: its `run_name` has an expression that the simulator does not know.
+        """
         text = options.get("text")
+        told = files.read(text)[1] if text is not None else None
+        expressions.check(options.get("run_name", told) or "")
+        workflow = self._core.world.add_workflow(repository, path, name or _title(path))
         if text is not None:
             _take(workflow, text)
         workflow.name = name or workflow.name
