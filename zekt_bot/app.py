@@ -15,6 +15,7 @@ from zekt_bot.db.credentials import CredentialStore
 from zekt_bot.db.database import open_database
 from zekt_bot.github.client import GitHub
 from zekt_bot.operations.broker import Broker
+from zekt_bot.operations.roles import Roles
 from zekt_bot.pipeline.store import store
 from zekt_bot.web.server import WebDeps, running
 from zekt_bot.worker import Worker
@@ -53,7 +54,8 @@ async def open_broker(
         credentials = CredentialStore(settings, database, clock)
         github = GitHub(settings, credentials, clock, session)
         try:
-            yield Broker(settings, clock, database, credentials, github, loaded)
+            roles = Roles(github, clock)
+            yield Broker(settings, clock, database, credentials, github, loaded, roles)
         finally:
             await loaded.close(settings.shutdown_timeout)
 

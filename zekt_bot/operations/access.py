@@ -44,7 +44,7 @@ async def manages(
     """
     if not isinstance(principal, Person):
         return frozenset()
-    roles = await broker.roles.of(broker, principal, repositories)
+    roles = await broker.roles.of(principal, repositories)
     return frozenset(each for each, role in roles.items() if role == "manages")
 
 
@@ -134,5 +134,5 @@ async def sees(broker: Broker, principal: Principal, repository: Repository) -> 
     """Whether this repository's existence is no secret to them."""
     if not isinstance(principal, Person):
         return True
-    roles = await broker.roles.of(broker, principal, [repository])
+    roles = await broker.roles.of(principal, [repository])
     return roles[repository.id] != "nothing"

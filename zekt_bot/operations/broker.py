@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.domain.audit import Entry
-from zekt_bot.operations.roles import Roles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from zekt_bot.config import Credentials, Settings
     from zekt_bot.db.database import Database
     from zekt_bot.github.client import GitHub
+    from zekt_bot.operations.roles import Roles
     from zekt_bot.plugins import Plugins
 
 SYSTEM = "zekt"
@@ -33,7 +33,7 @@ class Broker:
     credentials: Credentials
     github: GitHub
     plugins: Plugins
-    roles: Roles = field(default_factory=Roles)
+    roles: Roles
 
     def now(self) -> datetime:
         """The present moment."""

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    from zekt_bot.clock import Clock
     from zekt_bot.domain.access import Person
     from zekt_bot.domain.catalog import Repository
-    from zekt_bot.operations.broker import Broker
+    from zekt_bot.github.client import GitHub
 
 Role = Literal["manages", "sees", "nothing"]
 KEPT = timedelta(seconds=60)
@@ -25,13 +26,13 @@ _MOST_KEPT = 10_000
 class Roles:
     """Of one process. Whoever loses a role at GitHub loses it here within a minute."""
 
-    def __init__(self) -> None:
-        """Nothing is known yet."""
+    def __init__(self, github: GitHub, clock: Clock) -> None:
+        """Nothing is known yet; GitHub is asked when somebody wants to know."""
+        self._github = github
+        self._clock = clock
         self._known: dict[tuple[int, int], tuple[datetime, Role]] = {}
 
-    async def of(
-        self, broker: Broker, person: Person, repositories: Iterable[Repository]
-    ) -> dict[int, Role]:
+    async def of(self, person: Person, repositories: Iterable[Repository]) -> dict[int, Role]:
         """The person's role on each repository (id → role).
 
         Only accounts that installed the App are asked about; elsewhere nobody manages anything.
@@ -40,30 +41,28 @@ class Roles:
             GitHubError: GitHub does not answer as it should.
         """
         once = list({repository.id: repository for repository in repositories}.values())
-        found = await asyncio.gather(*(self._one(broker, person, each) for each in once))
+        found = await asyncio.gather(*(self._one(person, each) for each in once))
         return {each.id: role for each, role in zip(once, found, strict=True)}
 
-    async def _one(self, broker: Broker, person: Person, repository: Repository) -> Role:
+    async def _one(self, person: Person, repository: Repository) -> Role:
         if not repository.consented:
             return "nothing" if repository.private else "sees"
-        key, now = (person.id, repository.id), broker.now()
+        key, now = (person.id, repository.id), self._clock.now()
         until, role = self._known.get(key, (now, None))
         if role is not None and now < until:
             return role
-        role = await _ask(broker, person, repository)
+        role = await _ask(self._github, person, repository)
         if len(self._known) >= _MOST_KEPT:
             self._known.clear()
         self._known[key] = now + KEPT, role
         return role
 
 
-async def _ask(broker: Broker, person: Person, repository: Repository) -> Role:
+async def _ask(github: GitHub, person: Person, repository: Repository) -> Role:
     told: dict[str, Any] | None = None
     if repository.installation_id is not None:
         try:
-            told = await broker.github.permission(
-                repository.installation_id, repository.id, person.login
-            )
+            told = await github.permission(repository.installation_id, repository.id, person.login)
         except (InstallationGone, InstallationSuspended):
             told = None
     user = (told or {}).get("user")

@@ -8,17 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zekt_bot.testing.answers import ApiRefusal, answer
-from zekt_bot.testing.tokens import bearer, check_jwt, check_token
+from zekt_bot.testing.answers import ApiRefusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from aiohttp import web
-
     from zekt_bot.clock import Clock
-    from zekt_bot.testing.answers import Route
-    from zekt_bot.testing.core import Core
     from zekt_bot.testing.model import Token
 
 ANONYMOUS = 60
@@ -108,31 +101,3 @@ def is_jwt(credential: str) -> bool:
 def _exceeded(caller: Caller) -> ApiRefusal:
     docs = "using-the-rest-api/rate-limits-for-the-rest-api"
     return ApiRefusal(403, f"API rate limit exceeded for {caller.whose}.", docs)
-
-
-class RateLimitApi:
-    """How much is left.
-
-    Source: https://docs.github.com/rest/rate-limit/rate-limit
-    """
-
-    def __init__(self, core: Core) -> None:
-        """Answer from this host's state."""
-        self._core = core
-
-    def routes(self) -> Iterator[Route]:
-        """Method, path, handler."""
-        yield "GET", PATH, self.rate_limit
-
-    async def rate_limit(self, request: web.Request) -> web.Response:
-        """`GET /rate_limit`, which is not counted."""
-        core, header = self._core, request.headers.get("Authorization")
-        credential, token = bearer(header), None
-        if credential is not None and is_jwt(credential):
-            check_jwt(core.world, header)
-        elif header:
-            token = check_token(core.world, header)
-        bucket = core.limits.look(core.limits.caller(credential, token))
-        search = Bucket(30 if header else 10, bucket.reset)
-        resources = {"core": bucket.told(), "search": search.told()}
-        return answer(200, {"resources": resources, "rate": bucket.told()})

@@ -22,8 +22,9 @@ from zekt_bot.testing.answers import (
 from zekt_bot.testing.api_actions import ActionsApi
 from zekt_bot.testing.api_app import AppApi
 from zekt_bot.testing.api_contents import ContentsApi
+from zekt_bot.testing.api_limits import RateLimitApi
 from zekt_bot.testing.api_repositories import RepositoryApi
-from zekt_bot.testing.ratelimits import PATH, RateLimitApi
+from zekt_bot.testing.ratelimits import PATH
 from zekt_bot.testing.tokens import bearer
 
 if TYPE_CHECKING:
