@@ -1,0 +1,77 @@
+"""Events, deliveries, messages and the audit of one run, as the terminal shows them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.server import environ_of
+from tests.cli.command import KEY, zekt
+from tests.stage import RELEASE, Stage, open_stage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+BODY = b'{"version": "1.4.0", "by": "\xc2\x9b31m"}'
+
+
+@pytest.fixture
+async def environ(migrated_sqlite: str) -> AsyncIterator[dict[str, str]]:
+    """A server's settings, after one run with a message was delivered."""
+    async with open_stage(migrated_sqlite, secret_keys=(KEY,)) as stage:
+        await deliver_one(stage)
+        yield environ_of(migrated_sqlite, stage.github, stage.app) | {"ZEKT_SECRET_KEY": KEY}
+
+
+async def deliver_one(stage: Stage) -> None:
+    """A run with a job and a message, on its whole way."""
+    await stage.serve("released")
+    run = await stage.github.start_run(stage.provider, RELEASE)
+    await run.start_job("build")
+    await stage.listen()
+    await stage.post(run, BODY)
+    await run.complete("success")
+    await stage.flow()
+
+
+async def test_what_came_of_a_run_is_found_from_every_noun(environ: dict[str, str]) -> None:
+    async def does(*words: str) -> str:
+        ended = await zekt(*words, **environ)
+        assert ended.code == 0, ended.err
+        return ended.out
+
+    (message,) = json.loads(await does("messages", "list", "--json"))
+    assert message["id"] in await does("messages", "list", "--event-type", "released")
+    shown = await does("messages", "show", message["id"])
+    assert (message["sha256"] in shown, "1.4.0" in shown) == (True, False)
+    assert (await does("messages", "show", message["id"], "--body")).encode() == BODY + b"\n"
+    as_json = await does("messages", "show", message["id"], "--body", "--json")
+    assert json.loads(as_json)["body"].encode() == BODY
+    assert "\x9b" not in as_json
+
+    event = await does("events", "show", message["envelope_id"])
+    for part in ("build", "released", "kestrel-bank/core-sync", message["id"]):
+        assert part in event
+    delivery = json.loads(
+        await does("deliveries", "list", "--json", "--service", "aurora-labs/release")
+    )[0]
+    told = await does("deliveries", "show", delivery["id"])
+    assert "✓ dispatched" in told
+    assert "GitHub took it." in told
+
+    entries = json.loads(await does("audit", "list", "--verb", "*:delivery:*", "--json"))
+    assert [entry["delivery_id"] for entry in entries] == [delivery["id"]] * 2
+    assert "zekt:delivery:dispatched" in await does("audit", "list", "--from", "2020-01-01")
+    entry = await does("audit", "show", entries[0]["id"])
+    assert [line.split() for line in entry.splitlines()][-1] == ["intact", "yes"]
+
+
+async def test_a_full_page_says_how_to_go_on(environ: dict[str, str]) -> None:
+    ended = await zekt("audit", "list", "--limit", "2", **environ)
+    assert ended.code == 0
+    last = json.loads((await zekt("audit", "list", "--limit", "2", "--json", **environ)).out)[-1]
+    assert ended.err == f"\nThe next page: add `--before {last['id']}`.\n"
+    after = await zekt("audit", "list", "--limit", "1", "--before", last["id"], **environ)
+    assert last["id"] not in after.out
