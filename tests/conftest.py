@@ -24,7 +24,23 @@ if TYPE_CHECKING:
 
 settings.register_profile("gate", derandomize=True, deadline=None)
 settings.register_profile("long", deadline=None, max_examples=2000)
-settings.load_profile(os.environ.get("ZEKT_TEST_PROFILE", "gate"))
+PROFILE = os.environ.get("ZEKT_TEST_PROFILE", "gate")
+settings.load_profile(PROFILE)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat in the long profile what `at_length` marks: each time anew, with its own database."""
+    marker = metafunc.definition.get_closest_marker("at_length")
+    if marker is not None and PROFILE == "long":
+        metafunc.fixturenames.append("at_length")
+        metafunc.parametrize("at_length", range(marker.args[0]), indirect=True)
+
+
+@pytest.fixture
+def at_length(request: pytest.FixtureRequest) -> int:
+    """Which of its repetitions this is."""
+    number: int = request.param
+    return number
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

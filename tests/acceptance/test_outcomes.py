@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+pytestmark = pytest.mark.at_length(5)
+
 POST = "/repos/*/dispatches"
 MINT = "/app/installations/*/access_tokens"
 QUICK = """

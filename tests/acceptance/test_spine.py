@@ -43,6 +43,7 @@ async def test_a_finished_run_reaches_its_consumer(database_url: str, tmp_path: 
         assert consumed.client_payload == dispatch.client_payload
 
 
+@pytest.mark.at_length(10)
 async def test_rerun_duplicates_and_disorder_send_each_event_once(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -62,6 +63,7 @@ async def test_rerun_duplicates_and_disorder_send_each_event_once(
         ]
 
 
+@pytest.mark.at_length(10)
 async def test_a_fork_never_fires_a_service(database_url: str, tmp_path: Path) -> None:
     async with stage(database_url, tmp_path) as s:
         stranger = s.github.account("stranger", "User")
@@ -79,6 +81,7 @@ async def test_a_fork_never_fires_a_service(database_url: str, tmp_path: Path) -
         assert s.github.dispatches == []
 
 
+@pytest.mark.at_length(10)
 async def test_killed_after_the_202_it_still_dispatches(database_url: str, tmp_path: Path) -> None:
     async with stage(database_url, tmp_path) as s:
         await finish_run(s)  # every webhook was answered before this returns
@@ -92,6 +95,7 @@ async def test_killed_after_the_202_it_still_dispatches(database_url: str, tmp_p
         assert sent == {delivery["id"]}
 
 
+@pytest.mark.at_length(10)
 async def test_killed_while_github_holds_the_post_it_is_sent_again(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -108,6 +112,7 @@ async def test_killed_while_github_holds_the_post_it_is_sent_again(
         assert len(s.github.dispatches) == 1
 
 
+@pytest.mark.at_length(10)
 async def test_sigterm_ends_cleanly_and_nothing_secret_was_logged(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -122,6 +127,7 @@ async def test_sigterm_ends_cleanly_and_nothing_secret_was_logged(
         assert all(json.loads(line) for line in said.splitlines())
 
 
+@pytest.mark.at_length(10)
 @pytest.mark.parametrize("hook", ["zekt_retry_delay", "zekt_audit_details"])
 async def test_an_advising_plugin_that_raises_costs_no_second_post(
     hook: str, sqlite_url: str, tmp_path: Path
