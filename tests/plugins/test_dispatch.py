@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.github.server import CONSUMER, INSTALLATION
-from tests.strategies import at_length
-from zekt_bot import GIVE_UP_AFTER, Attempt, Delivery, DispatchRequest, Outcome, retry_delay
-from zekt_bot.plugins import load
-from zekt_bot.plugins.outside import ChannelClient, Outside
+from tests.plugins.sending import APP, MINT, POST, RENAMED, REPOSITORY, REQUEST, over_http
+from zekt_bot import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
-    from tests.github.server import FakeGitHub, FixedCredentials
+    from tests.github.server import FakeGitHub
+    from tests.plugins.sending import Send
     from zekt_bot.github.client import GitHub
-
-    Send = Callable[..., Awaitable[Outcome]]
-
-POST = "/repos/octo/consumer/dispatches"
-RENAMED = "/repos/octo/renamed/dispatches"
-REPOSITORY = f"/repositories/{CONSUMER}"
-APP = f"/app/installations/{INSTALLATION}"
-MINT = f"{APP}/access_tokens"
-PLUGINS = load()
-REQUEST = DispatchRequest(
-    "dlv_1", "released", b'{"event_type":"released"}', CONSUMER, "octo/consumer", INSTALLATION, 1
-)
-over_http = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=at_length(40)
-)
-
-
-@pytest.fixture
-def send(github: GitHub) -> Send:
-    """Send a dispatch as the worker does: through the channel that the plugins offer."""
-
-    async def send(**changes: Any) -> Outcome:
-        request = replace(REQUEST, **changes)
-        api = github.installation_api(request.installation_id, request.repository_id)
-        client = ChannelClient(api, Outside())
-        return await PLUGINS.channels["repository_dispatch"].send(request, client)
-
-    return send
 
 
 async def test_a_204_is_dispatched_and_the_body_went_out_as_it_was(
@@ -315,57 +285,6 @@ async def test_a_reset_and_a_timeout_are_tried_again(
     assert "TimeoutError" in (outcome.error or "")
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "kind", "said"),
-    [
-        (404, {"message": "Not Found"}, "blocked", "installation_gone: "),
-        (403, {"message": "This was suspended"}, "blocked", "installation_suspended: "),
-        (422, {"message": "not accessible"}, "blocked", "repository_not_granted: "),
-        (403, {"message": "Forbidden"}, "retry", "GitHub answered 403"),
-        (429, None, "retry", "GitHub answered 429"),
-        (500, b"<html>", "retry", "GitHub answered 500"),
-        (201, b"no json", "retry", "GitHub answered 201"),
-    ],
-)
-async def test_a_token_that_cannot_be_minted_says_why(
-    send: Send, fake: FakeGitHub, status: int, body: Any, kind: str, said: str
-) -> None:
-    fake.script("POST", MINT, status, body)
-    outcome = await send()
-    assert outcome.kind == kind
-    assert (outcome.error or "").startswith(said)
-    assert fake.count("POST", POST) == 0
-
-
-async def test_only_the_repository_that_github_refuses_alone_is_blocked(
-    send: Send, fake: FakeGitHub
-) -> None:
-    fake.repositories[2] = {"id": 2, "full_name": "octo/taken", "archived": False}
-    await send()
-    outcome = await send(repository_id=2, repository="octo/taken")
-    assert (outcome.kind, (await send()).kind) == ("blocked", "dispatched")
-
-
-async def test_a_refused_key_pauses_the_app(send: Send, fake: FakeGitHub) -> None:
-    fake.keys = set()
-    outcome = await send()
-    assert (outcome.kind, outcome.status) == ("app_paused", 401)
-
-
-async def test_missing_credentials_pause_the_app(send: Send, credentials: FixedCredentials) -> None:
-    credentials.found = replace(credentials.found, private_key=None)
-    outcome = await send()
-    assert outcome.kind == "app_paused"
-    assert "ZEKT_ORCHESTRATOR_PRIVATE_KEY" in (outcome.error or "")
-
-
-async def test_a_key_refused_while_looking_pauses_the_app(send: Send, fake: FakeGitHub) -> None:
-    await send()
-    fake.keys = set()
-    fake.script("POST", POST, 404)
-    assert (await send()).kind == "app_paused"
-
-
 @over_http
 @given(
     said=st.text(st.characters(), max_size=700),
@@ -385,75 +304,3 @@ async def test_an_error_is_one_short_line_without_a_token(
 async def test_a_body_that_nests_too_deep_is_only_a_body(send: Send, fake: FakeGitHub) -> None:
     fake.script("POST", POST, 422, b"[" * 200_000)
     assert await send() == Outcome("dead", status=422, error="GitHub answered 422")
-
-
-DELIVERY = Delivery(
-    "dlv_1",
-    "evt_1",
-    "s",
-    "sub_1",
-    0,
-    CONSUMER,
-    "c",
-    "l",
-    "retrying",
-    1,
-    datetime(2026, 7, 1, tzinfo=UTC),
-)
-LONGEST = timedelta(hours=6) * 1.2
-ids = st.from_regex(r"dlv_[0-9a-z]{26}", fullmatch=True)
-
-
-async def delay(delivery_id: str, n: int, age: timedelta) -> timedelta | None:
-    attempt = Attempt(replace(DELIVERY, id=delivery_id), n, Outcome("retry", status=502), age)
-    return await PLUGINS.retry_delay(attempt)
-
-
-@given(ids)
-async def test_each_wait_is_at_least_as_long_as_the_one_before_until_the_last_step(
-    delivery_id: str,
-) -> None:
-    waits = [await delay(delivery_id, n, timedelta()) for n in range(1, 12)]
-    known = [wait for wait in waits if wait is not None]
-    assert known == sorted(known)
-    assert len(known) == 11
-    assert known[0] <= timedelta(seconds=6)
-
-
-@given(ids, st.integers(1, 10**6), st.timedeltas(timedelta(), GIVE_UP_AFTER * 2))
-async def test_a_wait_is_bounded_and_ends_after_four_days(
-    delivery_id: str, n: int, age: timedelta
-) -> None:
-    wait = await delay(delivery_id, n, age)
-    assert (wait is None) == (age >= GIVE_UP_AFTER)
-    assert wait is None or timedelta(seconds=4) <= wait <= LONGEST
-    assert wait == await delay(delivery_id, n, age) == retry_delay(delivery_id, n, age)
-
-
-@given(ids)
-async def test_a_delivery_that_always_fails_is_given_up(delivery_id: str) -> None:
-    age, tries = timedelta(), 1
-    while (wait := await delay(delivery_id, tries, age)) is not None:
-        age, tries = age + wait, tries + 1
-        assert tries < 50
-    assert GIVE_UP_AFTER <= age < GIVE_UP_AFTER + LONGEST
-
-
-@pytest.mark.parametrize(
-    ("status", "headers", "seconds"),
-    [
-        (429, {"Retry_After": "600"}, 600),
-        (403, {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "RESET"}, 3600),
-    ],
-)
-async def test_a_limit_at_minting_closes_the_lane_too(
-    send: Send, fake: FakeGitHub, status: int, headers: dict[str, str], seconds: int
-) -> None:
-    now = fake.clock.now()
-    reset = str(int(now.timestamp()) + seconds)
-    told = {name: reset if value == "RESET" else value for name, value in headers.items()}
-    for _ in range(3):
-        fake.script("POST", f"{APP}/access_tokens", status, {"message": "slow down"}, **told)
-    outcome = await send()
-    assert (outcome.kind, outcome.closes_lane) == ("retry", True)
-    assert outcome.not_before == now + timedelta(seconds=seconds)
