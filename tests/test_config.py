@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, fields
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,13 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("ZEKT_SHUTDOWN_TIMEOUT", "3600", "shutdown_timeout", timedelta(hours=1)),
     ("ZEKT_PLUGINS_DIR", "/srv/plugins", "plugins_dir", Path("/srv/plugins")),
     ("ZEKT_DISABLED_PLUGINS", "audit,mine", "disabled_plugins", ("audit", "mine")),
+    (
+        "ZEKT_CHANNEL_ALLOWED_NETS",
+        "10.0.0.0/8, fd00::/8",
+        "channel_allowed_nets",
+        (ip_network("10.0.0.0/8"), ip_network("fd00::/8")),
+    ),
+    ("ZEKT_OBSERVE_ALL", "true", "observe_all", True),
     ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
     ("LOG_FORMAT", "json", "log_format", "json"),
     ("LOG_FORMAT", "console", "log_format", "console"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from zekt_bot.db.credentials import CredentialStore
 from zekt_bot.db.database import open_database
 from zekt_bot.github.client import GitHub
 from zekt_bot.operations.broker import Broker
+from zekt_bot.operations.faults import faults_kept
 from zekt_bot.operations.roles import Roles
 from zekt_bot.pipeline.store import store
 from zekt_bot.web.server import WebDeps, running
@@ -46,16 +47,21 @@ async def open_broker(
         StorageUnavailable: the database cannot be reached.
     """
     clock = clock or SystemClock()
-    loaded = loaded or plugins.load(settings.plugins_dir, settings.disabled_plugins)
+    loaded = loaded or plugins.load(
+        settings.plugins_dir, settings.disabled_plugins, settings.channel_allowed_nets
+    )
     async with (
         open_database(settings, clock, alone=server) as database,
         aiohttp.ClientSession() as session,
     ):
         credentials = CredentialStore(settings, database, clock)
         github = GitHub(settings, credentials, clock, session)
+        database.on_audited(loaded.heard_audit)
+        roles = Roles(github, clock)
+        broker = Broker(settings, clock, database, credentials, github, loaded, roles)
         try:
-            roles = Roles(github, clock)
-            yield Broker(settings, clock, database, credentials, github, loaded, roles)
+            async with faults_kept(broker) if server else nullcontext():
+                yield broker
         finally:
             await loaded.close(settings.shutdown_timeout)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -60,6 +61,8 @@ class Settings:
     shutdown_timeout: timedelta = timedelta(seconds=25)
     plugins_dir: Path | None = None
     disabled_plugins: tuple[str, ...] = ()
+    channel_allowed_nets: tuple[IPv4Network | IPv6Network, ...] = ()
+    observe_all: bool = False
     log_level: str = "INFO"
     log_format: Literal["console", "json"] = "console"
 
@@ -260,6 +263,18 @@ def _read(env: _Environment) -> Settings:
         ),
         plugins_dir=env.get("ZEKT_PLUGINS_DIR", Path, None, "a folder"),
         disabled_plugins=env.words("ZEKT_DISABLED_PLUGINS"),
+        channel_allowed_nets=env.get(
+            "ZEKT_CHANNEL_ALLOWED_NETS",
+            lambda value: tuple(ip_network(word.strip()) for word in value.split(",")),
+            default.channel_allowed_nets,
+            "networks such as 10.0.0.0/8 or fd00::/8, divided by commas",
+        ),
+        observe_all=env.get(
+            "ZEKT_OBSERVE_ALL",
+            lambda value: _one_of("true", "false")(value) == "true",
+            False,
+            "true or false",
+        ),
         log_level=env.get(
             "LOG_LEVEL",
             lambda value: _one_of("DEBUG", "INFO", "WARNING", "ERROR")(value.upper()),

@@ -13,6 +13,7 @@
     ├── StorageUnavailable        nothing was stored; the caller may try again
     │   └── OutcomeUnknown        the connection was lost at COMMIT: it may or may not be stored
     ├── Withheld                  the policy allows this POST no longer; a channel lets it pass
+    ├── PayloadTooLarge           what a plugin made of a message does not fit: it is not sent
     ├── DecryptionFailed          a stored value does not open with any known key
     ├── PluginError
     │   ├── PluginRejected        a plugin that cannot be loaded: stops the start
@@ -102,6 +103,10 @@ class Withheld(ZektError):
 
 class DecryptionFailed(ZektError):
     """No key in ZEKT_SECRET_KEY opens this stored value."""
+
+
+class PayloadTooLarge(ZektError):
+    """The payload does not fit into what GitHub takes."""
 
 
 class PluginError(ZektError):

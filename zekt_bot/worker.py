@@ -139,6 +139,7 @@ class Worker:
 
     def stop(self) -> None:
         """Take no more work."""
+        self._broker.plugins.observers.stopping(self._broker.settings.shutdown_timeout)
         self._stopping.set()
 
     async def _loop(self, topic: str, work: Callable[[], Awaitable[bool]]) -> None:
@@ -156,11 +157,14 @@ class Worker:
         """Whatever goes wrong in one turn, the next one may go well."""
         try:
             await turn()
-        except Exception as error:
-            if isinstance(error, StorageUnavailable):
-                _log.warning("worker.storage_unavailable", queue=name, error=str(error))
-            else:
-                _log.exception("worker.failed", queue=name)
+        except StorageUnavailable as error:
+            _log.warning("worker.storage_unavailable", queue=name, error=str(error))
+            await self._wait(asyncio.Event(), self._broker.now() + _AFTER_OUTAGE)
+        except (Exception, asyncio.CancelledError) as error:
+            own = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and (own is None or own.cancelling()):
+                raise  # this loop itself is being cancelled; else it is a stray one
+            _log.exception("worker.failed", queue=name)
             await self._wait(asyncio.Event(), self._broker.now() + _AFTER_OUTAGE)
 
     async def _wait(self, event: asyncio.Event, until: datetime) -> None:

@@ -70,7 +70,9 @@ def test_the_page_names_every_status() -> None:
 
 
 def test_the_page_names_every_reason_for_not_storing() -> None:
-    words = re.findall(r"(?:return|else) \"([a-z]+_[a-z_]+)\"|ignored=\"([a-z_]+)\"", CODE)
+    words = re.findall(
+        r"(?:return|else) \"([a-z]+_[a-z_]+)\"|(?:ignored|refused)=\"([a-z_]+)\"", CODE
+    )
 
     shown = {row[0] for row in table(section(webhook_section(), "Answers"))}
 

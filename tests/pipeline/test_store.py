@@ -204,7 +204,8 @@ async def test_a_malformed_webhook_is_kept_set_aside_with_the_reason(stage: Stag
 
 
 async def test_an_absurd_action_fits_its_column(stage: Stage) -> None:
-    assert await stage.tell("ping", {"action": "\0" * 100}) == STORED
+    body = {"action": "\0" * 100, "account": {"id": 1, "login": "x"}}
+    assert await stage.tell("installation_target", body) == STORED
     assert (await stage.row(inbox))["action"] == "\ufffd" * 64
 
 

@@ -17,6 +17,7 @@ from zekt_bot.cli.events import events
 from zekt_bot.cli.messages import messages
 from zekt_bot.cli.new_plugin import new_plugin
 from zekt_bot.cli.pauses import pause, pauses, resume
+from zekt_bot.cli.plugins import plugins
 from zekt_bot.cli.receive import receive
 from zekt_bot.cli.repositories import repositories
 from zekt_bot.cli.server import migrate, serve, worker
@@ -61,6 +62,7 @@ for _command in (
     messages,
     audit,
     new_plugin,
+    plugins,
     demo,
     completion,
 ):

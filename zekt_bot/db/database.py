@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from zekt_bot.clock import Clock
     from zekt_bot.config import Settings
+    from zekt_bot.domain.audit import Entry
 
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
@@ -61,8 +62,9 @@ class Database:
         else:
             backend = PostgresqlBackend(engine.postgresql(self.address, size=1))
             self._reader = engine.postgresql(self.address, size=_READERS)
-        self._writer = Writer(backend, clock, self._wake)
+        self._writer = Writer(backend, clock, self._committed)
         self._listener: Listener | None = None
+        self._auditors: list[Callable[[Sequence[Entry]], None]] = []
 
     async def start(self, *, alone: bool) -> None:
         """Open for reading and writing; `alone`: as a server, the only one on an SQLite file.
@@ -173,6 +175,15 @@ class Database:
         event = asyncio.Event()
         self._wakes[topic].append(event)
         return event
+
+    def on_audited(self, hear: Callable[[Sequence[Entry]], None]) -> None:
+        """`hear` is called with the audit entries of each commit of this process."""
+        self._auditors.append(hear)
+
+    def _committed(self, topics: set[str], entries: Sequence[Entry]) -> None:
+        self._wake(topics)
+        for hear in self._auditors if entries else ():
+            hear(entries)
 
     def _wake(self, topics: set[str]) -> None:
         for topic in topics:

@@ -74,6 +74,7 @@ class Work:
     facts: DeliveryPolicyFacts
     failures: int
     on_hold: Subject | None
+    settings: bytes | None
 
 
 _PROVIDER, _CONSUMER = RepositoryRows("p_"), RepositoryRows("c_")
@@ -115,7 +116,7 @@ def _work(*unread: str) -> Select[Any]:
         *labelled("m_", messages, tuple(name for name in MESSAGE if name not in unread)),
         *labelled("s_", services, SERVICE),
         *labelled("o_", accounts, OWNER),
-        *labelled("u_", subscriptions, SUBSCRIPTION),
+        *labelled("u_", subscriptions, (*SUBSCRIPTION, "settings")),
         *labelled("a_", allowed_workflows, ALLOWED),
     ).select_from(joined)
 
@@ -163,6 +164,7 @@ def _work_of(
         ),
         failures=row["d_failures"],
         on_hold=holding(ends, row["d_service_id"], row["d_cause_id"], active),
+        settings=row["u_settings"],
     )
 
 

@@ -33,10 +33,12 @@ def load(connection: Connection, ids: Sequence[str]) -> list[RowMapping]:
     columns = (
         inbox.c.id,
         inbox.c.app,
-        inbox.c.guid,
         inbox.c.event,
         inbox.c.action,
+        inbox.c.guid,
+        inbox.c.installation_id,
         inbox.c.account_id,
+        inbox.c.observed,
         inbox.c.repository_id,
         inbox.c.raw,
         inbox.c.failures,

@@ -42,6 +42,13 @@ def meet(connection: Connection, key: RunKey, fresh: Mapping[str, Any]) -> Run:
     return run_of(found)
 
 
+def by_key(connection: Connection, key: RunKey) -> Run | None:
+    """The run of `key`, if anything of it came."""
+    found = select(runs).where(*(runs.c[name] == value for name, value in key._asdict().items()))
+    row = connection.execute(found).mappings().first()
+    return run_of(row) if row else None
+
+
 def change(connection: Connection, run_id: str, **values: Any) -> None:
     """Set `values` and raise the version: whatever is decided about this run is decided anew."""
     connection.execute(

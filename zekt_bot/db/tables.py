@@ -126,6 +126,8 @@ inbox = Table(
     Column("run_attempt", BigInteger),
     Column("raw", LargeBinary),
     Column("state", String(20), nullable=False),
+    # Plugins alone asked for it: no step of the pipeline has it.
+    Column("observed", Boolean, nullable=False, default=False),
     Column("reason", Text),
     Column("failures", Integer, nullable=False, default=0),
     Column("received_at", UtcDateTime, nullable=False),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from zekt_bot.clock import Clock
+    from zekt_bot.domain.audit import Entry
 
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
@@ -148,8 +149,13 @@ class PostgresqlBackend:
 class Writer:
     """The queue before the database. Functions are never reordered."""
 
-    def __init__(self, backend: Backend, clock: Clock, committed: Callable[[set[str]], None]):
-        """`committed` hears, after each commit, the topics that the units asked to wake."""
+    def __init__(
+        self,
+        backend: Backend,
+        clock: Clock,
+        committed: Callable[[set[str], Sequence[Entry]], None],
+    ) -> None:
+        """`committed` hears, after each commit, the topics to wake and what was audited."""
         self._backend = backend
         self._clock = clock
         self._committed = committed
@@ -227,6 +233,7 @@ class Writer:
 
     async def _run(self, calls: list[_Call]) -> None:
         topics: set[str] = set()
+        entries: list[Entry] = []
 
         def work(connection: Connection) -> list[Any]:
             unit = audit.begin(connection)
@@ -238,10 +245,11 @@ class Writer:
                 answers.extend(given)
             audit.flush(connection, self._clock.now())
             topics.update(unit.topics)
+            entries[:] = unit.entries
             return answers
 
         answers = await self._backend.run(work)
-        self._committed(topics)
+        self._committed(topics, entries)
         for call, answer in zip(calls, answers, strict=True):
             with contextlib.suppress(asyncio.InvalidStateError):  # its caller is gone
                 call.answer.set_result(answer)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zekt_bot.clock import Clock
     from zekt_bot.config import Credentials, Settings
     from zekt_bot.github.octo import Installation
+    from zekt_bot.hookspecs import ReadApi
 
 REDIRECTS = frozenset({301, 302, 307, 308})
 T = TypeVar("T")
@@ -67,6 +68,10 @@ class GitHub:
     def proof(self) -> tuple[str, int]:
         """The credentials' version, and how many answers have shown that GitHub takes that key."""
         return (self._app[0], self._app[1].proofs) if self._app else ("", 0)
+
+    def read_api(self, installation_id: int) -> ReadApi:
+        """What observers are handed: one installation, read-only."""
+        return _ReadApi(self, installation_id)
 
     def installation_api(
         self,
@@ -221,7 +226,27 @@ class GitHub:
         raise GitHubAnswered(answer.status, "a redirect to another place")
 
 
-class RepositoryApi:
+class _ReadApi:
+    """`zekt_bot.ReadApi`: one installation."""
+
+    def __init__(self, github: GitHub, installation_id: int) -> None:
+        self._github = github
+        self._installation_id = installation_id
+
+    async def get(self, path: str) -> Answer:
+        """GET with the `read` token."""
+        return await self._github.ask_as_installation(self._installation_id, path)
+
+    async def installation(self) -> Answer:
+        """GET the installation as the App."""
+        return await self._github.ask_as_app(f"/app/installations/{self._installation_id:d}")
+
+    def now(self) -> datetime:
+        """The present moment."""
+        return self._github.now()
+
+
+class RepositoryApi(_ReadApi):
     """`zekt_bot.InstallationApi`: one repository of one installation, for one attempt."""
 
     def __init__(
@@ -232,9 +257,8 @@ class RepositoryApi:
         permit: Callable[[], Awaitable[None]] | None,
     ) -> None:
         """`permit` is asked before each POST."""
-        self._github = github
+        super().__init__(github, installation_id)
         self._permit = permit
-        self._installation_id = installation_id
         self._repository_id = repository_id
         self._used: str | None = None
 
@@ -263,18 +287,6 @@ class RepositoryApi:
         if fresh and self._used in {None, token}:  # else another attempt has renewed it already
             token = await dispatch(self._repository_id, rejected=token)
         return token
-
-    async def get(self, path: str) -> Answer:
-        """GET with the `read` token."""
-        return await self._github.ask_as_installation(self._installation_id, path)
-
-    async def installation(self) -> Answer:
-        """GET the installation as the App."""
-        return await self._github.ask_as_app(f"/app/installations/{self._installation_id:d}")
-
-    def now(self) -> datetime:
-        """The present moment."""
-        return self._github.now()
 
 
 def _found(answer: Answer) -> dict[str, Any] | None:

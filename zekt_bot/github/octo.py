@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,9 +29,11 @@ from octomachinery.github.api.tokens import GitHubJWTToken, GitHubOAuthToken
 from octomachinery.github.config.app import GitHubAppIntegrationConfig
 from octomachinery.github.entities.app_installation import GitHubAppInstallation
 from octomachinery.github.models import GitHubInstallationAccessToken
+from octomachinery.github.models.events import GidgetHubWebhookEvent
 from octomachinery.github.models.utils import SuperSecretStr
 from octomachinery.routing.default_router import WEBHOOK_EVENTS_ROUTER
 from octomachinery.routing.routers import GidgetHubRouterBase
+from octomachinery.runtime.context import RUNTIME_CONTEXT
 
 from zekt_bot.errors import ConfigurationError, InstallationSuspended
 from zekt_bot.github.http import ACCEPT, API_VERSION, USER_AGENT, Answer, exchange
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
 
     from zekt_bot.clock import Clock
     from zekt_bot.config import AppCredentials, Settings
+    from zekt_bot.domain.webhooks import GitHubEvent
+    from zekt_bot.github.client import GitHub
     from zekt_bot.github.tokens import Token
 
 JWT_LIFE = timedelta(minutes=9)  # with the 60 s back it spans the ten minutes that GitHub allows
@@ -331,6 +337,48 @@ class EventRouter(Generic[H]):
         return list(dict.fromkeys(self._routes.emit_routes_for(event, plain)))  # type: ignore[arg-type]
 
 
+def plugin_handlers() -> dict[Callable[..., Any], set[str]]:
+    """Every handler that octomachinery's decorators know so far, with its events."""
+    known: dict[Callable[..., Any], set[str]] = {}
+    for event, handlers in WEBHOOK_EVENTS_ROUTER._shallow_routes.items():
+        for handler in handlers:
+            known.setdefault(handler, set()).add(event)
+    for event, keys in WEBHOOK_EVENTS_ROUTER._deep_routes.items():
+        for handler in (h for values in keys.values() for many in values.values() for h in many):
+            known.setdefault(handler, set()).add(event)
+    return known
+
+
+async def tell(handler: Callable[..., Any], event: GitHubEvent, github: GitHub) -> None:
+    """Call one handler of octomachinery's kind, in a task of its own: it reads RUNTIME_CONTEXT.
+
+    The installation's client has a token that may only read.
+
+    Raises:
+        ConfigurationError: there is no App.
+        Exception: whatever the handler raises.
+    """
+    RUNTIME_CONTEXT.IS_GITHUB_ACTION = False
+    RUNTIME_CONTEXT.IS_GITHUB_APP = True
+    webhook = GidgetHubWebhookEvent(event.name, event.payload, _uuid4(event.delivery))
+    RUNTIME_CONTEXT.github_event = webhook
+    app = RUNTIME_CONTEXT.github_app = await github.app()
+    RUNTIME_CONTEXT.app_installation = None
+    if event.installation_id is not None:
+        installation = app.installation(event.installation_id)
+        RUNTIME_CONTEXT.app_installation = installation
+        RUNTIME_CONTEXT.app_installation_client = installation.api_client
+    await handler(webhook)
+
+
+def _uuid4(delivery: str) -> uuid.UUID:
+    """GitHub's delivery id in the form that octomachinery insists on."""
+    try:
+        return uuid.UUID(delivery, version=4)
+    except ValueError:
+        return uuid.UUID(bytes=hashlib.sha256(delivery.encode()).digest()[:16], version=4)
+
+
 def plugin_router() -> EventRouter[Callable[..., Any]]:
     """The router that octomachinery's `@process_event…` decorators fill when plugins load."""
     return EventRouter(WEBHOOK_EVENTS_ROUTER)
@@ -343,5 +391,7 @@ __all__ = [
     "Installation",
     "app_config",
     "pem_of",
+    "plugin_handlers",
     "plugin_router",
+    "tell",
 ]

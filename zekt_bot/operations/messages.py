@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from zekt_bot.db import audit, mirror, runs
+from zekt_bot.db import audit, mirror, runs, services, tables, versions
 from zekt_bot.db.lists import messages
 from zekt_bot.domain.access import Resource, decide
 from zekt_bot.domain.catalog import check_event_type
 from zekt_bot.domain.ids import new_correlation_id, new_id
 from zekt_bot.domain.lists import MessageFilter, Page, check_page
-from zekt_bot.domain.messages import MOST_BYTES
-from zekt_bot.errors import InvalidInput, NotFound
+from zekt_bot.domain.messages import MOST_BYTES, IncomingMessage, MessagePolicy
+from zekt_bot.errors import Conflict, InvalidInput, NotFound
 from zekt_bot.operations.reading import all_shown, may_list, may_show, shown
 
 if TYPE_CHECKING:
@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 
     from zekt_bot.domain.access import Principal
     from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.catalog import Repository
     from zekt_bot.domain.events import RunKey
     from zekt_bot.operations.broker import Broker
 
+_Refused = Literal["not_enabled", "moved"]
+_TRIES = 8
 FIRST_PAGE = Page()
 EVERYTHING = MessageFilter()
 
@@ -50,6 +53,7 @@ class _Storing:
     message: Mapping[str, Any]
     entry: Entry
     now: datetime
+    policy: MessagePolicy | None
 
 
 async def store(
@@ -57,18 +61,42 @@ async def store(
 ) -> Stored:
     """Store a message of the run `key`; the same content again answers as before.
 
-    `body` is JSON, kept byte for byte, at most 524,288 bytes.
+    `body` is JSON, at most 524,288 bytes, kept byte for byte unless a plugin changes it.
 
     Raises:
         AccessDenied: this principal does not speak for that run.
         InvalidInput: the event type or the body is not what a message has.
+        MessageRefused: a plugin refuses it.
+        PluginFailed: a plugin could not decide about it.
         NotFound: the repository is not enabled as a provider, or its account is shut out.
         StorageUnavailable: nothing was stored.
     """
     decide(principal, "message:store", Resource(run=key))
     check_event_type(event_type)
     _check_body(body)
-    now = broker.now()
+    for _ in range(_TRIES):
+        stored = await _try(broker, principal, IncomingMessage(key, event_type, body))
+        if isinstance(stored, Stored):
+            return stored
+        if stored == "not_enabled":
+            break
+    else:
+        raise Conflict("What decides about the message changed faster than it could be stored.")
+    raise NotFound(
+        f"Repository {key.repository_id} is not enabled as a provider: "
+        "run `zekt repositories enable OWNER/REPO`."
+    )
+
+
+async def _try(broker: Broker, principal: Principal, message: IncomingMessage) -> Stored | _Refused:
+    """Ask the plugins about the facts as they are now, and store what they make of it."""
+    key, now = message.run, broker.now()
+    policy, accepted = None, message.body
+    if broker.plugins.implements("zekt_accept_message"):
+        policy = await broker.database.query(_policy, key)
+        if policy is None:
+            return "not_enabled"
+        accepted = await broker.plugins.accept_message(message, policy)
     message_id = new_id("msg", now)
     correlation_id = new_correlation_id()
     storing = _Storing(
@@ -77,10 +105,11 @@ async def store(
         message={
             "id": message_id,
             "envelope_id": new_id("evt", now),
-            "event_type": event_type,
-            "sha256": hashlib.sha256(body).hexdigest(),
-            "size": len(body),
-            "body": broker.database.keyring.seal(("messages", "body", message_id), body),
+            "event_type": message.event_type,
+            # As it came: so the same message sent again is known, whatever plugins made of it.
+            "sha256": hashlib.sha256(message.body).hexdigest(),
+            "size": len(accepted),
+            "body": broker.database.keyring.seal(("messages", "body", message_id), accepted),
             "created_at": now,
         },
         entry=await broker.entry(
@@ -88,17 +117,27 @@ async def store(
             principal.actor,
             correlation_id=correlation_id,
             repository_id=key.repository_id,
-            details={"bytes": len(body), "message": message_id},
+            details={"bytes": len(accepted), "message": message_id},
         ),
         now=now,
+        policy=policy,
     )
-    stored = await broker.database.write(_store, storing)
-    if stored is None:
-        raise NotFound(
-            f"Repository {key.repository_id} is not enabled as a provider: "
-            "run `zekt repositories enable OWNER/REPO`."
-        )
-    return stored
+    return await broker.database.write(_store, storing)
+
+
+def _policy(connection: Connection, key: RunKey) -> MessagePolicy | None:
+    """What plugins decide about a message on; None: its repository provides nothing."""
+    repository = mirror.repositories_by_id(connection, {key.repository_id}).get(key.repository_id)
+    if repository is None or not _provides(repository):
+        return None
+    run = runs.by_key(connection, key)
+    workflow = (key.repository_id, run.facts.workflow_path) if run and run.facts else None
+    found = services.of_workflows(connection, [workflow] if workflow else [])
+    return MessagePolicy(repository, next(iter(found.values()), None))
+
+
+def _provides(repository: Repository) -> bool:
+    return repository.provider and not repository.blocked
 
 
 def _check_body(body: bytes) -> None:
@@ -110,16 +149,30 @@ def _check_body(body: bytes) -> None:
         raise InvalidInput(f"The message is not JSON: {error.msg} (byte {error.pos}).") from None
 
 
-def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Stored | None]:
+def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Stored | _Refused]:
     known = mirror.repositories_by_id(connection, {row.key.repository_id for row in rows})
-    answers: dict[int, Stored | None] = {}
+    answers: dict[int, Stored | _Refused] = {}
     # Every unit locks runs in the order of their keys.
     for number, row in sorted(enumerate(rows), key=lambda pair: pair[1].key):
         repository = known.get(row.key.repository_id)
-        provides = repository is not None and repository.provider and not repository.blocked
-        account_id = repository.account_id if repository else 0
-        answers[number] = _store_one(connection, row, account_id) if provides else None
+        if repository is None or not _provides(repository):
+            answers[number] = "not_enabled"
+        elif not _stands(connection, row.policy):
+            answers[number] = "moved"
+        else:
+            answers[number] = _store_one(connection, row, repository.account_id)
     return [answers[number] for number in range(len(rows))]
+
+
+def _stands(connection: Connection, policy: MessagePolicy | None) -> bool:
+    """Whether what the plugins decided on has not changed since."""
+    if policy is None:
+        return True
+    service = {policy.service.id: policy.service.version} if policy.service else {}
+    of_repository = {policy.repository.id: policy.repository.version}
+    return versions.hold(connection, tables.repositories, of_repository) and versions.hold(
+        connection, tables.services, service
+    )
 
 
 def _store_one(connection: Connection, row: _Storing, account_id: int) -> Stored:

@@ -21,6 +21,7 @@ from zekt_bot.domain.deliveries import (
 from zekt_bot.errors import (
     DecryptionFailed,
     OutcomeUnknown,
+    PayloadTooLarge,
     PluginFailed,
     StorageUnavailable,
 )
@@ -48,6 +49,12 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
+class _Ready:
+    body: bytes
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Sent:
     """`withheld`: the policy's reason against another POST."""
 
@@ -62,10 +69,10 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
 
     Sending ends before the lease does; too little time left, and the lease is given back.
     """
-    refusal, body = await ask(broker, work), b""
+    refusal, ready = await ask(broker, work), _Ready(b"", {})
     if refusal is None:
         try:
-            body = render(_letter(broker, work))
+            ready = _Ready(render(await _letter(broker, work)), _settings(broker, work))
         except Exception as error:
             refusal = Refusal(error=error)
     if refusal:
@@ -77,7 +84,7 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
         await broker.database.write(deliveries.release, held)
         return None
     permit = Permit(broker, work)
-    sent = await _send(broker, permit, body, timeout)
+    sent = await _send(broker, permit, ready, timeout)
     if permit.refusal and not permit.granted:
         await _refuse(broker, permit.work, permit.refusal)
         return None
@@ -85,14 +92,16 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
     return sent.outcome
 
 
-def _letter(broker: Broker, work: Work) -> Letter:
+async def _letter(broker: Broker, work: Work) -> Letter:
     keyring, service = broker.database.keyring, work.facts.service
     if service is None:
         raise PluginFailed("No plugin blocked a delivery whose service is gone.")
     metadata = keyring.open(("envelopes", "body", work.envelope.id), work.envelope_body)
-    body = None
+    body, changed = None, None
     if work.message and work.message_body is not None:
         body = keyring.open(("messages", "body", work.message.id), work.message_body)
+        sent = await broker.plugins.transform(body, work.envelope, work.delivery)
+        changed = None if sent == body else sent
     return Letter(
         delivery=work.delivery,
         envelope=work.envelope,
@@ -101,20 +110,31 @@ def _letter(broker: Broker, work: Work) -> Letter:
         metadata=orjson.loads(metadata),
         message=work.message,
         message_body=body,
+        changed=changed,
     )
 
 
-async def _send(broker: Broker, permit: Permit, body: bytes, timeout: timedelta) -> _Sent:
+def _settings(broker: Broker, work: Work) -> dict[str, str]:
+    """The subscription's settings for its channel."""
+    if work.settings is None:
+        return {}
+    place = ("subscriptions", "settings", work.delivery.cause_id)
+    settings: dict[str, str] = orjson.loads(broker.database.keyring.open(place, work.settings))
+    return settings
+
+
+async def _send(broker: Broker, permit: Permit, ready: _Ready, timeout: timedelta) -> _Sent:
     work = permit.work
     consumer, began = work.facts.consumer, broker.clock.monotonic()
     request = DispatchRequest(
         delivery_id=work.delivery.id,
         event_type=work.envelope.event_type,
-        body=body,
+        body=ready.body,
         repository_id=consumer.id,
         repository=consumer.full_name,
         installation_id=consumer.installation_id or 0,
         attempt=work.delivery.attempts + 1,
+        settings=ready.settings,
     )
     client = broker.github.installation_api(request.installation_id, consumer.id, permit)
     outcome = await broker.plugins.send(work.delivery.channel, request, client, timeout)
@@ -122,7 +142,7 @@ async def _send(broker: Broker, permit: Permit, body: bytes, timeout: timedelta)
     if permit.refusal:  # after a first POST; what the channel makes of it does not count
         kind: OutcomeKind = "blocked" if withheld else "retry"
         outcome = Outcome(kind, error=f"{withheld or 'undecided'}: it was not sent once more.")
-    return _Sent(outcome, body, broker.clock.monotonic() - began, withheld)
+    return _Sent(outcome, ready.body, broker.clock.monotonic() - began, withheld)
 
 
 async def _record(broker: Broker, work: Work, sent: _Sent, lease_ends_at: datetime) -> None:
@@ -279,6 +299,8 @@ async def _block(broker: Broker, work: Work, reason: str) -> None:
 async def _undecided(broker: Broker, work: Work, error: Exception) -> None:
     """No decision, no POST: tried again, and dead when a plugin fails for the fifth time.
 
+    What a plugin made too large is dead at once: it would make the same again.
+
     A body that does not open is tried for as long as any delivery: another process may have the
     right key.
     """
@@ -286,7 +308,9 @@ async def _undecided(broker: Broker, work: Work, error: Exception) -> None:
     tried_enough = work.failures + 1 >= _MOST_FAILURES
     dead = now - work.delivery.created_at >= GIVE_UP_AFTER if sealed else tried_enough
     reason = "decryption_failed" if sealed else "plugin_failed"
-    if not isinstance(error, PluginFailed | DecryptionFailed):
+    if isinstance(error, PayloadTooLarge):
+        dead, reason = True, "too_large"
+    if not isinstance(error, PluginFailed | DecryptionFailed | PayloadTooLarge):
         _log.error("delivery.decision_failed", delivery_id=work.delivery.id, exc_info=error)
     change = Change(
         delivery_id=work.delivery.id,

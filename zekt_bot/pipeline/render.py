@@ -7,10 +7,13 @@ https://docs.github.com/rest/repos/repos#create-a-repository-dispatch-event
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
+
+from zekt_bot.errors import PayloadTooLarge
 
 if TYPE_CHECKING:
     from zekt_bot.domain.catalog import Service
@@ -23,7 +26,10 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """All that a rendered delivery is made of. `metadata` is the opened body of its envelope."""
+    """All that a rendered delivery is made of. `metadata` is the opened body of its envelope.
+
+    `changed` is what plugins made of `message_body`; None: nothing.
+    """
 
     delivery: Delivery
     envelope: Envelope
@@ -32,6 +38,7 @@ class Letter:
     metadata: dict[str, Any]
     message: Message | None = None
     message_body: bytes | None = None
+    changed: bytes | None = None
 
 
 def render(letter: Letter) -> bytes:
@@ -39,7 +46,10 @@ def render(letter: Letter) -> bytes:
 
     Too large a payload first loses jobs from the end (`jobsOmitted` says how many), then the
     message (`payload` null, `payloadRef` with its size and SHA-256). The message's own bytes
-    are never altered.
+    are never altered here; what a plugin changed is sent whole or not at all.
+
+    Raises:
+        PayloadTooLarge: a plugin changed the message, and it does not fit.
     """
     if letter.service.profile.hidden_source:
         letter = replace(letter, metadata=_hidden(letter))
@@ -48,6 +58,10 @@ def render(letter: Letter) -> bytes:
     if len(whole) <= MOST_BYTES:
         return _body(letter, whole)
     with_message = len(_payload(letter, 0, with_message=True)) <= MOST_BYTES
+    if letter.changed is not None and not with_message:
+        raise PayloadTooLarge(
+            f"A plugin changed the message, and it does not fit into {MOST_BYTES} bytes."
+        )
     low, high = 0, jobs
     while low < high:  # the most jobs that fit
         middle = (low + high + 1) // 2
@@ -91,9 +105,10 @@ def _payload(letter: Letter, kept: int, *, with_message: bool) -> bytes:
     zekt["payload"] = None
     if message is not None and body is not None:
         if with_message:
-            zekt["payload"] = orjson.Fragment(body)
+            zekt["payload"] = orjson.Fragment(letter.changed or body)
         else:
-            zekt["payloadRef"] = {"bytes": message.size, "sha256": message.sha256}
+            sha256 = hashlib.sha256(body).hexdigest()
+            zekt["payloadRef"] = {"bytes": len(body), "sha256": sha256}
     zekt["isReplay"] = letter.delivery.replay_no > 0
     zekt["hops"] = letter.run.hops
     return orjson.dumps({"zekt": zekt})

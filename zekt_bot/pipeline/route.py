@@ -10,6 +10,7 @@ import orjson
 import structlog
 
 from zekt_bot.db import inbox, leases
+from zekt_bot.domain.webhooks import GitHubEvent
 from zekt_bot.errors import (
     DecryptionFailed,
     GitHubError,
@@ -63,14 +64,17 @@ async def route(
     """
     began = broker.clock.monotonic()
     try:
-        news = _open(broker, row)
-        for step in router.match(news.event, news.body):
-            async with asyncio.timeout(timeout.total_seconds()):
+        raw = broker.database.keyring.open(("inbox", "raw", row["id"]), row["raw"])
+        news = _news(row, raw)
+        steps = [] if row["observed"] else router.match(news.event, news.body)
+        async with asyncio.timeout(timeout.total_seconds()):
+            for step in steps[:1]:
                 await step(broker, news)
-            duration = broker.clock.monotonic() - began
-            _log.info("inbox.routed", **_named(row), duration_ms=round(duration * 1000, 1))
-            return
-        await broker.database.write(inbox.done, (news.inbox_id, broker.now()))
+        if not steps:
+            await broker.database.write(inbox.done, (news.inbox_id, broker.now()))
+        duration = broker.clock.monotonic() - began
+        _log.info("inbox.routed", **_named(row), duration_ms=round(duration * 1000, 1))
+        _let_hear(broker, row, news, raw)
     except StorageUnavailable:
         raise
     except MalformedEvent as error:
@@ -86,8 +90,21 @@ async def route(
         await _fail(broker, row, reason, again=row["failures"] + 1 < MOST_FAILURES)
 
 
-def _open(broker: Broker, row: Mapping[str, Any]) -> News:
-    raw = broker.database.keyring.open(("inbox", "raw", row["id"]), row["raw"])
+def _let_hear(broker: Broker, row: Mapping[str, Any], news: News, raw: bytes) -> None:
+    """The row is done: plugins may hear of it, and cannot undo it."""
+    event = GitHubEvent(
+        name=news.event,
+        action=news.action,
+        delivery=row["guid"],
+        installation_id=row["installation_id"],
+        repository_id=row["repository_id"],
+        received_at=news.received_at,
+        payload=news.body,
+    )
+    broker.plugins.heard_github(event, raw, broker.github)
+
+
+def _news(row: Mapping[str, Any], raw: bytes) -> News:
     return News(
         inbox_id=row["id"],
         event=row["event"],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zekt_bot.db import admissions, audit, inbox, mirror
 from zekt_bot.domain.ids import new_id
 from zekt_bot.domain.webhooks import Receipt
 from zekt_bot.operations.broker import SYSTEM
+from zekt_bot.pipeline.verify import HANDLED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +32,13 @@ _TAKES_AWAY = {
 }
 
 
+class _Hearers(NamedTuple):
+    """Whether plugins want this event, and also of repositories that are enabled for nothing."""
+
+    any: bool
+    of_all: bool
+
+
 @dataclass(frozen=True, slots=True)
 class _Storing:
     webhook: VerifiedWebhook
@@ -38,6 +46,7 @@ class _Storing:
     allowed: tuple[str, ...]
     now: datetime
     aside: Entry | None
+    hearers: _Hearers
 
 
 async def store(broker: Broker, webhook: VerifiedWebhook) -> Receipt:
@@ -46,6 +55,9 @@ async def store(broker: Broker, webhook: VerifiedWebhook) -> Receipt:
     Raises:
         StorageUnavailable: nothing was stored, or nobody knows.
     """
+    heard = broker.plugins.hears(webhook.event)
+    if webhook.event not in HANDLED and not heard:
+        return Receipt(ignored="event_not_handled")
     now = broker.now()
     row_id = new_id("inb", now)
     key = webhook.run_key
@@ -68,7 +80,8 @@ async def store(broker: Broker, webhook: VerifiedWebhook) -> Receipt:
         "due_at": None if webhook.malformed else now,
     }
     aside = await _aside(broker, webhook, row_id) if webhook.malformed else None
-    storing = _Storing(webhook, row, broker.settings.allowed_accounts, now, aside)
+    hearers = _Hearers(heard, broker.settings.observe_all)
+    storing = _Storing(webhook, row, broker.settings.allowed_accounts, now, aside, hearers)
     return await broker.database.write(_store, storing)
 
 
@@ -97,13 +110,17 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Receipt]:
     admitted = admissions.admitted(connection, listed, asking)
     wanted = {row.webhook.repository_id for row in rows} - {None}
     known = mirror.repositories_by_id(connection, [i for i in wanted if i is not None])
-    refusals = [
-        None if _is_in(connection, row, admitted, known) else "account_not_admitted" for row in rows
+    fates = [
+        _fate(row, known)
+        if _is_in(connection, row, admitted, known)
+        else _Fate(refused="account_not_admitted")
+        for row in rows
     ]
-    refusals = [
-        refused or _refusal(row, known) for row, refused in zip(rows, refusals, strict=True)
+    taken = [
+        {**row.row, "observed": fate.observed}
+        for row, fate in zip(rows, fates, strict=True)
+        if fate.refused is None
     ]
-    taken = [row.row for row, refused in zip(rows, refusals, strict=True) if refused is None]
     new = inbox.add(connection, taken)
     if new:
         audit.wake(connection, "inbox")
@@ -111,8 +128,10 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Receipt]:
         if row.aside and row.row["id"] in new:
             audit.record(connection, row.aside)
     return [
-        Receipt(ignored=refused) if refused else Receipt(duplicate=row.row["id"] not in new)
-        for row, refused in zip(rows, refusals, strict=True)
+        Receipt(ignored=fate.refused)
+        if fate.refused
+        else Receipt(duplicate=row.row["id"] not in new)
+        for row, fate in zip(rows, fates, strict=True)
     ]
 
 
@@ -130,9 +149,28 @@ def _is_in(
     )
 
 
-def _refusal(row: _Storing, known: Mapping[int, Repository]) -> str | None:
-    """Why this webhook of an admitted account is not stored, or None."""
+class _Fate(NamedTuple):
+    """Why a webhook is not stored; or whether it is stored for plugins alone."""
+
+    refused: str | None
+    observed: bool = False
+
+
+def _fate(row: _Storing, known: Mapping[int, Repository]) -> _Fate:
+    """What becomes of a webhook of an admitted account."""
     webhook = row.webhook
+    refused = _refusal(webhook, known) if webhook.event in HANDLED else "event_not_handled"
+    if refused is None or not row.hearers.any:
+        return _Fate(refused)
+    repository = known.get(webhook.repository_id or 0)
+    enabled = repository is not None and (repository.provider or repository.consumer)
+    if enabled or webhook.repository_id is None or row.hearers.of_all:
+        return _Fate(None, observed=webhook.event in HANDLED)
+    return _Fate("repository_not_enabled")
+
+
+def _refusal(webhook: VerifiedWebhook, known: Mapping[int, Repository]) -> str | None:
+    """Why the broker does not want it, or None."""
     if webhook.event not in {"workflow_run", "workflow_job", "repository"}:
         return None
     if webhook.repository_id is None:

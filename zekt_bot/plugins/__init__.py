@@ -12,6 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import structlog
 
 from zekt_bot.domain.deliveries import Outcome, check_outcome
@@ -23,6 +24,8 @@ from zekt_bot.errors import (
     Withheld,
     ZektError,
 )
+from zekt_bot.github import octo
+from zekt_bot.github.octo import plugin_handlers
 from zekt_bot.plugins import answers
 from zekt_bot.plugins.calls import Call, Caller, attempt, guarded
 from zekt_bot.plugins.loading import BUILT_IN, built_in_folder, found
@@ -48,7 +51,8 @@ if TYPE_CHECKING:
     )
     from zekt_bot.domain.events import AggregationPolicy, Draft, Envelope, Job, Message, Run
     from zekt_bot.domain.messages import IncomingMessage, MessagePolicy
-    from zekt_bot.github.client import RepositoryApi
+    from zekt_bot.domain.webhooks import GitHubEvent
+    from zekt_bot.github.client import GitHub, RepositoryApi
     from zekt_bot.hookspecs import Channel
     from zekt_bot.plugins.outside import Network
 
@@ -86,6 +90,10 @@ class Plugins:
         await self.observers.close(within)
         await self._outside.close()
         self._caller.close()
+
+    def implements(self, hook: str) -> bool:
+        """Whether any plugin does: else the facts need not be read."""
+        return bool(self.registry.impls(hook))
 
     async def accept_message(self, message: IncomingMessage, policy: MessagePolicy) -> bytes:
         """The message's JSON as it is to be stored.
@@ -236,6 +244,36 @@ class Plugins:
             kind = type(error.__cause__ or error).__name__
             return Outcome("retry", error=f"The channel raised {kind}.")
 
+    def hears(self, event: str) -> bool:
+        """Whether a plugin wants this event of GitHub."""
+        return any(event in plugin.events for plugin in self.registry.plugins.values())
+
+    def heard_github(self, event: GitHubEvent, raw: bytes, github: GitHub) -> None:
+        """Let observers hear of a webhook; each gets a payload of its own, made of `raw`."""
+        if not self.hears(event.name):
+            return
+        client = None
+        if event.installation_id is not None:
+            client = github.read_api(event.installation_id)
+
+        async def told(impl: pluggy.HookImpl) -> None:
+            own = replace(event, payload=orjson.loads(raw))
+            await _tell(impl, {"event": own, "client": client})
+
+        async def handled(handler: Callable[..., Any]) -> None:
+            await octo.tell(handler, replace(event, payload=orjson.loads(raw)), github)
+
+        hook = "zekt_github_event"
+        for impl in self.registry.impls(hook):
+            if event.name in self.registry.plugins[impl.plugin_name].named:
+                news = News(hook, partial(told, impl), len(raw))
+                self.observers.put(impl.plugin_name, news)
+        for handler in octo.plugin_router().match(event.name, event.payload):
+            for plugin in self.registry.plugins.values():
+                if handler in plugin.handlers:
+                    news = News(handler.__name__, partial(handled, handler), len(raw))
+                    self.observers.put(plugin.name, news)
+
     def heard_audit(self, entries: Sequence[Entry]) -> None:
         """Let observers hear of entries that were committed."""
         for impl in self.registry.impls("zekt_audited"):
@@ -311,11 +349,16 @@ def load(
         PluginRejected: naming the plugin and what is wrong with it.
     """
     plugins = Plugins(allowed)
+    before = plugin_handlers()
     for plugin, module in found(folder, disabled):
         plugins.registry.register(module, plugin)
+        plugins.registry.adopt(plugin, before)
+        before = plugin_handlers()
     for name, module in more.items():
         if not plugins.registry.has(module):
-            plugins.registry.register(module, Plugin(name))
+            plugin = Plugin(name, module=getattr(module, "__name__", ""))
+            plugins.registry.register(module, plugin)
+            plugins.registry.adopt(plugin, before)
     plugins.registry.check()
     return plugins
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass, field
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, unwrap
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from zekt_bot.errors import PluginRejected
+from zekt_bot.github.manifest import subscribed_events
+from zekt_bot.github.octo import plugin_handlers
 from zekt_bot.hookspecs import PROJECT, ZektSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from zekt_bot.hookspecs import Channel
 
 _NEEDED = ("zekt_aggregate", "zekt_block_reason", "zekt_retry_delay")
@@ -25,8 +30,9 @@ HOOKS = tuple(name for name in vars(ZektSpec) if name.startswith("zekt_"))
 class Plugin:
     """One registered plugin, as `zekt plugins` shows it.
 
-    `origin` is `built-in`, the distribution that brought it, or its file. `events` are those of
-    GitHub that it hears of, `problems` what is wrong with it though it was loaded.
+    `origin` is `built-in`, the distribution that brought it, or its file. `named` are GitHub's
+    events that its `zekt_github_events` says, `handlers` its functions of octomachinery's kind,
+    `events` all that it hears of. `problems`: what is wrong with it though it was loaded.
     """
 
     name: str
@@ -34,7 +40,9 @@ class Plugin:
     origin: str = "code"
     module: str = ""
     hooks: tuple[str, ...] = ()
+    named: frozenset[str] = frozenset()
     events: frozenset[str] = frozenset()
+    handlers: frozenset[Callable[..., Any]] = frozenset()
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -121,12 +129,30 @@ class Registry:
                     f"The plugin {impl.plugin_name} names an event that is none: a name such as "
                     "workflow_run is wanted."
                 )
-            self.plugins[impl.plugin_name].events |= frozenset(events)
+            plugin = self.plugins[impl.plugin_name]
+            plugin.named = frozenset(events)
+            plugin.events |= plugin.named
         for plugin in self.plugins.values():
             hears = "zekt_github_event" in plugin.hooks
             if hears is not ("zekt_github_events" in plugin.hooks):
                 lacks = "zekt_github_events" if hears else "zekt_github_event"
                 plugin.problems.append(f"It hears of no event: it lacks {lacks}.")
+            unsent = sorted(plugin.events - subscribed_events()) if plugin.events else []
+            plugin.problems += [
+                f"GitHub does not send {event}: app.yml does not subscribe to it, and the App at "
+                "GitHub may not either."
+                for event in unsent
+            ]
+
+    def adopt(self, plugin: Plugin, before: Collection[Callable[..., Any]]) -> None:
+        """Give a plugin the handlers that octomachinery has since `before`, or had of its module.
+
+        A package that was imported earlier in this process registers nothing again.
+        """
+        for handler, events in plugin_handlers().items():
+            if handler not in before or _belongs(handler, plugin.module):
+                plugin.handlers |= {handler}
+                plugin.events |= events
 
     def _add_channel(self, plugin: Plugin, channel: Any) -> None:
         name = getattr(channel, "name", None)
@@ -143,6 +169,14 @@ class Registry:
             )
         self.channels[name] = channel
         self.owners[name] = plugin
+
+
+def _belongs(handler: Callable[..., Any], module: str) -> bool:
+    """Whether the module is imported as it was when it registered this handler."""
+    inner = unwrap(handler)
+    name = inner.__module__
+    live = getattr(sys.modules.get(name), "__dict__", None) is getattr(inner, "__globals__", 0)
+    return live and (name == module or name.startswith(f"{module}."))
 
 
 def _check_names(plugin: object) -> None:

@@ -13,7 +13,6 @@ import structlog
 from aiohttp import ClientPayloadError, web
 from aiohttp.http import HttpProcessingError
 
-from zekt_bot.domain.webhooks import Receipt
 from zekt_bot.errors import StorageUnavailable, WebhookRefused
 from zekt_bot.pipeline import verify
 from zekt_bot.web import errors
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import timedelta
 
-    from zekt_bot.domain.webhooks import VerifiedWebhook, WebhookApp
+    from zekt_bot.domain.webhooks import Receipt, VerifiedWebhook, WebhookApp
 
 _RETRY_AFTER = "5"
 _log = structlog.get_logger()
@@ -109,10 +108,7 @@ async def _read(request: web.Request, take: Callable[[int], None]) -> bytes:
 async def _store(request: web.Request, webhook: VerifiedWebhook) -> Receipt:
     deps = request.app[DEPS]
     began = deps.clock.monotonic()
-    if webhook.event in verify.HANDLED:
-        receipt = await deps.store(webhook)
-    else:
-        receipt = Receipt(ignored="event_not_handled")
+    receipt = await deps.store(webhook)
     if receipt.ignored:
         request.app[IGNORED].count(receipt.ignored)
     (_log.debug if receipt.ignored else _log.info)(

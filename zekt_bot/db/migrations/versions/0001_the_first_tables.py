@@ -110,6 +110,7 @@ def upgrade() -> None:
         sa.Column("run_attempt", sa.BigInteger(), nullable=True),
         sa.Column("raw", sa.LargeBinary(), nullable=True),
         sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("observed", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("received_at", UtcDateTime(), nullable=False),
