@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -101,7 +102,7 @@ async def test_a_call_that_hangs_fails_its_row_and_the_next_ones_go_on(watched: 
 
 async def test_what_waits_behind_a_hanging_call_moves_to_the_next_thread(watched: Watched) -> None:
     pages = [asyncio.create_task(watched.said(watched.hang, lambda: 1))]
-    pages += [asyncio.create_task(watched.said(lambda n=n: n)) for n in range(20)]
+    pages += [asyncio.create_task(watched.said(partial(int, n))) for n in range(20)]
     first, *others = await asyncio.gather(*pages)
     assert first == [DID_NOT, 1]
     assert others == [[n] for n in range(20)]
