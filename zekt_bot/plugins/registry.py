@@ -103,7 +103,8 @@ class Registry:
                     raise ValueError(f"{caller.name} is a wrapper, which could weaken the policy")
                 wanted = iscoroutinefunction(getattr(ZektSpec, caller.name))
                 if iscoroutinefunction(impl.function) is not wanted:
-                    raise ValueError(f"{caller.name} is {'' if wanted else 'no '}async function")
+                    kind = "`async def`" if wanted else "a plain `def`"
+                    raise ValueError(f"{caller.name} must be {kind}")
                 hooks.append(caller.name)
         return tuple(sorted(hooks, key=HOOKS.index))
 
