@@ -193,6 +193,21 @@ async def test_what_does_not_end_in_time_is_given_back(migrated_url: str) -> Non
         assert [outcome and outcome.kind for outcome in await stage.deliver()] == ["dispatched"]
 
 
+async def test_a_webhook_that_is_not_routed_in_time_is_given_back(migrated_url: str) -> None:
+    async with open_stage(migrated_url, shutdown_timeout=timedelta(0)) as stage:
+        await stage.serve()
+        stage.github.fail("GET", "/app/installations/*", hang=True)
+        async with working(stage.broker):
+            await stage.github.accept_permissions(stage.consuming, stage.consuming.permissions)
+            await stage.take()
+            await until(lambda: _asked(stage))
+        row = await stage.row(inbox)
+        assert (row["state"], row["lease"], row["due_at"]) == ("pending", None, stage.clock.now())
+        stage.github.clear_faults()
+        assert await stage.route() == 1
+        assert (await stage.row(inbox))["state"] == "processed"
+
+
 async def test_while_the_app_is_refused_the_worker_sleeps(stage: Stage) -> None:
     await stage.serve()
     stage.github.fail("POST", MINT, status=401, times=99)

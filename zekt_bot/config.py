@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from zekt_bot.domain.lanes import Pace
 from zekt_bot.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ class Settings:
     observe_all: bool = False
     log_level: str = "INFO"
     log_format: Literal["console", "json"] = "console"
+
+    @property
+    def pace(self) -> Pace:
+        """How fast each lane may go."""
+        return Pace(self.lane_per_minute, self.lane_burst, self.lane_in_flight)
 
     @property
     def on_postgresql(self) -> bool:

@@ -17,7 +17,6 @@ import structlog
 from zekt_bot.db import chores, deliveries, inbox, lanes, leases
 from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim
-from zekt_bot.domain.lanes import Pace
 from zekt_bot.errors import StorageUnavailable
 from zekt_bot.operations import accounts, agreements, gone, pauses
 from zekt_bot.operations.broker import new_lease
@@ -111,10 +110,9 @@ class Worker:
         self._broker = broker
         self._timing = timing or Timing(lease=broker.settings.lease)
         self._router = build_router()
-        settings = broker.settings
-        self._pace = Pace(settings.lane_per_minute, settings.lane_burst, settings.lane_in_flight)
+        self._pace = broker.settings.pace
         self._senders: _Pool[Work] = _Pool(_SENDERS)
-        self._routers: _Pool[None] = _Pool(2 * _PAGE)
+        self._routers: _Pool[Any] = _Pool(2 * _PAGE)
         self._stopping = asyncio.Event()
         self._pause: _Pause | None = None
         self._key_changed_at: datetime | None = None
@@ -197,7 +195,7 @@ class Worker:
         ids = await self._broker.database.write(leases.claim, claim)
         rows = await self._broker.database.query(inbox.load, ids) if ids else []
         for row in rows:
-            self._routers.begin(None, self._route(row))
+            self._routers.begin(row, self._route(row))
         return bool(ids)
 
     async def _until_freed(self, pool: _Pool[Any]) -> None:
@@ -319,8 +317,12 @@ class Worker:
     async def _drain(self) -> None:
         """Let what is in flight end; give back the leases of what does not."""
         timeout = self._broker.settings.shutdown_timeout
-        left, _ = await asyncio.gather(self._senders.drain(timeout), self._routers.drain(timeout))
-        for work in left:
-            with contextlib.suppress(StorageUnavailable):
-                held = (work.delivery.id, work.lease, self._broker.now())
-                await self._broker.database.write(deliveries.release, held)
+        works, rows = await asyncio.gather(
+            self._senders.drain(timeout), self._routers.drain(timeout)
+        )
+        now, write = self._broker.now(), self._broker.database.write
+        with contextlib.suppress(StorageUnavailable):
+            for work in works:
+                await write(deliveries.release, (work.delivery.id, work.lease, now))
+            for row in rows:
+                await write(leases.give_back, leases.Return("inbox", row["id"], row["lease"], now))

@@ -48,6 +48,7 @@ async def test_usage_is_2_and_help_names_every_code(sqlite_url: str) -> None:
         (("subscriptions", "request", "release", "kestrel-bank/core-sync"), 3, "OWNER/SLUG"),
         (("subscriptions", "request", "nobody/release", "kestrel-bank/core-sync"), 4, "service"),
         (("serve", "--no-worker"), 6, "PostgreSQL"),
+        (("worker",), 6, "zekt serve"),
     ],
 )
 async def test_a_refused_command_says_why_on_one_line(

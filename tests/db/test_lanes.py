@@ -217,6 +217,33 @@ async def test_a_forgotten_lane_is_repaired(database: Database) -> None:
     assert await database.write(lanes.sweep, START) == 0
 
 
+async def test_a_sweep_finds_a_lane_whose_time_lies_too_far_ahead(database: Database) -> None:
+    (row,) = await plant(database, delivery_row(1))
+    await set_lane(database, next_ready_at=START + timedelta(days=30))
+    assert await claim(database) == []
+    assert await database.write(lanes.sweep, START) == 1
+    assert await claim(database) == [row]
+
+
+async def test_a_sweep_opens_a_lane_that_is_closed_for_longer_than_anything_waits(
+    database: Database,
+) -> None:
+    (row,) = await plant(database, delivery_row(1))
+    far = START + timedelta(days=30)
+    await set_lane(database, next_ready_at=far, open_at=far)
+    assert await database.write(lanes.sweep, START) == 1
+    assert await claim(database) == [row]
+
+
+async def test_a_sweep_leaves_alone_what_waits_for_good_reason(database: Database) -> None:
+    await plant(database, delivery_row(1))
+    hour = START + timedelta(hours=1)
+    await set_lane(database, next_ready_at=hour, open_at=hour)  # GitHub said so
+    await plant(database, delivery_row(2, "github:2", due_at=hour))
+    assert await database.write(lanes.sweep, START) == 0
+    assert await claim(database) == []
+
+
 async def test_more_lanes_than_a_claim_locks_are_all_served(database: Database) -> None:
     planted = await plant(database, *(delivery_row(n, f"github:{n}") for n in range(150)))
     taken = [sorted(await claim(database, limit=1000)) for _ in range(4)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def news(stage: Stage, event: str, action: str | None, **body: Any) -> News:
     """A stored webhook, opened."""
-    return News("inb_0", event, action, {"action": action, **body}, stage.clock.now())
+    return News("inb_0", "guid-0", event, action, {"action": action, **body}, stage.clock.now())
 
 
 async def mirrored(stage: Stage, repository: Repository) -> Mirrored | None:

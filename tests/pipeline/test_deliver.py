@@ -23,6 +23,7 @@ from zekt_bot.db.tables import (
     subscriptions,
 )
 from zekt_bot.domain.deliveries import GIVE_UP_AFTER, Outcome
+from zekt_bot.errors import DecryptionFailed
 from zekt_bot.pipeline.deliver import deliver
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ async def test_githubs_bad_day_is_tried_again_by_the_schedule(stage: Stage) -> N
     assert (row["state"], row["reason"], row["attempts"]) == ("retrying", "github_502", 1)
     wait = (row["due_at"] - stage.clock.now()).total_seconds()
     assert 4 <= wait <= 6
-    sealed = ("attempts", "error", row["id"])
+    sealed = ("attempts", "error", f"{row['id']}:1")
     assert b"502" not in attempt["error"]
     assert b"502" in stage.broker.database.keyring.open(sealed, attempt["error"])
     stage.clock.advance(timedelta(seconds=6))
@@ -192,6 +193,38 @@ async def test_a_new_name_is_followed_and_learned(stage: Stage) -> None:
     assert (await stage.row(deliveries))["state"] == "dispatched"
     known = await stage.broker.database.query(mirror.repositories_by_id, [stage.consumer.id])
     assert known[stage.consumer.id].full_name == "kestrel-bank/core-sync-2"
+
+
+async def test_after_a_new_installation_its_own_lane_paces_what_is_left(stage: Stage) -> None:
+    await matched(stage)
+    before = (await stage.row(deliveries))["lane"]
+    await stage.github.uninstall(stage.consuming)
+    installed = await stage.github.install(stage.app, stage.consumer.owner)
+    await stage.listen()
+    assert await stage.deliver() == [None]
+    row = await stage.row(deliveries)
+    assert (before, row["lane"]) == (f"github:{stage.consuming.id}", f"github:{installed.id}")
+    assert (row["state"], row["attempts"], row["lease"]) == ("pending", 0, None)
+    assert await tokens(stage) == PACED.burst
+    (outcome,) = await stage.deliver()
+    assert outcome is not None
+    assert outcome.kind == "dispatched"
+    new = await lane(stage.broker.database, f"github:{installed.id}")
+    assert new["tokens"] < stage.broker.settings.lane_burst
+
+
+async def test_an_error_opens_with_its_own_attempt_alone(stage: Stage) -> None:
+    await matched(stage)
+    stage.github.fail("POST", DISPATCHES, status=502, times=2)
+    for _ in range(2):
+        await stage.deliver()
+        stage.clock.advance(MINUTE)
+    first, second = await stage.rows(attempts)
+    keyring = stage.broker.database.keyring
+    for n, error in ((1, first["error"]), (2, second["error"])):
+        assert keyring.open(("attempts", "error", f"{first['delivery']}:{n}"), error)
+        with pytest.raises(DecryptionFailed):
+            keyring.open(("attempts", "error", f"{first['delivery']}:{3 - n}"), error)
 
 
 async def test_while_the_app_is_refused_a_delivery_waits_for_it(stage: Stage) -> None:

@@ -23,7 +23,7 @@ MINUTE = timedelta(minutes=1)
 async def test_a_channel_that_raises_is_a_retry_that_says_which_error(stage: Stage) -> None:
     row = await answered(stage, ValueError("with a secret"))
     assert (row["state"], row["reason"]) == ("retrying", "no_answer")
-    attempt, place = await stage.row(attempts), ("attempts", "error", row["id"])
+    attempt, place = await stage.row(attempts), ("attempts", "error", f"{row['id']}:1")
     error = stage.broker.database.keyring.open(place, attempt["error"])
     assert error == b"The channel raised ValueError."
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 from sqlalchemy import update
+from structlog.testing import capture_logs
 
-from tests.stage import LEASE
+from tests.stage import LEASE, RELEASE
 from zekt_bot.db import inbox as inbox_rows
-from zekt_bot.db.tables import audit, inbox, installations
+from zekt_bot.db import leases
+from zekt_bot.db.tables import audit, inbox, installations, runs
 from zekt_bot.errors import StorageUnavailable
 from zekt_bot.pipeline.pages import MOST_FAILURES
 from zekt_bot.pipeline.route import build_router, route
@@ -126,6 +128,38 @@ async def test_a_step_that_raises_is_tried_five_times_then_set_aside(stage: Stag
     (entry,) = await stage.rows(audit)
     assert entry["verb"] == "zekt:webhook:set_aside"
     assert orjson.loads(entry["details"]) == {"inbox": row["id"], "event": "ping"}
+
+
+async def test_the_log_leads_from_githubs_delivery_id_to_the_run(stage: Stage) -> None:
+    await stage.publish()
+    await stage.finish_run("build")
+    guids = {sent.headers["X-GitHub-Delivery"] for sent in stage.held}
+    with capture_logs() as lines:
+        await stage.listen()
+        await stage.aggregate()
+    run = await stage.row(runs)
+    for name in ("inbox.routed", "run.collected", "job.collected", "run.aggregated"):
+        told = [line for line in lines if line["event"] == name]
+        assert {line["correlation_id"] for line in told} == {run["correlation_id"]}, name
+        if name != "run.aggregated":
+            assert {line["delivery"] for line in told} <= guids, name
+
+
+async def test_a_run_that_waits_is_not_told_to_be_aggregated(stage: Stage) -> None:
+    await stage.publish()
+    run = await stage.github.start_run(stage.provider, RELEASE)
+    await run.start_job("build")
+    sent = list(stage.held)
+    await run.complete()
+    stage.held[:] = [*sent, *(one for one in stage.held if one.event == "workflow_run")]
+    await stage.listen()
+    with capture_logs() as lines:
+        while await stage.broker.database.query(leases.next_due, "runs"):
+            assert await stage.aggregate() == {}
+            stage.clock.advance(timedelta(seconds=1))
+    assert [line["event"] for line in lines if line["event"].startswith("run.")] == [
+        "run.aggregated"
+    ]
 
 
 async def test_a_step_that_fails_fails_alone(stage: Stage) -> None:

@@ -51,7 +51,13 @@ def worker() -> None:
 
     It stops like `zekt serve`.
     """
-    asyncio.run(_serve(load_settings(), web=False, work=True))
+    settings = load_settings()
+    if not settings.on_postgresql:
+        raise ConfigurationError(
+            "SQLite serves one process, and `zekt serve` has a worker of its own: run that, or "
+            "use PostgreSQL (DATABASE_URL)."
+        )
+    asyncio.run(_serve(settings, web=False, work=True))
 
 
 @click.command()

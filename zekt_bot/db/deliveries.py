@@ -49,7 +49,7 @@ from zekt_bot.domain.deliveries import (
 from zekt_bot.domain.pauses import holding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, RowMapping, Select
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.deliveries import Delivery
     from zekt_bot.domain.events import Envelope, Message, Run
+    from zekt_bot.domain.lanes import Pace
     from zekt_bot.domain.pauses import Subject
 
 
@@ -184,7 +185,8 @@ def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
 class Change:
     """A delivery's next state, written only while `lease` is its own.
 
-    `decided_on`: if one of these facts has moved since, nothing is decided, and it is due at once.
+    `seal_error` gives the attempt's error, sealed for its number. `decided_on`: if one of these
+    facts has moved since, nothing is decided, and it is due at once.
     """
 
     delivery_id: str
@@ -194,6 +196,7 @@ class Change:
     now: datetime
     entry: Entry
     attempt: Mapping[str, Any] | None = None
+    seal_error: Callable[[int], bytes | None] | None = None
     due_at: datetime | None = None
     waits_for: str | None = None
     blocked_reason: str | None = None
@@ -282,7 +285,8 @@ def _add_attempt(connection: Connection, row: Change) -> None:
     n = connection.execute(taken).scalar_one() + 1
     connection.execute(
         insert(attempts).values(
-            **{**(row.attempt or {}), "delivery": row.delivery_id, "n": n, "at": row.now}
+            **{**(row.attempt or {}), "delivery": row.delivery_id, "n": n, "at": row.now},
+            error=row.seal_error(n) if row.seal_error else None,
         )
     )
 
@@ -325,6 +329,34 @@ def _park(connection: Connection, row: Parking) -> bool:
     if connection.execute(update(deliveries).where(*own).values(values)).rowcount:
         lanes.give_back(connection, [row.lane])
     return waits
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A leased delivery that another lane paces by now: nothing was sent."""
+
+    delivery_id: str
+    lease: str
+    lane: str
+    to: str
+    pace: Pace
+    now: datetime
+
+
+def move(connection: Connection, rows: Sequence[Move]) -> list[None]:
+    """Put deliveries into the lanes that pace them now, due at once."""
+    now = rows[0].now
+    lanes.open_new(connection, {row.to for row in rows}, now, rows[0].pace)
+    lanes.wake(connection, {lane: now for row in rows for lane in (row.lane, row.to)})
+    left = []
+    for row in rows:
+        own = (deliveries.c.id == row.delivery_id, deliveries.c.lease == row.lease)
+        there = {"lane": row.to, "lease": None, "due_at": now}
+        if connection.execute(update(deliveries).where(*own).values(there)).rowcount:
+            left.append(row.lane)
+    lanes.give_back(connection, left)
+    audit.wake(connection, "deliveries")
+    return [None] * len(rows)
 
 
 def probe(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[str | None]:

@@ -8,12 +8,14 @@ many rows wait in lanes that are not ready.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, case, func, literal, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, literal, or_, select, update
 
 from zekt_bot.db.sql import among, insert_new
 from zekt_bot.db.tables import deliveries, lanes
+from zekt_bot.domain.deliveries import GIVE_UP_AFTER
 from zekt_bot.domain.lanes import (
     MOST_A_CLAIM,
     Bucket,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping, Select
 
 _LANES_A_CLAIM = 64
+_LONGEST_LOOK = timedelta(minutes=2)  # after which a lane with due rows is looked at in any case
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,19 +208,26 @@ def give_back(connection: Connection, names: Sequence[str]) -> None:
 
 
 def sweep(connection: Connection, rows: Sequence[datetime]) -> list[int]:
-    """Repair: a lane with waiting rows that nobody would look at is looked at; answers how many."""
+    """Repair: a lane with waiting rows that nobody would look at is looked at; answers how many.
+
+    It has no time, or (a worker's clock was wrong) one too far ahead; to look once in vain harms
+    nobody.
+    """
     answers = []
     for now in rows:
-        waits = (
-            select(deliveries.c.id)
-            .where(deliveries.c.lane == lanes.c.name, deliveries.c.due_at.is_not(None))
-            .correlate(lanes)
-            .exists()
-        )
-        forgotten = lanes.c.next_ready_at.is_(None), waits
-        in_order = select(lanes.c.name).where(*forgotten).order_by(lanes.c.name)
+        of_lane = deliveries.c.lane == lanes.c.name, deliveries.c.due_at.is_not(None)
+        # Not EXISTS, which PostgreSQL would answer by reading all deliveries.
+        first = select(func.min(deliveries.c.due_at)).where(*of_lane).scalar_subquery()
+        never = and_(lanes.c.next_ready_at.is_(None), first.is_not(None))
+        is_open = or_(lanes.c.open_at.is_(None), lanes.c.open_at <= now)
+        late = and_(is_open, lanes.c.next_ready_at > now + _LONGEST_LOOK, first <= now)
+        shut = lanes.c.open_at > now + GIVE_UP_AFTER
+        forgotten = or_(never, late, shut)
+        in_order = select(lanes.c.name).where(forgotten).order_by(lanes.c.name)
         names = list(connection.execute(in_order.with_for_update(skip_locked=True)).scalars())
+        opens = case((shut, None), else_=lanes.c.open_at)
         for name in names:
-            connection.execute(update(lanes).where(lanes.c.name == name).values(next_ready_at=now))
+            mine = update(lanes).where(lanes.c.name == name)
+            connection.execute(mine.values(next_ready_at=now, open_at=opens))
         answers.append(len(names))
     return answers

@@ -5,10 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from zekt_bot.domain.catalog import Repository
+    from zekt_bot.domain.subscriptions import Subscription
 
 MOST_A_CLAIM = 8
 _MOST_SKEW = timedelta(seconds=10)
+
+
+def lane_of(held: Subscription | None, consumer: Repository) -> str:
+    """What paces this subscription's deliveries: a host's lane, else its installation's."""
+    return (held and held.lane) or f"github:{consumer.installation_id or 0}"
 
 
 @dataclass(frozen=True, slots=True)

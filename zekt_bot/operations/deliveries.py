@@ -146,7 +146,7 @@ def _case(
 
 def _attempt(broker: Broker, row: RowMapping) -> dict[str, Any]:
     sealed = row["error"]
-    place = ("attempts", "error", row["delivery"])
+    place = ("attempts", "error", f"{row['delivery']}:{row['n']}")
     error = broker.database.keyring.open(place, sealed).decode() if sealed else None
     names = ("n", "at", "outcome", "status", "request_id", "duration_us", "sha256", "length")
     return {**{name: row[name] for name in names}, "error": error}

@@ -47,6 +47,7 @@ class News:
     """A stored webhook, opened and parsed."""
 
     inbox_id: str
+    guid: str
     event: str
     action: str | None
     body: dict[str, Any]

@@ -59,12 +59,13 @@ async def _aggregate(broker: Broker, read: _Read) -> bool:
     settling = await _decide(broker, read)
     if not await broker.database.write(_settle, settling):
         return False
-    _log.info(
-        "run.aggregated",
-        correlation_id=read.run.correlation_id,
-        envelopes=len(settling.envelopes),
-        blocked=settling.values.get("blocked_reason"),
-    )
+    if settling.entry:  # else it waits for more
+        _log.info(
+            "run.aggregated",
+            correlation_id=read.run.correlation_id,
+            envelopes=len(settling.envelopes),
+            blocked=settling.values.get("blocked_reason"),
+        )
     return True
 
 

@@ -95,16 +95,19 @@ def job_facts(body: Mapping[str, Any]) -> Job:
     )
 
 
-async def collect_run(broker: Broker, news: News) -> None:
-    """Learn what a `workflow_run` webhook says; a completed one begins to gather."""
+async def collect_run(broker: Broker, news: News) -> str:
+    """Learn what a `workflow_run` webhook says; a completed one begins to gather.
+
+    Answers the run's correlation id, as `collect_job` does.
+    """
     run, repository = fields.part(news.body, "workflow_run"), fields.part(news.body, "repository")
     key = RunKey(
         fields.number(repository, "id"), fields.number(run, "id"), fields.number(run, "run_attempt")
     )
-    await _collect(broker, news, key, facts=run_facts(news.body))
+    return await _collect(broker, news, key, facts=run_facts(news.body))
 
 
-async def collect_job(broker: Broker, news: News) -> None:
+async def collect_job(broker: Broker, news: News) -> str:
     """Learn what a `workflow_job` webhook says; the last one ends the gathering."""
     job, repository = fields.part(news.body, "workflow_job"), fields.part(news.body, "repository")
     key = RunKey(
@@ -112,7 +115,7 @@ async def collect_job(broker: Broker, news: News) -> None:
         fields.number(job, "run_id"),
         fields.number(job, "run_attempt"),
     )
-    await _collect(broker, news, key, job=job_facts(news.body))
+    return await _collect(broker, news, key, job=job_facts(news.body))
 
 
 async def _collect(
@@ -121,7 +124,7 @@ async def _collect(
     key: RunKey,
     facts: RunFacts | None = None,
     job: Job | None = None,
-) -> None:
+) -> str:
     now = broker.now()
     correlation_id = new_correlation_id()
     completed = facts is not None and facts.status == "completed"
@@ -142,10 +145,12 @@ async def _collect(
         "run.collected" if facts else "job.collected",
         correlation_id=found,
         inbox_id=news.inbox_id,
+        delivery=news.guid,
         run_id=key.run_id,
         run_attempt=key.run_attempt,
         status=facts.status if facts else job.status if job else None,
     )
+    return found
 
 
 def _write(connection: Connection, rows: Sequence[_Collected]) -> list[str]:

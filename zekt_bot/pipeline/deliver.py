@@ -11,13 +11,14 @@ import orjson
 import structlog
 
 from zekt_bot.db import deliveries
-from zekt_bot.db.deliveries import Change, Parking
+from zekt_bot.db.deliveries import Change, Move, Parking
 from zekt_bot.domain.deliveries import (
     GIVE_UP_AFTER,
     Attempt,
     DispatchRequest,
     Outcome,
 )
+from zekt_bot.domain.lanes import lane_of
 from zekt_bot.errors import (
     DecryptionFailed,
     OutcomeUnknown,
@@ -30,7 +31,7 @@ from zekt_bot.pipeline.permit import Permit, Refusal, ask
 from zekt_bot.pipeline.render import Letter, render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from zekt_bot.db.deliveries import Work
@@ -69,6 +70,10 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
 
     Sending ends before the lease does; too little time left, and the lease is given back.
     """
+    lane = lane_of(work.facts.subscription, work.facts.consumer)
+    if lane != work.delivery.lane and work.facts.consumer.consented:
+        await _move(broker, work, lane)
+        return None
     refusal, ready = await ask(broker, work), _Ready(b"", {})
     if refusal is None:
         try:
@@ -201,7 +206,8 @@ async def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
         lane=work.delivery.lane,
         now=now,
         entry=entry,
-        attempt=_attempt(broker, work, sent),
+        attempt=_attempt(sent),
+        seal_error=_sealing(broker, work, outcome.error),
         **facts,
     )
 
@@ -220,14 +226,22 @@ async def _retry(broker: Broker, work: Work, outcome: Outcome, now: datetime) ->
     return {"to": "dead"} if delay is None else {"to": "retrying", "due_at": now + delay}
 
 
-def _attempt(broker: Broker, work: Work, sent: _Sent) -> dict[str, Any]:
-    place, error = ("attempts", "error", work.delivery.id), sent.outcome.error
+def _sealing(broker: Broker, work: Work, error: str | None) -> Callable[[int], bytes | None]:
+    """The error goes with its own attempt alone, whose number the transaction finds."""
+
+    def seal(n: int) -> bytes | None:
+        place = ("attempts", "error", f"{work.delivery.id}:{n}")
+        return broker.database.keyring.seal(place, error.encode()) if error else None
+
+    return seal
+
+
+def _attempt(sent: _Sent) -> dict[str, Any]:
     return {
         "outcome": sent.outcome.kind,
         "status": sent.outcome.status,
         "request_id": sent.outcome.request_id,
         "duration_us": int(sent.duration * 1_000_000),
-        "error": broker.database.keyring.seal(place, error.encode()) if error else None,
         "sha256": hashlib.sha256(sent.body).hexdigest(),
         "length": len(sent.body),
     }
@@ -257,6 +271,13 @@ async def _entry(broker: Broker, work: Work, to: str, details: Mapping[str, str 
         repository_id=work.facts.consumer.id,
         details=details,
     )
+
+
+async def _move(broker: Broker, work: Work, lane: str) -> None:
+    """The App was installed anew since the match: its new installation paces what is left."""
+    held = (work.delivery.id, work.lease, work.delivery.lane, lane, broker.settings.pace)
+    await broker.database.write(deliveries.move, Move(*held, broker.now()))
+    _log.info("delivery.moved", **_named(work), lane=lane)
 
 
 async def _refuse(broker: Broker, work: Work, refusal: Refusal) -> None:

@@ -30,6 +30,7 @@ from zekt_bot.domain.deliveries import (
     RunPolicyFacts,
 )
 from zekt_bot.domain.ids import new_id
+from zekt_bot.domain.lanes import lane_of
 from zekt_bot.domain.pauses import holding
 from zekt_bot.errors import PluginFailed
 from zekt_bot.operations.broker import SYSTEM
@@ -194,7 +195,7 @@ def _delivery(read: _Read, held: Subscription, consumer: Repository, now: dateti
         replay_no=0,
         target_repository_id=consumer.id,
         channel=held.channel,
-        lane=held.lane or f"github:{consumer.installation_id or 0}",
+        lane=lane_of(held, consumer),
         state="pending",
         attempts=0,
         created_at=now,

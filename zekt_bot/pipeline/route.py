@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.audit import Entry
     from zekt_bot.operations.broker import Broker
 
-    Step = Callable[[Broker, News], Awaitable[None]]
+    Step = Callable[[Broker, News], Awaitable[str | None]]  # answers a run's correlation id
 
 _AFTER_FAILURE = timedelta(seconds=30)
 _LONGEST_DELAY = timedelta(minutes=10)
@@ -68,12 +68,16 @@ async def route(
         news = _news(row, raw)
         steps = [] if row["observed"] else router.match(news.event, news.body)
         async with asyncio.timeout(timeout.total_seconds()):
-            for step in steps[:1]:
-                await step(broker, news)
+            correlation_id = await steps[0](broker, news) if steps else None
         if not steps:
             await broker.database.write(inbox.done, (news.inbox_id, broker.now()))
         duration = broker.clock.monotonic() - began
-        _log.info("inbox.routed", **_named(row), duration_ms=round(duration * 1000, 1))
+        _log.info(
+            "inbox.routed",
+            **_named(row),
+            correlation_id=correlation_id,
+            duration_ms=round(duration * 1000, 1),
+        )
         _let_hear(broker, row, news, raw)
     except StorageUnavailable:
         raise
@@ -107,6 +111,7 @@ def _let_hear(broker: Broker, row: Mapping[str, Any], news: News, raw: bytes) ->
 def _news(row: Mapping[str, Any], raw: bytes) -> News:
     return News(
         inbox_id=row["id"],
+        guid=row["guid"],
         event=row["event"],
         action=row["action"],
         body=orjson.loads(raw),
