@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,14 @@ async def test_it_checks_itself(installed: Installed, tmp_path: Path) -> None:
 
     assert ended.code == 0, ended.out + ended.err
     assert "plugins" in ended.out
+
+
+async def test_it_lists_its_plugins(installed: Installed, tmp_path: Path) -> None:
+    settings = {"DATABASE_URL": f"sqlite:///{tmp_path / 'zekt.db'}"}
+    ended = await installed.run("zekt", "plugins", "list", "--json", cwd=tmp_path, **settings)
+
+    assert ended.code == 0, ended.err
+    assert [plugin["name"] for plugin in json.loads(ended.out)] == list(BUILT_IN)
 
 
 async def test_it_is_a_module_too(installed: Installed, tmp_path: Path) -> None:
