@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 from filelock import FileLock
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests import databases, plain_logs, wheel
 from zekt_bot.db import engine, schema
@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
-settings.register_profile("gate", derandomize=True, deadline=None)
-settings.register_profile("long", deadline=None, max_examples=2000)
+# How long making an example takes is the machine's affair, as is how long trying it does.
+settings.register_profile(
+    "gate", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "long", settings.get_profile("gate"), derandomize=False, max_examples=2000
+)
 _TABLES = ("tests/operations/", "tests/pipeline/")
 PROFILE = os.environ.get("ZEKT_TEST_PROFILE", "gate")
 settings.load_profile(PROFILE)
