@@ -121,6 +121,7 @@ class Worker:
         """Work until `stop` was called and what is in flight has ended, within the set time."""
         if self._broker.database.address.path:
             await self._broker.database.write(leases.release_all, self._broker.now())
+        await self._resume()  # whoever changed the key may have restarted the process for it
         await accounts.settle(self._broker)
         loops = [
             self._loop("inbox", self._route_page),

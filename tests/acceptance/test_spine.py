@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import signal
 import sqlite3
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from tests import databases
 from tests.acceptance.server import RELEASE, SECRET, Stage, stage
 from zekt_bot.testing import payloads, sign, webhook_headers
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 
@@ -191,6 +194,104 @@ async def test_every_refusal_over_http(sqlite_url: str, tmp_path: Path) -> None:
         writer.close()
         await writer.wait_closed()
         assert _inbox(sqlite_url) == before
+
+
+async def test_of_fifty_at_once_one_is_stored(sqlite_url: str, tmp_path: Path) -> None:
+    async with stage(sqlite_url, tmp_path) as s, aiohttp.ClientSession() as session:
+        with s.github.hold() as held:
+            run = await s.github.start_run(s.provider, RELEASE)
+            await run.complete("success")
+        before = _inbox(sqlite_url)
+
+        async def send() -> bool:
+            url, sent = f"{s.zekt.url}/webhooks/github", held[-1]
+            async with session.post(url, data=sent.body, headers=sent.headers) as answer:
+                assert answer.status == 202
+                return bool((await answer.json())["duplicate"])
+
+        assert sorted(await asyncio.gather(*(send() for _ in range(50)))) == [False] + [True] * 49
+        assert _inbox(sqlite_url) == before + 1
+        await s.github.wait_for_dispatches(1, timeout=20)
+
+
+async def test_what_is_not_wanted_or_too_much_over_http(sqlite_url: str, tmp_path: Path) -> None:
+    admitted = {"ZEKT_ALLOWED_ACCOUNTS": "aurora-labs,kestrel-bank"}
+    limits = admitted | {"ZEKT_INFLIGHT_BYTES": str(1 << 20)}
+    async with stage(sqlite_url, tmp_path, **limits) as s, aiohttp.ClientSession() as session:
+        url, before = f"{s.zekt.url}/webhooks/github", _inbox(sqlite_url)
+
+        async def post(event: str, body: bytes) -> tuple[int, dict[str, Any]]:
+            headers = webhook_headers(s.app, event, body)
+            async with session.post(url, data=io.BytesIO(body), headers=headers) as answer:
+                if answer.status == 503:
+                    assert int(answer.headers["Retry-After"]) > 0
+                return answer.status, await answer.json()
+
+        status, told = await post("star", b"{}")
+        assert (status, told["ignored"]) == (202, "event_not_handled")
+        strange = s.github.repository(s.github.account("nobody"), "thing")
+        run = await s.github.start_run(strange, "ci.yml")
+        body = json.dumps(payloads.workflow_run(run, "completed", urls=s.github.urls)).encode()
+        status, told = await post("workflow_run", body)
+        assert (status, told["ignored"]) == (202, "account_not_admitted")
+        status, told = await post("star", b'{"x": "' + b"y" * (1 << 20) + b'"}')
+        assert (status, list(told)) == (503, ["error"])
+        assert (await post("star", b"{}"))[0] == 202  # the room was given back
+        assert _inbox(sqlite_url) == before
+
+
+async def test_a_chunked_body_is_cut_off_at_githubs_limit(sqlite_url: str, tmp_path: Path) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(26):
+            yield b"x" * (1 << 20)
+
+    async with stage(sqlite_url, tmp_path) as s, aiohttp.ClientSession() as session:
+        headers = webhook_headers(s.app, "star", b"{}")
+        url = f"{s.zekt.url}/webhooks/github"
+        async with session.post(url, data=pieces(), headers=headers) as answer:
+            assert (answer.status, list(await answer.json())) == (413, ["error"])
+
+
+@pytest.mark.long
+async def test_a_body_that_does_not_come_is_given_up(sqlite_url: str, tmp_path: Path) -> None:
+    async with stage(sqlite_url, tmp_path) as s:
+        reader, writer = await asyncio.open_connection("127.0.0.1", s.zekt.port)
+        signature = b"X-Hub-Signature-256: sha256=" + b"0" * 64
+        head = b"POST /webhooks/github HTTP/1.1\r\nHost: zekt\r\nContent-Length: 9\r\n" + signature
+        writer.write(head + b"\r\n\r\n{")
+        async with asyncio.timeout(40):
+            assert b" 408 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_database_that_takes_nothing_is_told_to_github(
+    postgres_url: str, postgres_server: str, tmp_path: Path
+) -> None:
+    name = postgres_url.rpartition("/")[2]
+    async with stage(postgres_url, tmp_path) as s, aiohttp.ClientSession() as session:
+
+        def switch(to: str) -> None:
+            databases.execute(
+                postgres_server,
+                f"ALTER DATABASE {name} SET default_transaction_read_only = {to}",
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+            )
+
+        async def send() -> int:
+            body = b'{"action": "suspend", "installation": {"id": 1, "account": {"id": 2}}}'
+            headers = webhook_headers(s.app, "installation", body)
+            url = f"{s.zekt.url}/webhooks/github"
+            async with session.post(url, data=body, headers=headers) as answer:
+                assert ("Retry-After" in answer.headers) == (answer.status == 503)
+                return answer.status
+
+        switch("on")
+        assert await send() == 503
+        switch("off")
+        async with asyncio.timeout(20):
+            while await send() != 202:
+                await asyncio.sleep(0.1)
 
 
 async def test_a_run_of_nobody_is_answered_and_not_stored(sqlite_url: str, tmp_path: Path) -> None:

@@ -1,0 +1,197 @@
+"""Whatever happens between a decision's read and its write: none is made on stale facts, and what
+was promised goes out exactly once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.db.rows import until
+from tests.stage import RELEASE
+from tests.strategies import at_length
+from zekt_bot.db import leases, mirror, subscriptions, workflows
+from zekt_bot.db.tables import deliveries, envelopes, messages, runs
+from zekt_bot.db.tables import subscriptions as wishes
+from zekt_bot.domain.catalog import AllowedWorkflow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pytest
+    from sqlalchemy import Connection
+
+    from tests.stage import Stage
+    from zekt_bot.testing import WorkflowRun
+
+ACTIONS = ("message", "job", "disallow", "allow", "revoke", "approve", "suspend", "unsuspend")
+WRITES = {"_settle", "_apply", "record"}
+plans = st.lists(st.lists(st.sampled_from(ACTIONS), max_size=2), min_size=3, max_size=12)
+
+
+class World:
+    """What is true at each moment, and a database that is changed right before it is written."""
+
+    def __init__(self, stage: Stage, subscription: str) -> None:
+        self.stage, self.subscription = stage, subscription
+        self.write, self.query = stage.broker.database.write, stage.broker.database.query
+        self.plan: list[list[str]] = []
+        self.seen: str | None = "nobody looked"
+        self.applied: Counter[str] = Counter()
+
+    async def begin(self, plan: list[list[str]]) -> None:
+        """A finished run of its own, and everything agreed."""
+        for action in ("allow", "approve", "unsuspend"):
+            await self.act(action)
+        self.plan = []
+        self.run: WorkflowRun = await self.stage.finish_run("build")
+        self.promised: list[str] = []
+        await self.stage.listen()
+        self.plan = list(plan)
+
+    @property
+    def reason(self) -> str | None:
+        """What stands against a delivery now."""
+        if not self.allowed:
+            return "not_allowed"
+        if not self.approved:
+            return "not_approved"
+        return None if self.active else "consent"
+
+    async def act(self, action: str) -> None:
+        """Change the facts, as another process would."""
+        stage, now = self.stage, self.stage.clock.now()
+        if action == "message":
+            stored = await stage.post(self.run, str(len(self.promised)).encode())
+            self.promised.append(stored.event_id)
+        elif action == "job":
+            await self.run.start_job("late")
+            await stage.listen()
+        elif action in {"allow", "disallow"}:
+            self.allowed = action == "allow"
+            await self._change(self._allow if self.allowed else self._disallow)
+        elif action in {"approve", "revoke"}:
+            self.approved = action == "approve"
+            state = "approved" if self.approved else "revoked"
+            await self._change(lambda c: subscriptions.change(c, self.subscription, state=state))
+        else:
+            self.active = action == "unsuspend"
+            told = (stage.consuming.id, "active" if self.active else "suspended", now)
+            await self._change(lambda c: mirror.set_installation_state(c, *told))
+
+    async def _change(self, change: Callable[[Connection], object]) -> None:
+        await self.write(lambda c, rows: [change(c)] * len(rows), None)
+
+    def _allow(self, connection: Connection) -> None:
+        entry = AllowedWorkflow(self.stage.provider.id, RELEASE)
+        workflows.allow(connection, entry, self.stage.clock.now())
+        mirror.touch(connection, self.stage.provider.id)
+
+    def _disallow(self, connection: Connection) -> None:
+        workflows.disallow(connection, self.stage.provider.id, RELEASE)
+        mirror.touch(connection, self.stage.provider.id)
+
+    async def _happen(self) -> None:
+        for action in self.plan.pop(0) if self.plan else ():
+            await self.act(action)
+
+    async def written(self, fn: Any, row: Any, **options: Any) -> Any:
+        """Something happens, then it is written; what was written must be true."""
+        if fn.__name__ not in WRITES:
+            return await self.write(fn, row, **options)
+        await self._happen()
+        answer = await self.write(fn, row, **options)
+        if answer:
+            self.applied[fn.__name__] += 1
+            getattr(self, f"check_{fn.__name__.lstrip('_')}")(row)
+        return answer
+
+    async def asked(self, fn: Any, *args: Any) -> Any:
+        """Something happens after a delivery was read, and before it is read once more."""
+        if fn.__name__ == "reload":
+            await self._happen()
+            self.seen = self.reason
+        answer = await self.query(fn, *args)
+        if fn.__name__ == "load":
+            await self._happen()
+        return answer
+
+    def check_settle(self, row: Any) -> None:
+        blocked = row.values.get("blocked_reason")
+        assert blocked == (None if self.allowed else "not_allowed")
+
+    def check_apply(self, row: Any) -> None:
+        assert [each["blocked_reason"] for each in row.rows] == [self.reason]
+
+    def check_record(self, row: Any) -> None:
+        if row.to == "blocked":
+            assert row.blocked_reason == self.reason
+        else:
+            assert (row.to, self.seen) == ("dispatched", None)
+        self.seen = "nobody looked"
+
+
+async def rows_of(stage: Stage, run: WorkflowRun) -> tuple[Mapping[str, Any], list[Any], list[Any]]:
+    """The run with its envelopes and deliveries."""
+    (row,) = [
+        one
+        for one in await stage.rows(runs)
+        if (one["run_id"], one["run_attempt"]) == (run.id, run.attempt)
+    ]
+    sent = [one for one in await stage.rows(envelopes) if one["run"] == row["id"]]
+    ids = {one["id"] for one in sent}
+    return row, sent, [one for one in await stage.rows(deliveries) if one["envelope"] in ids]
+
+
+async def settle(stage: Stage) -> None:
+    """Let every step run until nothing is due any more."""
+
+    async def quiet() -> bool:
+        stage.clock.advance(timedelta(seconds=3))
+        assert set(await stage.aggregate()) == set()
+        assert set(await stage.match()) == set()
+        await stage.deliver()
+        due: Sequence[Any] = [
+            await stage.broker.database.query(leases.next_due, topic)
+            for topic in ("runs", "envelopes", "deliveries")
+        ]
+        return not any(due)
+
+    await until(quiet)
+
+
+@settings(max_examples=at_length(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(plan=plans)
+@example(plan=[["disallow"], ["allow"]])  # settle
+@example(plan=[["message"], ["message", "revoke"], ["approve"]])  # settle, apply
+@example(plan=[[], [], ["suspend"]])  # between the delivery's read and its POST
+@example(plan=[[], [], ["revoke"], [], ["approve"]])  # a block on what is true no more
+async def test_no_decision_is_stale_and_every_promise_is_kept_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, plan: list[list[str]]
+) -> None:
+    if not await stage.rows(runs):
+        await stage.serve("*")
+    (held,) = {row["id"] for row in await stage.rows(wishes)}
+    world = World(stage, held)
+    await world.begin(plan)
+    with monkeypatch.context() as patched:
+        patched.setattr(stage.broker.database, "write", world.written)
+        patched.setattr(stage.broker.database, "query", world.asked)
+        await settle(stage)
+    run, sent, made = await rows_of(stage, world.run)
+    stored = [one for one in await stage.rows(messages) if one["run"] == run["id"]]
+    assert sorted(one["envelope_id"] for one in stored) == sorted(world.promised)
+    if run["blocked_reason"] is None:
+        assert sorted(one["id"] for one in sent if one["message"]) == sorted(world.promised)
+        assert sent
+    assert sorted(one["envelope"] for one in made) == sorted(one["id"] for one in sent)
+    assert {one["state"] for one in made} <= {"dispatched", "blocked"}
+    out = Counter(one.client_payload["zekt"]["deliveryId"] for one in stage.github.dispatches)
+    assert {one["id"] for one in made if one["state"] == "dispatched"} == {
+        one["id"] for one in made if out[one["id"]]
+    }
+    assert set(out.values()) <= {1}
