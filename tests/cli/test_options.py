@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def commands(verb: str) -> Iterator[tuple[str, click.Command]]:
-    """Every noun's command of this name."""
+    """Every noun's command of this name; plugins are this process's own, without a database."""
     for noun, group in cli.zekt.commands.items():
-        if isinstance(group, click.Group) and verb in group.commands:
+        if isinstance(group, click.Group) and verb in group.commands and noun != "plugins":
             yield noun, group.commands[verb]
 
 
