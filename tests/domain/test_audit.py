@@ -43,6 +43,8 @@ def test_words_and_integers_are_kept(details: dict[str, str | int]) -> None:
         {"key": True},
         {"key": 1.5},
         {"key": None},
+        {"key": 2**63},
+        {"key": -(2**63) - 1},
         {"key": b"bytes"},
         {"key": ["list"]},
     ],

@@ -19,6 +19,7 @@ from zekt_bot.domain.catalog import (
     check_event_type,
     check_full_name,
     check_login,
+    check_profile,
     check_slug,
     check_workflow_path,
     workflow_path,
@@ -189,3 +190,14 @@ def test_only_what_is_published_and_public_is_open_to_all(
 def test_any_type_is_warned_of() -> None:
     assert service("a").warnings == ()
     assert "(*)" in service("*").warnings[0]
+
+
+@pytest.mark.parametrize("description", ["x" * 10_001, "a\0b"])
+def test_a_description_is_text_of_some_length(description: str) -> None:
+    with pytest.raises(InvalidInput, match="10,000"):
+        check_profile(Profile(description=description))
+
+
+def test_a_hidden_source_without_an_alias_has_no_name_for_consumers() -> None:
+    assert service(profile=Profile(alias="aurora", hidden_source=True)).shown_owner == "aurora"
+    assert service(profile=Profile(hidden_source=True)).shown_owner == "?"

@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.operations.news import mirrored
 from tests.operations.people import people
+from tests.pipeline.between import elsewhere, writing
 from tests.stage import ME, RELEASE
+from zekt_bot import hookimpl
+from zekt_bot.db import mirror, tables
 from zekt_bot.domain.access import Person
-from zekt_bot.errors import AccessDenied, InvalidInput, NotFound
-from zekt_bot.operations import access, repositories, services, workflows
+from zekt_bot.domain.catalog import Account
+from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
+from zekt_bot.operations import access, accounts, repositories, services, workflows
+from zekt_bot.plugins import Plugin
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sqlalchemy import Connection
+
     from tests.stage import Stage
+    from zekt_bot.domain.audit import Entry
 
 PROVIDER = "aurora-labs/payments-api"
 PERMISSION = "/repositories/*/collaborators/*"
@@ -116,3 +127,52 @@ async def test_a_person_sees_the_list_of_what_they_name(stage: Stage) -> None:
     listed = await services.list_services(stage.broker, there.eve)
     assert [each["service"] for each in listed] == ["aurora-labs/release"]
     assert "repository" not in listed[0]
+
+
+async def test_an_account_that_is_not_admitted_tells_nothing_of_its_repositories(
+    stage: Stage,
+) -> None:
+    eve = people(stage).eve
+    await accounts.block(stage.broker, ME, "aurora-labs")
+    for name in (PROVIDER, "aurora-labs/nothing"):
+        with pytest.raises(Conflict, match="aurora-labs is not admitted"):
+            await repositories.enable(stage.broker, eve, name)
+
+
+class _Transferring:
+    """A plugin in whose time another process hears that the provider has a new owner."""
+
+    def __init__(self, stage: Stage, verb: str) -> None:
+        self.stage, self.verb = stage, verb
+
+    @hookimpl
+    def zekt_audit_details(self, entry: Entry) -> None:
+        if entry.verb == self.verb:
+            elsewhere(self.stage, writing(self._transfer))
+
+    def _transfer(self, connection: Connection) -> None:
+        owner, now = Account(4_000_000_001, "other-org", "Organization"), self.stage.clock.now()
+        row = {"id": self.stage.provider.id, "full_name": "other-org/api", "account_id": owner.id}
+        mirror.put_account(connection, owner, now)
+        mirror.put_repository(connection, {**row, "private": True}, now)
+
+
+@pytest.mark.parametrize(
+    ("verb", "act"),
+    [
+        ("repository:enabled", lambda s: repositories.enable(s.broker, ME, PROVIDER)),
+        ("workflow:allowed", lambda s: workflows.allow(s.broker, ME, PROVIDER, RELEASE)),
+    ],
+)
+async def test_what_was_decided_of_one_owner_is_not_applied_to_the_next(
+    stage: Stage, verb: str, act: Callable[[Stage], Awaitable[object]]
+) -> None:
+    await repositories.enable(stage.broker, ME, PROVIDER)
+    transferring = _Transferring(stage, f"person:{verb}")
+    stage.broker.plugins.registry.register(transferring, Plugin("moves", origin="built-in"))
+    with pytest.raises(Conflict, match="try again"):
+        await act(stage)
+    moved = await mirrored(stage, stage.provider)
+    assert moved is not None
+    assert (moved.account_id, moved.provider) == (4_000_000_001, False)
+    assert await stage.rows(tables.allowed_workflows) == []

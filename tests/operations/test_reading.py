@@ -13,7 +13,16 @@ from zekt_bot.domain.access import Person, WorkflowRun
 from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lists import AuditFilter, DeliveryFilter, EventFilter, MessageFilter, Page
 from zekt_bot.errors import AccessDenied, InvalidInput, NotFound
-from zekt_bot.operations import audit, deliveries, events, messages, services
+from zekt_bot.operations import (
+    audit,
+    deliveries,
+    events,
+    messages,
+    pauses,
+    repositories,
+    services,
+    workflows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -117,6 +126,43 @@ async def test_a_hidden_source_stays_hidden_from_who_manages_the_consumer_alone(
     own = DeliveryFilter(service=SERVICE)
     (row,) = await deliveries.list_deliveries(stage.broker, there.ada, Page(), own)
     assert (whole["source"], row["source"]) == (PROVIDER, PROVIDER)
+
+
+async def test_a_pause_tells_the_consumer_nothing_of_who_hides(stage: Stage) -> None:
+    there = people(stage)
+    await stage.serve()
+    await services.edit(stage.broker, ME, SERVICE, {"hidden_source": True, "alias": "northern"})
+    await pauses.pause(stage.broker, ME, pauses.Target(account="aurora-labs"))
+    await stage.finish_run("build")
+    await stage.flow()
+    to_me = DeliveryFilter(repository=CONSUMER)
+    (listed,) = await deliveries.list_deliveries(stage.broker, there.mia, Page(), to_me)
+    shown = await deliveries.show_delivery(stage.broker, there.mia, listed["id"])
+    for found in (listed, shown):
+        assert found["waits_for"] == "pause"
+        assert str(stage.provider.owner.id) not in repr(found)
+    whole = await deliveries.show_delivery(stage.broker, there.ada, listed["id"])
+    assert whole["reason"] == f"account:{stage.provider.owner.id}"
+
+
+async def test_who_takes_an_alias_as_login_does_not_see_the_deliveries_behind_it(
+    stage: Stage,
+) -> None:
+    there = people(stage)
+    await stage.serve()
+    await services.edit(stage.broker, ME, SERVICE, {"hidden_source": True, "alias": "northern"})
+    await stage.finish_run("build")
+    await stage.flow()
+    taker = stage.github.account("northern")
+    await stage.github.install(stage.app, taker)
+    theirs = stage.github.repository(taker, "theirs", private=True)
+    stage.github.grant(theirs, stage.github.core.world.accounts[there.eve.id], "admin")
+    await repositories.enable(stage.broker, there.eve, theirs.full_name)
+    await workflows.allow(stage.broker, there.eve, theirs.full_name, RELEASE, force=True)
+    wanted = services.Publication(RELEASE, "release")
+    await services.publish(stage.broker, there.eve, theirs.full_name, wanted)
+    behind = DeliveryFilter(service="northern/release")
+    assert await deliveries.list_deliveries(stage.broker, there.eve, Page(), behind) == []
 
 
 async def test_what_is_not_there_is_not_found_and_its_list_is_named(stage: Stage) -> None:

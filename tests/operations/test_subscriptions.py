@@ -40,6 +40,7 @@ SAY: dict[Verb, Callable[..., Awaitable[Subscription]]] = {
     "reject": subscriptions.reject,
     "decline": subscriptions.decline,
     "revoke": subscriptions.revoke,
+    "withdraw": subscriptions.withdraw,
     "end": subscriptions.end,
 }
 WAY: dict[SubscriptionState | None, tuple[Verb, ...]] = {
@@ -51,7 +52,9 @@ WAY: dict[SubscriptionState | None, tuple[Verb, ...]] = {
     "revoked": ("request", "approve", "revoke"),
     "ended": ("request", "end"),
 }
-PROVIDERS: set[Verb] = {"invite", "approve", "reject", "revoke"}
+PROVIDERS: set[Verb] = {"invite", "approve", "reject", "revoke", "withdraw"}
+ALIAS = "northern-lights/release"
+HIDDEN = {"hidden_source": True, "alias": "northern-lights"}
 
 
 async def go(stage: Stage, *verbs: Verb, who: Principal = ME) -> None:
@@ -329,6 +332,81 @@ async def test_only_the_ends_see_a_subscription(stage: Stage) -> None:
     for wrong in (Which(limit=0), Which(states=("lost",))):  # type: ignore[arg-type]
         with pytest.raises(InvalidInput):
             await subscriptions.list_subscriptions(stage.broker, ME, wrong)
+
+
+async def test_a_list_of_a_repository_and_a_service_is_of_both(stage: Stage) -> None:
+    there = people(stage)
+    held = await stage.serve()
+    both = Which(repository=CONSUMER, service=SERVICE)
+    for who in (ME, there.ada, there.mia):
+        found = await subscriptions.list_subscriptions(stage.broker, who, both)
+        assert [each["id"] for each in found] == [held.id]
+    other = Which(repository="kestrel-bank/ledger", service=SERVICE)
+    stage.github.repository(stage.consumer.owner, "ledger")
+    await repositories.enable(stage.broker, ME, "kestrel-bank/ledger", "consumer")
+    assert await subscriptions.list_subscriptions(stage.broker, ME, other) == []
+    for who in (there.wes, there.eve):
+        with pytest.raises((AccessDenied, NotFound)):
+            await subscriptions.list_subscriptions(stage.broker, who, both)
+
+
+async def test_who_hides_behind_an_alias_cannot_be_guessed_by_the_consumer(stage: Stage) -> None:
+    there = people(stage)
+    await stage.serve()
+    await services.edit(stage.broker, ME, SERVICE, HIDDEN)
+    for say in (subscriptions.pause, subscriptions.accept, subscriptions.end):
+        with pytest.raises(NotFound) as guessed:
+            await say(stage.broker, there.mia, SERVICE, CONSUMER)
+        with pytest.raises(NotFound) as wrong:
+            await say(stage.broker, there.mia, "aurora-labs/other", CONSUMER)
+        assert str(guessed.value).replace("/release", "/other") == str(wrong.value)
+    both = Which(repository=CONSUMER, service=SERVICE)
+    with pytest.raises(NotFound):
+        await subscriptions.list_subscriptions(stage.broker, there.mia, both)
+    await subscriptions.pause(stage.broker, there.mia, ALIAS, CONSUMER)
+    await subscriptions.revoke(stage.broker, there.ada, SERVICE, CONSUMER)
+
+
+async def test_the_people_of_a_hidden_source_are_told_to_nobody_else(stage: Stage) -> None:
+    there = people(stage)
+    await stage.publish()
+    await services.edit(stage.broker, ME, SERVICE, HIDDEN)
+    asked = await subscriptions.request(stage.broker, there.mia, ALIAS, CONSUMER)
+    await subscriptions.approve(stage.broker, there.ada, SERVICE, CONSUMER)
+    ends = {there.mia: (there.mia.actor, None), there.ada: (there.mia.actor, there.ada.actor)}
+    for who, people_seen in ends.items():
+        shown = await subscriptions.show(stage.broker, who, asked.id)
+        name = CONSUMER if who is there.mia else PROVIDER
+        (row,) = await subscriptions.list_subscriptions(stage.broker, who, Which(repository=name))
+        for each in (shown, row):
+            assert (each["requested_by"], each["approved_by"]) == people_seen
+
+
+async def test_a_hidden_source_that_is_transferred_shows_nobody_its_new_owner(
+    stage: Stage,
+) -> None:
+    there = people(stage)
+    held = await stage.serve()
+    await services.edit(stage.broker, ME, SERVICE, HIDDEN)
+    other = stage.github.account("other-org")
+    await stage.github.install(stage.app, other)
+    await stage.github.transfer(stage.provider, other)
+    await stage.listen()
+    shown = await subscriptions.show(stage.broker, there.mia, held.id)
+    assert shown["service"] == "?/release"
+
+
+async def test_a_private_service_is_not_there_whatever_repository_one_names(stage: Stage) -> None:
+    there = people(stage)
+    await stage.serve()
+    await services.edit(stage.broker, ME, SERVICE, {"visibility": "private"})
+    stage.consumer.private = False
+    stage.clock.advance(timedelta(minutes=2))
+    await repositories.enable(stage.broker, ME, CONSUMER, "consumer")
+    for name in (CONSUMER, "kestrel-bank/unheard-of"):
+        for say in (subscriptions.request, subscriptions.end):
+            with pytest.raises(NotFound, match="no service aurora-labs/release"):
+                await say(stage.broker, there.eve, SERVICE, name)
 
 
 @pytest.mark.parametrize("end", ["provider", "consumer"])

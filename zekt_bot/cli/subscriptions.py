@@ -288,6 +288,12 @@ _ending(
     "{repository} is revoked: it receives nothing more of {service}.",
 )
 _ending(
+    "withdraw",
+    operations.withdraw,
+    "Take an invitation back, as its provider.",
+    "{repository} is invited to {service} no longer.",
+)
+_ending(
     "end",
     operations.end,
     "End a subscription, or take a request back, as its consumer.",

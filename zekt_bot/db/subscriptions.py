@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, case, func, or_, select, update
 
 from zekt_bot.db.rows import SUBSCRIPTION, RepositoryRows, labelled, subscription_of
 from zekt_bot.db.sql import insert_new
@@ -23,9 +23,13 @@ _LISTED = (
     select(
         subscriptions,
         repositories.c.full_name.label("consumer"),
+        repositories.c.account_id.label("consumer_account_id"),
         services.c.slug,
         services.c.repository_id.label("provider_id"),
-        func.coalesce(services.c.alias, accounts.c.login).label("shown_owner"),
+        services.c.hidden_source,
+        func.coalesce(
+            services.c.alias, case((services.c.hidden_source, "?"), else_=accounts.c.login)
+        ).label("shown_owner"),
         services.c.event_types.label("declared"),
     )
     .join(repositories, repositories.c.id == subscriptions.c.repository_id)

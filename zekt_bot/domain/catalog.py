@@ -157,8 +157,11 @@ class Service:
 
     @property
     def shown_owner(self) -> str:
-        """What consumers see before the slug: the alias, else the owner's login."""
-        return self.profile.alias or self.owner
+        """What consumers see before the slug: the alias, else the owner's login.
+
+        A hidden source that lost its alias, as by a transfer, has no name for them.
+        """
+        return self.profile.alias or ("?" if self.profile.hidden_source else self.owner)
 
     @property
     def name(self) -> str:

@@ -21,7 +21,16 @@ SubscriptionState = Literal["requested", "invited", "approved", "rejected", "rev
 REPOSITORY_DISPATCH = "repository_dispatch"
 
 Verb = Literal[
-    "request", "invite", "accept", "approve", "reject", "decline", "revoke", "end", "expire"
+    "request",
+    "invite",
+    "accept",
+    "approve",
+    "reject",
+    "decline",
+    "revoke",
+    "withdraw",
+    "end",
+    "expire",
 ]
 _OVER: frozenset[SubscriptionState | None] = frozenset({None, "rejected", "revoked", "ended"})
 
@@ -34,6 +43,7 @@ SUBSCRIPTION_MOVES: dict[Verb, tuple[frozenset[SubscriptionState | None], Subscr
     "reject": (frozenset({"requested"}), "rejected"),
     "decline": (frozenset({"invited"}), "rejected"),
     "revoke": (frozenset({"approved"}), "revoked"),
+    "withdraw": (frozenset({"invited"}), "ended"),
     "end": (frozenset({"requested", "approved"}), "ended"),
     "expire": (frozenset({"requested", "invited"}), "ended"),
 }

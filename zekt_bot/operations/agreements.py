@@ -42,6 +42,7 @@ PAST = {
     "reject": "rejected",
     "decline": "declined",
     "revoke": "revoked",
+    "withdraw": "withdrawn",
     "end": "ended",
     "expire": "expired",
 }
@@ -139,7 +140,11 @@ async def parties(  # noqa: PLR0913, PLR0917 - a subscription's key, and who wan
     check_full_name(full_name)
     service = await services.find(broker, name)
     if action in _FRESH:
-        consumer = await find_repository(broker, full_name)
+        try:
+            consumer = await find_repository(broker, full_name)
+        except (NotFound, Conflict):
+            await services.check_visible(broker, principal, service, name)
+            raise
     else:
         known = await broker.database.query(mirror.repository_by_name, full_name)
         if known is None:
@@ -163,6 +168,8 @@ async def parties(  # noqa: PLR0913, PLR0917 - a subscription's key, and who wan
 
 
 async def _check(broker: Broker, principal: Principal, action: Action, found: Parties) -> None:
+    if found.row is not None:
+        await _check_known(broker, principal, found)
     try:
         await access.check(
             broker, principal, action, provider=found.provider, consumer=found.consumer
@@ -182,6 +189,18 @@ async def _check(broker: Broker, principal: Principal, action: Action, found: Pa
         raise _unseen(action, found)
     if found.row is None:
         await services.check_visible(broker, principal, found.service, found.name, found.consumer)
+
+
+async def _check_known(broker: Broker, principal: Principal, found: Parties) -> None:
+    """Raise NotFound for who may not know, under this name, of a service that has a subscription.
+
+    Its consumer knows it, but not who hides behind its alias.
+    """
+    if isinstance(principal, Person) and not services.findable(found.service, found.name):
+        managed = await access.manages(broker, principal, [found.provider, found.consumer])
+        consuming = found.consumer.id in managed and services.is_its_name(found.service, found.name)
+        if found.provider.id not in managed and not consuming:
+            raise services.no_service(found.name)
 
 
 def _unseen(action: Action, found: Parties) -> NotFound:

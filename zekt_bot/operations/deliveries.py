@@ -120,11 +120,13 @@ async def show_delivery(broker: Broker, principal: Principal, delivery_id: str) 
 
 def _named(row: RowMapping, *, whole: bool) -> dict[str, Any]:
     """A delivery with its service as consumers write it; unless `whole`, hidden sources stay so."""
-    owner = row["alias"] or row["service_owner"] or "?"
     hidden = bool(row["hidden_source"]) and not whole
+    owner = row["alias"] or (None if hidden else row["service_owner"]) or "?"
     named = {**shown(row), "service": f"{owner}/{row['slug'] or '?'}", "source_is_hidden": hidden}
     if hidden:
         named |= dict.fromkeys(_OF_THE_SOURCE) | {"workflow_name": row["title"]}
+    if hidden and row["waits_for"] == "pause":
+        named["reason"] = None  # it may be the id of the provider's account
     return named
 
 

@@ -118,6 +118,7 @@ async def find_repository(broker: Broker, full_name: str) -> Repository:
     """
     told = await broker.github.repository_installation(full_name)
     if told is None:
+        await _admit_owner(broker, full_name)
         raise not_shown(full_name)
     await admit(broker, _account(fields.part(told, "account")))
     installation_id = fields.number(told, "id")
@@ -129,6 +130,13 @@ async def find_repository(broker: Broker, full_name: str) -> Repository:
     if repository_id not in found or not found[repository_id].consented:
         raise not_shown(full_name)
     return found[repository_id]
+
+
+async def _admit_owner(broker: Broker, full_name: str) -> None:
+    """Raise Conflict for an account that is not admitted, be there such a repository or not."""
+    owner = await broker.github.account(full_name.partition("/")[0])
+    if owner is not None:
+        await admit(broker, _account(owner))
 
 
 def not_shown(full_name: str) -> NotFound:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.db import audit, mirror
+from zekt_bot.db import audit, mirror, tables, versions
 from zekt_bot.domain.access import Person, decide
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput
 from zekt_bot.operations import access
@@ -42,11 +42,14 @@ async def enable(
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
-        Conflict: its account is not admitted to this server.
+        Conflict: its account is not admitted to this server, or it changed meanwhile.
     """
     repository = await access.repository(broker, principal, "repository:enable", full_name)
     enabling = await _enabling(broker, principal, repository, part, "enabled")
-    return await broker.database.write(_enable, enabling)
+    enabled = await broker.database.write(_enable, enabling)
+    if enabled is None:
+        raise Conflict(f"{full_name} changed at this moment: try again.")
+    return enabled
 
 
 async def disable(
@@ -77,23 +80,29 @@ async def _enabling(
     return _Enabling(repository, part, entry, broker.now())
 
 
-def _enable(connection: Connection, rows: Sequence[_Enabling]) -> list[Repository]:
-    for row in rows:
-        mirror.enable(connection, row.repository.id, row.part, row.now)
-        audit.record(connection, row.entry)
-    return _present(connection, rows)
+def _enable(connection: Connection, rows: Sequence[_Enabling]) -> list[Repository | None]:
+    return [_enable_one(connection, row) for row in rows]
+
+
+def _enable_one(connection: Connection, row: _Enabling) -> Repository | None:
+    """None: the repository changed since it was decided on, perhaps its owner."""
+    read = {row.repository.id: row.repository.version}
+    if not versions.hold(connection, tables.repositories, read, to_change=True):
+        return None
+    mirror.enable(connection, row.repository.id, row.part, row.now)
+    audit.record(connection, row.entry)
+    return _present(connection, row)
 
 
 def _disable(connection: Connection, rows: Sequence[_Enabling]) -> list[Repository]:
     for row in rows:
         if mirror.disable(connection, row.repository.id, row.part):
             audit.record(connection, row.entry)
-    return _present(connection, rows)
+    return [_present(connection, row) for row in rows]
 
 
-def _present(connection: Connection, rows: Sequence[_Enabling]) -> list[Repository]:
-    found = mirror.repositories_by_id(connection, [row.repository.id for row in rows])
-    return [found[row.repository.id] for row in rows]
+def _present(connection: Connection, row: _Enabling) -> Repository:
+    return mirror.repositories_by_id(connection, [row.repository.id])[row.repository.id]
 
 
 async def list_repositories(

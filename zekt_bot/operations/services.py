@@ -225,14 +225,16 @@ async def owned(
 
 
 def findable(service: Service, name: str, consumer: Repository | None = None) -> bool:
-    """Whether everybody, or the people of `consumer`, may find it under this name.
-
-    One with a hidden source is found under its alias alone.
-    """
-    if service.profile.hidden_source and name.lower() != service.name.lower():
+    """Whether everybody, or the people of `consumer`, may find it under this name."""
+    if not is_its_name(service, name):
         return False
     asking = consumer is not None and service.may_be_asked_for(consumer)
     return service.open_to_all or (service.published and asking)
+
+
+def is_its_name(service: Service, name: str) -> bool:
+    """Whether consumers may know it under this name: a hidden source under its alias alone."""
+    return not service.profile.hidden_source or name.lower() == service.name.lower()
 
 
 async def check_visible(

@@ -7,9 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.db import mirror
 from zekt_bot.db import subscriptions as rows_of
-from zekt_bot.domain.access import Person
+from zekt_bot.domain.access import Person, Resource
 from zekt_bot.domain.subscriptions import (
     REPOSITORY_DISPATCH,
     STATES,
@@ -26,6 +25,7 @@ from zekt_bot.operations.agreements import (
     parties,
 )
 from zekt_bot.operations.broker import SYSTEM
+from zekt_bot.operations.reading import may_show
 from zekt_bot.operations.wishes import Wish, asked, check_time, consented, settings, wanted
 
 if TYPE_CHECKING:
@@ -194,6 +194,23 @@ async def revoke(  # noqa: PLR0913 - a subscription's key, and words
     return await _end(broker, principal, "revoke", (service, full_name, channel), words)
 
 
+async def withdraw(  # noqa: PLR0913 - a subscription's key, and words
+    broker: Broker,
+    principal: Principal,
+    service: str,
+    full_name: str,
+    words: str = "",
+    *,
+    channel: str = REPOSITORY_DISPATCH,
+) -> Subscription:
+    """The provider takes its invitation back.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable, Conflict.
+    """
+    return await _end(broker, principal, "withdraw", (service, full_name, channel), words)
+
+
 async def end(  # noqa: PLR0913 - a subscription's key, and words
     broker: Broker,
     principal: Principal,
@@ -277,6 +294,7 @@ _ENDINGS: dict[Verb, Action] = {
     "reject": "subscription:reject",
     "decline": "subscription:decline",
     "revoke": "subscription:revoke",
+    "withdraw": "subscription:withdraw",
     "end": "subscription:end",
 }
 
@@ -316,6 +334,8 @@ async def list_subscriptions(
 ) -> list[dict[str, Any]]:
     """Subscriptions by id, at most `limit` after the id `after`.
 
+    Who manages the consumer alone does not learn who the people of a hidden source are.
+
     Raises:
         NotFound, InvalidInput, GitHubError, StorageUnavailable.
         AccessDenied: a person names neither a repository nor a service that they manage.
@@ -326,21 +346,35 @@ async def list_subscriptions(
     strange = [each for each in which.states if each not in STATES]
     if strange:
         raise InvalidInput(f"{strange[0]!r} is no state; there are {', '.join(STATES)}.")
-    repository_id = service_id = None
-    if which.service is not None:
-        service, _ = await services.owned(broker, principal, "subscription:read", which.service)
-        service_id = service.id
-    elif which.repository is not None:
-        named = await access.known(broker, principal, "subscription:read", which.repository)
-        repository_id = named.id
-    elif isinstance(principal, Person):
-        raise AccessDenied(
-            "You see the subscriptions of what you manage: name one with --repository."
-        )
+    repository_id, service_id, own = await _ends(broker, principal, which)
     found = await broker.database.query(
         rows_of.page, (repository_id, service_id), which.states, which.after, which.limit
     )
-    return [_shown(row) for row in found]
+    operator = not isinstance(principal, Person)
+    return [_shown(row, whole=operator or row["provider_id"] == own) for row in found]
+
+
+async def _ends(
+    broker: Broker, principal: Principal, which: Which
+) -> tuple[int | None, str | None, int | None]:
+    """Ids of the repository and the service that are named, and of the provider who asks."""
+    if which.service is not None and which.repository is not None:
+        both = await parties(
+            broker, principal, "subscription:read", which.service, which.repository
+        )
+        own = both.provider.id if await both.managed(broker, principal) else None
+        return both.consumer.id, both.service.id, own
+    if which.service is not None:
+        service, owner = await services.owned(broker, principal, "subscription:read", which.service)
+        return None, service.id, owner.id
+    if which.repository is not None:
+        named = await access.known(broker, principal, "subscription:read", which.repository)
+        return named.id, None, named.id
+    if isinstance(principal, Person):
+        raise AccessDenied(
+            "You see the subscriptions of what you manage: name one with --repository."
+        )
+    return None, None, None
 
 
 async def show(broker: Broker, principal: Principal, subscription_id: str) -> dict[str, Any]:
@@ -353,25 +387,21 @@ async def show(broker: Broker, principal: Principal, subscription_id: str) -> di
     access.refuse_runs(principal, "subscription:read")
     row = await broker.database.query(rows_of.listed, subscription_id)
     if row is not None:
-        ends = await broker.database.query(
-            mirror.repositories_by_id, [row["provider_id"], row["repository_id"]]
-        )
+        ends = Resource(row["provider_id"], row["repository_id"])
         with contextlib.suppress(AccessDenied):
-            await access.check(
-                broker,
-                principal,
-                "subscription:read",
-                provider=ends[row["provider_id"]],
-                consumer=ends[row["repository_id"]],
-            )
-            return _shown(row)
+            managed = await may_show(broker, principal, "subscription:read", ends)
+            whole = not isinstance(principal, Person) or row["provider_id"] in managed
+            return _shown(row, whole=whole)
     raise NotFound(
         f"There is no subscription {subscription_id}: list them with `zekt subscriptions list`."
     )
 
 
-def _shown(row: RowMapping) -> dict[str, Any]:
-    """A subscription as both its ends may see it; settings stay sealed."""
+def _shown(row: RowMapping, *, whole: bool) -> dict[str, Any]:
+    """A subscription as both its ends may see it; settings stay sealed.
+
+    Unless `whole`, who asked or approved for a hidden source stays untold.
+    """
     accepted = json.loads(row["event_types"])
     declared = json.loads(row["declared"])
     plain = (
@@ -389,8 +419,13 @@ def _shown(row: RowMapping) -> dict[str, Any]:
         "paused_at",
         "created_at",
     )
+    shown = {name: row[name] for name in plain}
+    if row["hidden_source"] and not whole:
+        for asked in ("requested", "approved"):
+            if row[f"{asked}_account_id"] != row["consumer_account_id"]:
+                shown[f"{asked}_by"] = None
     return {
-        **{name: row[name] for name in plain},
+        **shown,
         "service": f"{row['shown_owner']}/{row['slug']}",
         "event_types": accepted,
         "not_accepted": [each for each in declared if each not in accepted],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.db import audit, mirror
+from zekt_bot.db import audit, mirror, tables, versions
 from zekt_bot.db import services as services_of
 from zekt_bot.db import workflows as rows_of
 from zekt_bot.domain.catalog import (
@@ -37,6 +37,7 @@ EVERY_DAY = Conditions()
 
 @dataclass(frozen=True, slots=True)
 class _Allowing:
+    repository: Repository
     allowed: AllowedWorkflow
     entry: Entry
     now: datetime
@@ -110,7 +111,8 @@ async def allow(  # noqa: PLR0913 - `force` is the one word that a caller adds
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
-        Conflict: the repository is not enabled as a provider, or GitHub lists no such workflow.
+        Conflict: the repository is not enabled as a provider, it changed meanwhile, or GitHub
+            lists no such workflow.
     """
     path, conditions = check_workflow_path(path), check_conditions(conditions)
     repository = await repositories.provider(broker, principal, "workflow:allow", full_name)
@@ -124,7 +126,11 @@ async def allow(  # noqa: PLR0913 - `force` is the one word that a caller adds
         details={"forks": int(conditions.forks)},
     )
     allowed = AllowedWorkflow(repository.id, path, conditions)
-    return await broker.database.write(_allow, _Allowing(allowed, entry, broker.now()))
+    allowing = _Allowing(repository, allowed, entry, broker.now())
+    new = await broker.database.write(_allow, allowing)
+    if new is None:
+        raise Conflict(f"{full_name} changed at this moment: try again.")
+    return new
 
 
 async def disallow(broker: Broker, principal: Principal, full_name: str, path: str) -> bool:
@@ -142,7 +148,8 @@ async def disallow(broker: Broker, principal: Principal, full_name: str, path: s
         repository_id=repository.id,
     )
     allowed = AllowedWorkflow(repository.id, path)
-    return await broker.database.write(_disallow, _Allowing(allowed, entry, broker.now()))
+    allowing = _Allowing(repository, allowed, entry, broker.now())
+    return await broker.database.write(_disallow, allowing)
 
 
 async def _check_there(broker: Broker, repository: Repository, path: str) -> None:
@@ -154,9 +161,14 @@ async def _check_there(broker: Broker, repository: Repository, path: str) -> Non
         )
 
 
-def _allow(connection: Connection, rows: Sequence[_Allowing]) -> list[bool]:
-    answers = []
+def _allow(connection: Connection, rows: Sequence[_Allowing]) -> list[bool | None]:
+    """None: the repository changed since it was decided on, perhaps its owner."""
+    answers: list[bool | None] = []
     for row in rows:
+        read = {row.repository.id: row.repository.version}
+        if not versions.hold(connection, tables.repositories, read, to_change=True):
+            answers.append(None)
+            continue
         new = rows_of.allow(connection, row.allowed, row.now)
         if new:
             mirror.touch(connection, row.allowed.repository_id)

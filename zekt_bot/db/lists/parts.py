@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, func, or_, select
 
-from zekt_bot.db.tables import accounts, aliases, repositories, services
+from zekt_bot.db.tables import accounts, repositories, services
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, RowMapping, ScalarSelect, Select
@@ -32,8 +32,9 @@ def account_id(login: str) -> ScalarSelect[int]:
 
 
 def is_service(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-    """Whether `column` is the id of the service OWNER/SLUG; the owner by login or alias."""
+    """Whether `column` is the id of the service OWNER/SLUG; a login goes before an alias."""
     owner, _, slug = name.partition("/")
-    aliased = select(aliases.c.account_id).where(aliases.c.name_lower == owner.lower())
-    holds = (services.c.account_id == account_id(owner)) | services.c.account_id.in_(aliased)
+    login = account_id(owner)
+    aliased = and_(login.is_(None), func.lower(services.c.alias) == owner.lower())
+    holds = or_(services.c.account_id == login, aliased)
     return column.in_(select(services.c.id).where(services.c.slug == slug, holds))
