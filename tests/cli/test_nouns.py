@@ -210,6 +210,8 @@ async def test_a_subscription_goes_its_way_named_by_its_ends_or_its_id(
 async def test_an_invitation_is_accepted_or_declined(line: Line) -> None:
     await published(line, "--visibility", "private")
     ends = (SERVICE, CONSUMER)
+    await line.does("subscriptions", "invite", *ends, "--as", "ada")
+    assert "no longer" in await line.does("subscriptions", "withdraw", *ends, "--as", "ada")
     refused = await line.ended("subscriptions", "request", *ends)
     assert (refused.code, "invites" in refused.err) == (3, True)
     invited = await line.does("subscriptions", "invite", *ends, "--as", "ada")
@@ -278,6 +280,7 @@ SIDES = (
     ("approve", "mia"),
     ("reject", "mia"),
     ("revoke", "mia"),
+    ("withdraw", "mia"),
     ("accept", "ada"),
     ("decline", "ada"),
     ("end", "ada"),
