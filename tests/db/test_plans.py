@@ -37,6 +37,8 @@ def claim_of_lanes(connection: Connection) -> object:
     return lanes.claim(connection, [claim])
 
 
+OF_ONE = {"delivery": f"dlv_{1:026}", "held": "lea_1"}
+
 # What is asked all the time, and how many statements that takes at least.
 OFTEN: dict[str, tuple[Work, int]] = {
     "claim of the inbox": (claim_of("inbox"), 2),
@@ -50,6 +52,7 @@ OFTEN: dict[str, tuple[Work, int]] = {
     "sweep of the lanes": (lambda c: lanes.sweep(c, [START]), 1),
     "probe": (lambda c: deliveries.probe(c, [("app", START)]), 1),
     "load of deliveries": (lambda c: deliveries.load(c, [f"dlv_{n:026}" for n in range(16)]), 1),
+    "versions of a delivery": (lambda c: c.execute(deliveries.VERSIONS, OF_ONE), 1),
     "chore": (lambda c: chores.take(c, [("lanes", START, LATER)]), 3),
     "resume": (lambda c: deliveries.resume(c, [("app", START)]), 1),
 }

@@ -36,10 +36,11 @@ def to_state(state: str) -> Executable:
 
 
 async def asked(stage: Stage, path: str) -> None:
-    """Wait until GitHub was asked for something that ends so."""
+    """Wait until GitHub is asked for something that ends so, from now on."""
+    before = len(stage.github.requests)
 
     async def there() -> bool:
-        return any(one.path.endswith(path) for one in stage.github.requests)
+        return any(one.path.endswith(path) for one in stage.github.requests[before:])
 
     await until(there)
 
@@ -112,7 +113,11 @@ class Hesitant:
 async def test_no_decision_before_the_post_no_post(stage: Stage) -> None:
     await matched(stage)
     stage.broker.plugins.register(Hesitant(), "hesitant")
-    assert await stage.deliver() == [None]
+    stage.github.fail("POST", MINT, delay=0.3)
+    sending = asyncio.create_task(stage.deliver())
+    await asked(stage, "/access_tokens")
+    await execute(stage, to_state("approved"))
+    assert await sending == [None]
     assert posts(stage) == []
     row = await stage.row(deliveries)
     assert (row["state"], row["reason"], row["failures"]) == ("pending", "plugin_failed", 1)
@@ -120,9 +125,12 @@ async def test_no_decision_before_the_post_no_post(stage: Stage) -> None:
 
 async def test_no_decision_before_a_second_post_is_a_retry(stage: Stage) -> None:
     await matched(stage)
-    stage.broker.plugins.register(Hesitant(2), "hesitant")
-    stage.github.fail("POST", DISPATCHES, status=401)
-    (outcome,) = await stage.deliver()
+    stage.broker.plugins.register(Hesitant(), "hesitant")
+    stage.github.fail("POST", DISPATCHES, status=401, delay=0.2)
+    sending = asyncio.create_task(stage.deliver())
+    await asked(stage, "/dispatches")
+    await execute(stage, to_state("approved"))
+    (outcome,) = await sending
     assert outcome is not None
     assert outcome.kind == "retry"
     row = await stage.row(deliveries)
@@ -240,4 +248,5 @@ async def test_each_post_costs_one_look_at_the_facts(
 
     monkeypatch.setattr(stage.broker.database, "query", counted)
     await stage.send(work)
-    assert [fn.__name__ for fn in looked].count("reload") == len(posts(stage)) == 1
+    assert [fn.__name__ for fn in looked] == ["stands"] * len(posts(stage))
+    assert len(posts(stage)) == 1

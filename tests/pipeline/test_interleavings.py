@@ -112,7 +112,7 @@ class World:
 
     async def asked(self, fn: Any, *args: Any) -> Any:
         """Something happens after a delivery was read, and before it is read once more."""
-        if fn.__name__ == "reload":
+        if fn.__name__ == "stands":
             await self._happen()
             self.seen = self.reason
         answer = await self.query(fn, *args)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, insert, select, tuple_, update
+from sqlalchemy import and_, bindparam, func, insert, select, tuple_, update
 
 from zekt_bot.db import audit, lanes, mirror, pauses, versions
 from zekt_bot.db.rows import (
@@ -130,6 +130,41 @@ def load(connection: Connection, ids: Sequence[str]) -> list[Work]:
     found = connection.execute(_WHOLE.where(deliveries.c.id.in_(ids))).mappings().all()
     active = pauses.active(connection)
     return [_work_of(row, active, row["e_body"], row["m_body"]) for row in found]
+
+
+def _versions() -> Select[Any]:
+    """What tells whether the facts of one delivery have moved: few columns, asked at each POST."""
+    provider, consumer = _PROVIDER.table, _CONSUMER.table
+    joined = (
+        deliveries.join(envelopes, envelopes.c.id == deliveries.c.envelope)
+        .join(runs, runs.c.id == envelopes.c.run)
+        .join(provider, provider.c.id == runs.c.repository_id)
+        .join(consumer, consumer.c.id == deliveries.c.target_repository_id)
+        .outerjoin(services, services.c.id == deliveries.c.service_id)
+        .outerjoin(subscriptions, subscriptions.c.id == deliveries.c.cause_id)
+    )
+    versions_ = (each.c.version for each in (provider, consumer, services, subscriptions))
+    own = (
+        deliveries.c.id == bindparam("delivery"),
+        deliveries.c.lease == bindparam("held"),
+        ~pauses.any_active(),
+    )
+    return select(*versions_).select_from(joined).where(*own)
+
+
+VERSIONS = _versions()
+
+
+def stands(connection: Connection, work: Work) -> bool:
+    """Whether it is still leased, nothing is on hold, and no fact has moved since it was read.
+
+    A decision is a pure function of its facts: as long as they stand, it does.
+    """
+    names = {"delivery": work.delivery.id, "held": work.lease}
+    found = connection.execute(VERSIONS, names).first()
+    facts = work.facts
+    read = (facts.provider, facts.consumer, facts.service, facts.subscription)
+    return found is not None and tuple(found) == tuple(each and each.version for each in read)
 
 
 def reload(connection: Connection, work: Work) -> Work | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Exists
 
     from zekt_bot.domain.audit import Entry
 
@@ -26,6 +26,11 @@ _ACTIVE = pauses.c.resumed_at.is_(None)
 def active(connection: Connection) -> frozenset[Subject]:
     """What is on hold now; an operator's few decisions, so all of them at once."""
     return frozenset(connection.execute(select(pauses.c.subject).where(_ACTIVE)).scalars())
+
+
+def any_active() -> Exists:
+    """Whether anything is on hold, as a part of a statement."""
+    return select(pauses.c.subject).where(_ACTIVE).exists()
 
 
 def hold(connection: Connection, subjects: Iterable[Subject]) -> bool:

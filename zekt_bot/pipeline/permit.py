@@ -37,6 +37,8 @@ async def ask(broker: Broker, work: Work) -> Refusal | None:
 class Permit:
     """Asked before each POST of an attempt, on facts as they are at that moment.
 
+    It begins with work that the policy has let pass.
+
     `work` are the latest facts, `granted` counts the POSTs, `refusal` is the last answer.
     """
 
@@ -59,8 +61,11 @@ class Permit:
         self.granted += 1
 
     async def _ask(self) -> Refusal | None:
+        query = self._broker.database.query
         try:
-            found = await self._broker.database.query(deliveries.reload, self.work)
+            if await query(deliveries.stands, self.work):
+                return None  # what was decided on these very facts
+            found = await query(deliveries.reload, self.work)
         except StorageUnavailable as error:
             return Refusal(error=error)
         if found is None:
