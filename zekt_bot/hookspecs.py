@@ -83,8 +83,8 @@ class InstallationApi(ReadApi, Protocol):
 class ChannelApi(InstallationApi, Protocol):
     """What a channel is handed: the consumer's installation at GitHub, and the world outside.
 
-    Right before each `post` and `request` the policy is asked again; both raise `zekt_bot.Withheld`
-    if it refuses by now. Let that pass.
+    Right before each `post` and `request`, if a fact has moved, the policy is asked again; both
+    raise `zekt_bot.Withheld` if it refuses by now. Let that pass.
     """
 
     async def request(
