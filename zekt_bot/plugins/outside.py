@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     Network = IPv4Network | IPv6Network
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# All that is given out for the public internet. Python takes more for global: fec0::/10 of old
+# private networks, 64:ff9b:1::/48 and ::ffff:0:0:0/96, which translate to any IPv4 address.
+_PUBLIC = ipaddress.IPv6Network("2000::/3")
 
 
 class _NotPublic(OSError):
@@ -98,7 +101,8 @@ class Outside:
         meant = _meant(address)
         if any(meant in network for network in self._allowed if network.version == meant.version):
             return True
-        return meant.is_global and not meant.is_multicast
+        public = meant.version == 4 or meant in _PUBLIC
+        return public and meant.is_global and not meant.is_multicast
 
 
 def _meant(address: Address) -> Address:
