@@ -199,7 +199,7 @@ class ZektSpec:
         """Say why this may not go on, or None.
 
         Kind: decide. When: a run is aggregated, an envelope matched, a delivery made, and again
-        before every POST. All answers are collected; any reason (a machine word) blocks.
+        before every POST. Any reason (a machine word) blocks; the first one stands.
 
         Example::
 

@@ -351,19 +351,20 @@ class Parking:
 
 def park(connection: Connection, rows: Sequence[Parking]) -> list[bool]:
     """Let deliveries wait; False: the pause has ended meanwhile, and this one is due again."""
-    return [_park(connection, row) for row in rows]
+    # Pauses before lanes before deliveries: everybody locks in this order.
+    held = pauses.held(connection, {row.subject for row in rows})
+    lanes.wake(connection, {row.lane: row.now for row in rows})
+    left = [row.lane for row in rows if _park(connection, row, waits=row.subject in held)]
+    lanes.give_back(connection, left)
+    return [row.subject in held for row in rows]
 
 
-def _park(connection: Connection, row: Parking) -> bool:
-    waits = pauses.hold(connection, [row.subject])
+def _park(connection: Connection, row: Parking, *, waits: bool) -> bool:
     values: dict[str, Any] = {"lease": None, "due_at": row.now}
     if waits:
         values |= {"waits_for": "pause", "reason": row.subject, "due_at": None}
-    lanes.wake(connection, {row.lane: row.now})
     own = (deliveries.c.id == row.delivery_id, deliveries.c.lease == row.lease)
-    if connection.execute(update(deliveries).where(*own).values(values)).rowcount:
-        lanes.give_back(connection, [row.lane])
-    return waits
+    return bool(connection.execute(update(deliveries).where(*own).values(values)).rowcount)
 
 
 @dataclass(frozen=True, slots=True)

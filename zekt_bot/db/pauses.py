@@ -33,14 +33,20 @@ def any_active() -> Exists:
     return select(pauses.c.subject).where(_ACTIVE).exists()
 
 
+def held(connection: Connection, subjects: Iterable[Subject]) -> frozenset[Subject]:
+    """Which of these are on hold; they stay so until this transaction ends."""
+    wanted = set(subjects)
+    if not wanted:
+        return frozenset()
+    there = select(pauses.c.subject).where(pauses.c.subject.in_(wanted), _ACTIVE)
+    in_order = there.order_by(pauses.c.subject).with_for_update(read=True)
+    return frozenset(connection.execute(in_order).scalars())
+
+
 def hold(connection: Connection, subjects: Iterable[Subject]) -> bool:
     """Whether all of these are on hold; they stay so until this transaction ends."""
     wanted = set(subjects)
-    if not wanted:
-        return True
-    there = select(pauses.c.subject).where(pauses.c.subject.in_(wanted), _ACTIVE)
-    in_order = there.order_by(pauses.c.subject).with_for_update(read=True)
-    return set(connection.execute(in_order).scalars()) == wanted
+    return held(connection, wanted) == wanted
 
 
 def begin(connection: Connection, rows: Sequence[tuple[Mapping[str, Any], Entry]]) -> list[bool]:
