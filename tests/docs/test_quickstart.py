@@ -110,7 +110,7 @@ def test_the_app_has_the_manifests_permissions_and_events() -> None:
     for name, access in manifest["default_permissions"].items():
         assert f"{name.capitalize()}: {spoken[access]}." in form["Repository permissions"]
     events = {e.lower().replace(" ", "_") for e in form["Subscribe to events"].split(", ")}
-    assert events == set(manifest["default_events"]) - {"installation_target"}
+    assert events == set(manifest["default_events"])
 
 
 @pytest.mark.parametrize("name", ["provider", "consumer"])
