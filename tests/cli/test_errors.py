@@ -33,6 +33,7 @@ async def test_usage_is_2_and_help_names_every_code(sqlite_url: str) -> None:
         assert (await zekt("deliveries", "list", option, value, DATABASE_URL=sqlite_url)).code == 2
     helped = await zekt("--help")
     assert helped.code == 0
+    assert all(len(line) <= 78 for line in exit_codes().splitlines())
     for line in exit_codes().splitlines()[2:]:
         assert line.split()[1] in helped.out
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.server import RELEASE, environ_of
 from tests.cli.command import zekt
-from tests.cli.test_catalog import CONSUMER, PROVIDER, STEPS
+from tests.cli.test_catalog import CONSUMER, PROVIDER, SERVICE, STEPS
 from tests.docs.pages import ROOT
 from zekt_bot import config
 from zekt_bot.app import open_broker
@@ -55,6 +55,8 @@ async def test_a_repository_that_is_well(github: GitHubSimulator, migrated_url: 
     assert (ended.code, ended.err) == (0, "")
     assert [line[:2] for line in ended.out.splitlines()] == ["✓ ", "✓ "]
     assert "starts on zekt-workflow-completed" in ended.out
+    by_ends = await zekt("subscriptions", "check", SERVICE, CONSUMER, **settings)
+    assert (by_ends.code, by_ends.out) == (0, ended.out)
 
 
 async def test_problems_come_first_and_end_with_1(

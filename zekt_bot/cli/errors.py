@@ -37,7 +37,7 @@ _CODES: tuple[tuple[type[ZektError], int], ...] = (
 )
 _MEANINGS = {
     0: "done",
-    1: "a bug of Zekt, or a demo or a check in which something was not as it should be",
+    1: "a bug of Zekt, or a check or a demo that found something wrong",
     2: "the command line is wrong",
     3: "refused: the input is invalid, or the present state does not allow it",
     4: "no such thing",

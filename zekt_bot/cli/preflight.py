@@ -11,31 +11,45 @@ from zekt_bot.cli import session
 from zekt_bot.cli.errors import NOT_AS_IT_SHOULD_BE
 from zekt_bot.cli.options import json_option, login_option
 from zekt_bot.cli.output import console, plain, print_json
+from zekt_bot.cli.subscription_names import channel_option, found, named_argument
 from zekt_bot.operations.preflight import Finding, check_subscription
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from zekt_bot.domain.access import Principal
+    from zekt_bot.operations.broker import Broker
+
+    Names = tuple[str, ...]
+
 _MARKS = {"problem": ("✕ ", "red"), "hint": ("! ", "yellow"), "ok": ("✓ ", "green")}
 
 
 @click.command()
-@click.argument("subscription", metavar="ID")
+@named_argument
+@channel_option
 @json_option
 @login_option
 @click.pass_context
-def check(context: click.Context, subscription: str, json_: bool, login: str | None) -> None:
-    """Read the consumer's workflows at GitHub, and say which would react to the subscription ID.
+def check(
+    context: click.Context, named: Names, channel: str, json_: bool, login: str | None
+) -> None:
+    """Read the consumer's workflows at GitHub, and say which would react to the subscription.
 
     Also what would lose runs or let the sender's text become code, and the cure. It exits with 1
     if there is a problem; hints are none.
     """
-    found = session.run(lambda broker, who: check_subscription(broker, who, subscription), login)
+
+    async def look(broker: Broker, who: Principal) -> Sequence[Finding]:
+        one = named[0] if len(named) == 1 else (await found(broker, who, named, channel))["id"]
+        return await check_subscription(broker, who, one)
+
+    findings = session.run(look, login)
     if json_:
-        print_json(found)
+        print_json(findings)
     else:
-        _print(found)
-    if any(finding.level == "problem" for finding in found):
+        _print(findings)
+    if any(finding.level == "problem" for finding in findings):
         context.exit(NOT_AS_IT_SHOULD_BE)
 
 

@@ -11,11 +11,10 @@ import click
 from zekt_bot.cli.options import acts, lists, repository_argument, service_argument, shows
 from zekt_bot.cli.output import Column, print_facts
 from zekt_bot.cli.preflight import check
+from zekt_bot.cli.subscription_names import channel_option, found, key, named_argument
 from zekt_bot.domain.catalog import CONCLUSIONS
-from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH, STATES, Filters
-from zekt_bot.errors import NotFound
+from zekt_bot.domain.subscriptions import STATES, Filters
 from zekt_bot.operations import subscriptions as operations
-from zekt_bot.operations.agreements import parties
 from zekt_bot.operations.subscriptions import Which
 from zekt_bot.operations.wishes import Wish
 
@@ -76,13 +75,6 @@ _FILTERS = (
         help="A setting whose value is in a file: no secret in the history of the shell.",
     ),
 )
-_channel = click.option(
-    "--channel",
-    metavar="NAME",
-    default=REPOSITORY_DISPATCH,
-    show_default=True,
-    help="How it is delivered.",
-)
 _accepted = click.option(
     "--event-type",
     "event_types",
@@ -95,24 +87,9 @@ _words = click.option("--words", metavar="TEXT", default="", help="For the other
 
 def wish_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What a consumer wants of a service."""
-    for option in reversed((*_FILTERS, _channel)):
+    for option in reversed((*_FILTERS, channel_option)):
         command = option(command)
     return command
-
-
-def _check_named(_: click.Context, __: click.Parameter, words: Names) -> Names:
-    if len(words) > 2:
-        raise click.BadParameter("name it by OWNER/SLUG OWNER/REPO, or by its id.")
-    return words
-
-
-named_argument = click.argument(
-    "named",
-    nargs=-1,
-    required=True,
-    metavar="{OWNER/SLUG OWNER/REPO | ID}",
-    callback=_check_named,
-)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -141,24 +118,6 @@ def _wish(options: dict[str, Any]) -> Wish:
     )
 
 
-async def _found(broker: Broker, who: Principal, named: Names, channel: str) -> dict[str, Any]:
-    """The subscription that is named, by its id or by its ends."""
-    if len(named) == 1:
-        return await operations.show(broker, who, named[0])
-    found = await parties(broker, who, "subscription:read", named[0], named[1], channel)
-    if found.held is None:
-        raise NotFound(f"{named[1]} has no subscription to {named[0]}: request it first.")
-    return await operations.show(broker, who, found.id)
-
-
-async def _key(broker: Broker, who: Principal, named: Names, channel: str) -> tuple[str, str, str]:
-    """OWNER/SLUG, OWNER/REPO and the channel."""
-    if len(named) == 2:
-        return named[0], named[1], channel
-    found = await operations.show(broker, who, named[0])
-    return found["service"], found["consumer"], found["channel"]
-
-
 @click.group()
 def subscriptions() -> None:
     """Which consumer repositories hear of which services."""
@@ -177,23 +136,23 @@ async def list_(broker: Broker, who: Principal, page: Page, **which: Any) -> lis
     return await operations.list_subscriptions(broker, who, wanted)
 
 
-def tell(found: Row) -> None:
+def tell(held: Row) -> None:
     """One subscription as people read it."""
-    facts = {name.replace("_", " "): value for name, value in found.items() if name != "filters"}
-    filters = {f"only {name}".replace("_", " "): words for name, words in found["filters"].items()}
-    print_facts({"subscription": facts.pop("id"), **facts, "state": _state(found), **filters})
-    if found["not_accepted"]:
-        names = f"{found['service']} {found['consumer']}"
+    facts = {name.replace("_", " "): value for name, value in held.items() if name != "filters"}
+    filters = {f"only {name}".replace("_", " "): words for name, words in held["filters"].items()}
+    print_facts({"subscription": facts.pop("id"), **facts, "state": _state(held), **filters})
+    if held["not_accepted"]:
+        names = f"{held['service']} {held['consumer']}"
         click.echo(f"\nThe service declares more. Next: `zekt subscriptions accept {names}`.")
 
 
 @subscriptions.command("show")
 @named_argument
-@_channel
+@channel_option
 @shows(tell)
 async def show(broker: Broker, who: Principal, named: Names, channel: str) -> dict[str, Any]:
     """Show a subscription."""
-    return await _found(broker, who, named, channel)
+    return await found(broker, who, named, channel)
 
 
 @subscriptions.command("request")
@@ -240,7 +199,7 @@ async def invite(broker: Broker, who: Principal, service: str, repository: str, 
 @acts
 async def accept(broker: Broker, who: Principal, named: Names, **wish: Any) -> str:
     """Accept an invitation; or the event types that an approved service added later."""
-    service, repository, channel = await _key(broker, who, named, wish["channel"])
+    service, repository, channel = await key(broker, who, named, wish["channel"])
     wanted = replace(_wish(wish), channel=channel)
     made = await operations.accept(broker, who, service, repository, wanted)
     return f"{repository} receives {', '.join(made.event_types)} of {service}."
@@ -248,11 +207,11 @@ async def accept(broker: Broker, who: Principal, named: Names, **wish: Any) -> s
 
 @subscriptions.command("approve")
 @named_argument
-@_channel
+@channel_option
 @acts
 async def approve(broker: Broker, who: Principal, named: Names, channel: str) -> str:
     """Approve what was requested: events of OWNER/SLUG are dispatched to OWNER/REPO."""
-    service, repository, channel = await _key(broker, who, named, channel)
+    service, repository, channel = await key(broker, who, named, channel)
     await operations.approve(broker, who, service, repository, channel)
     return f"{repository} is approved: it receives the events of {service}."
 
@@ -261,12 +220,12 @@ def _ending(verb: str, operation: Callable[..., Any], told: str, said: str) -> N
     """A verb after which the other side may read why."""
 
     async def work(broker: Broker, who: Principal, named: Names, channel: str, words: str) -> str:
-        service, repository, channel = await _key(broker, who, named, channel)
+        service, repository, channel = await key(broker, who, named, channel)
         await operation(broker, who, service, repository, words, channel=channel)
         return said.format(service=service, repository=repository)
 
     work.__doc__ = told
-    subscriptions.command(verb)(named_argument(_channel(_words(acts(work)))))
+    subscriptions.command(verb)(named_argument(channel_option(_words(acts(work)))))
 
 
 _ending(
@@ -303,22 +262,22 @@ _ending(
 
 @subscriptions.command("pause")
 @named_argument
-@_channel
+@channel_option
 @acts
 async def pause(broker: Broker, who: Principal, named: Names, channel: str) -> str:
     """Make no deliveries for a while, as the consumer. Events of that time are not made up for."""
-    service, repository, channel = await _key(broker, who, named, channel)
+    service, repository, channel = await key(broker, who, named, channel)
     await operations.pause(broker, who, service, repository, channel)
     return f"Nothing of {service} is made for {repository} until it resumes."
 
 
 @subscriptions.command("resume")
 @named_argument
-@_channel
+@channel_option
 @acts
 async def resume(broker: Broker, who: Principal, named: Names, channel: str) -> str:
     """Make deliveries again after a pause."""
-    service, repository, channel = await _key(broker, who, named, channel)
+    service, repository, channel = await key(broker, who, named, channel)
     await operations.resume(broker, who, service, repository, channel)
     return f"{repository} receives {service} again."
 
@@ -329,7 +288,7 @@ async def resume(broker: Broker, who: Principal, named: Names, channel: str) -> 
 @acts
 async def configure(broker: Broker, who: Principal, named: Names, **wish: Any) -> str:
     """Replace what a subscription lets through; the channel's settings only if some are given."""
-    service, repository, channel = await _key(broker, who, named, wish["channel"])
+    service, repository, channel = await key(broker, who, named, wish["channel"])
     wanted = replace(_wish(wish), channel=channel)
     await operations.configure(broker, who, service, repository, wanted)
     return f"The subscription of {repository} to {service} is as you said."
