@@ -118,7 +118,7 @@ async def test_operators_are_not_asked_for(stage: Stage) -> None:
 async def test_a_person_sees_the_list_of_what_they_name(stage: Stage) -> None:
     there = people(stage)
     await stage.publish()
-    with pytest.raises(AccessDenied, match="name one"):
+    with pytest.raises(AccessDenied, match="zekt repositories show"):
         await repositories.list_repositories(stage.broker, there.ada)
     mine = await services.list_services(stage.broker, there.ada, repository=PROVIDER)
     assert [each["repository"] for each in mine] == [PROVIDER]

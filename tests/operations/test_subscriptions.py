@@ -499,6 +499,8 @@ async def test_between_a_service_and_a_stranger_there_is_nothing_to_see(stage: S
 async def test_only_what_is_alive_is_paused_or_set(stage: Stage) -> None:
     await stage.publish()
     await stage.subscribe(approve=False)
+    with pytest.raises(Conflict, match="is requested already"):
+        await stage.subscribe(approve=False)
     with pytest.raises(Conflict, match="is requested"):
         await subscriptions.pause(stage.broker, ME, SERVICE, CONSUMER)
     await go(stage, "end")

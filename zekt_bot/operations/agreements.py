@@ -230,9 +230,9 @@ async def move(
     if state not in sources and not _asked_of_a_former_owner(found, changed.verb):
         if held is None:
             raise found.without()
+        refused = "already" if state == to else f"and cannot become {to}"
         raise Conflict(
-            f"The subscription of {found.full_name} to {found.name} is {state}; it cannot become "
-            f"{to}."
+            f"The subscription of {found.full_name} to {found.name} is {state} {refused}."
         )
     values = {"state": to, **changed.values}
     entry = await _entry(broker, principal, found, PAST[changed.verb])

@@ -42,7 +42,9 @@ async def may_list(
         AccessDenied, InvalidInput, NotFound, GitHubError, StorageUnavailable.
     """
     if isinstance(principal, Person) and full_name is None:
-        raise AccessDenied("You see what is about a repository that you manage: name one.")
+        raise AccessDenied(
+            "You see what is about a repository that you manage: name one with --repository."
+        )
     access.refuse_runs(principal, action)
     if full_name is not None:
         check_full_name(full_name)

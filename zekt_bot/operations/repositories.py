@@ -114,7 +114,9 @@ async def list_repositories(
         AccessDenied, InvalidInput, StorageUnavailable.
     """
     if isinstance(principal, Person):
-        raise AccessDenied("You see the repositories that you manage: name one.")
+        raise AccessDenied(
+            "You see a repository that you manage: `zekt repositories show OWNER/REPO`."
+        )
     decide(principal, "repository:read")
     if not 1 <= limit <= MOST_ROWS:
         raise InvalidInput(f"A list shows 1 to {MOST_ROWS} rows.")
