@@ -18,7 +18,7 @@ from zekt_bot.db import chores, deliveries, inbox, lanes, leases
 from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim
 from zekt_bot.errors import StorageUnavailable
-from zekt_bot.operations import accounts, agreements, gone, pauses
+from zekt_bot.operations import accounts, pauses, resting_services, subscription_moves
 from zekt_bot.operations.broker import new_lease
 from zekt_bot.pipeline.aggregate import aggregate
 from zekt_bot.pipeline.deliver import deliver
@@ -310,10 +310,10 @@ class Worker:
     async def _sweep(self) -> None:
         await self._broker.database.write(lanes.sweep, self._broker.now())
         await pauses.finish(self._broker)
-        await agreements.expire(self._broker)
+        await subscription_moves.expire(self._broker)
 
     async def _look(self) -> None:
-        await gone.look(self._broker, self._stopping.is_set)
+        await resting_services.look(self._broker, self._stopping.is_set)
 
     async def _drain(self) -> None:
         """Let what is in flight end; give back the leases of what does not."""

@@ -1,4 +1,4 @@
-"""The migrations make the tables that `tables.py` describes, whoever runs them and how often."""
+"""The migrations make the tables that `tables` describes, whoever runs them and how often."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def look(url: str, fn: Callable[[Connection], Answer]) -> Answer:
 
 
 def differences(connection: Connection) -> list[Any]:
-    """What Alembic would migrate to come from this database to `tables.py`."""
+    """What Alembic would migrate to come from this database to `tables`."""
     options = {"compare_type": True, "compare_server_default": True}
     return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.docs.pages import ROOT, blocks, page, section, table
-from zekt_bot.operations.findings import LEVELS, RUN_NAME, WORDS
-from zekt_bot.operations.workflow_files import WorkflowFile, read
+from zekt_bot.operations.preflight.findings import LEVELS, RUN_NAME, WORDS
+from zekt_bot.operations.preflight.workflow_files import WorkflowFile, read
 
 PAGE = "how-to/check-a-subscription.md"
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from zekt_bot.domain.events import DEFAULT_EVENT_TYPE
-from zekt_bot.operations import workflow_files
+from zekt_bot.operations.preflight import workflow_files
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / "examples/workflows").glob("*.yml"))

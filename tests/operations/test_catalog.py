@@ -157,8 +157,8 @@ async def test_a_request_enables_the_consumer(stage: Stage) -> None:
     for step in STEPS[:3]:
         await OPERATIONS[step](stage.broker, ME)
     assert await mirrored(stage, stage.consumer) is None
-    wish = await subscriptions.request(stage.broker, ME, SERVICE, CONSUMER)
-    assert wish.state == "requested"
+    asked = await subscriptions.request(stage.broker, ME, SERVICE, CONSUMER)
+    assert asked.state == "requested"
     found = await mirrored(stage, stage.consumer)
     assert found is not None
     assert (found.provider, found.consumer) == (False, True)

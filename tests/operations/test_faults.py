@@ -15,7 +15,7 @@ from zekt_bot.config import Settings
 from zekt_bot.db import plugin_faults as faults
 from zekt_bot.db.plugin_faults import Fault
 from zekt_bot.db.tables import plugin_faults
-from zekt_bot.operations.checks import check
+from zekt_bot.operations.server_check import check
 
 if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker

@@ -12,8 +12,8 @@ from zekt_bot.db import subscriptions as rows_of
 from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.events import RunKey
 from zekt_bot.errors import AccessDenied, GitHubError, NotFound
-from zekt_bot.operations.findings import LEVELS, RUN_NAME, WORDS
 from zekt_bot.operations.preflight import MOST_ELSEWHERE, MOST_FILES, check_subscription
+from zekt_bot.operations.preflight.findings import LEVELS, RUN_NAME, WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.stage import Stage
     from zekt_bot.domain.subscriptions import Subscription
-    from zekt_bot.operations.findings import Finding
+    from zekt_bot.operations.preflight.findings import Finding
 
 DEPLOY = ".github/workflows/deploy.yml"
 RELEASED = "released"

@@ -18,9 +18,9 @@ from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.subscriptions import STATES, SUBSCRIPTION_MOVES, Filters
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
-from zekt_bot.operations import agreements, repositories, services, subscriptions
+from zekt_bot.operations import repositories, services, subscription_moves, subscriptions
+from zekt_bot.operations.subscription_terms import Terms
 from zekt_bot.operations.subscriptions import Which
-from zekt_bot.operations.wishes import Wish
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -101,7 +101,7 @@ async def test_a_move_is_one_row_and_one_entry(stage: Stage, verb: Verb, state: 
     if before:
         assert row["id"] == before[0]["id"]
         assert row["version"] == before[0]["version"] + 1
-    entries = await told(stage, f"person:subscription:{agreements.PAST[verb]}")
+    entries = await told(stage, f"person:subscription:{subscription_moves.PAST[verb]}")
     assert entries[-1]["actor"] == ME.actor
     assert json.loads(entries[-1]["details"])["subscription"] == held.id
 
@@ -130,7 +130,9 @@ async def test_the_row_keeps_who_asked_and_who_approved(stage: Stage) -> None:
     there = people(stage)
     await stage.publish()
     asked_at = stage.clock.now()
-    await subscriptions.request(stage.broker, there.mia, SERVICE, CONSUMER, Wish(words=" Please. "))
+    await subscriptions.request(
+        stage.broker, there.mia, SERVICE, CONSUMER, Terms(words=" Please. ")
+    )
     row = await row_of(stage)
     assert (row["requested_by"], row["requested_account_id"], row["requested_at"]) == (
         there.mia.actor,
@@ -168,24 +170,24 @@ async def test_a_refusal_is_read_and_what_was_refused_can_be_asked_again(stage: 
 async def test_words_are_few(stage: Stage) -> None:
     await stage.publish()
     with pytest.raises(InvalidInput):
-        await subscriptions.request(stage.broker, ME, SERVICE, CONSUMER, Wish(words="x" * 501))
-    await subscriptions.request(stage.broker, ME, SERVICE, CONSUMER, Wish(words="x" * 500))
+        await subscriptions.request(stage.broker, ME, SERVICE, CONSUMER, Terms(words="x" * 501))
+    await subscriptions.request(stage.broker, ME, SERVICE, CONSUMER, Terms(words="x" * 500))
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "terms",
     [
-        Wish(channel="pigeon"),
-        Wish(settings={"url": "https://example.org"}),
-        Wish(event_types=("other",)),
-        Wish(event_types=()),
-        Wish(filters=Filters(conclusions=("good",))),
+        Terms(channel="pigeon"),
+        Terms(settings={"url": "https://example.org"}),
+        Terms(event_types=("other",)),
+        Terms(event_types=()),
+        Terms(filters=Filters(conclusions=("good",))),
     ],
 )
-async def test_a_senseless_wish_is_invalid(stage: Stage, wish: Wish) -> None:
+async def test_a_senseless_wish_is_invalid(stage: Stage, terms: Terms) -> None:
     await stage.publish()
     with pytest.raises(InvalidInput):
-        await subscriptions.request(stage.broker, ME, SERVICE, CONSUMER, wish)
+        await subscriptions.request(stage.broker, ME, SERVICE, CONSUMER, terms)
     assert await stage.rows(tables.subscriptions) == []
 
 
@@ -194,12 +196,12 @@ async def test_what_nobody_answers_in_time_is_over(stage: Stage, verb: Verb) -> 
     await stage.publish()
     await go(stage, verb)
     stage.clock.advance(DAYS - timedelta(seconds=1))
-    assert await agreements.expire(stage.broker) == 0
+    assert await subscription_moves.expire(stage.broker) == 0
     stage.clock.advance(timedelta(seconds=1))
     with pytest.raises(Conflict, match="in time"):
         await go(stage, "approve" if verb == "request" else "accept")
-    assert await agreements.expire(stage.broker) == 1
-    assert await agreements.expire(stage.broker) == 0
+    assert await subscription_moves.expire(stage.broker) == 1
+    assert await subscription_moves.expire(stage.broker) == 0
     row = await row_of(stage)
     assert (row["state"], row["expires_at"]) == ("ended", None)
     (entry,) = await told(stage, "zekt:subscription:expired")
@@ -209,7 +211,7 @@ async def test_what_nobody_answers_in_time_is_over(stage: Stage, verb: Verb) -> 
 async def test_what_was_answered_does_not_expire(stage: Stage) -> None:
     await stage.serve()
     stage.clock.advance(DAYS * 2)
-    assert await agreements.expire(stage.broker) == 0
+    assert await subscription_moves.expire(stage.broker) == 0
 
 
 @pytest.mark.parametrize("visibility", ["organization", "private"])
@@ -297,7 +299,7 @@ async def test_while_it_is_paused_events_make_no_delivery(stage: Stage) -> None:
 async def test_filters_are_the_consumers(stage: Stage) -> None:
     there = people(stage)
     await stage.serve()
-    only = Wish(filters=Filters(branches=("release/**",)))
+    only = Terms(filters=Filters(branches=("release/**",)))
     with pytest.raises(AccessDenied):
         await subscriptions.configure(stage.broker, there.ada, SERVICE, CONSUMER, only)
     held = await subscriptions.configure(stage.broker, there.mia, SERVICE, CONSUMER, only)
@@ -475,10 +477,14 @@ async def test_a_slug_that_is_taken_at_the_new_owner_gets_a_number(stage: Stage)
 async def test_a_fact_that_moves_between_reading_and_writing_is_seen(stage: Stage) -> None:
     await stage.publish()
     await go(stage, "request")
-    found = await agreements.parties(stage.broker, ME, "subscription:approve", SERVICE, CONSUMER)
+    found = await subscription_moves.parties(
+        stage.broker, ME, "subscription:approve", SERVICE, CONSUMER
+    )
     await services.edit(stage.broker, ME, SERVICE, {"title": "Releases"})
     with pytest.raises(Conflict, match="try again"):
-        await agreements.move(stage.broker, ME, found, agreements.Changed("approve", {}))
+        await subscription_moves.move(
+            stage.broker, ME, found, subscription_moves.Changed("approve", {})
+        )
     assert (await row_of(stage))["state"] == "requested"
 
 
@@ -511,12 +517,12 @@ async def test_only_what_is_alive_is_paused_or_set(stage: Stage) -> None:
 async def test_many_expire_in_pages_and_what_is_answered_meanwhile_does_not(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agreements, "_PAGE", 1)
+    monkeypatch.setattr(subscription_moves, "_PAGE", 1)
     await stage.publish()
     second = stage.github.repository(stage.consumer.owner, "second")
     for consumer in (stage.consumer, second):
         await stage.subscribe(consumer, approve=False)
     stage.clock.advance(DAYS)
-    assert await agreements.expire(stage.broker) == 2
+    assert await subscription_moves.expire(stage.broker) == 2
     assert {row["state"] for row in await stage.rows(tables.subscriptions)} == {"ended"}
     assert len(await told(stage, "zekt:subscription:expired")) == 2

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zekt_bot.operations import workflow_files
-from zekt_bot.operations.workflow_files import Dispatch, Unreadable, WorkflowFile, read
+from zekt_bot.operations.preflight import workflow_files
+from zekt_bot.operations.preflight.workflow_files import Dispatch, Unreadable, WorkflowFile, read
 
 ON = "on: repository_dispatch\n"
 PAYLOAD = "github.event.client_payload"

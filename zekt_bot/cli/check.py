@@ -13,7 +13,7 @@ from zekt_bot.cli.output import print_json, print_marked
 from zekt_bot.cli.session import load_settings
 from zekt_bot.clock import SystemClock
 from zekt_bot.errors import ConfigurationError
-from zekt_bot.operations.checks import Finding
+from zekt_bot.operations.server_check import Check
 
 
 @click.command()
@@ -24,26 +24,26 @@ def check(context: click.Context, json_: bool) -> None:
 
     It exits with 1 if something is not. A running server is not needed, and not disturbed.
     """
-    findings = _findings()
+    checks = _checks()
     if json_:
-        print_json(findings)
+        print_json(checks)
     else:
-        _print(findings)
-    if not all(finding.ok for finding in findings):
+        _print(checks)
+    if not all(each.ok for each in checks):
         context.exit(NOT_AS_IT_SHOULD_BE)
 
 
-def _findings() -> list[Finding]:
+def _checks() -> list[Check]:
     try:
         settings = load_settings()
     except ConfigurationError as error:
-        return [Finding("settings", ok=False, said=str(error))]
-    from zekt_bot.operations.checks import check as tried
+        return [Check("settings", ok=False, said=str(error))]
+    from zekt_bot.operations.server_check import check as tried
 
-    read = Finding("settings", ok=True, said="They can be read.")
+    read = Check("settings", ok=True, said="They can be read.")
     return [read, *asyncio.run(tried(settings, SystemClock()))]
 
 
-def _print(findings: list[Finding]) -> None:
+def _print(checks: list[Check]) -> None:
     good, bad = Text("✓", "green"), Text("✕", "red")
-    print_marked((good if each.ok else bad, each.part, each.said) for each in findings)
+    print_marked((good if each.ok else bad, each.part, each.said) for each in checks)

@@ -10,7 +10,7 @@ from zekt_bot.cli.options import acts, lists
 from zekt_bot.cli.output import Column
 from zekt_bot.operations import pauses as operations
 from zekt_bot.operations.pauses import Target
-from zekt_bot.operations.reading import all_shown
+from zekt_bot.operations.visibility import all_shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import click
 from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH
 from zekt_bot.errors import NotFound
 from zekt_bot.operations import subscriptions as operations
-from zekt_bot.operations.agreements import parties
+from zekt_bot.operations.subscription_moves import parties
 
 if TYPE_CHECKING:
     from zekt_bot.domain.access import Principal

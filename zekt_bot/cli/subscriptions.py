@@ -15,8 +15,8 @@ from zekt_bot.cli.subscription_names import channel_option, found, key, named_ar
 from zekt_bot.domain.catalog import CONCLUSIONS
 from zekt_bot.domain.subscriptions import STATES, Filters
 from zekt_bot.operations import subscriptions as operations
+from zekt_bot.operations.subscription_terms import Terms
 from zekt_bot.operations.subscriptions import Which
-from zekt_bot.operations.wishes import Wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,10 +106,10 @@ def _read(path: str) -> str:
         raise click.UsageError(f"{path} cannot be read ({type(error).__name__}).") from None
 
 
-def _wish(options: dict[str, Any]) -> Wish:
+def _terms(options: dict[str, Any]) -> Terms:
     files = ((name, _read(path)) for name, path in map(_pair, options["files"]))
     settings = {**dict(map(_pair, options["texts"])), **dict(files)}
-    return Wish(
+    return Terms(
         channel=options["channel"],
         settings=settings or None,
         event_types=options.get("event_types") or None,
@@ -163,13 +163,13 @@ async def show(broker: Broker, who: Principal, named: Names, channel: str) -> di
 @_words
 @acts
 async def request(
-    broker: Broker, who: Principal, service: str, repository: str, **wish: Any
+    broker: Broker, who: Principal, service: str, repository: str, **terms: Any
 ) -> str:
     """Ask for OWNER/SLUG to reach OWNER/REPO, which is thereby enabled as a consumer.
 
     What may be repeated narrows: several branches, conclusions or types are alternatives.
     """
-    made = await operations.request(broker, who, service, repository, _wish(wish))
+    made = await operations.request(broker, who, service, repository, _terms(terms))
     if made.state == "approved":
         return f"{repository} is approved: {service} takes requests of its owner without asking."
     return (
@@ -197,10 +197,10 @@ async def invite(broker: Broker, who: Principal, service: str, repository: str, 
 @_accepted
 @wish_options
 @acts
-async def accept(broker: Broker, who: Principal, named: Names, **wish: Any) -> str:
+async def accept(broker: Broker, who: Principal, named: Names, **terms: Any) -> str:
     """Accept an invitation; or the event types that an approved service added later."""
-    service, repository, channel = await key(broker, who, named, wish["channel"])
-    wanted = replace(_wish(wish), channel=channel)
+    service, repository, channel = await key(broker, who, named, terms["channel"])
+    wanted = replace(_terms(terms), channel=channel)
     made = await operations.accept(broker, who, service, repository, wanted)
     return f"{repository} receives {', '.join(made.event_types)} of {service}."
 
@@ -286,10 +286,10 @@ async def resume(broker: Broker, who: Principal, named: Names, channel: str) -> 
 @named_argument
 @wish_options
 @acts
-async def configure(broker: Broker, who: Principal, named: Names, **wish: Any) -> str:
+async def configure(broker: Broker, who: Principal, named: Names, **terms: Any) -> str:
     """Replace what a subscription lets through; the channel's settings only if some are given."""
-    service, repository, channel = await key(broker, who, named, wish["channel"])
-    wanted = replace(_wish(wish), channel=channel)
+    service, repository, channel = await key(broker, who, named, terms["channel"])
+    wanted = replace(_terms(terms), channel=channel)
     await operations.configure(broker, who, service, repository, wanted)
     return f"The subscription of {repository} to {service} is as you said."
 

@@ -14,7 +14,7 @@ from zekt_bot.domain.deliveries import STATES
 from zekt_bot.domain.lists import DeliveryFilter, Page, check_page
 from zekt_bot.errors import AccessDenied, InvalidInput, NotFound
 from zekt_bot.operations import services
-from zekt_bot.operations.reading import may_list, may_show, shown
+from zekt_bot.operations.visibility import may_list, may_show, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

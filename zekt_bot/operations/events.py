@@ -8,7 +8,7 @@ from zekt_bot.db.lists import events
 from zekt_bot.domain.access import Resource
 from zekt_bot.domain.lists import EventFilter, Page, check_page
 from zekt_bot.errors import NotFound
-from zekt_bot.operations.reading import all_shown, may_list, may_show, shown
+from zekt_bot.operations.visibility import all_shown, may_list, may_show, shown
 
 if TYPE_CHECKING:
     from zekt_bot.domain.access import Principal

@@ -16,7 +16,7 @@ from zekt_bot.domain.ids import new_correlation_id, new_id
 from zekt_bot.domain.lists import MessageFilter, Page, check_page
 from zekt_bot.domain.messages import MOST_BYTES, IncomingMessage, MessagePolicy
 from zekt_bot.errors import Conflict, InvalidInput, NotFound
-from zekt_bot.operations.reading import all_shown, may_list, may_show, shown
+from zekt_bot.operations.visibility import all_shown, may_list, may_show, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

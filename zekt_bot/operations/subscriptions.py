@@ -17,16 +17,23 @@ from zekt_bot.domain.subscriptions import (
 )
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import access, services
-from zekt_bot.operations.agreements import (
+from zekt_bot.operations.broker import SYSTEM
+from zekt_bot.operations.subscription_moves import (
     Changed,
     Parties,
     change,
     move,
     parties,
 )
-from zekt_bot.operations.broker import SYSTEM
-from zekt_bot.operations.reading import may_show
-from zekt_bot.operations.wishes import Wish, asked, check_time, consented, settings, wanted
+from zekt_bot.operations.subscription_terms import (
+    Terms,
+    asked,
+    check_time,
+    consented,
+    settings,
+    wanted,
+)
+from zekt_bot.operations.visibility import may_show
 
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
@@ -36,12 +43,12 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
 
 
-PLAIN = Wish()
+PLAIN = Terms()
 MOST_ROWS = 1000
 
 
 async def request(
-    broker: Broker, principal: Principal, service: str, full_name: str, wish: Wish = PLAIN
+    broker: Broker, principal: Principal, service: str, full_name: str, terms: Terms = PLAIN
 ) -> Subscription:
     """Ask for OWNER/SLUG to reach a repository, which is thereby enabled as a consumer.
 
@@ -51,12 +58,12 @@ async def request(
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
         Conflict: it has been asked for, or approved, already; or it may not be asked for.
     """
-    words = check_words(wish.words)
+    words = check_words(terms.words)
     found = await parties(
-        broker, principal, "subscription:request", service, full_name, wish.channel
+        broker, principal, "subscription:request", service, full_name, terms.channel
     )
     _may_be_asked_for(found)
-    changed = asked(broker, principal, found) | await wanted(broker, found, wish)
+    changed = asked(broker, principal, found) | await wanted(broker, found, terms)
     changed |= {"words": words or None, "answer": None, "paused_at": None}
     account_id = found.consumer.account_id
     if account_id not in found.service.profile.approves:
@@ -97,7 +104,7 @@ async def invite(
 
 
 async def accept(
-    broker: Broker, principal: Principal, service: str, full_name: str, wish: Wish = PLAIN
+    broker: Broker, principal: Principal, service: str, full_name: str, terms: Terms = PLAIN
 ) -> Subscription:
     """Accept an invitation; or, of what is approved, the event types that were added later.
 
@@ -106,9 +113,9 @@ async def accept(
         Conflict: there is neither, or the invitation's time is over.
     """
     found = await parties(
-        broker, principal, "subscription:accept", service, full_name, wish.channel
+        broker, principal, "subscription:accept", service, full_name, terms.channel
     )
-    columns = await wanted(broker, found, wish)
+    columns = await wanted(broker, found, terms)
     if found.held is not None and found.held.state == "approved":
         types = dict.fromkeys([*found.held.event_types, *json.loads(columns["event_types"])])
         return await change(
@@ -272,21 +279,21 @@ async def configure(
     principal: Principal,
     service: str,
     full_name: str,
-    wish: Wish,
+    terms: Terms,
 ) -> Subscription:
-    """Set the filters; and the channel's settings, if `wish` has any.
+    """Set the filters; and the channel's settings, if `terms` has any.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
         Conflict: there is no such subscription, or it is over.
     """
     found = await parties(
-        broker, principal, "subscription:configure", service, full_name, wish.channel
+        broker, principal, "subscription:configure", service, full_name, terms.channel
     )
     found.alive()
-    values: dict[str, Any] = {"filters": json.dumps(asdict(check_filters(wish.filters)))}
-    if wish.settings is not None:
-        values |= await settings(broker, found, wish)
+    values: dict[str, Any] = {"filters": json.dumps(asdict(check_filters(terms.filters)))}
+    if terms.settings is not None:
+        values |= await settings(broker, found, terms)
     return await change(broker, principal, found, "configured", values)
 
 

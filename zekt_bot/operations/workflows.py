@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from zekt_bot.github.workflows import ListedWorkflow
     from zekt_bot.operations.broker import Broker
 
-EVERY_DAY = Conditions()
+BY_DEFAULT = Conditions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ async def allow(  # noqa: PLR0913 - `force` is the one word that a caller adds
     principal: Principal,
     full_name: str,
     path: str,
-    conditions: Conditions = EVERY_DAY,
+    conditions: Conditions = BY_DEFAULT,
     *,
     force: bool = False,
 ) -> bool:

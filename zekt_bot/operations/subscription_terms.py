@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zekt_bot.domain.access import Principal
-    from zekt_bot.operations.agreements import Parties
     from zekt_bot.operations.broker import Broker
+    from zekt_bot.operations.subscription_moves import Parties
 
 ALL = Filters()
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Terms:
     """What a consumer wants of a service.
 
     `settings` are the channel's, and kept sealed. No event types: all that the service declares
@@ -35,24 +35,24 @@ class Wish:
     words: str = ""
 
 
-async def wanted(broker: Broker, found: Parties, wish: Wish) -> dict[str, Any]:
+async def wanted(broker: Broker, found: Parties, terms: Terms) -> dict[str, Any]:
     """Channel, settings, event types and filters as columns."""
     declared = found.service.profile.event_types
-    types = declared if wish.event_types is None else tuple(dict.fromkeys(wish.event_types))
+    types = declared if terms.event_types is None else tuple(dict.fromkeys(terms.event_types))
     strange = [each for each in types if not found.service.declares(each)]
     if strange or not types:
         raise InvalidInput(f"{found.name} sends {', '.join(declared)}: accept some of these.")
     return {
-        **await settings(broker, found, wish),
+        **await settings(broker, found, terms),
         "event_types": json.dumps(types),
-        "filters": json.dumps(asdict(check_filters(wish.filters))),
+        "filters": json.dumps(asdict(check_filters(terms.filters))),
     }
 
 
-async def settings(broker: Broker, found: Parties, wish: Wish) -> dict[str, Any]:
+async def settings(broker: Broker, found: Parties, terms: Terms) -> dict[str, Any]:
     """The channel's settings, sealed, and what its deliveries are paced with."""
-    told = dict(wish.settings or {})
-    lane = await broker.plugins.check_channel(wish.channel, told)
+    told = dict(terms.settings or {})
+    lane = await broker.plugins.check_channel(terms.channel, told)
     sealed = None
     if told:
         place = ("subscriptions", "settings", found.id)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 from yaml import MappingNode, ScalarNode, SequenceNode
 
-from zekt_bot.operations import expressions
+from zekt_bot.operations.preflight import expressions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from zekt_bot.operations.expressions import Value
+    from zekt_bot.operations.preflight.expressions import Value
 
 MOST_BYTES = 512 * 1024
 MOST_NODES = 20_000

@@ -12,7 +12,7 @@ from tests.stage import ME, RELEASE, SERVICE
 from zekt_bot.db import services as rows_of
 from zekt_bot.db import tables
 from zekt_bot.domain.catalog import Profile
-from zekt_bot.operations import gone, repositories, services, workflows
+from zekt_bot.operations import repositories, resting_services, services, workflows
 from zekt_bot.operations.services import Publication
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ async def version(stage: Stage) -> int:
 
 
 async def test_nothing_changes_where_all_is_well(stage: Stage) -> None:
-    assert await gone.look(stage.broker) == 0
+    assert await resting_services.look(stage.broker) == 0
     await stage.publish()
     before = await version(stage)
-    assert await gone.look(stage.broker) == 0
+    assert await resting_services.look(stage.broker) == 0
     assert (await rests(stage), await version(stage)) == (None, before)
 
 
@@ -71,15 +71,15 @@ async def test_a_service_rests_while_its_workflow_is_gone(stage: Stage, how: str
         stage.github.rename_workflow(workflow, "renamed.yml")
     else:
         stage.github.disable_workflow(workflow, how)  # type: ignore[arg-type]
-    assert await gone.look(stage.broker) == 1
-    assert await gone.look(stage.broker) == 0
+    assert await resting_services.look(stage.broker) == 1
+    assert await resting_services.look(stage.broker) == 0
     assert (await version(stage), await verbs(stage)) == (before + 1, ["zekt:service:rested"])
     if workflow in stage.provider.workflows:
-        assert await rests(stage) == gone.GONE
+        assert await rests(stage) == resting_services.GONE
         stage.github.enable_workflow(workflow)
     else:
         stage.github.add_workflow(stage.provider, RELEASE)
-    assert await gone.look(stage.broker) == 1
+    assert await resting_services.look(stage.broker) == 1
     assert (await rests(stage), await version(stage)) == (None, before + 2)
     assert await verbs(stage) == ["zekt:service:rested", "zekt:service:woken"]
 
@@ -87,7 +87,7 @@ async def test_a_service_rests_while_its_workflow_is_gone(stage: Stage, how: str
 async def test_a_run_of_its_path_wakes_a_service(stage: Stage) -> None:
     await stage.serve()
     stage.github.disable_workflow(release(stage))
-    assert await gone.look(stage.broker) == 1
+    assert await resting_services.look(stage.broker) == 1
     stage.github.enable_workflow(release(stage))
     run = await stage.finish_run("build")
     assert [outcome and outcome.kind for outcome in await stage.flow()] == ["dispatched"]
@@ -95,12 +95,12 @@ async def test_a_run_of_its_path_wakes_a_service(stage: Stage) -> None:
     await gone_again(stage)
     await run.stage.announce_run(run, "completed")  # old news of a run that is known
     await stage.listen()
-    assert await rests(stage) == gone.GONE
+    assert await rests(stage) == resting_services.GONE
 
 
 async def gone_again(stage: Stage) -> None:
     stage.github.disable_workflow(release(stage))
-    assert await gone.look(stage.broker) == 1
+    assert await resting_services.look(stage.broker) == 1
 
 
 async def test_another_workflows_run_wakes_nobody(stage: Stage) -> None:
@@ -109,7 +109,7 @@ async def test_another_workflows_run_wakes_nobody(stage: Stage) -> None:
     other = await stage.github.start_run(stage.provider, "other.yml")
     await other.complete()
     await stage.listen()
-    assert await rests(stage) == gone.GONE
+    assert await rests(stage) == resting_services.GONE
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
@@ -117,7 +117,7 @@ async def test_where_github_does_not_say_nothing_changes(stage: Stage, status: i
     await stage.publish()
     stage.github.disable_workflow(release(stage))
     stage.github.fail("GET", "*/actions/workflows", status=status)
-    assert await gone.look(stage.broker) == 0
+    assert await resting_services.look(stage.broker) == 0
     assert await rests(stage) is None
 
 
@@ -125,7 +125,7 @@ async def test_github_that_is_down_is_not_asked_for_the_rest(stage: Stage) -> No
     await many(stage, 20)
     before = len(stage.github.requests)
     stage.github.fail("GET", "*/actions/workflows", reset=True, times=100)
-    assert await gone.look(stage.broker) == 0
+    assert await resting_services.look(stage.broker) == 0
     assert len(stage.github.requests) - before < 20
 
 
@@ -134,10 +134,10 @@ async def test_all_pages_are_asked_and_a_stop_is_heard(stage: Stage) -> None:
     for repository in stage.github.core.world.repositories.values():
         for workflow in repository.workflows:
             stage.github.disable_workflow(workflow)
-    assert await gone.look(stage.broker, lambda: True) == 0
+    assert await resting_services.look(stage.broker, lambda: True) == 0
     stopped_after = sum(row["rests"] is not None for row in await stage.rows(tables.services))
     assert 0 < stopped_after < 20
-    assert await gone.look(stage.broker) == 20 - stopped_after
+    assert await resting_services.look(stage.broker) == 20 - stopped_after
 
 
 async def many(stage: Stage, count: int) -> None:
@@ -156,7 +156,7 @@ async def test_where_the_app_is_not_active_nobody_is_asked(stage: Stage) -> None
     await stage.github.suspend(stage.providing)
     await stage.listen()
     before = len(stage.github.requests)
-    assert await gone.look(stage.broker) == 0
+    assert await resting_services.look(stage.broker) == 0
     assert len(stage.github.requests) == before
 
 
@@ -165,13 +165,13 @@ async def test_a_service_that_changed_meanwhile_is_left_for_the_next_time(stage:
     stage.github.disable_workflow(release(stage))
     asked = len(stage.github.requests)
     stage.github.fail("GET", "*/actions/workflows", delay=0.3)
-    looking = asyncio.create_task(gone.look(stage.broker))
+    looking = asyncio.create_task(resting_services.look(stage.broker))
     while not any(each.path.endswith("/workflows") for each in stage.github.requests[asked:]):
         await asyncio.sleep(0.01)
     await stage.broker.database.write(_edit, made.id)
     assert await looking == 0
     assert await rests(stage) is None
-    assert await gone.look(stage.broker) == 1
+    assert await resting_services.look(stage.broker) == 1
 
 
 def _edit(connection: Connection, ids: Sequence[str]) -> list[None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from zekt_bot.domain.catalog import ANY_TYPE
-from zekt_bot.operations.workflow_files import Unreadable, WorkflowFile
+from zekt_bot.operations.preflight.workflow_files import Unreadable, WorkflowFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

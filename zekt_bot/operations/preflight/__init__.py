@@ -15,9 +15,10 @@ from zekt_bot.errors import (
     RepositoryNotGranted,
 )
 from zekt_bot.github.workflows import FOLDER, Preflight, by_path
-from zekt_bot.operations import access, findings, workflow_files
-from zekt_bot.operations.findings import Finding, Seen
-from zekt_bot.operations.workflow_files import Unreadable, WorkflowFile
+from zekt_bot.operations import access
+from zekt_bot.operations.preflight import findings, workflow_files
+from zekt_bot.operations.preflight.findings import Finding, Seen
+from zekt_bot.operations.preflight.workflow_files import Unreadable, WorkflowFile
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

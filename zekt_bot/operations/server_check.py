@@ -40,7 +40,7 @@ _MOST_OFF = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """What was tried, whether all is well with it, and what was found: if not well, what to do."""
 
     part: str
@@ -48,7 +48,7 @@ class Finding:
     said: str
 
 
-async def check(settings: Settings, clock: Clock) -> list[Finding]:
+async def check(settings: Settings, clock: Clock) -> list[Check]:
     """Try everything that a server with these settings needs.
 
     Nothing is changed but one row, by which the database shows that it takes rows.
@@ -61,15 +61,13 @@ async def check(settings: Settings, clock: Clock) -> list[Finding]:
         ]
 
 
-async def _stored(
-    settings: Settings, clock: Clock, session: aiohttp.ClientSession
-) -> list[Finding]:
+async def _stored(settings: Settings, clock: Clock, session: aiohttp.ClientSession) -> list[Check]:
     """The database, and the keys, some of which stand in it."""
     try:
         path = engine.parse(settings.database_url).path
         if path and not path.exists():
             said = f"There is no {path} yet: the first `zekt serve` makes it."
-            return [Finding("database", ok=path.parent.is_dir(), said=said)]
+            return [Check("database", ok=path.parent.is_dir(), said=said)]
         async with _opened(settings, clock) as database:
             found = await _database(database, clock)
             if found[-1].part == "database":
@@ -78,7 +76,7 @@ async def _stored(
             github = GitHub(settings, credentials, clock, session)
             return [*found, await _app(github), await _webhook_secret(credentials)]
     except (ConfigurationError, StorageUnavailable, DecryptionFailed) as error:
-        return [Finding("database", ok=False, said=_why(error))]
+        return [Check("database", ok=False, said=_why(error))]
 
 
 @asynccontextmanager
@@ -99,18 +97,18 @@ def _why(error: Exception) -> str:
     return f"{error}{kind}{cure}"
 
 
-async def _database(database: Database, clock: Clock) -> list[Finding]:
+async def _database(database: Database, clock: Clock) -> list[Check]:
     where = database.address.shown
     if not await database.schema_is_current():
         said = f"The tables in {where} are not this version's: run `zekt migrate`."
-        return [Finding("database", ok=False, said=said)]
+        return [Check("database", ok=False, said=said)]
     await database.check()
-    found = [Finding("database", ok=True, said=f"{where} takes rows; its tables are current.")]
+    found = [Check("database", ok=True, said=f"{where} takes rows; its tables are current.")]
     try:
         await database.check_key()
-        found.append(Finding("secret key", ok=True, said="It opens what is stored."))
+        found.append(Check("secret key", ok=True, said="It opens what is stored."))
     except ConfigurationError as error:
-        found.append(Finding("secret key", ok=False, said=str(error)))
+        found.append(Check("secret key", ok=False, said=str(error)))
     found += [_fault(row) for row in await database.query(_faults)]
     if not database.address.path:
         told = await database.query(_database_clock)
@@ -122,13 +120,13 @@ def _faults(connection: Connection) -> list[RowMapping]:
     return list(connection.execute(select(plugin_faults)).mappings())
 
 
-def _fault(row: RowMapping) -> Finding:
+def _fault(row: RowMapping) -> Check:
     since = f"in {row['process']} since {row['at']:%Y-%m-%d %H:%M:%SZ}"
     said = (
         f"{row['plugin']} is off {since}: its {row['hook']} did not return. Mend it, or name it "
         "in ZEKT_DISABLED_PLUGINS; then restart."
     )
-    return Finding("plugin", ok=False, said=said)
+    return Check("plugin", ok=False, said=said)
 
 
 def _database_clock(connection: Connection) -> datetime:
@@ -137,37 +135,35 @@ def _database_clock(connection: Connection) -> datetime:
     return told
 
 
-def _off(part: str, by: timedelta, whose: str) -> Finding:
+def _off(part: str, by: timedelta, whose: str) -> Check:
     seconds = by.total_seconds()
     if abs(by) <= _MOST_OFF:
-        return Finding(part, ok=True, said=f"{whose} and this machine's agree ({seconds:+.1f} s).")
+        return Check(part, ok=True, said=f"{whose} and this machine's agree ({seconds:+.1f} s).")
     said = f"{whose} is {seconds:+.0f} s off from this machine's: set the clocks by NTP."
-    return Finding(part, ok=False, said=said)
+    return Check(part, ok=False, said=said)
 
 
-async def _app(github: GitHub) -> Finding:
+async def _app(github: GitHub) -> Check:
     part = "App key"
     try:
         answer = await github.ask_as_app("/app")
         slug = answer.mapping().get("slug")
     except GitHubError as error:
-        return Finding(part, ok=False, said=str(error))
+        return Check(part, ok=False, said=str(error))
     if answer.status != 200:
-        return Finding(part, ok=False, said=f"{answer.error()}. Look at githubstatus.com.")
-    return Finding(part, ok=True, said=f"GitHub accepts it; the App is {slug}.")
+        return Check(part, ok=False, said=f"{answer.error()}. Look at githubstatus.com.")
+    return Check(part, ok=True, said=f"GitHub accepts it; the App is {slug}.")
 
 
-async def _webhook_secret(credentials: CredentialStore) -> Finding:
+async def _webhook_secret(credentials: CredentialStore) -> Check:
     held = await credentials.get("orchestrator")
     if held.webhook_secrets:
-        return Finding("webhook secret", ok=True, said="There is one; `zekt receive` tries it.")
+        return Check("webhook secret", ok=True, said="There is one; `zekt receive` tries it.")
     said = "There is none, so no webhook is taken: set ZEKT_ORCHESTRATOR_WEBHOOK_SECRET."
-    return Finding("webhook secret", ok=False, said=said)
+    return Check("webhook secret", ok=False, said=said)
 
 
-async def _github_clock(
-    settings: Settings, clock: Clock, session: aiohttp.ClientSession
-) -> Finding:
+async def _github_clock(settings: Settings, clock: Clock, session: aiohttp.ClientSession) -> Check:
     """Any answer of GitHub's API has a Date, whoever asks."""
     url, part = f"{settings.github_api_url}/meta", "GitHub clock"
     try:
@@ -175,16 +171,16 @@ async def _github_clock(
         told = parsedate_to_datetime(answer.headers.get("date", ""))
     except GitHubError as error:
         said = f"{error} Check ZEKT_GITHUB_API_URL, and the way out of this network."
-        return Finding(part, ok=False, said=said)
+        return Check(part, ok=False, said=said)
     except ValueError:
         said = f"{settings.github_api_url} answered without a Date: it is not GitHub's API."
-        return Finding(part, ok=False, said=said)
+        return Check(part, ok=False, said=said)
     return _off(part, told - clock.now(), "GitHub's clock")
 
 
-def _plugins(settings: Settings) -> Finding:
+def _plugins(settings: Settings) -> Check:
     try:
         plugins.load(settings.plugins_dir, settings.disabled_plugins)
     except PluginRejected as error:
-        return Finding("plugins", ok=False, said=str(error))
-    return Finding("plugins", ok=True, said="All are loaded; `zekt plugins` lists them.")
+        return Check("plugins", ok=False, said=str(error))
+    return Check("plugins", ok=True, said="All are loaded; `zekt plugins` lists them.")

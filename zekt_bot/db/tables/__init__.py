@@ -1,0 +1,65 @@
+"""Every table. Columns named `body`, `raw`, `error` and `settings` hold sealed bytes (`crypto`).
+
+Foreign keys stand where a row without the other would be nonsense. `due_at` is NULL unless a row
+waits for time; a leased row is due at the end of its lease.
+"""
+
+from zekt_bot.db.tables.base import metadata
+from zekt_bot.db.tables.catalog import (
+    accounts,
+    admissions,
+    aliases,
+    allowed_workflows,
+    installations,
+    pauses,
+    repositories,
+    services,
+    subscriptions,
+)
+from zekt_bot.db.tables.deliveries import (
+    attempts,
+    deliveries,
+    lanes,
+)
+from zekt_bot.db.tables.events import (
+    envelopes,
+    inbox,
+    jobs,
+    messages,
+    runs,
+)
+from zekt_bot.db.tables.server import (
+    audit,
+    audit_chains,
+    chores,
+    credentials,
+    plugin_faults,
+    principals,
+)
+
+__all__ = [
+    "accounts",
+    "admissions",
+    "aliases",
+    "allowed_workflows",
+    "attempts",
+    "audit",
+    "audit_chains",
+    "chores",
+    "credentials",
+    "deliveries",
+    "envelopes",
+    "inbox",
+    "installations",
+    "jobs",
+    "lanes",
+    "messages",
+    "metadata",
+    "pauses",
+    "plugin_faults",
+    "principals",
+    "repositories",
+    "runs",
+    "services",
+    "subscriptions",
+]

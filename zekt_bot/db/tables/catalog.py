@@ -1,0 +1,175 @@
+"""Accounts, their repositories, services and subscriptions: who may send what to whom."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from zekt_bot.db.tables.base import ID, id_column, metadata
+from zekt_bot.db.types import UtcDateTime
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("login", Text, nullable=False),
+    Column("login_lower", Text, nullable=False, index=True),
+    Column("kind", String(40), nullable=False),
+    # What an operator decided: `allow`, `block` or nothing.
+    Column("rule", String(10)),
+    # Whether ZEKT_ALLOWED_ACCOUNTS, as the worker last read it, lets it in where no rule stands.
+    Column("listed", Boolean, nullable=False),
+    Column("rule_by", String(200)),
+    Column("rule_at", UtcDateTime),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# A name that services show instead of their owner's login; it belongs to one account.
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("name_lower", String(120), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("account_id", BigInteger, nullable=False, index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# A login of ZEKT_ALLOWED_ACCOUNTS, pinned to the id that GitHub first named with it.
+admissions = Table(
+    "admissions",
+    metadata,
+    Column("login_lower", String(120), primary_key=True),
+    Column("account_id", BigInteger, nullable=False, index=True),
+    Column("pinned_at", UtcDateTime, nullable=False),
+)
+
+installations = Table(
+    "installations",
+    metadata,
+    Column("app", String(20), primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("account_id", BigInteger, nullable=False, index=True),
+    Column("state", String(20), nullable=False),
+    Column("repository_selection", String(20), nullable=False),
+    Column("permissions", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+repositories = Table(
+    "repositories",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("full_name", Text, nullable=False),
+    Column("full_name_lower", Text, nullable=False, index=True),
+    Column("account_id", BigInteger, nullable=False, index=True),
+    Column("installation_id", BigInteger, index=True),
+    Column("private", Boolean, nullable=False),
+    Column("archived", Boolean, nullable=False),
+    Column("provider_enabled_at", UtcDateTime),
+    Column("consumer_enabled_at", UtcDateTime),
+    Column("version", Integer, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+allowed_workflows = Table(
+    "allowed_workflows",
+    metadata,
+    Column(
+        "repository_id",
+        BigInteger,
+        ForeignKey("repositories.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("path", Text, primary_key=True),
+    Column("branches", Text, nullable=False),
+    Column("events", Text, nullable=False),
+    Column("conclusions", Text, nullable=False),
+    Column("forks", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+services = Table(
+    "services",
+    metadata,
+    id_column(),
+    Column("account_id", BigInteger, nullable=False),
+    Column("repository_id", BigInteger, ForeignKey("repositories.id"), nullable=False),
+    Column("workflow_path", Text, nullable=False),
+    Column("slug", String(64), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("alias", Text),
+    Column("visibility", String(20), nullable=False),
+    Column("listed", Boolean, nullable=False),
+    Column("hidden_source", Boolean, nullable=False),
+    Column("event_types", Text, nullable=False),
+    Column("approves", Text, nullable=False),
+    Column("published_at", UtcDateTime),
+    Column("rests", String(40)),
+    Column("version", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("account_id", "slug"),
+    UniqueConstraint("repository_id", "workflow_path"),
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    id_column(),
+    Column("service_id", ID, ForeignKey("services.id"), nullable=False),
+    Column("repository_id", BigInteger, ForeignKey("repositories.id"), nullable=False, index=True),
+    Column("channel", String(64), nullable=False),
+    Column("settings", LargeBinary),
+    Column("lane", String(120)),
+    Column("event_types", Text, nullable=False),
+    Column("filters", Text, nullable=False),
+    Column("state", String(20), nullable=False),
+    # Two consents: who asked (or invited) and who approved (or accepted), for which account.
+    Column("requested_by", String(200)),
+    Column("requested_account_id", BigInteger),
+    Column("requested_at", UtcDateTime),
+    Column("approved_by", String(200)),
+    Column("approved_account_id", BigInteger),
+    Column("approved_at", UtcDateTime),
+    Column("words", Text),
+    Column("answer", Text),
+    Column("expires_at", UtcDateTime),
+    Column("paused_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("version", Integer, nullable=False),
+    UniqueConstraint("service_id", "repository_id", "channel"),
+)
+Index("ix_subscriptions_fan_out", subscriptions.c.service_id, subscriptions.c.id)
+
+_open = subscriptions.c.expires_at.is_not(None)
+Index(
+    "ix_subscriptions_expires",
+    subscriptions.c.expires_at,
+    sqlite_where=_open,
+    postgresql_where=_open,
+)
+
+# What an operator put on hold: `all`, `account:ID`, `service:ID` or `subscription:ID`. A resumed
+# one stays until everything that waited for it has been given back.
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("subject", String(120), primary_key=True),
+    Column("by", String(200), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("resumed_at", UtcDateTime),
+)

@@ -1,0 +1,101 @@
+"""What is sent: deliveries, their attempts, and the lanes that pace them."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from zekt_bot.db.tables.base import ID, id_column, metadata
+from zekt_bot.db.types import UtcDateTime
+
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("name", String(120), primary_key=True),
+    Column("tokens", Float, nullable=False),
+    Column("refilled_at", UtcDateTime, nullable=False),
+    Column("open_at", UtcDateTime),
+    Column("next_ready_at", UtcDateTime),
+)
+_ready = lanes.c.next_ready_at.is_not(None)
+Index("ix_lanes_ready", lanes.c.next_ready_at, sqlite_where=_ready, postgresql_where=_ready)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    id_column(),
+    Column("envelope", ID, ForeignKey("envelopes.id"), nullable=False),
+    Column("cause_kind", String(30), nullable=False),
+    Column("cause_id", ID, nullable=False),
+    Column("replay_no", Integer, nullable=False),
+    Column("target_repository_id", BigInteger, nullable=False),
+    Column("channel", String(64), nullable=False),
+    Column("lane", String(120), nullable=False),
+    Column("sequence_key", Text),
+    Column("service_id", ID),
+    Column("provider_account_id", BigInteger, nullable=False),
+    Column("consumer_account_id", BigInteger, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("waits_for", String(20)),
+    Column("blocked_reason", String(64)),
+    Column("reason", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("dispatched_at", UtcDateTime),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime),
+    Column("lease", String(40)),
+    UniqueConstraint("envelope", "cause_kind", "cause_id", "replay_no"),
+)
+_waits = deliveries.c.due_at.is_not(None)
+_leased = deliveries.c.lease.is_not(None)
+Index(
+    "ix_deliveries_due",
+    deliveries.c.lane,
+    deliveries.c.due_at,
+    sqlite_where=_waits,
+    postgresql_where=_waits,
+)
+Index(
+    "ix_deliveries_leased",
+    deliveries.c.lane,
+    deliveries.c.due_at,
+    sqlite_where=_leased,
+    postgresql_where=_leased,
+)
+_paused = deliveries.c.waits_for.is_not(None)
+Index(
+    "ix_deliveries_waits_for",
+    deliveries.c.waits_for,
+    sqlite_where=_paused,
+    postgresql_where=_paused,
+)
+Index("ix_deliveries_provider", deliveries.c.provider_account_id, deliveries.c.created_at)
+Index("ix_deliveries_consumer", deliveries.c.consumer_account_id, deliveries.c.created_at)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("delivery", ID, ForeignKey("deliveries.id"), primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("outcome", String(20), nullable=False),
+    Column("status", Integer),
+    Column("request_id", String(120)),
+    Column("duration_us", BigInteger, nullable=False),
+    Column("error", LargeBinary),
+    Column("sha256", String(64), nullable=False),
+    Column("length", Integer, nullable=False),
+)

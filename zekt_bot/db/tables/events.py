@@ -1,0 +1,142 @@
+"""What happened: stored webhooks, runs with their jobs and messages, envelopes."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from zekt_bot.db.tables.base import ID, due, id_column, metadata
+from zekt_bot.db.types import UtcDateTime
+
+inbox = Table(
+    "inbox",
+    metadata,
+    id_column(),
+    Column("app", String(20), nullable=False),
+    Column("guid", String(100), nullable=False),
+    Column("event", String(64), nullable=False),
+    Column("action", String(64)),
+    Column("installation_id", BigInteger),
+    Column("account_id", BigInteger),
+    Column("repository_id", BigInteger),
+    Column("run_id", BigInteger),
+    Column("run_attempt", BigInteger),
+    Column("raw", LargeBinary),
+    Column("state", String(20), nullable=False),
+    # Plugins alone asked for it: no step of the pipeline has it.
+    Column("observed", Boolean, nullable=False, default=False),
+    Column("reason", Text),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("processed_at", UtcDateTime),
+    Column("due_at", UtcDateTime),
+    Column("lease", String(40)),
+    UniqueConstraint("app", "guid"),
+)
+due("inbox")
+Index("ix_inbox_received", inbox.c.received_at)
+
+runs = Table(
+    "runs",
+    metadata,
+    id_column(),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("run_attempt", BigInteger, nullable=False),
+    Column("account_id", BigInteger),
+    Column("correlation_id", ID, nullable=False, unique=True),
+    Column("state", String(20), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("workflow_path", Text),
+    Column("workflow_name", Text),
+    Column("run_number", BigInteger),
+    Column("event", Text),
+    Column("status", String(40)),
+    Column("conclusion", String(40)),
+    Column("head_branch", Text),
+    Column("head_sha", String(64)),
+    Column("head_repository_id", BigInteger),
+    Column("html_url", Text),
+    Column("actor", Text),
+    Column("display_title", Text),
+    Column("created_at", UtcDateTime),
+    Column("started_at", UtcDateTime),
+    Column("completed_at", UtcDateTime),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("gather_until", UtcDateTime),
+    Column("aggregated_at", UtcDateTime),
+    Column("blocked_reason", String(64)),
+    Column("reason", Text),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("caused_by_delivery_id", ID),
+    Column("bound_by", String(20)),
+    Column("root_run_id", ID),
+    Column("hops", Integer, nullable=False),
+    Column("due_at", UtcDateTime),
+    Column("lease", String(40)),
+    UniqueConstraint("repository_id", "run_id", "run_attempt"),
+)
+due("runs")
+Index("ix_runs_account", runs.c.account_id, runs.c.received_at)
+Index("ix_runs_repository", runs.c.repository_id, runs.c.received_at)
+Index("ix_runs_received", runs.c.received_at)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("run", ID, ForeignKey("runs.id"), primary_key=True),
+    Column("job_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("status", String(40), nullable=False),
+    Column("conclusion", String(40)),
+    Column("started_at", UtcDateTime),
+    Column("completed_at", UtcDateTime),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    id_column(),
+    Column("run", ID, ForeignKey("runs.id"), nullable=False),
+    Column("envelope_id", ID, nullable=False, unique=True),
+    Column("event_type", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("step_ref", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("run", "event_type", "sha256"),
+)
+
+envelopes = Table(
+    "envelopes",
+    metadata,
+    id_column(),
+    Column("run", ID, ForeignKey("runs.id"), nullable=False, index=True),
+    Column("account_id", BigInteger),
+    Column("kind", String(30), nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("message", ID, ForeignKey("messages.id"), unique=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("fanned_out_to", ID, nullable=False),
+    Column("filtered", Integer, nullable=False, default=0),
+    Column("blocked_reason", String(64)),
+    Column("reason", Text),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime),
+    Column("lease", String(40)),
+)
+due("envelopes")

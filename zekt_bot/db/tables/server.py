@@ -1,0 +1,71 @@
+"""The audit chains, and what the server keeps of itself."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, String, Table, Text
+
+from zekt_bot.db.tables.base import ID, metadata
+from zekt_bot.db.types import UtcDateTime
+
+principals = Table(
+    "principals",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("name", Text),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+)
+
+audit_chains = Table(
+    "audit_chains",
+    metadata,
+    Column("chain", String(40), primary_key=True),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("first_previous", String(64), nullable=False),
+    Column("head_seq", BigInteger, nullable=False),
+    Column("head_hash", String(64), nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("chain", String(40), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("verb", String(120), nullable=False),
+    Column("correlation_id", ID),
+    Column("delivery_id", ID),
+    Column("account_id", BigInteger),
+    Column("repository_id", BigInteger),
+    Column("details", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+Index("ix_audit_at", audit.c.at)
+Index("ix_audit_correlation", audit.c.correlation_id)
+
+chores = Table(
+    "chores",
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("lease", String(40)),
+)
+
+# A plugin that a process stopped asking, because its calls did not return.
+plugin_faults = Table(
+    "plugin_faults",
+    metadata,
+    Column("process", String(120), primary_key=True),
+    Column("plugin", String(200), primary_key=True),
+    Column("hook", String(60), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("app", String(20), primary_key=True),
+    Column("name", String(40), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("version", String(40), nullable=False),
+)
