@@ -58,10 +58,10 @@ def described(connection: Connection) -> dict[str, Any]:
     seen = inspect(connection)
     return {
         table: {
-            "columns": [
-                (column["name"], str(column["type"]), column["nullable"], column["default"])
+            "columns": sorted(  # what a migration adds stands last
+                (column["name"], str(column["type"]), column["nullable"], column["default"] or "")
                 for column in seen.get_columns(table)
-            ],
+            ),
             "key": seen.get_pk_constraint(table),
             "unique": sorted(map(repr, seen.get_unique_constraints(table))),
             "foreign": sorted(map(repr, seen.get_foreign_keys(table))),

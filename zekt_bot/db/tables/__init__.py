@@ -20,6 +20,7 @@ from zekt_bot.db.tables.deliveries import (
     attempts,
     deliveries,
     lanes,
+    replays,
 )
 from zekt_bot.db.tables.events import (
     envelopes,
@@ -58,6 +59,7 @@ __all__ = [
     "pauses",
     "plugin_faults",
     "principals",
+    "replays",
     "repositories",
     "runs",
     "services",

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    true,
 )
 
 from zekt_bot.db.tables.base import ID, id_column, metadata
@@ -149,6 +150,7 @@ subscriptions = Table(
     Column("answer", Text),
     Column("expires_at", UtcDateTime),
     Column("paused_at", UtcDateTime),
+    Column("provider_may_replay", Boolean, nullable=False, server_default=true()),
     Column("created_at", UtcDateTime, nullable=False),
     Column("version", Integer, nullable=False),
     UniqueConstraint("service_id", "repository_id", "channel"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -98,4 +99,23 @@ attempts = Table(
     Column("error", LargeBinary),
     Column("sha256", String(64), nullable=False),
     Column("length", Integer, nullable=False),
+)
+
+# Deliveries that are sent again: those after the id `after` until `through` that fit the rest.
+replays = Table(
+    "replays",
+    metadata,
+    id_column(),
+    Column("requested_by", String(200), nullable=False),
+    Column("by_provider", Boolean, nullable=False),
+    Column("service_id", ID),
+    Column("subscription_id", ID),
+    Column("repository_id", BigInteger),
+    Column("state", String(20)),
+    Column("after", ID, nullable=False),
+    Column("through", ID, nullable=False),
+    Column("made", Integer, nullable=False),
+    Column("left_out", Integer, nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
 )
