@@ -65,6 +65,20 @@ async def test_the_rate_limit_tells_what_is_left_and_does_not_count(scene: Scene
     assert (await scene.client.ask("GET", "/rate_limit", "ghs_nobody")).status == 401
 
 
+async def test_what_is_known_already_is_not_sent_again_and_not_counted(scene: Scene) -> None:
+    token = await scene.client.token(scene.installation)
+    path = f"/repos/{scene.api.full_name}/actions/runs"
+    tag = (await scene.client.ask("GET", path, token)).headers["ETag"]
+    known = {"If-None-Match": tag}
+    answer = await scene.client.ask("GET", path, token, headers=known)
+    assert (answer.status, answer.body, answer.headers["ETag"]) == (304, None, tag)
+    assert answer.headers["X-RateLimit-Used"] == "1"
+    await scene.github.start_run(scene.api, "ci.yml")
+    answer = await scene.client.ask("GET", path, token, headers=known)
+    assert (answer.status, answer.body["total_count"]) == (200, 1)
+    assert answer.headers["X-RateLimit-Used"] == "2"
+
+
 async def test_what_is_used_up_still_tells_the_rate_limit(scene: Scene) -> None:
     scene.github.limit_anonymous(0)
     assert (await scene.client.ask("GET", "/meta")).status == 403

@@ -5,6 +5,7 @@ Source: https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -105,6 +106,21 @@ def answer(status: int, body: Any = None, headers: Mapping[str, str] | None = No
     if body is not None:
         response.body = orjson.dumps(body)
         response.headers["Content-Type"] = "application/json; charset=utf-8"
+    return response
+
+
+def tagged(response: web.StreamResponse, known: str | None) -> web.StreamResponse:
+    """With its ETag; only 304 to who has `known` this already.
+
+    Source: https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api#use-conditional-requests-if-appropriate
+    """
+    body = response.body if isinstance(response, web.Response) else None
+    if not isinstance(body, bytes):
+        return response
+    tag = f'W/"{hashlib.sha256(body).hexdigest()}"'
+    if known == tag:
+        return web.Response(status=304, headers={"ETag": tag})
+    response.headers["ETag"] = tag
     return response
 
 

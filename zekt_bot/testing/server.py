@@ -18,6 +18,7 @@ from zekt_bot.testing.answers import (
     check_version,
     no_user_agent,
     not_found,
+    tagged,
 )
 from zekt_bot.testing.api_actions import ActionsApi
 from zekt_bot.testing.api_app import AppApi
@@ -144,6 +145,10 @@ class Server:
             response = refusal.response()
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
             response = not_found().response()
+        if seen.method == "GET" and response.status == 200 and seen.path != PATH:
+            response = tagged(response, seen.headers.get("if-none-match"))
+        if response.status == 304 and "authorization" in seen.headers:
+            bucket.used -= 1
         return _dressed(response, bucket, seen)
 
     def _count(self, seen: ApiRequest) -> tuple[Bucket, ApiRefusal | None]:
