@@ -23,6 +23,7 @@ from zekt_bot.db.tables.deliveries import (
     replays,
 )
 from zekt_bot.db.tables.events import (
+    RUN_IS_OPEN,
     envelopes,
     inbox,
     jobs,
@@ -33,12 +34,14 @@ from zekt_bot.db.tables.server import (
     audit,
     audit_chains,
     chores,
+    coverage,
     credentials,
     plugin_faults,
     principals,
 )
 
 __all__ = [
+    "RUN_IS_OPEN",
     "accounts",
     "admissions",
     "aliases",
@@ -47,6 +50,7 @@ __all__ = [
     "audit",
     "audit_chains",
     "chores",
+    "coverage",
     "credentials",
     "deliveries",
     "envelopes",

@@ -14,6 +14,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
+    text,
 )
 
 from zekt_bot.db.tables.base import ID, due, id_column, metadata
@@ -36,6 +38,8 @@ inbox = Table(
     Column("state", String(20), nullable=False),
     # Plugins alone asked for it: no step of the pipeline has it.
     Column("observed", Boolean, nullable=False, default=False),
+    # Read from GitHub's own list of deliveries: it had not come, or was not stored.
+    Column("recovered", Boolean, nullable=False, server_default=false()),
     Column("reason", Text),
     Column("failures", Integer, nullable=False, default=0),
     Column("received_at", UtcDateTime, nullable=False),
@@ -74,6 +78,8 @@ runs = Table(
     Column("started_at", UtcDateTime),
     Column("completed_at", UtcDateTime),
     Column("received_at", UtcDateTime, nullable=False),
+    # When its end was read from GitHub, because the webhook that tells it was missed.
+    Column("recovered_at", UtcDateTime),
     Column("gather_until", UtcDateTime),
     Column("aggregated_at", UtcDateTime),
     Column("blocked_reason", String(64)),
@@ -91,6 +97,15 @@ due("runs")
 Index("ix_runs_account", runs.c.account_id, runs.c.received_at)
 Index("ix_runs_repository", runs.c.repository_id, runs.c.received_at)
 Index("ix_runs_received", runs.c.received_at)
+# The few whose end is not known; as text, or SQLite would not use it for a bound parameter.
+RUN_IS_OPEN = text("state = 'open'")
+Index(
+    "ix_runs_open",
+    runs.c.repository_id,
+    runs.c.received_at,
+    sqlite_where=RUN_IS_OPEN,
+    postgresql_where=RUN_IS_OPEN,
+)
 
 jobs = Table(
     "jobs",

@@ -51,6 +51,19 @@ chores = Table(
     Column("lease", String(40)),
 )
 
+# What was read from GitHub so that nothing is missed: `hook_deliveries` and `runs`. Nothing is
+# missing from `no_gap_since` to `covered_to`; `cursor` is where a pass under way goes on.
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("no_gap_since", UtcDateTime),
+    Column("covered_to", UtcDateTime),
+    Column("cursor", Text),
+    Column("checked_at", UtcDateTime),
+    Column("problem", Text),
+)
+
 # A plugin that a process stopped asking, because its calls did not return.
 plugin_faults = Table(
     "plugin_faults",

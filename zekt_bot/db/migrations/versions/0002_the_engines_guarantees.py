@@ -16,6 +16,7 @@ depends_on = None
 def upgrade() -> None:
     """Add what this version needs; what is there stays as it is."""
     _replays()
+    _missed_webhooks()
 
 
 def _replays() -> None:
@@ -42,3 +43,27 @@ def _replays() -> None:
     )
     for table in ("envelopes", "messages"):
         op.add_column(table, sa.Column("body_gone_at", UtcDateTime(), nullable=True))
+
+
+def _missed_webhooks() -> None:
+    recovered = sa.Column("recovered", sa.Boolean(), nullable=False, server_default=sa.false())
+    op.add_column("inbox", recovered)
+    op.add_column("runs", sa.Column("recovered_at", UtcDateTime(), nullable=True))
+    is_open = sa.text("state = 'open'")
+    op.create_index(
+        "ix_runs_open",
+        "runs",
+        ["repository_id", "received_at"],
+        sqlite_where=is_open,
+        postgresql_where=is_open,
+    )
+    op.create_table(
+        "coverage",
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("no_gap_since", UtcDateTime(), nullable=True),
+        sa.Column("covered_to", UtcDateTime(), nullable=True),
+        sa.Column("cursor", sa.Text(), nullable=True),
+        sa.Column("checked_at", UtcDateTime(), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_coverage")),
+    )
