@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import MetaData, insert, inspect, select
 
 from tests import databases
 from tests.db.processes import all_at_once
@@ -25,11 +27,13 @@ from zekt_bot.errors import StorageUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Column, Connection, Table
 
     from zekt_bot.testing import ManualClock
 
 Answer = TypeVar("Answer")
+_IMPORTS = "import asyncio\nfrom zekt_bot.db import engine, schema"
+_MIGRATE = "asyncio.run(schema.migrate(engine.parse(sys.argv[1])))"
 
 
 async def look(url: str, fn: Callable[[Connection], Answer]) -> Answer:
@@ -77,6 +81,54 @@ def _index(index: Any) -> str:
     return f"{index['name']} {index['column_names']} {index['unique']} {sorted(options.items())}"
 
 
+def _upgrade_to(connection: Connection, revision: str) -> None:
+    command.upgrade(schema.config(connection), revision)
+
+
+def _tables(connection: Connection) -> list[Table]:
+    found = MetaData()
+    found.reflect(connection)
+    return [table for table in found.sorted_tables if table.name != "alembic_version"]
+
+
+def _fill(connection: Connection) -> None:
+    """Two rows in every table; those of the same number refer to each other."""
+    for table in _tables(connection):
+        for number in (1, 2):
+            row = {column.name: _value(column, number) for column in table.columns}
+            connection.execute(insert(table).values(row))
+
+
+def _value(column: Column[Any], number: int) -> Any:
+    kind = column.type.python_type
+    made = {
+        str: f"row-{number}",
+        int: number,
+        bool: True,
+        bytes: b"sealed",
+        float: 0.5,
+        datetime: datetime(2026, 1, number, tzinfo=UTC),
+    }
+    return made[kind]
+
+
+def _rows(connection: Connection) -> dict[str, list[dict[str, Any]]]:
+    return {
+        table.name: [
+            dict(row)
+            for row in connection.execute(
+                select(table).order_by(*table.primary_key.columns)
+            ).mappings()
+        ]
+        for table in _tables(connection)
+    }
+
+
+def _of(former: list[dict[str, Any]], row: dict[str, Any]) -> dict[str, Any]:
+    """What a row still has of the columns that it had."""
+    return {name: row[name] for name in former[0]}
+
+
 async def test_alembic_finds_nothing_left_to_migrate(migrated_url: str) -> None:
     assert await look(migrated_url, differences) == []
 
@@ -112,9 +164,21 @@ async def test_migrating_again_keeps_everything(migrated_url: str, clock: Manual
         assert await database.schema_is_current()
 
 
+async def test_a_former_version_s_rows_outlive_upgrades_at_once(database_url: str) -> None:
+    await look(database_url, lambda connection: _upgrade_to(connection, "0001"))
+    await look(database_url, _fill)
+    before = await look(database_url, _rows)
+    assert all(before.values()), "every table has a row"
+
+    all_at_once(4, _IMPORTS, _MIGRATE, database_url)
+
+    after = await look(database_url, _rows)
+    assert {table: [_of(before[table], row) for row in after[table]] for table in before} == before
+    assert await look(database_url, differences) == []
+
+
 async def test_processes_that_migrate_at_once_do_not_collide(database_url: str) -> None:
-    imports = "import asyncio\nfrom zekt_bot.db import engine, schema"
-    all_at_once(4, imports, "asyncio.run(schema.migrate(engine.parse(sys.argv[1])))", database_url)
+    all_at_once(4, _IMPORTS, _MIGRATE, database_url)
     assert await look(database_url, schema.is_current)
 
 

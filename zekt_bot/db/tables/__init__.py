@@ -38,6 +38,7 @@ from zekt_bot.db.tables.server import (
     credentials,
     plugin_faults,
     principals,
+    processes,
 )
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "pauses",
     "plugin_faults",
     "principals",
+    "processes",
     "replays",
     "repositories",
     "runs",

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+)
 
-from zekt_bot.db.tables.base import ID, metadata
+from zekt_bot.db.tables.base import ID, id_column, metadata
 from zekt_bot.db.types import UtcDateTime
 
 principals = Table(
@@ -62,6 +72,25 @@ coverage = Table(
     Column("cursor", Text),
     Column("checked_at", UtcDateTime),
     Column("problem", Text),
+)
+
+# A server or worker that runs, or lately did: each writes its own row every few seconds.
+processes = Table(
+    "processes",
+    metadata,
+    id_column(),
+    Column("kind", String(20), nullable=False),
+    Column("host", String(100), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", String(40), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("beat_at", UtcDateTime, nullable=False),
+    # How far the database's clock is before this process's; NULL on SQLite: it is the same one.
+    Column("clock_offset_us", BigInteger),
+    # Whether it hears of other processes' commits; NULL until it has tried.
+    Column("listening", Boolean),
+    # What it counted and timed since its start, as JSON.
+    Column("figures", Text, nullable=False),
 )
 
 # A plugin that a process stopped asking, because its calls did not return.

@@ -17,6 +17,7 @@ def upgrade() -> None:
     """Add what this version needs; what is there stays as it is."""
     _replays()
     _missed_webhooks()
+    _processes()
 
 
 def _replays() -> None:
@@ -66,4 +67,21 @@ def _missed_webhooks() -> None:
         sa.Column("checked_at", UtcDateTime(), nullable=True),
         sa.Column("problem", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_coverage")),
+    )
+
+
+def _processes() -> None:
+    op.create_table(
+        "processes",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("host", sa.String(length=100), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("version", sa.String(length=40), nullable=False),
+        sa.Column("started_at", UtcDateTime(), nullable=False),
+        sa.Column("beat_at", UtcDateTime(), nullable=False),
+        sa.Column("clock_offset_us", sa.BigInteger(), nullable=True),
+        sa.Column("listening", sa.Boolean(), nullable=True),
+        sa.Column("figures", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_processes")),
     )
