@@ -15,7 +15,7 @@ import structlog
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
-from tests import databases, plain_logs, wheel
+from tests import databases, figures, plain_logs, wheel
 from zekt_bot.db import engine, schema
 
 if TYPE_CHECKING:
@@ -32,6 +32,12 @@ settings.register_profile(
 _TABLES = ("tests/operations/", "tests/pipeline/")
 PROFILE = os.environ.get("ZEKT_TEST_PROFILE", "gate")
 settings.load_profile(PROFILE)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the process that hears of all tests write down what a long run saw."""
+    if PROFILE == "long" and "PYTEST_XDIST_WORKER" not in os.environ:
+        config.pluginmanager.register(figures.LongRun())
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -51,7 +51,7 @@ class Zekt:
     environ: dict[str, str]
     port: int
     log: Path
-    options: tuple[str, ...] = ()
+    words: tuple[str, ...] = ("serve",)
     process: asyncio.subprocess.Process | None = field(default=None, repr=False)
     broker: Broker | None = field(default=None, repr=False)
 
@@ -60,22 +60,30 @@ class Zekt:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def sends(self) -> bool:
+        """Whether a worker is in it."""
+        return "--no-worker" not in self.words
+
     async def start(self) -> None:
-        """Start it and wait until it can store."""
+        """Start it; a server is waited for until it can store, a worker answers nobody."""
         with self.log.open("ab") as out:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "zekt_bot",
-                "serve",
-                *self.options,
+                *self.words,
                 env=self.environ,
                 stdout=out,
                 stderr=out,
             )
+        if self.words[0] == "serve":
+            await self._ready(self.process)
+
+    async def _ready(self, process: asyncio.subprocess.Process) -> None:
         async with asyncio.timeout(_PATIENCE), aiohttp.ClientSession() as session:
             while True:
-                assert self.process.returncode is None, self.log.read_text()
+                assert process.returncode is None, self.log.read_text()
                 with contextlib.suppress(aiohttp.ClientError):
                     async with session.get(f"{self.url}/readyz") as ready:
                         if ready.status == 200:
@@ -128,8 +136,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(database_url: str, folder: Path, **settings: str) -> AsyncIterator[Stage]:
-    """Everything up, `aurora-labs/release` published and approved for the consumer."""
+async def stage(
+    database_url: str, folder: Path, *options: str, **settings: str
+) -> AsyncIterator[Stage]:
+    """Everything up, `aurora-labs/release` published and approved for the consumer.
+
+    `options` are those of `zekt serve`.
+    """
     port = free_port()
     async with GitHubSimulator() as github:
         app = github.app(
@@ -148,6 +161,7 @@ async def stage(database_url: str, folder: Path, **settings: str) -> AsyncIterat
             environ_of(database_url, github, app) | {"PORT": str(port)} | settings,
             port,
             folder / "log",
+            ("serve", *options),
         )
         if database_url.startswith("postgres"):
             await server.command("migrate")

@@ -97,10 +97,7 @@ async def test_without_credentials_it_starts_and_names_what_is_missing(sqlite_ur
 
 
 async def test_web_and_workers_share_one_postgresql(postgres_url: str, tmp_path: Path) -> None:
-    async with stage(postgres_url, tmp_path) as s:
-        assert await s.zekt.end() == 0
-        s.zekt.options = ("--no-worker",)
-        await s.zekt.start()
+    async with stage(postgres_url, tmp_path, "--no-worker") as s:
         environ = {k: v for k, v in s.zekt.environ.items() if k not in {"PORT", "ZEKT_HOST"}}
         async with running("worker", **environ), running("worker", **environ):
             for _ in range(6):
