@@ -8,6 +8,7 @@
     │   ├── AccessDenied          this principal may not do that
     │   ├── NotFound              no such thing for this principal
     │   └── Conflict              the thing is in another state than the operation needs
+    │       └── NotAdmitted       the account is none that this server works for
     ├── WebhookRefused            an HTTP request that is not a webhook of ours (has a status)
     ├── MalformedEvent            a verified webhook that lacks what it should have: set aside
     ├── StorageUnavailable        nothing was stored; the caller may try again
@@ -74,6 +75,10 @@ class NotFound(Refused):
 
 class Conflict(Refused):
     """This cannot be done in the present state."""
+
+
+class NotAdmitted(Conflict):
+    """This account is not admitted to this server."""
 
 
 class WebhookRefused(ZektError):

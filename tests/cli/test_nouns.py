@@ -261,6 +261,12 @@ async def test_a_subscription_on_another_channel_is_another_one(line: Line, tmp_
     row = await line.json("subscriptions", "show", *by_pigeon)
     assert (row["channel"], row["state"], "north" in repr(row)) == ("pigeon", "requested", False)
     await line.does("subscriptions", "approve", row["id"])
+    await line.does("subscriptions", "revoke", *by_pigeon)
+    invited = await line.does("subscriptions", "invite", *by_pigeon)
+    assert "--channel pigeon`" in invited
+    accept = ("subscriptions", "accept", *by_pigeon)
+    assert (await line.ended(*accept)).code == 3
+    await line.does(*accept, "--setting-file", f"loft={secret}")
     for verb in ("pause", "resume"):
         await line.does("subscriptions", verb, *by_pigeon)
     await line.does("subscriptions", "configure", row["id"], "--setting", "loft=north")

@@ -15,7 +15,7 @@ from zekt_bot import hookimpl
 from zekt_bot.db import mirror, tables
 from zekt_bot.domain.access import Person
 from zekt_bot.domain.catalog import Account
-from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
+from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotAdmitted, NotFound
 from zekt_bot.operations import access, accounts, repositories, services, workflows
 from zekt_bot.plugins import Plugin
 
@@ -135,8 +135,13 @@ async def test_an_account_that_is_not_admitted_tells_nothing_of_its_repositories
     eve = people(stage).eve
     await accounts.block(stage.broker, ME, "aurora-labs")
     for name in (PROVIDER, "aurora-labs/nothing"):
-        with pytest.raises(Conflict, match="aurora-labs is not admitted"):
+        with pytest.raises(NotAdmitted, match="aurora-labs is not admitted"):
+            await repositories.enable(stage.broker, ME, name)
+        with pytest.raises(NotFound) as refused:  # who is admitted is not theirs to know
             await repositories.enable(stage.broker, eve, name)
+        with pytest.raises(NotFound) as absent:
+            await repositories.enable(stage.broker, eve, "nobody/nothing")
+        assert str(refused.value).replace(name, "nobody/nothing") == str(absent.value)
 
 
 class _Transferring:

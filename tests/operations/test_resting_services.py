@@ -92,6 +92,7 @@ async def test_a_run_of_its_path_wakes_a_service(stage: Stage) -> None:
     run = await stage.finish_run("build")
     assert [outcome and outcome.kind for outcome in await stage.flow()] == ["dispatched"]
     assert await rests(stage) is None
+    assert await verbs(stage) == ["zekt:service:rested", "zekt:service:woken"]
     await gone_again(stage)
     await run.stage.announce_run(run, "completed")  # old news of a run that is known
     await stage.listen()

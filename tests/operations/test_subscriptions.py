@@ -411,69 +411,6 @@ async def test_a_private_service_is_not_there_whatever_repository_one_names(stag
                 await say(stage.broker, there.eve, SERVICE, name)
 
 
-@pytest.mark.parametrize("end", ["provider", "consumer"])
-async def test_a_transfer_ends_consent_at_both_ends(stage: Stage, end: str) -> None:
-    await stage.serve()
-    moving = getattr(stage, end)
-    former = moving.full_name
-    other = stage.github.account("other-org")
-    await stage.github.install(stage.app, other)
-    await stage.github.transfer(moving, other)
-    await stage.listen()
-    row = await row_of(stage)
-    assert (row["state"], row["approved_by"]) == ("requested", None)
-    found = await mirrored(stage, moving)
-    assert found is not None
-    assert (found.account_id, found.provider, found.consumer) == (other.id, False, False)
-    service = await stage.row(tables.services)
-    if end == "provider":
-        assert (service["account_id"], service["rests"]) == (other.id, "transferred")
-        assert service["published_at"] is None
-        with pytest.raises(NotFound):
-            await services.find(stage.broker, SERVICE)
-        assert (await services.find(stage.broker, "other-org/release")).rests == "transferred"
-        return
-    assert service["published_at"] is not None
-    new = moving.full_name
-    with pytest.raises(Conflict, match="not enabled as a consumer"):
-        await subscriptions.approve(stage.broker, ME, SERVICE, new)
-    await subscriptions.request(stage.broker, ME, SERVICE, new)
-    held = await subscriptions.approve(stage.broker, ME, SERVICE, new)
-    assert (held.id, held.state) == (row["id"], "approved")
-    assert former != new
-
-
-async def test_a_slug_that_is_taken_at_the_new_owner_gets_a_number(stage: Stage) -> None:
-    await stage.publish()
-    await go(stage, "invite")
-    taken = (await stage.row(tables.services))["id"]
-    other = stage.github.account("other-org")
-    await stage.github.install(stage.app, other)
-
-    theirs = stage.github.repository(other, "theirs")
-    await repositories.enable(stage.broker, ME, theirs.full_name)
-
-    def copy(connection: Any, rows: Any) -> list[None]:
-        held = dict(connection.execute(select(tables.services)).mappings().one())
-        for number, slug in enumerate(("release", "release-2")):
-            changed = {
-                "id": f"svc_{number}",
-                "slug": slug,
-                "account_id": other.id,
-                "repository_id": theirs.id,
-                "workflow_path": slug,
-            }
-            connection.execute(tables.services.insert().values(held | changed))
-        return [None for _ in rows]
-
-    await stage.broker.database.write(copy, None)
-    await stage.github.transfer(stage.provider, other)
-    await stage.listen()
-    moved = {row["id"]: row["slug"] for row in await stage.rows(tables.services)}
-    assert moved[taken] == "release-3"
-    assert (await row_of(stage))["state"] == "ended"  # nobody there invited them
-
-
 async def test_a_fact_that_moves_between_reading_and_writing_is_seen(stage: Stage) -> None:
     await stage.publish()
     await go(stage, "request")

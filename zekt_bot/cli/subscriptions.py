@@ -13,7 +13,7 @@ from zekt_bot.cli.output import Column, print_facts
 from zekt_bot.cli.preflight import check
 from zekt_bot.cli.subscription_names import channel_option, found, key, named_argument
 from zekt_bot.domain.catalog import CONCLUSIONS
-from zekt_bot.domain.subscriptions import STATES, Filters
+from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH, STATES, Filters
 from zekt_bot.operations import subscriptions as operations
 from zekt_bot.operations.subscription_terms import Terms
 from zekt_bot.operations.subscriptions import Which
@@ -182,13 +182,18 @@ async def request(
 @service_argument
 @repository_argument
 @_words
+@channel_option
 @acts
-async def invite(broker: Broker, who: Principal, service: str, repository: str, words: str) -> str:
-    """Offer OWNER/SLUG to OWNER/REPO, whose people accept or decline."""
-    await operations.invite(broker, who, service, repository, words)
+async def invite(broker: Broker, who: Principal, service: str, repository: str, **said: str) -> str:
+    """Offer OWNER/SLUG to OWNER/REPO, whose people accept or decline.
+
+    A channel's settings are theirs to give, when they accept.
+    """
+    made = await operations.invite(broker, who, service, repository, **said)
+    channel = "" if made.channel == REPOSITORY_DISPATCH else f" --channel {made.channel}"
     return (
         f"{repository} is invited to {service}. Next, as its consumer: "
-        f"`zekt subscriptions accept {service} {repository}`."
+        f"`zekt subscriptions accept {service} {repository}{channel}`."
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select, update
 
-from zekt_bot.db import services, transfers, versions
+from zekt_bot.db import transfers, versions
 from zekt_bot.db.rows import APP, RepositoryRows
 from zekt_bot.db.sql import in_pages, insert_new, upsert
 from zekt_bot.db.tables import accounts, installations, repositories
@@ -106,12 +106,18 @@ def account_by_login(connection: Connection, login: str) -> Account | None:
     return Account(*row) if row else None
 
 
-def put_account(connection: Connection, account: Account, now: datetime) -> None:
+def put_account(
+    connection: Connection,
+    account: Account,
+    now: datetime,
+    consequences: transfers.Consequences = transfers.NONE,
+) -> None:
     """Learn an account, or its new login, which its repositories' names follow."""
     known = select(accounts.c.login).where(accounts.c.id == account.id)
     former = connection.execute(known).scalar_one_or_none()
     if former not in {None, account.login}:
         rename_account(connection, account.id, account.login, now)
+    transfers.yield_login(connection, account.login, account.id, consequences)
     _take_login(connection, account.id, account.login)
     row = {
         "id": account.id,
@@ -126,7 +132,6 @@ def put_account(connection: Connection, account: Account, now: datetime) -> None
 
 def _take_login(connection: Connection, account_id: int, login: str) -> None:
     """Let no other account be found by `login`: at GitHub it is one account's."""
-    services.yield_to_login(connection, login, account_id)
     held = update(accounts).where(accounts.c.login_lower == login.lower())
     connection.execute(held.where(accounts.c.id != account_id).values(login_lower=""))
 
@@ -218,16 +223,20 @@ def _named(full_name: str) -> dict[str, Any]:
     return {"full_name": full_name, "full_name_lower": full_name.lower()}
 
 
-def put_repository(connection: Connection, row: Mapping[str, Any], now: datetime) -> None:
+def put_repository(
+    connection: Connection,
+    row: Mapping[str, Any],
+    now: datetime,
+    consequences: transfers.Consequences = transfers.NONE,
+) -> None:
     """Learn a repository: `id`, `full_name`, `account_id`, `private`, `archived`, and
     `installation_id` where GitHub confirmed it. With another owner all that it was enabled and
     approved for ends: that was the former one's consent.
     """
     values = {**row, **_named(row["full_name"])}
-    former = select(repositories.c.account_id).where(repositories.c.id == row["id"])
-    if connection.execute(former).scalar_one_or_none() not in {None, row["account_id"]}:
+    if transfers.changes_hands(connection, row["id"], row["account_id"]):
         values |= {"provider_enabled_at": None, "consumer_enabled_at": None}
-        transfers.end_consent(connection, row["id"], row["account_id"])
+        transfers.end_consent(connection, row["id"], row["account_id"], consequences)
     insert_new(
         connection,
         repositories,

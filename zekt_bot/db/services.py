@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, RowMapping
 
     from zekt_bot.db.workflows import Workflow
     from zekt_bot.domain.catalog import Service
@@ -84,25 +84,38 @@ def claim_alias(connection: Connection, alias: str, account_id: int, now: dateti
     if connection.execute(login).first():
         return False
     row = {"name_lower": name, "name": alias, "account_id": account_id, "created_at": now}
-    insert_new(connection, aliases, [row])
-    holder = select(aliases.c.account_id).where(aliases.c.name_lower == name)
-    return bool(connection.execute(holder).scalar_one() == account_id)
+    while True:
+        insert_new(connection, aliases, [row])
+        holder = _lock_alias(connection, name)
+        if holder is not None:  # else it was freed between the two statements
+            return holder == account_id
 
 
 def free_alias(connection: Connection, alias: str) -> None:
     """Give an alias back if no service shows it any longer."""
-    shown = select(services.c.id).where(func.lower(services.c.alias) == alias.lower())
-    connection.execute(delete(aliases).where(aliases.c.name_lower == alias.lower(), ~exists(shown)))
+    name = alias.lower()
+    _lock_alias(connection, name)  # who claims it meanwhile is seen by the next statement
+    shown = select(services.c.id).where(func.lower(services.c.alias) == name)
+    connection.execute(delete(aliases).where(aliases.c.name_lower == name, ~exists(shown)))
 
 
-def yield_to_login(connection: Connection, login: str, account_id: int) -> None:
-    """An account has the login that services of others show: they rest, their owner unnamed."""
-    connection.execute(
-        update(services)
-        .where(func.lower(services.c.alias) == login.lower(), services.c.account_id != account_id)
-        .where(services.c.rests.is_distinct_from("alias_taken"))
-        .values(published_at=None, rests="alias_taken", version=services.c.version + 1)
+def _lock_alias(connection: Connection, name: str) -> int | None:
+    """Whose it is, until this transaction ends."""
+    row = select(aliases.c.account_id).where(aliases.c.name_lower == name).with_for_update()
+    return connection.execute(row).scalar_one_or_none()
+
+
+def showing(
+    connection: Connection, login: str, account_id: int, *, lock: bool = False
+) -> list[RowMapping]:
+    """Services of others that show this login as their alias and do not rest for it yet, by id."""
+    which = and_(
+        func.lower(services.c.alias) == login.lower(),
+        services.c.account_id != account_id,
+        services.c.rests.is_distinct_from("alias_taken"),
     )
+    found = select(services).where(which).order_by(services.c.id)
+    return list(connection.execute(found.with_for_update() if lock else found).mappings())
 
 
 def add(connection: Connection, row: Mapping[str, Any]) -> bool:
@@ -135,13 +148,9 @@ def published_by(connection: Connection, repository_id: int) -> list[Service]:
     )
 
 
-def come_back(connection: Connection, workflows: Iterable[Workflow]) -> None:
-    """These workflows ran: services that rested because theirs was gone rest no more."""
+def gone(connection: Connection, workflows: Iterable[Workflow]) -> list[Service]:
+    """The services that rest because GitHub had these workflows no longer."""
     key = tuple_(services.c.repository_id, services.c.workflow_path)
     ran = list(set(workflows))
-    if ran:
-        connection.execute(
-            update(services)
-            .where(key.in_(ran), services.c.rests == "workflow_gone")
-            .values(rests=None, version=services.c.version + 1)
-        )
+    which = and_(key.in_(ran), services.c.rests == "workflow_gone")
+    return _services(connection, which) if ran else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Table
     from sqlalchemy.sql.compiler import SQLCompiler
+
+Id = TypeVar("Id", int, str)
 
 _PAGE = 1000
 _MOST_PARAMETERS = 32_000  # a statement: PostgreSQL takes 32,767, SQLite 32,766
@@ -39,7 +41,7 @@ def _any(element: among, compiler: SQLCompiler, **options: Any) -> str:
     return f"{column} = ANY (ARRAY{found})"
 
 
-def in_pages(ids: Iterable[int]) -> Iterator[list[int]]:
+def in_pages(ids: Iterable[Id]) -> Iterator[list[Id]]:
     """`ids` in lists that an IN can hold: PostgreSQL takes 32,767 parameters a statement."""
     left = list(ids)
     for start in range(0, len(left), _PAGE):

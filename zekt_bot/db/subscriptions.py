@@ -53,8 +53,14 @@ def found(
 def expired(connection: Connection, now: datetime, limit: int) -> list[RowMapping]:
     """Requests and invitations whose time is over."""
     over = and_(subscriptions.c.expires_at.is_not(None), subscriptions.c.expires_at <= now)
-    ordered = select(subscriptions).where(over).order_by(subscriptions.c.expires_at).limit(limit)
-    return list(connection.execute(ordered).mappings())
+    found = (
+        select(subscriptions, repositories.c.account_id.label("consumer_account_id"))
+        .join(repositories, repositories.c.id == subscriptions.c.repository_id)
+        .where(over)
+        .order_by(subscriptions.c.id)  # as every unit locks them
+        .limit(limit)
+    )
+    return list(connection.execute(found).mappings())
 
 
 def page(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from zekt_bot.db import mirror
 from zekt_bot.domain.access import SIDES, Operator, Person, Resource, decide
 from zekt_bot.domain.catalog import check_full_name, check_login
-from zekt_bot.errors import AccessDenied, NotFound
+from zekt_bot.errors import AccessDenied, NotAdmitted, NotFound
 from zekt_bot.operations import fields
 from zekt_bot.operations.installations import find_repository, not_shown
 
@@ -81,13 +81,26 @@ async def repository(
         InvalidInput, AccessDenied, GitHubError, StorageUnavailable.
         NotFound: the App is not there, or a person named a private repository that they may not
             see: whether it exists is not told.
-        Conflict: its account is not admitted to this server.
+        NotAdmitted: its account is not; a person hears NotFound.
     """
     check_full_name(full_name)
     refuse_runs(principal, action)
-    return await _allowed(
-        broker, principal, action, await find_repository(broker, full_name), full_name
-    )
+    found = await at_github(broker, principal, full_name)
+    return await _allowed(broker, principal, action, found, full_name)
+
+
+async def at_github(broker: Broker, principal: Principal, full_name: str) -> Repository:
+    """As `installations.find_repository`; people are not told which accounts are admitted.
+
+    Raises:
+        NotFound, NotAdmitted, Conflict, GitHubError, StorageUnavailable.
+    """
+    try:
+        return await find_repository(broker, full_name)
+    except NotAdmitted:
+        if isinstance(principal, Person):
+            raise not_shown(full_name) from None
+        raise
 
 
 async def known(broker: Broker, principal: Principal, action: Action, full_name: str) -> Repository:

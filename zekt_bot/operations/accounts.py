@@ -9,8 +9,9 @@ from zekt_bot.db import admissions, mirror
 from zekt_bot.db.admissions import Listed, Ruling
 from zekt_bot.domain.access import decide
 from zekt_bot.domain.catalog import Account, check_login
-from zekt_bot.errors import Conflict, InvalidInput, NotFound
+from zekt_bot.errors import InvalidInput, NotAdmitted, NotFound
 from zekt_bot.operations import fields
+from zekt_bot.operations.consequences import foresee
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
 
     from zekt_bot.db.admissions import Rule
+    from zekt_bot.db.transfers import Consequences
     from zekt_bot.domain.access import Principal
     from zekt_bot.operations.broker import Broker
 
@@ -35,6 +37,7 @@ class _Asking:
 @dataclass(frozen=True, slots=True)
 class _Learning:
     account: Account
+    consequences: Consequences
     now: datetime
 
 
@@ -92,7 +95,8 @@ async def block(broker: Broker, principal: Principal, login: str) -> bool:
 async def _rule(broker: Broker, principal: Principal, login: str, rule: Rule) -> bool:
     decide(principal, "account:rule")
     account = await resolve(broker, login)
-    await broker.database.write(_learn, _Learning(account, broker.now()))
+    consequences = await foresee(broker, [account])
+    await broker.database.write(_learn, _Learning(account, consequences, broker.now()))
     entry = await broker.entry(
         f"person:account:{'allowed' if rule == 'allow' else 'blocked'}",
         principal.actor,
@@ -119,12 +123,12 @@ async def admit(broker: Broker, account: Account) -> None:
     """Return if this account is admitted; asked before anything of it is stored.
 
     Raises:
-        Conflict: it is blocked, or not in ZEKT_ALLOWED_ACCOUNTS.
+        NotAdmitted: it is blocked, or not in ZEKT_ALLOWED_ACCOUNTS.
         StorageUnavailable.
     """
     listed = Listed(broker.settings.allowed_accounts, broker.now())
     if not await broker.database.write(_ask, _Asking(listed, account)):
-        raise Conflict(
+        raise NotAdmitted(
             f"{account.login} is not admitted to this server: its operator runs "
             f"`zekt accounts allow {account.login}`."
         )
@@ -148,7 +152,7 @@ def _ask(connection: Connection, rows: Sequence[_Asking]) -> list[bool]:
 
 def _learn(connection: Connection, rows: Sequence[_Learning]) -> list[None]:
     for row in rows:
-        mirror.put_account(connection, row.account, row.now)
+        mirror.put_account(connection, row.account, row.now, row.consequences)
     return [None] * len(rows)
 
 

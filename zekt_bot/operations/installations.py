@@ -21,6 +21,7 @@ from zekt_bot.errors import Conflict, MalformedEvent, NotFound
 from zekt_bot.operations import fields
 from zekt_bot.operations.accounts import admit
 from zekt_bot.operations.broker import GITHUB
+from zekt_bot.operations.consequences import foresee
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from zekt_bot.db.mirror import Seen
+    from zekt_bot.db.transfers import Consequences
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.catalog import Repository
     from zekt_bot.operations.broker import Broker
@@ -113,7 +115,7 @@ async def find_repository(broker: Broker, full_name: str) -> Repository:
 
     Raises:
         NotFound: the App is not installed there, or there is no such repository.
-        Conflict: its account is not admitted.
+        NotAdmitted: its account is not.
         GitHubError: GitHub does not answer as it should.
     """
     told = await broker.github.repository_installation(full_name)
@@ -133,7 +135,7 @@ async def find_repository(broker: Broker, full_name: str) -> Repository:
 
 
 async def _admit_owner(broker: Broker, full_name: str) -> None:
-    """Raise Conflict for an account that is not admitted, be there such a repository or not."""
+    """Raise NotAdmitted for an account that is not, be there such a repository or not."""
     owner = await broker.github.account(full_name.partition("/")[0])
     if owner is not None:
         await admit(broker, _account(owner))
@@ -207,17 +209,26 @@ async def _as_github_says(
     told = await broker.github.installation(installation_id)
     if told is None:
         return [lambda c: mirror.set_installation_state(c, installation_id, "deleted", now)]
-    steps = [_installation(told, now)]
-    if told.get("suspended_at") is not None:
-        return steps
-    asked = list(seen.repositories)
+    asked = list(seen.repositories) if told.get("suspended_at") is None else []
     answers = await asyncio.gather(*(_granted(broker, installation_id, each) for each in asked))
-    for repository_id, repository in zip(asked, answers, strict=True):
-        if repository is None:
-            steps.append(_detach(installation_id, repository_id, now))
-        else:
-            steps.append(_repository(repository, installation_id, now))
-    return steps
+    gone = [each for each, answer in zip(asked, answers, strict=True) if answer is None]
+    granted = [answer for answer in answers if answer is not None]
+    owned = [(fields.number(each, "id"), _owner(each)) for each in granted]
+    owners = {
+        owner.id: owner for owner in (_account(fields.part(told, "account")), *dict(owned).values())
+    }
+    consequences = await foresee(
+        broker, owners.values(), [(each, owner.id) for each, owner in owned]
+    )
+    return [
+        _installation(told, consequences, now),
+        *(_detach(installation_id, each, now) for each in gone),
+        *(_repository(each, installation_id, consequences, now) for each in granted),
+    ]
+
+
+def _owner(repository: dict[str, Any]) -> Account:
+    return _account(fields.part(repository, "owner"))
 
 
 async def _granted(
@@ -278,7 +289,9 @@ def _detach(
     return lambda c: mirror.detach(c, installation_id, [repository_id], now)
 
 
-def _installation(told: dict[str, Any], now: datetime) -> Callable[[Connection], None]:
+def _installation(
+    told: dict[str, Any], consequences: Consequences, now: datetime
+) -> Callable[[Connection], None]:
     account = fields.part(told, "account")
     installation_id = fields.number(told, "id")
     state = "active" if told.get("suspended_at") is None else "suspended"
@@ -294,7 +307,7 @@ def _installation(told: dict[str, Any], now: datetime) -> Callable[[Connection],
     owner = _account(account)
 
     def apply(connection: Connection) -> None:
-        mirror.put_account(connection, owner, now)
+        mirror.put_account(connection, owner, now, consequences)
         mirror.put_installation(connection, row)
 
     return apply
@@ -309,9 +322,9 @@ def _account(told: dict[str, Any]) -> Account:
 
 
 def _repository(
-    told: dict[str, Any], installation_id: int, now: datetime
+    told: dict[str, Any], installation_id: int, consequences: Consequences, now: datetime
 ) -> Callable[[Connection], None]:
-    owner = _account(fields.part(told, "owner"))
+    owner = _owner(told)
     row = {
         "id": fields.number(told, "id"),
         "full_name": fields.text(told, "full_name", 300),
@@ -322,8 +335,8 @@ def _repository(
     }
 
     def apply(connection: Connection) -> None:
-        mirror.put_account(connection, owner, now)
-        mirror.put_repository(connection, row, now)
+        mirror.put_account(connection, owner, now, consequences)
+        mirror.put_repository(connection, row, now, consequences)
 
     return apply
 

@@ -55,6 +55,18 @@ async def look(broker: Broker, stopped: Callable[[], bool] = lambda: False) -> i
     return changed
 
 
+async def wake(broker: Broker, found: Sequence[Service]) -> None:
+    """The workflows of these services ran, so that they rest no more.
+
+    One that changes meanwhile is left to `look`.
+
+    Raises:
+        StorageUnavailable.
+    """
+    for service in found:
+        await broker.database.write(_write, await _change(broker, service, None))
+
+
 async def _look_at(broker: Broker, repository: Repository) -> int | None:
     """How many of its services changed; None: GitHub answers nobody at the moment."""
     published = await broker.database.query(services.published_by, repository.id)

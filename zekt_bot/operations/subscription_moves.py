@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.db import audit, mirror, tables, versions
 from zekt_bot.db import subscriptions as rows_of
 from zekt_bot.db.rows import subscription_of
 from zekt_bot.domain.access import Person
+from zekt_bot.domain.audit import Entry
 from zekt_bot.domain.catalog import check_full_name
 from zekt_bot.domain.ids import new_id
 from zekt_bot.domain.subscriptions import (
@@ -18,7 +19,8 @@ from zekt_bot.domain.subscriptions import (
 )
 from zekt_bot.errors import AccessDenied, Conflict, NotFound
 from zekt_bot.operations import access, services
-from zekt_bot.operations.installations import find_repository, not_shown
+from zekt_bot.operations.broker import SYSTEM
+from zekt_bot.operations.installations import not_shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
 
     from zekt_bot.domain.access import Action, Principal
-    from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.catalog import Repository, Service
     from zekt_bot.domain.subscriptions import Verb
     from zekt_bot.operations.broker import Broker
@@ -91,6 +92,14 @@ class Parties:
             raise Conflict(f"The subscription of {self.full_name} to {self.name} is {held.state}.")
         return held
 
+    @property
+    def outlived(self) -> bool:
+        """Whether it was requested for a former owner of the consumer, or it takes no part now."""
+        if self.row is None or self.row["state"] != "requested":
+            return False
+        asked_for = self.row["requested_account_id"]
+        return not self.consumer.consumer or asked_for != self.consumer.account_id
+
     def without(self) -> NotFound:
         """There is no subscription."""
         return _nothing(self.name, self.full_name)
@@ -133,7 +142,7 @@ async def parties(  # noqa: PLR0913, PLR0917 - a subscription's key, and who wan
 
     Raises:
         AccessDenied, InvalidInput, GitHubError, StorageUnavailable.
-        Conflict: the consumer's account is not admitted.
+        NotAdmitted: the consumer's account is not; a person hears NotFound.
         NotFound: one of them is not there, or must not be seen.
     """
     access.refuse_runs(principal, action)
@@ -141,7 +150,7 @@ async def parties(  # noqa: PLR0913, PLR0917 - a subscription's key, and who wan
     service = await services.find(broker, name)
     if action in _FRESH:
         try:
-            consumer = await find_repository(broker, full_name)
+            consumer = await access.at_github(broker, principal, full_name)
         except (NotFound, Conflict):
             await services.check_visible(broker, principal, service, name)
             raise
@@ -227,7 +236,8 @@ async def move(
     held = found.held
     state = held.state if held else None
     sources, to = SUBSCRIPTION_MOVES[changed.verb]
-    if state not in sources and not _asked_of_a_former_owner(found, changed.verb):
+    anew = changed.verb == "request" and found.outlived
+    if state not in sources and not anew:
         if held is None:
             raise found.without()
         refused = "already" if state == to else f"and cannot become {to}"
@@ -238,13 +248,6 @@ async def move(
     entry = await _entry(broker, principal, found, PAST[changed.verb])
     entries = (entry, *changed.also)
     return await _write(broker, _Writing(found, values, changed.enables, entries, broker.now()))
-
-
-def _asked_of_a_former_owner(found: Parties, verb: Verb) -> bool:
-    """A request that outlived the consumer's owner: the new one asks anew."""
-    held = found.held
-    requested = held is not None and held.state == "requested"
-    return verb == "request" and requested and not found.consumer.consumer
 
 
 async def change(
@@ -340,22 +343,24 @@ async def expire(broker: Broker) -> int:
     total = 0
     while True:
         over = await broker.database.query(rows_of.expired, broker.now(), _PAGE)
-        entry = await broker.entry("zekt:subscription:expired", "zekt")
+        entries = await broker.entries([_expired(row) for row in over])
         expiring = tuple(
-            _Expiring(
-                row["id"],
-                row["version"],
-                replace(
-                    entry,
-                    repository_id=row["repository_id"],
-                    details={"service": row["service_id"], "subscription": row["id"]},
-                ),
-            )
-            for row in over
+            _Expiring(row["id"], row["version"], entry)
+            for row, entry in zip(over, entries, strict=True)
         )
         total += await broker.database.write(_expire, expiring) if expiring else 0
         if len(over) < _PAGE:
             return total
+
+
+def _expired(row: RowMapping) -> Entry:
+    return Entry(
+        verb="zekt:subscription:expired",
+        actor=SYSTEM,
+        account_id=row["consumer_account_id"],
+        repository_id=row["repository_id"],
+        details={"service": row["service_id"], "subscription": row["id"]},
+    )
 
 
 def _expire(connection: Connection, rows: Sequence[tuple[_Expiring, ...]]) -> list[int]:

@@ -12,6 +12,7 @@ from zekt_bot.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from zekt_bot.domain.access import Principal
     from zekt_bot.operations.broker import Broker
@@ -37,16 +38,41 @@ class Terms:
 
 async def wanted(broker: Broker, found: Parties, terms: Terms) -> dict[str, Any]:
     """Channel, settings, event types and filters as columns."""
+    return {
+        **await settings(broker, found, terms),
+        "event_types": json.dumps(event_types(found, terms)),
+        "filters": json.dumps(asdict(check_filters(terms.filters))),
+    }
+
+
+def offered(broker: Broker, found: Parties) -> dict[str, Any]:
+    """What an invitation leaves to who accepts it: the settings above all.
+
+    Raises:
+        InvalidInput: there is no such channel.
+    """
+    broker.plugins.check_offered(found.channel)
+    types = found.service.profile.event_types
+    return {
+        "settings": None,
+        "lane": None,
+        "event_types": json.dumps(types),
+        "filters": json.dumps(asdict(ALL)),
+    }
+
+
+def event_types(found: Parties, terms: Terms) -> tuple[str, ...]:
+    """The event types that are accepted.
+
+    Raises:
+        InvalidInput: the service declares none of that name.
+    """
     declared = found.service.profile.event_types
     types = declared if terms.event_types is None else tuple(dict.fromkeys(terms.event_types))
     strange = [each for each in types if not found.service.declares(each)]
     if strange or not types:
         raise InvalidInput(f"{found.name} sends {', '.join(declared)}: accept some of these.")
-    return {
-        **await settings(broker, found, terms),
-        "event_types": json.dumps(types),
-        "filters": json.dumps(asdict(check_filters(terms.filters))),
-    }
+    return types
 
 
 async def settings(broker: Broker, found: Parties, terms: Terms) -> dict[str, Any]:
@@ -64,16 +90,21 @@ def asked(
     broker: Broker, principal: Principal, found: Parties, by: int | None = None
 ) -> dict[str, Any]:
     """The consent of who asks or invites, and how long it waits for an answer."""
-    now, days = broker.now(), broker.settings.request_days
     return {
         "requested_by": principal.actor,
         "requested_account_id": by or found.consumer.account_id,
-        "requested_at": now,
+        "requested_at": broker.now(),
         "approved_by": None,
         "approved_account_id": None,
         "approved_at": None,
-        "expires_at": now + timedelta(days=days) if days else None,
+        "expires_at": answer_by(broker),
     }
+
+
+def answer_by(broker: Broker) -> datetime | None:
+    """Until when a question that is asked now waits for its answer; None: for ever."""
+    days = broker.settings.request_days
+    return broker.now() + timedelta(days=days) if days else None
 
 
 def consented(broker: Broker, principal: Principal, account_id: int) -> dict[str, Any]:

@@ -26,10 +26,13 @@ from zekt_bot.operations.subscription_moves import (
     parties,
 )
 from zekt_bot.operations.subscription_terms import (
+    ALL,
     Terms,
     asked,
     check_time,
     consented,
+    event_types,
+    offered,
     settings,
     wanted,
 )
@@ -86,19 +89,27 @@ async def request(
     return await move(broker, principal, found, Changed("request", changed, True, also))
 
 
-async def invite(
-    broker: Broker, principal: Principal, service: str, full_name: str, words: str = ""
+async def invite(  # noqa: PLR0913 - a subscription's key, and words
+    broker: Broker,
+    principal: Principal,
+    service: str,
+    full_name: str,
+    words: str = "",
+    *,
+    channel: str = REPOSITORY_DISPATCH,
 ) -> Subscription:
     """Offer OWNER/SLUG to a repository, whose people accept or decline.
+
+    Settings of the channel are theirs to give, with the acceptance.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
         Conflict: it is subscribed, or asked, already.
     """
     words = check_words(words)
-    found = await parties(broker, principal, "subscription:invite", service, full_name)
+    found = await parties(broker, principal, "subscription:invite", service, full_name, channel)
     changed = asked(broker, principal, found, by=found.provider.account_id)
-    changed |= await wanted(broker, found, PLAIN)
+    changed |= offered(broker, found)
     changed |= {"words": words or None, "answer": None, "paused_at": None}
     return await move(broker, principal, found, Changed("invite", changed))
 
@@ -109,20 +120,27 @@ async def accept(
     """Accept an invitation; or, of what is approved, the event types that were added later.
 
     Raises:
-        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
+        AccessDenied, NotFound, GitHubError, StorageUnavailable.
+        InvalidInput: it is no such channel, setting, event type or filter; or it is approved
+            already, and `terms` is of more than event types.
         Conflict: there is neither, or the invitation's time is over.
     """
     found = await parties(
         broker, principal, "subscription:accept", service, full_name, terms.channel
     )
-    columns = await wanted(broker, found, terms)
     if found.held is not None and found.held.state == "approved":
-        types = dict.fromkeys([*found.held.event_types, *json.loads(columns["event_types"])])
+        if terms.settings is not None or terms.filters != ALL:
+            raise InvalidInput(
+                "It is approved already: of that, event types alone are accepted. Set filters and "
+                "settings with `zekt subscriptions configure`."
+            )
+        types = dict.fromkeys([*found.held.event_types, *event_types(found, terms)])
         return await change(
             broker, principal, found, "widened", {"event_types": json.dumps(list(types))}
         )
     check_time(broker, found)
-    changed = {**columns, **consented(broker, principal, found.consumer.account_id)}
+    changed = await wanted(broker, found, terms)
+    changed |= consented(broker, principal, found.consumer.account_id)
     return await move(broker, principal, found, Changed("accept", changed, enables=True))
 
 
@@ -141,10 +159,10 @@ async def approve(
     """
     found = await parties(broker, principal, "subscription:approve", service, full_name, channel)
     check_time(broker, found)
-    if found.held is not None and not found.consumer.consumer:
+    if found.outlived:
         raise Conflict(
-            f"{full_name} is not enabled as a consumer, perhaps since its owner changed: its "
-            "people request the service again."
+            f"{full_name} is not enabled as a consumer, or has another owner since it was "
+            "requested: its people request the service again."
         )
     changed = consented(broker, principal, found.provider.account_id)
     return await move(broker, principal, found, Changed("approve", changed))

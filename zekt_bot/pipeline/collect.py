@@ -12,7 +12,7 @@ from zekt_bot.domain.catalog import workflow_path
 from zekt_bot.domain.events import Job, RunFacts, RunKey, every_seen_job_completed
 from zekt_bot.domain.ids import new_correlation_id, new_id
 from zekt_bot.errors import MalformedEvent
-from zekt_bot.operations import fields
+from zekt_bot.operations import fields, resting_services
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from zekt_bot.db.workflows import Workflow
     from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.catalog import Service
     from zekt_bot.domain.events import Run
     from zekt_bot.operations.broker import Broker
     from zekt_bot.operations.installations import News
@@ -140,7 +142,8 @@ async def _collect(
         if completed
         else None,
     )
-    found = await broker.database.write(_write, collected)
+    found, resting = await broker.database.write(_write, collected)
+    await resting_services.wake(broker, resting)
     _log.info(
         "run.collected" if facts else "job.collected",
         correlation_id=found,
@@ -153,11 +156,13 @@ async def _collect(
     return found
 
 
-def _write(connection: Connection, rows: Sequence[_Collected]) -> list[str]:
-    """Answers each run's correlation id."""
+def _write(
+    connection: Connection, rows: Sequence[_Collected]
+) -> list[tuple[str, tuple[Service, ...]]]:
+    """Answers each run's correlation id, and the services that rest though their workflow runs."""
     known = mirror.repositories_by_id(connection, {row.key.repository_id for row in rows})
     met: dict[str, str] = {}
-    ran: set[tuple[int, str]] = set()
+    ran: dict[str, Workflow] = {}
     for row in sorted(rows, key=lambda row: row.key):  # every unit locks runs in this order
         repository = known.get(row.key.repository_id)
         fresh = {**row.fresh, "account_id": repository.account_id if repository else None}
@@ -165,15 +170,19 @@ def _write(connection: Connection, rows: Sequence[_Collected]) -> list[str]:
         met[row.inbox_id] = run.correlation_id
         if row.facts:
             if run.state == "open":
-                ran.add((row.key.repository_id, row.facts.workflow_path))
+                ran[row.inbox_id] = (row.key.repository_id, row.facts.workflow_path)
             _learn_run(
                 connection, row, run, provider=repository is not None and repository.provider
             )
         if row.job:
             _learn_job(connection, row, run)
-    services.come_back(connection, ran)
+    resting = services.gone(connection, ran.values())
     inbox.processed(connection, [row.inbox_id for row in rows], rows[0].now)
-    return [met[row.inbox_id] for row in rows]
+    return [(met[each], _of(resting, ran.get(each))) for each in (row.inbox_id for row in rows)]
+
+
+def _of(found: Sequence[Service], workflow: Workflow | None) -> tuple[Service, ...]:
+    return tuple(each for each in found if (each.repository_id, each.workflow_path) == workflow)
 
 
 def _learn_run(connection: Connection, row: _Collected, run: Run, *, provider: bool) -> None:

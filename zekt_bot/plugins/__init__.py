@@ -194,6 +194,12 @@ class Plugins:
             ]
         return given
 
+    def check_offered(self, name: str) -> None:
+        """Raise InvalidInput unless there is such a channel."""
+        if name not in self.channels:
+            offered = ", ".join(sorted(self.channels))
+            raise InvalidInput(f"No plugin offers the channel {name!r}: choose one of {offered}.")
+
     async def check_channel(self, name: str, settings: Mapping[str, str]) -> str | None:
         """The lane of a subscription on this channel with these settings; None: GitHub's.
 
@@ -201,11 +207,8 @@ class Plugins:
             InvalidInput: there is no such channel, or the settings are wrong.
             PluginFailed: the channel raised, or answered something else than a host.
         """
-        channel = self.channels.get(name)
-        if channel is None:
-            offered = ", ".join(sorted(self.channels))
-            raise InvalidInput(f"No plugin offers the channel {name!r}: choose one of {offered}.")
-        owner = self.registry.owners[name]
+        self.check_offered(name)
+        channel, owner = self.channels[name], self.registry.owners[name]
 
         def check() -> str | InvalidInput | None:
             try:
