@@ -22,7 +22,7 @@ from zekt_bot.db.tables import (
     services,
     subscriptions,
 )
-from zekt_bot.domain.deliveries import GIVE_UP_AFTER, Outcome
+from zekt_bot.domain.deliveries import Outcome
 from zekt_bot.errors import DecryptionFailed
 from zekt_bot.pipeline.deliver import deliver
 
@@ -256,17 +256,6 @@ async def test_a_channel_that_nobody_offers_is_a_retry(stage: Stage) -> None:
     await execute(stage, update(deliveries).values(channel="pigeon"))
     assert await stage.deliver() == [Outcome("retry", error="No plugin offers the channel pigeon.")]
     assert (await stage.row(deliveries))["state"] == "retrying"
-
-
-async def test_after_four_days_it_is_given_up(stage: Stage) -> None:
-    await matched(stage)
-    stage.github.fail("POST", DISPATCHES, status=502, times=2)
-    await stage.deliver()
-    stage.clock.advance(GIVE_UP_AFTER)
-    await stage.deliver()
-    row = await stage.row(deliveries)
-    assert (row["state"], row["reason"], row["due_at"]) == ("dead", "github_502", None)
-    assert row["attempts"] == 2
 
 
 async def test_a_delivery_whose_service_is_gone_is_never_sent(

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pipeline.sending import DISPATCHES, answered, matched
-from zekt_bot.db.tables import attempts, audit, deliveries
-from zekt_bot.domain.deliveries import GIVE_UP_AFTER, Outcome, check_outcome
+from tests.pipeline.sending import answered
+from zekt_bot.db.tables import attempts, audit
+from zekt_bot.domain.deliveries import Outcome, check_outcome
 
 if TYPE_CHECKING:
     from tests.stage import Stage
@@ -83,15 +83,6 @@ async def test_a_time_of_githubs_own_goes_first_but_never_into_the_past(
 async def test_a_senseless_answer_is_a_retry_and_counts(stage: Stage, senseless: Outcome) -> None:
     row = await answered(stage, senseless)
     assert (row["state"], row["attempts"]) == ("retrying", 1)
-
-
-async def test_a_target_that_is_limited_for_ever_is_given_up(stage: Stage) -> None:
-    await matched(stage)
-    stage.clock.advance(GIVE_UP_AFTER)
-    limit = {"Retry-After": "60"}
-    stage.github.fail("POST", DISPATCHES, status=429, headers=limit)
-    await stage.deliver()
-    assert (await stage.row(deliveries))["state"] == "dead"
 
 
 @given(st.text(max_size=2000), st.text(max_size=2000))

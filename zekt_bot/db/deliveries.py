@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, func, insert, select, tuple_, update
@@ -74,6 +75,7 @@ class Work:
     message_body: bytes | None
     facts: DeliveryPolicyFacts
     failures: int
+    tried_for: timedelta
     on_hold: Subject | None
     settings: bytes | None
 
@@ -199,6 +201,7 @@ def _work_of(
             event_type=envelope.event_type,
         ),
         failures=row["d_failures"],
+        tried_for=timedelta(microseconds=row["d_tried_for_us"]),
         on_hold=holding(ends, row["d_service_id"], row["d_cause_id"], active),
         settings=row["u_settings"],
     )
@@ -221,7 +224,8 @@ class Change:
     """A delivery's next state, written only while `lease` is its own.
 
     `seal_error` gives the attempt's error, sealed for its number. `decided_on`: if one of these
-    facts has moved since, nothing is decided, and it is due at once.
+    facts has moved since, nothing is decided, and it is due at once. `tried_for` is added to what
+    GIVE_UP_AFTER bounds.
     """
 
     delivery_id: str
@@ -240,6 +244,7 @@ class Change:
     renamed: tuple[int, str] | None = None
     sent: bool = True
     failed: bool = False
+    tried_for: timedelta = timedelta()
     decided_on: DeliveryPolicyFacts | None = None
 
 
@@ -290,6 +295,7 @@ def _next(row: Change) -> dict[str, Any]:
         "blocked_reason": row.blocked_reason,
         "reason": row.reason,
         "failures": deliveries.c.failures + 1 if row.failed else 0,
+        "tried_for_us": deliveries.c.tried_for_us + row.tried_for // timedelta(microseconds=1),
     }
     return values | {"dispatched_at": row.now} if row.to == "dispatched" else values
 

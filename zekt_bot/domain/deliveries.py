@@ -212,7 +212,11 @@ def _text(text: str | None, most: int) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt as a plugin's retry hook sees it."""
+    """An attempt as a plugin's retry hook sees it.
+
+    `age` is how long its delivery was being sent and waited for its own retries: without the time
+    in which its lane was closed, the App had no key, or an operator had it on hold.
+    """
 
     delivery: Delivery
     n: int

@@ -194,7 +194,7 @@ async def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
         facts |= {"to": work.delivery.state, "waits_for": "app", "due_at": now + _APP_RETRY}
         facts["sent"] = False
     else:
-        facts |= await _retry(broker, work, outcome, now)
+        facts |= await _retry(broker, work, sent, now)
     if outcome.closes_lane:
         facts["close_lane_until"] = outcome.not_before
     if outcome.renamed_to:
@@ -212,18 +212,24 @@ async def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
     )
 
 
-async def _retry(broker: Broker, work: Work, outcome: Outcome, now: datetime) -> dict[str, Any]:
-    """When to try again: GitHub's own time first, else what the plugins advise."""
-    if outcome.not_before is not None and now - work.delivery.created_at < GIVE_UP_AFTER:
-        return {"to": "retrying", "due_at": max(now, outcome.not_before)}
-    attempt = Attempt(
-        delivery=work.delivery,
-        n=work.delivery.attempts + 1,
-        outcome=outcome,
-        age=now - work.delivery.created_at,
-    )
-    delay = await broker.plugins.retry_delay(attempt)
-    return {"to": "dead"} if delay is None else {"to": "retrying", "due_at": now + delay}
+async def _retry(broker: Broker, work: Work, sent: _Sent, now: datetime) -> dict[str, Any]:
+    """When to try again: GitHub's own time first, else what the plugins advise.
+
+    Only its own tries and the waits between them bring it nearer to its end: not a closed lane,
+    whose waits are its installation's, nor a pause, nor an App without a key.
+    """
+    outcome, spent = sent.outcome, timedelta(seconds=sent.duration)
+    if outcome.closes_lane and outcome.not_before is not None:
+        return {"to": "retrying", "due_at": max(now, outcome.not_before), "tried_for": spent}
+    age = work.tried_for + spent
+    if outcome.not_before is not None and age < GIVE_UP_AFTER:
+        delay: timedelta | None = max(timedelta(), outcome.not_before - now)
+    else:
+        attempt = Attempt(work.delivery, n=work.delivery.attempts + 1, outcome=outcome, age=age)
+        delay = await broker.plugins.retry_delay(attempt)
+    if delay is None:
+        return {"to": "dead", "tried_for": spent}
+    return {"to": "retrying", "due_at": now + delay, "tried_for": spent + delay}
 
 
 def _sealing(broker: Broker, work: Work, error: str | None) -> Callable[[int], bytes | None]:
@@ -327,7 +333,7 @@ async def _undecided(broker: Broker, work: Work, error: Exception) -> None:
     """
     now, sealed = broker.now(), isinstance(error, DecryptionFailed)
     tried_enough = work.failures + 1 >= _MOST_FAILURES
-    dead = now - work.delivery.created_at >= GIVE_UP_AFTER if sealed else tried_enough
+    dead = work.tried_for >= GIVE_UP_AFTER if sealed else tried_enough
     reason = "decryption_failed" if sealed else "plugin_failed"
     if isinstance(error, PayloadTooLarge):
         dead, reason = True, "too_large"
@@ -344,6 +350,7 @@ async def _undecided(broker: Broker, work: Work, error: Exception) -> None:
         reason=reason,
         sent=False,
         failed=True,
+        tried_for=_AFTER_FAILURE,
         decided_on=work.facts,
     )
     if await broker.database.write(deliveries.record, change):

@@ -23,6 +23,7 @@ from zekt_bot.db.tables.deliveries import (
     replays,
 )
 from zekt_bot.db.tables.events import (
+    RUN_HAS_HOPS,
     RUN_IS_OPEN,
     envelopes,
     inbox,
@@ -42,6 +43,7 @@ from zekt_bot.db.tables.server import (
 )
 
 __all__ = [
+    "RUN_HAS_HOPS",
     "RUN_IS_OPEN",
     "accounts",
     "admissions",

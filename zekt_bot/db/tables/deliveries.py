@@ -53,6 +53,8 @@ deliveries = Table(
     Column("reason", Text),
     Column("attempts", Integer, nullable=False),
     Column("failures", Integer, nullable=False),
+    # How long it was being sent and waited for its own retries: what GIVE_UP_AFTER bounds.
+    Column("tried_for_us", BigInteger, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("dispatched_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
@@ -82,6 +84,14 @@ Index(
     deliveries.c.waits_for,
     sqlite_where=_paused,
     postgresql_where=_paused,
+)
+_sent = deliveries.c.dispatched_at.is_not(None)
+Index(
+    "ix_deliveries_target",
+    deliveries.c.target_repository_id,
+    deliveries.c.dispatched_at,
+    sqlite_where=_sent,
+    postgresql_where=_sent,
 )
 Index("ix_deliveries_provider", deliveries.c.provider_account_id, deliveries.c.created_at)
 Index("ix_deliveries_consumer", deliveries.c.consumer_account_id, deliveries.c.created_at)

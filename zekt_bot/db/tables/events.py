@@ -106,6 +106,29 @@ Index(
     sqlite_where=RUN_IS_OPEN,
     postgresql_where=RUN_IS_OPEN,
 )
+_caused = runs.c.caused_by_delivery_id.is_not(None)
+Index(
+    "ix_runs_caused_by",
+    runs.c.caused_by_delivery_id,
+    sqlite_where=_caused,
+    postgresql_where=_caused,
+)
+# What the loop guard looks for: the few runs that a delivery may have led to.
+RUN_HAS_HOPS = text("hops > 0")
+Index(
+    "ix_runs_hops_created",
+    runs.c.repository_id,
+    runs.c.created_at,
+    sqlite_where=RUN_HAS_HOPS,
+    postgresql_where=RUN_HAS_HOPS,
+)
+Index(
+    "ix_runs_hops_completed",
+    runs.c.repository_id,
+    runs.c.completed_at,
+    sqlite_where=RUN_HAS_HOPS,
+    postgresql_where=RUN_HAS_HOPS,
+)
 
 jobs = Table(
     "jobs",

@@ -18,6 +18,7 @@ def upgrade() -> None:
     _replays()
     _missed_webhooks()
     _processes()
+    _proof()
 
 
 def _replays() -> None:
@@ -47,7 +48,9 @@ def _replays() -> None:
 
 
 def _missed_webhooks() -> None:
-    recovered = sa.Column("recovered", sa.Boolean(), nullable=False, server_default=sa.false())
+    recovered: sa.Column[bool] = sa.Column(
+        "recovered", sa.Boolean(), nullable=False, server_default=sa.false()
+    )
     op.add_column("inbox", recovered)
     op.add_column("runs", sa.Column("recovered_at", UtcDateTime(), nullable=True))
     is_open = sa.text("state = 'open'")
@@ -85,3 +88,26 @@ def _processes() -> None:
         sa.Column("figures", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_processes")),
     )
+
+
+def _proof() -> None:
+    tried_for = sa.Column("tried_for_us", sa.BigInteger(), server_default="0", nullable=False)
+    op.add_column("deliveries", tried_for)
+    for name, table, columns, only in (
+        (
+            "ix_deliveries_target",
+            "deliveries",
+            ["target_repository_id", "dispatched_at"],
+            "dispatched_at IS NOT NULL",
+        ),
+        (
+            "ix_runs_caused_by",
+            "runs",
+            ["caused_by_delivery_id"],
+            "caused_by_delivery_id IS NOT NULL",
+        ),
+        ("ix_runs_hops_created", "runs", ["repository_id", "created_at"], "hops > 0"),
+        ("ix_runs_hops_completed", "runs", ["repository_id", "completed_at"], "hops > 0"),
+    ):
+        where = sa.text(only)
+        op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
