@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from tests import databases
 from tests.acceptance.server import RELEASE, SECRET, Stage, stage
 from zekt_bot.testing import payloads, sign, webhook_headers
 
@@ -263,35 +262,6 @@ async def test_a_body_that_does_not_come_is_given_up(sqlite_url: str, tmp_path: 
             assert b" 408 " in await reader.readline()
         writer.close()
         await writer.wait_closed()
-
-
-async def test_a_database_that_takes_nothing_is_told_to_github(
-    postgres_url: str, postgres_server: str, tmp_path: Path
-) -> None:
-    name = postgres_url.rpartition("/")[2]
-    async with stage(postgres_url, tmp_path) as s, aiohttp.ClientSession() as session:
-
-        def switch(to: str) -> None:
-            databases.execute(
-                postgres_server,
-                f"ALTER DATABASE {name} SET default_transaction_read_only = {to}",
-                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
-            )
-
-        async def send() -> int:
-            body = b'{"action": "suspend", "installation": {"id": 1, "account": {"id": 2}}}'
-            headers = webhook_headers(s.app, "installation", body)
-            url = f"{s.zekt.url}/webhooks/github"
-            async with session.post(url, data=body, headers=headers) as answer:
-                assert ("Retry-After" in answer.headers) == (answer.status == 503)
-                return answer.status
-
-        switch("on")
-        assert await send() == 503
-        switch("off")
-        async with asyncio.timeout(20):
-            while await send() != 202:
-                await asyncio.sleep(0.1)
 
 
 async def test_a_run_of_nobody_is_answered_and_not_stored(sqlite_url: str, tmp_path: Path) -> None:
