@@ -49,6 +49,8 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
         (ip_network("10.0.0.0/8"), ip_network("fd00::/8")),
     ),
     ("ZEKT_OBSERVE_ALL", "true", "observe_all", True),
+    ("ZEKT_PGBOUNCER", "true", "pgbouncer", True),
+    ("ZEKT_DIRECT_DATABASE_URL", "postgres://db/zekt", "direct_database_url", "postgres://db/zekt"),
     ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
     ("LOG_FORMAT", "json", "log_format", "json"),
     ("LOG_FORMAT", "console", "log_format", "console"),

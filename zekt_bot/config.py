@@ -45,6 +45,8 @@ class Settings:
     host: str = "0.0.0.0"  # noqa: S104 - a platform's router must reach it
     port: int = 8080
     database_url: str = field(default="sqlite:///./zekt.db", repr=False)
+    direct_database_url: str | None = field(default=None, repr=False)
+    pgbouncer: bool = False
     secret_keys: tuple[str, ...] = field(default=(), repr=False)
     public_url: str = "http://localhost:8080"
     github_url: str = "https://github.com"
@@ -155,10 +157,18 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return read
 
 
+def _truth(value: str) -> bool:
+    return _one_of("true", "false")(value) == "true"
+
+
 def _database_url(value: str) -> str:
-    if not value.startswith(
-        ("sqlite:///", "sqlite+aiosqlite:///", "postgres://", "postgresql://", "postgresql+asyncpg")
-    ):
+    if value.startswith(("sqlite:///", "sqlite+aiosqlite:///")):
+        return value
+    return _postgresql_url(value)
+
+
+def _postgresql_url(value: str) -> str:
+    if not value.startswith(("postgres://", "postgresql://", "postgresql+asyncpg")):
         raise ValueError(value)
     return value
 
@@ -214,6 +224,13 @@ def _read(env: _Environment) -> Settings:
             default.database_url,
             "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME",
         ),
+        direct_database_url=env.get(
+            "ZEKT_DIRECT_DATABASE_URL",
+            _postgresql_url,
+            None,
+            "postgresql://USER:PASSWORD@HOST/NAME",
+        ),
+        pgbouncer=env.get("ZEKT_PGBOUNCER", _truth, False, "true or false"),
         secret_keys=env.words("ZEKT_SECRET_KEY"),
         public_url=env.get(
             "ZEKT_PUBLIC_URL",
@@ -275,12 +292,7 @@ def _read(env: _Environment) -> Settings:
             default.channel_allowed_nets,
             "networks such as 10.0.0.0/8 or fd00::/8, divided by commas",
         ),
-        observe_all=env.get(
-            "ZEKT_OBSERVE_ALL",
-            lambda value: _one_of("true", "false")(value) == "true",
-            False,
-            "true or false",
-        ),
+        observe_all=env.get("ZEKT_OBSERVE_ALL", _truth, False, "true or false"),
         log_level=env.get(
             "LOG_LEVEL",
             lambda value: _one_of("DEBUG", "INFO", "WARNING", "ERROR")(value.upper()),

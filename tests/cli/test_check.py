@@ -56,9 +56,10 @@ async def test_where_all_is_well_each_part_says_so(
     told = await zekt("check", **settings)
     assert (told.code, told.err) == (0, "")
     lines = told.out.splitlines()
-    clocks = ["GitHub clock"] if migrated_url.startswith("sqlite") else ["database clock", "GitHub"]
-    assert len(lines) == len(PARTS) + len(clocks)
-    for part in (*PARTS, *clocks):
+    of_postgresql = [] if migrated_url.startswith("sqlite") else ["database clock", "notifications"]
+    parts = [*PARTS, *of_postgresql, "GitHub clock"]
+    assert len(lines) == len(parts)
+    for part in parts:
         assert any(line.startswith(f"✓  {part}") for line in lines), part
 
 
@@ -100,6 +101,18 @@ async def test_a_new_sqlite_file_is_no_fault_and_is_not_made(
 ) -> None:
     assert await red(environ_of(sqlite_url, github, app)) == {}
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_notifications_that_are_not_heard_show(
+    migrated_postgres: str, postgres_url: str, github: GitHubSimulator, app: App
+) -> None:
+    settings = environ_of(migrated_postgres, github, app)
+    for direct, cure in (
+        (postgres_url, "Set ZEKT_DIRECT_DATABASE_URL"),
+        (f"postgresql://zekt@127.0.0.1:{free_port()}/zekt", "cannot be listened at"),
+    ):
+        found = await red({**settings, "ZEKT_DIRECT_DATABASE_URL": direct})
+        assert cure in found["notifications"]
 
 
 async def test_an_api_that_is_not_githubs_and_a_clock_that_is_off_show(

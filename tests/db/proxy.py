@@ -25,6 +25,8 @@ class Proxy:
         self._port = 0
         # Once: `to_server` loses the COMMIT, `to_client` the answer to one that is done.
         self.lose_commit: Way | None = None
+        # While it is, the server's bytes are lost and the connections stand.
+        self.silent = False
 
     @property
     def url(self) -> str:
@@ -70,7 +72,8 @@ class Proxy:
             if self.lose_commit == way and b"COMMIT" in data:
                 self.lose_commit = None
                 return
-            target.write(data)
+            if not (self.silent and way == "to_client"):
+                target.write(data)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import resource
 import sqlite3
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -214,3 +215,23 @@ async def test_a_command_of_another_version_leaves_a_running_servers_file_alone(
             async with open_database(settings_for(sqlite_url), clock):
                 pass
         await server.check()
+
+
+async def test_migrations_go_past_the_pooler(postgres_url: str, clock: ManualClock) -> None:
+    nowhere = "postgresql://zekt@127.0.0.1:9/zekt"
+    settings = replace(settings_for(nowhere), direct_database_url=postgres_url)
+    database = Database(settings, clock)
+    try:
+        await database.migrate()
+    finally:
+        await database.close()
+    async with open_database(settings_for(postgres_url), clock) as opened:
+        assert await opened.schema_is_current()
+
+
+async def test_a_direct_address_beside_sqlite_is_refused(
+    sqlite_url: str, postgres_url: str, clock: ManualClock
+) -> None:
+    settings = replace(settings_for(sqlite_url), direct_database_url=postgres_url)
+    with pytest.raises(ConfigurationError, match="ZEKT_DIRECT_DATABASE_URL is for PostgreSQL"):
+        Database(settings, clock)

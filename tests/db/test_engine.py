@@ -102,3 +102,47 @@ def test_a_new_file_that_somebody_else_prepares_is_waited_for(tmp_path: Path) ->
         with writer.begin() as connection:
             assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
         release.join()
+
+
+async def prepared(address: engine.Address) -> int:
+    """How many prepared statements are left after a few transactions on one connection."""
+    kept = engine.postgresql(address, size=1)
+    try:
+        for number in range(3):
+            async with kept.begin() as connection:
+                await connection.execute(text("SELECT CAST(:n AS integer)"), {"n": number})
+        async with kept.connect() as connection:
+            found = await connection.execute(text("SELECT count(*) FROM pg_prepared_statements"))
+            return int(found.scalar_one())
+    finally:
+        await kept.dispose()
+
+
+async def test_behind_a_pooler_no_prepared_statement_is_left(migrated_postgres: str) -> None:
+    assert await prepared(engine.parse(migrated_postgres)) > 0
+    assert await prepared(engine.parse(migrated_postgres, pooled=True)) == 0
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+async def test_every_transaction_waits_a_bounded_time_for_locks(
+    migrated_postgres: str, pooled: bool
+) -> None:
+    kept = engine.postgresql(engine.parse(migrated_postgres, pooled=pooled), size=1)
+    try:
+        async with kept.begin() as connection:
+            found = await connection.execute(text("SHOW lock_timeout"))
+            assert found.scalar_one() == "4s"
+    finally:
+        await kept.dispose()
+
+
+async def test_behind_a_pooler_a_connection_keeps_no_setting(migrated_postgres: str) -> None:
+    kept = engine.postgresql(engine.parse(migrated_postgres, pooled=True), size=1)
+    try:
+        async with kept.begin() as connection:
+            raw = await connection.get_raw_connection()
+            driver = raw.driver_connection
+        assert driver is not None
+        assert await driver.fetchval("SHOW lock_timeout") == "0"
+    finally:
+        await kept.dispose()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests import databases
 from tests.db.proxy import proxy_before
@@ -17,13 +19,15 @@ from zekt_bot.testing import ManualClock
 
 if TYPE_CHECKING:
     from asyncio import Event
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from sqlalchemy import Connection
 
     from zekt_bot.db.database import Database
 
 SECOND = timedelta(seconds=1)
+PING_WITHIN = timedelta(seconds=2)
+PING_EVERY = timedelta(minutes=1)
 KILL_LISTENERS = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
     " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
@@ -51,13 +55,22 @@ async def heard(event: Event, teller: Database, topic: str = "inbox") -> None:
     await until(told)
 
 
-async def pausing(clock: ManualClock) -> None:
+async def pausing(clock: ManualClock, for_: timedelta = SECOND) -> None:
     """Return when the listener has had its turn and waits for the next."""
 
     async def waits() -> bool:
-        return bool(clock.waiting_until)
+        return clock.waiting_until == [clock.now() + for_]
 
     await until(waits)
+
+
+async def listens(database: Database) -> None:
+    """Return when the listener has heard what it told itself."""
+
+    async def hears() -> bool:
+        return database.hears is True
+
+    await until(hears)
 
 
 async def is_set(event: Event) -> None:
@@ -90,6 +103,7 @@ async def test_a_killed_connection_comes_back_and_nothing_is_missed(
 ) -> None:
     async with open_database(settings_for(migrated_postgres), clock, alone=True) as listening:
         news = listening.subscribe("inbox")
+        await listens(listening)
         await heard(news, neighbour)
         news.clear()
         databases.execute(migrated_postgres, KILL_LISTENERS)
@@ -111,10 +125,11 @@ async def test_a_server_out_of_reach_is_tried_each_second(
     ):
         news = listening.subscribe("inbox")
         await heard(news, neighbour)
+        await listens(listening)
         await proxy.close()
         for _ in range(3):
             await pausing(clock)
-            assert clock.waiting_until == [clock.now() + SECOND]
+            assert listening.hears is False
             clock.advance(SECOND)
             assert clock.waiting_until == []
         await pausing(clock)
@@ -122,6 +137,62 @@ async def test_a_server_out_of_reach_is_tried_each_second(
         news.clear()
         clock.advance(SECOND)
         await heard(news, neighbour)
+
+
+@pytest.fixture
+def elsewhere(postgres_server: str) -> Iterator[str]:
+    """Another database: LISTEN succeeds there, and nothing is ever heard, as behind PgBouncer."""
+    with databases.fresh_database(postgres_server) as url:
+        yield url
+
+
+async def test_a_listener_that_hears_nothing_looks_each_second_and_says_so_once(
+    migrated_postgres: str, elsewhere: str, clock: ManualClock
+) -> None:
+    deaf = replace(settings_for(migrated_postgres), direct_database_url=elsewhere)
+    with capture_logs() as logs:
+        async with open_database(deaf, clock, alone=True) as listening:
+            news = listening.subscribe("inbox")
+            for _ in range(2):  # at the start, and a minute later
+                await pausing(clock, PING_WITHIN)
+                clock.advance(PING_WITHIN)
+                for _ in range(60):
+                    await pausing(clock)
+                    assert listening.hears is False
+                    news.clear()
+                    clock.advance(SECOND)
+                    await is_set(news)
+    (said,) = [line for line in logs if line["event"].startswith("listener")]
+    assert (said["event"], said["log_level"]) == ("listener.deaf", "warning")
+
+
+async def test_a_listener_that_went_deaf_is_found_within_a_minute_and_comes_back(
+    neighbour: Database, migrated_postgres: str, clock: ManualClock
+) -> None:
+    async with (
+        proxy_before(migrated_postgres) as proxy,
+        open_database(
+            replace(settings_for(migrated_postgres), direct_database_url=proxy.url),
+            clock,
+            alone=True,
+        ) as listening,
+    ):
+        await listens(listening)
+        proxy.silent = True  # the connection stands, and nothing comes over it
+        await pausing(clock, PING_EVERY)
+        clock.advance(PING_EVERY)
+        await pausing(clock, PING_WITHIN)
+        clock.advance(PING_WITHIN)
+        await pausing(clock)
+        assert listening.hears is False
+        proxy.silent = False
+        for _ in range(60):
+            await pausing(clock)
+            clock.advance(SECOND)
+        await listens(listening)
+        news = listening.subscribe("inbox")
+        await neighbour.write(wake, "inbox")
+        await is_set(news)
 
 
 async def test_sqlite_is_looked_at_each_second(migrated_sqlite: str, clock: ManualClock) -> None:

@@ -7,13 +7,14 @@ import contextlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+import asyncpg
 import structlog
 from filelock import FileLock, Timeout
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from zekt_bot.db import engine, schema
+from zekt_bot.db import audit, engine, schema
 from zekt_bot.db.crypto import Keyring, key_beside
 from zekt_bot.db.listener import Listener
 from zekt_bot.db.sql import insert_new, upsert
@@ -46,7 +47,8 @@ class Database:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         """Parse the address and find the keys; connects to nothing yet."""
-        self.address = engine.parse(settings.database_url)
+        self.address = engine.parse(settings.database_url, pooled=settings.pgbouncer)
+        self.direct = _direct(settings) or self.address
         path = self.address.path
         if path and not path.parent.is_dir():
             raise ConfigurationError(f"DATABASE_URL: there is no folder {path.parent}.")
@@ -63,7 +65,7 @@ class Database:
             backend = PostgresqlBackend(engine.postgresql(self.address, size=1))
             self._reader = engine.postgresql(self.address, size=_READERS)
         self._writer = Writer(backend, clock, self._committed)
-        self._listener: Listener | None = None
+        self._listener = Listener(self.direct, clock, self._wake, self._tell)
         self._auditors: list[Callable[[Sequence[Entry]], None]] = []
 
     async def start(self, *, alone: bool) -> None:
@@ -82,13 +84,11 @@ class Database:
                 ) from None
         self._writer.start()
         if alone:
-            self._listener = Listener(self.address, self._clock, self._wake)
             self._listener.start()
 
     async def close(self) -> None:
         """Finish what waits to be written and close every connection."""
-        if self._listener:
-            await self._listener.close()
+        await self._listener.close()
         await self._writer.close()
         await self._reader.dispose()
         if self._lock:
@@ -96,7 +96,7 @@ class Database:
 
     async def migrate(self) -> None:
         """Bring the schema to this version's (`db/migrations`)."""
-        await schema.migrate(self.address)
+        await schema.migrate(self.direct)
 
     async def migrate_alone(self) -> None:
         """Migrate an SQLite file that no server of another version is using.
@@ -176,6 +176,25 @@ class Database:
         self._wakes[topic].append(event)
         return event
 
+    @property
+    def hears(self) -> bool | None:
+        """Whether other processes' commits are heard of; None: not known yet, or SQLite."""
+        return self._listener.hears
+
+    async def try_listening(self) -> bool:
+        """Whether a commit is heard of at the address that is listened at (PostgreSQL).
+
+        Raises:
+            StorageUnavailable: one of the two addresses cannot be reached.
+        """
+        try:
+            return await self._listener.try_once()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise StorageUnavailable(f"{self.direct.shown} cannot be listened at.") from error
+
+    async def _tell(self, word: str) -> None:
+        await self.write(_wake_for, word)
+
     def on_audited(self, hear: Callable[[Sequence[Entry]], None]) -> None:
         """`hear` is called with the audit entries of each commit of this process."""
         self._auditors.append(hear)
@@ -189,6 +208,26 @@ class Database:
         for topic in topics:
             for event in self._wakes.get(topic, ()):
                 event.set()
+
+
+def _direct(settings: Settings) -> engine.Address | None:
+    """Where to listen and to migrate, if that is not where everything else happens.
+
+    Raises:
+        ConfigurationError: it cannot be used.
+    """
+    url = settings.direct_database_url
+    if url and not settings.on_postgresql:
+        raise ConfigurationError(
+            "ZEKT_DIRECT_DATABASE_URL is for PostgreSQL, and DATABASE_URL is not: leave it out."
+        )
+    return engine.parse(url) if url else None
+
+
+def _wake_for(connection: Connection, rows: Sequence[str]) -> Sequence[str]:
+    for topic in rows:
+        audit.wake(connection, topic)
+    return rows
 
 
 def _canary(connection: Connection) -> bytes | None:

@@ -19,8 +19,6 @@ from zekt_bot.db import libpq
 from zekt_bot.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import asyncpg
     from sqlalchemy import Connection
 
@@ -28,6 +26,7 @@ _BUSY_TIMEOUT_MS = 5000
 _COMMAND_SECONDS = 30
 _POOL_SECONDS = 5
 _LOCK_MS = 4000
+_STATEMENTS = 100  # prepared ones that a connection keeps
 _SQLITE = {"sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"}
 _POSTGRESQL = {"postgres", "postgresql", "postgresql+asyncpg"}
 
@@ -36,16 +35,20 @@ _POSTGRESQL = {"postgres", "postgresql", "postgresql+asyncpg"}
 class Address:
     """Where the database is: `path` on SQLite, `options` for `libpq.connect` on PostgreSQL.
 
-    `shown` has no password.
+    `shown` has no password. `pooled`: PgBouncer in transaction mode stands before it.
     """
 
     shown: str
     path: Path | None = None
     options: dict[str, Any] = field(default_factory=dict, repr=False)
+    pooled: bool = False
 
 
-def parse(database_url: str) -> Address:
+def parse(database_url: str, *, pooled: bool = False) -> Address:
     """Read a `DATABASE_URL`.
+
+    `pooled`: behind PgBouncer, whose server connection is another one in each transaction. So no
+    prepared statement outlives its own: asyncpg then uses unnamed ones, which leave nothing behind.
 
     Raises:
         ConfigurationError: naming what cannot be used.
@@ -53,7 +56,9 @@ def parse(database_url: str) -> Address:
     scheme = database_url.partition("://")[0]
     if scheme in _POSTGRESQL:
         options = libpq.options(database_url)
-        return Address(libpq.shown(options), options=options)
+        if pooled:
+            options["statement_cache_size"] = 0
+        return Address(libpq.shown(options), options=options, pooled=pooled)
     if scheme not in _SQLITE:
         raise ConfigurationError(libpq.UNREADABLE)
     try:
@@ -100,24 +105,36 @@ def postgresql(address: Address, *, size: int) -> AsyncEngine:
             "pool_pre_ping": True,
             "pool_timeout": _POOL_SECONDS,
         }
-    return create_async_engine(
+    made = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=partial(_patient if not size else _bounded, address.options),
+        connect_args={
+            "async_creator_fn": partial(_patient if not size else _bounded, address),
+            "prepared_statement_cache_size": 0 if address.pooled else _STATEMENTS,
+        },
         hide_parameters=True,
         **kept,
     )
+    if size and address.pooled:
+        event.listens_for(made.sync_engine, "begin")(_bound_locks)
+    return made
 
 
-async def _patient(options: Mapping[str, Any]) -> asyncpg.Connection:
+async def _patient(address: Address) -> asyncpg.Connection:
     """For the schema: its statements take as long as they take."""
-    return await libpq.connect({**options, "command_timeout": None})
+    return await libpq.connect({**address.options, "command_timeout": None})
 
 
-async def _bounded(options: Mapping[str, Any]) -> asyncpg.Connection:
+async def _bounded(address: Address) -> asyncpg.Connection:
     """A connection that waits for no lock so long that GitHub would hear nothing."""
-    connection = await libpq.connect({**options, "command_timeout": _COMMAND_SECONDS})
-    await connection.execute(f"SET lock_timeout = {_LOCK_MS}")
+    connection = await libpq.connect({**address.options, "command_timeout": _COMMAND_SECONDS})
+    if not address.pooled:
+        await connection.execute(f"SET lock_timeout = {_LOCK_MS}")
     return connection
+
+
+def _bound_locks(connection: Connection) -> None:
+    """Behind PgBouncer a setting holds for one transaction; a longer one would be a stranger's."""
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_LOCK_MS}")
 
 
 def _prepare(engine: Engine, begin: str) -> None:

@@ -113,6 +113,7 @@ async def _database(database: Database, clock: Clock) -> list[Check]:
     if not database.address.path:
         told = await database.query(_database_clock)
         found.append(_off("database clock", told - clock.now(), "The database's clock"))
+        found.append(await _listening(database))
     return found
 
 
@@ -133,6 +134,22 @@ def _database_clock(connection: Connection) -> datetime:
     """The one place that asks the database for the time: to compare it."""
     told: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
     return told
+
+
+async def _listening(database: Database) -> Check:
+    part, where = "notifications", database.direct.shown
+    try:
+        heard = await database.try_listening()
+    except StorageUnavailable as error:
+        return Check(part, ok=False, said=_why(error))
+    if heard:
+        return Check(part, ok=True, said=f"What one process commits, others hear of at {where}.")
+    said = (
+        f"LISTEN at {where} succeeds, and nothing is heard: a pooler in transaction mode stands "
+        "there, or it is another database. Set ZEKT_DIRECT_DATABASE_URL to PostgreSQL itself. "
+        "Until then each process asks the database every second."
+    )
+    return Check(part, ok=False, said=said)
 
 
 def _off(part: str, by: timedelta, whose: str) -> Check:
