@@ -13,6 +13,7 @@
     ├── MalformedEvent            a verified webhook that lacks what it should have: set aside
     ├── StorageUnavailable        nothing was stored; the caller may try again
     │   └── OutcomeUnknown        the connection was lost at COMMIT: it may or may not be stored
+    ├── ServerUnavailable         no server of ours answers, or it cannot do its work now
     ├── Withheld                  the policy allows this POST no longer; a channel lets it pass
     ├── PayloadTooLarge           what a plugin made of a message does not fit: it is not sent
     ├── DecryptionFailed          a stored value does not open with any known key
@@ -100,6 +101,10 @@ class StorageUnavailable(ZektError):
 
 class OutcomeUnknown(StorageUnavailable):
     """The connection was lost while committing; it may or may not be stored."""
+
+
+class ServerUnavailable(ZektError):
+    """The server does not answer."""
 
 
 class Withheld(ZektError):

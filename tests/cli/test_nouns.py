@@ -148,6 +148,7 @@ async def test_a_service_says_all_that_its_owner_wants(line: Line, tmp_path: Pat
         "listed": True,
         "description": "Short.",
         "approves": [],
+        "approves_logins": [],
     }
     assert after == {**shown, **kept, **new, **{"hidden_source": False}} | {
         "event_types": ["released"],
@@ -161,6 +162,22 @@ async def test_a_service_says_all_that_its_owner_wants(line: Line, tmp_path: Pat
     assert (await line.ended("services", "unpublish", SERVICE)).code == 3
     await line.does(*PUBLISH)
     assert (await line.json("services", "show", SERVICE))["title"] == "Releases"
+
+
+async def test_one_thing_is_told_in_words(line: Line) -> None:
+    about = ("--description", "# Releases\n\nof *payments*", "--approve-account", "aurora-labs")
+    await published(line, *about, "--approve-account", "mia", "--visibility", "private")
+    told = await line.does("services", "show", SERVICE)
+    facts = dict(row.split("  ", 1) for row in told.splitlines() if "  " in row)
+    assert facts["who may ask"].strip() == "nobody: its provider invites"
+    assert facts["workflow"].strip() == RELEASE
+    approved = facts["approves at once"].strip()
+    assert approved.startswith("aurora-labs, account ")  # of mia's account Zekt has not heard
+    assert told.endswith("\n\n# Releases\n\nof *payments*\n")
+    told = await line.does("repositories", "show", PROVIDER)
+    facts = dict(row.split("  ", 1) for row in told.splitlines())
+    assert facts["visible to"].strip() == "its own people"
+    assert facts["takes part as"].strip() == "provider"
 
 
 async def published(line: Line, *words: str) -> None:
@@ -352,7 +369,9 @@ async def test_sending_is_put_on_hold_and_goes_on(line: Line) -> None:
     whole, one = await line.json("pauses", "list")
     assert whole["subject"] == "all"
     assert await line.json("pauses", "list", "--before", "all") == [one]
-    assert one["subject"] in await line.does("pauses", "list")
+    assert one["name"] == "aurora-labs"
+    assert "account aurora-labs" in await line.does("pauses", "list")
+    assert (await line.ended("pause", "--account", "")).code == 3
     assert "goes on; 0 deliveries" in await line.does("resume", *target)
     assert "was not on hold" in await line.does("resume", *target)
     assert "goes on" in await line.does("resume")

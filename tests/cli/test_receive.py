@@ -50,5 +50,5 @@ async def test_without_a_server_or_a_secret_it_says_so(sqlite_url: str, tmp_path
         ZEKT_PUBLIC_URL=f"http://127.0.0.1:{free_port()}",
         ZEKT_ORCHESTRATOR_WEBHOOK_SECRET="a secret of some length",
     )
-    assert (alone.code, "zekt serve" in alone.err) == (3, True)
+    assert (alone.code, "zekt serve" in alone.err) == (7, True)
     assert (await zekt("receive", str(tmp_path / "none"), "--event", "ping")).code == 2

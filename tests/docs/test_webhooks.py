@@ -21,6 +21,7 @@ SOURCES = (
     "zekt_bot/pipeline/verify.py",
     "zekt_bot/pipeline/store.py",
 )
+MISSING = [tool for tool in ("bash", "curl", "openssl") if shutil.which(tool) is None]
 CODE = "".join((ROOT / name).read_text(encoding="utf-8") for name in SOURCES)
 
 
@@ -29,9 +30,7 @@ def webhook_section() -> str:
     return section(page(PAGE), "`POST /webhooks/github`")
 
 
-@pytest.mark.skipif(
-    not all(map(shutil.which, ("bash", "curl", "openssl"))), reason="needs curl and openssl"
-)
+@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 @pytest.mark.parametrize(("number", "said", "status"), [(0, "pong", 200), (1, "error", 401)])
 async def test_a_command_of_the_page_gets_the_answer_that_the_page_promises(
     number: int, said: str, status: int, sqlite_url: str

@@ -41,13 +41,14 @@ def test_what_is_no_slug_is_refused(slug: str) -> None:
         check_slug(slug)
 
 
-@pytest.mark.parametrize("name", ["o/r", "Org-1/repo.js", "a/_", "o/.github", "o/..."])
+@pytest.mark.parametrize("name", ["o/r", "Org-1/repo.js", "a/_", "o/.github", "o/...", "o_1/r"])
 def test_a_full_name_is_kept(name: str) -> None:
     assert check_full_name(name) == name
 
 
 @pytest.mark.parametrize(
-    "name", ["", "o", "o/", "/r", "o/r/x", "o_1/r", "o/..", "o/.", "o/r\n", "o /r", "o/r?x", "../r"]
+    "name",
+    ["", "o", "o/", "/r", "o/r/x", "-o/r", "_o/r", "o/..", "o/.", "o/r\n", "o /r", "o/r?x", "../r"],
 )
 def test_what_is_no_full_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="OWNER/REPO"):

@@ -11,6 +11,7 @@ from tests.operations.news import mirrored, news
 from tests.stage import ME
 from zekt_bot.db import mirror
 from zekt_bot.db import services as service_rows
+from zekt_bot.db.tables import audit
 from zekt_bot.errors import GitHubError, MalformedEvent, NotFound
 from zekt_bot.operations import installations, repositories
 from zekt_bot.testing import payloads
@@ -245,6 +246,20 @@ async def test_an_unknown_repository_is_looked_up_and_a_stranger_not_found(stage
     assert await installations.find_repository(stage.broker, CONSUMER.upper()) == found
     with pytest.raises(NotFound, match="install the App"):
         await installations.find_repository(stage.broker, "nobody/nothing")
+
+
+async def test_whoever_only_looks_leaves_no_trace(stage: Stage) -> None:
+    async def entries() -> list[str]:
+        return [row["verb"] for row in await stage.rows(audit)]
+
+    await installations.find_repository(stage.broker, CONSUMER)
+    assert await entries() == ["github:repository:confirmed"]
+    await installations.find_repository(stage.broker, CONSUMER)
+    assert len(await entries()) == 1
+    with stage.github.outage():
+        await stage.github.rename(stage.consumer, "core-sink")
+    await installations.find_repository(stage.broker, "kestrel-bank/core-sink")
+    assert await entries() == ["github:repository:confirmed"] * 2
 
 
 async def test_a_name_means_whoever_bears_it_now(stage: Stage) -> None:

@@ -10,22 +10,27 @@ from sqlalchemy import select
 
 from tests.operations.people import people
 from tests.stage import ME, RELEASE, SERVICE
+from zekt_bot.db import mirror
 from zekt_bot.db.tables import aliases, audit, deliveries
 from zekt_bot.db.tables import services as services_table
-from zekt_bot.domain.catalog import Profile
+from zekt_bot.domain.catalog import Account, Profile
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
-from zekt_bot.operations import repositories, services, subscriptions, workflows
+from zekt_bot.operations import pauses, repositories, services, subscriptions, workflows
 from zekt_bot.operations.services import Publication
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
     from tests.stage import Stage
-    from zekt_bot.testing import Account
+    from zekt_bot import testing
 
 PROVIDER, CONSUMER = "aurora-labs/payments-api", "kestrel-bank/core-sync"
 OTHER = ".github/workflows/other.yml"
 
 
-async def stranger(stage: Stage) -> tuple[Account, str]:
+async def stranger(stage: Stage) -> tuple[testing.Account, str]:
     """Another account with an allowed workflow."""
     account = stage.github.account("umbrella-org")
     repository = stage.github.repository(account, "thing")
@@ -249,3 +254,46 @@ async def test_disabling_twice_is_disabling(stage: Stage) -> None:
     assert rows.count("person:repository:disabled") == 1
     with pytest.raises(NotFound):
         await repositories.disable(stage.broker, ME, "aurora-labs/unheard-of")
+
+
+async def test_an_invited_consumer_finds_a_hidden_source_by_its_alias_alone(stage: Stage) -> None:
+    there = people(stage)
+    await stage.publish()
+    hidden = {"alias": "northern-lights", "hidden_source": True, "visibility": "private"}
+    await services.edit(stage.broker, ME, SERVICE, hidden)
+    await subscriptions.invite(stage.broker, ME, SERVICE, CONSUMER)
+    shown = await services.show(stage.broker, there.mia, "northern-lights/release", CONSUMER)
+    assert "repository" not in shown
+    with pytest.raises(NotFound, match="no service"):
+        await services.show(stage.broker, there.mia, SERVICE, CONSUMER)
+
+
+async def test_the_people_of_an_organization_find_its_own(stage: Stage) -> None:
+    there = people(stage)
+    await stage.publish()
+    await services.edit(stage.broker, ME, SERVICE, {"visibility": "organization"})
+    sibling = stage.github.repository(stage.provider.owner, "mobile-app", private=True)
+    world = stage.github.core.world
+    stage.github.grant(sibling, world.accounts[there.eve.id], "admin")
+    await repositories.enable(stage.broker, ME, sibling.full_name, "consumer")
+    shown = await services.show(stage.broker, there.eve, SERVICE, sibling.full_name)
+    assert shown["service"] == SERVICE
+    with pytest.raises(NotFound, match="no service"):
+        await services.show(stage.broker, there.eve, SERVICE)
+
+
+@pytest.mark.parametrize("name", ["/release", "release", "-/release", " /release"])
+async def test_no_name_leads_to_an_account_that_lost_its_own(stage: Stage, name: str) -> None:
+    await stage.publish()
+    taker = Account(stage.consumer.owner.id, stage.provider.owner.login, "Organization")
+
+    def take(connection: Connection, rows: Sequence[Account]) -> list[None]:
+        for row in rows:
+            mirror.put_account(connection, row, stage.clock.now())
+        return [None] * len(rows)
+
+    await stage.broker.database.write(take, taker)
+    with pytest.raises(InvalidInput, match="write OWNER/SLUG"):
+        await services.find(stage.broker, name)
+    with pytest.raises(InvalidInput, match="write OWNER/SLUG"):
+        await pauses.pause(stage.broker, ME, pauses.Target(service=name))

@@ -225,7 +225,16 @@ async def test_what_is_not_public_is_by_invitation(stage: Stage, visibility: Any
         await go(stage, "request", who=there.mia)
     with pytest.raises(NotFound, match="no service"):
         await services.show(stage.broker, there.mia, SERVICE)
+    asked = (SERVICE, stage.consumer.full_name)
+    with pytest.raises(NotFound, match="no service"):
+        await services.show(stage.broker, there.mia, *asked)
     await go(stage, "invite", who=there.ada)
+    assert (await services.show(stage.broker, there.mia, *asked))["service"] == SERVICE
+    for stranger in (there.wes, there.eve):
+        with pytest.raises((AccessDenied, NotFound)):
+            await services.show(stage.broker, stranger, *asked)
+    with pytest.raises(NotFound, match="no service"):
+        await services.show(stage.broker, there.mia, SERVICE)
     await go(stage, "accept", who=there.mia)
     found = await mirrored(stage, stage.consumer)
     assert found is not None

@@ -17,6 +17,7 @@ from zekt_bot.errors import (
     NotFound,
     PluginError,
     Refused,
+    ServerUnavailable,
     StorageUnavailable,
     ZektError,
 )
@@ -32,6 +33,7 @@ _CODES: tuple[tuple[type[ZektError], int], ...] = (
     (ConfigurationError, 6),
     (DecryptionFailed, 6),
     (StorageUnavailable, 7),
+    (ServerUnavailable, 7),
     (GitHubError, 8),
     (PluginError, 9),
 )
@@ -43,7 +45,7 @@ _MEANINGS = {
     4: "no such thing",
     5: "access denied",
     6: "a setting is missing or wrong",
-    7: "the database cannot be used now",
+    7: "the database, or the server, cannot be used now",
     8: "GitHub did not do what was asked",
     9: "a plugin is at fault",
 }

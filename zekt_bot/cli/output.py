@@ -200,6 +200,11 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
+def paragraphs(text: str) -> str:
+    """`text` with its line breaks; what cannot be printed is shown as `?`."""
+    return "\n".join(plain(line) for line in text.strip().splitlines())
+
+
 def moment(value: datetime) -> str:
     """A time to the second, in UTC."""
     return value.strftime("%Y-%m-%d %H:%M:%SZ")

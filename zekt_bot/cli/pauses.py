@@ -8,18 +8,30 @@ import click
 
 from zekt_bot.cli.options import acts, lists
 from zekt_bot.cli.output import Column
+from zekt_bot.domain.pauses import EVERYTHING
 from zekt_bot.operations import pauses as operations
 from zekt_bot.operations.pauses import Target
 from zekt_bot.operations.visibility import all_shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from zekt_bot.domain.access import Principal
     from zekt_bot.domain.lists import Page
     from zekt_bot.operations.broker import Broker
 
-COLUMNS = (Column("on hold", "subject"), Column("since", "at"), Column("by", "by"))
+
+def _what(row: Mapping[str, Any]) -> str:
+    everything = row["subject"] == EVERYTHING
+    return str(row["name"] if everything else f"{row['kind']} {row['name']}")
+
+
+COLUMNS = (
+    Column("on hold", _what),
+    Column("since", "at"),
+    Column("by", "by", under="by {}"),
+    Column("id", "subject", under="{}"),
+)
 _TARGET = (
     click.option("--account", metavar="LOGIN", help="Only what leaves or reaches this account."),
     click.option("--service", metavar="OWNER/SLUG", help="Only what this service sends."),

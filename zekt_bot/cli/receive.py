@@ -12,7 +12,7 @@ import click
 
 from zekt_bot.cli import session
 from zekt_bot.cli.output import plain
-from zekt_bot.errors import ConfigurationError, Conflict, InvalidInput
+from zekt_bot.errors import ConfigurationError, InvalidInput, ServerUnavailable
 
 if TYPE_CHECKING:
     from zekt_bot.domain.access import Principal
@@ -53,7 +53,12 @@ def receive(file: BinaryIO, event: str, delivery: str | None, url: str | None) -
 
 
 async def _post(url: str, body: bytes, headers: dict[str, str]) -> str:
-    """The server's status and words; raises InvalidInput unless it took it."""
+    """The server's status and words.
+
+    Raises:
+        ServerUnavailable: none answers, or it cannot take it now.
+        InvalidInput: it does not take it.
+    """
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as client,
@@ -61,10 +66,11 @@ async def _post(url: str, body: bytes, headers: dict[str, str]) -> str:
         ):
             said = plain((await response.text(errors="replace"))[:2000])
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-        raise Conflict(
+        raise ServerUnavailable(
             f"No server answers at {url} ({type(error).__name__}): start `zekt serve`, or give "
             "--url."
         ) from None
     if not response.ok:
-        raise InvalidInput(f"The server answered {response.status}: {said}")
+        refused = InvalidInput if response.status < 500 else ServerUnavailable
+        raise refused(f"The server answered {response.status}: {said}")
     return f"{response.status} {said}"

@@ -63,8 +63,15 @@ async def list_(broker: Broker, who: Principal, page: Page) -> list[dict[str, An
 
 def tell(found: Row) -> None:
     """One repository as people read it."""
-    facts = {name.replace("_", " "): value for name, value in found.items()}
-    print_facts({**facts, "takes part as": _part(found), "obstacle": _obstacle(found)})
+    print_facts(
+        {
+            "repository": found["repository"],
+            "takes part as": _part(found),
+            "obstacle": _obstacle(found),
+            "visible to": "its own people" if found["private"] else "everybody",
+            "id": found["id"],
+        }
+    )
 
 
 @repositories.command("show")

@@ -14,7 +14,7 @@ from zekt_bot.cli.options import (
     service_argument,
     shows,
 )
-from zekt_bot.cli.output import Column, print_facts
+from zekt_bot.cli.output import Column, console, paragraphs, print_facts
 from zekt_bot.domain.catalog import VISIBILITIES, Profile
 from zekt_bot.operations import services as operations
 from zekt_bot.operations.services import Publication
@@ -132,18 +132,75 @@ async def list_(
     )
 
 
+_RESTS = {
+    "workflow_gone": "its workflow is gone or disabled at GitHub",
+    "transferred": "its repository has another owner: publish it again",
+    "alias_taken": "its alias is an account's login now: choose another one",
+}
+
+
 def tell(found: Row) -> None:
-    """One service as people read it."""
-    facts = {name.replace("_", " "): value for name, value in found.items()}
-    print_facts({"service": facts.pop("service"), "state": _state(found), **facts})
+    """One service as people read it; what its owner may know of it besides, below."""
+    out = console()
+    print_facts(
+        {
+            "service": found["service"],
+            "title": found["title"],
+            "state": _state(found),
+            "because": _RESTS.get(found.get("rests") or ""),
+            "may send": found["event_types"],
+            "who may ask": _who_may_ask(found),
+            "source": "hidden from consumers" if found["hidden_source"] else None,
+            "tags": found["tags"],
+            "id": found["id"],
+        },
+        out,
+    )
+    if "repository" in found:
+        out.print()
+        print_facts(
+            {
+                "repository": found["repository"],
+                "workflow": found["workflow_path"],
+                "owner": found["owner"],
+                "alias": found["alias"],
+                "listed": "yes" if found["listed"] else "no: known to whom its name is told",
+                "approves at once": _approved(found),
+            },
+            out,
+        )
+    if found["description"]:
+        out.print()
+        out.print(paragraphs(found["description"]), markup=False)
+
+
+def _approved(found: Row) -> list[str]:
+    """The accounts whose requests need no answer; one that Zekt has not heard of by its number."""
+    pairs = zip(found["approves"], found["approves_logins"], strict=True)
+    return [login or f"account {number}" for number, login in pairs]
+
+
+def _who_may_ask(found: Row) -> str:
+    return {
+        "public": "everybody",
+        "organization": "repositories of its own organization",
+        "private": "nobody: its provider invites",
+    }[found["visibility"]]
 
 
 @services.command("show")
 @service_argument
+@click.option(
+    "--consumer",
+    metavar="OWNER/REPO",
+    help="As its people may see it: one that it is invited to, or of its own organization.",
+)
 @shows(tell)
-async def show(broker: Broker, who: Principal, service: str) -> dict[str, Any]:
+async def show(
+    broker: Broker, who: Principal, service: str, consumer: str | None
+) -> dict[str, Any]:
     """Show the service OWNER/SLUG."""
-    return await operations.show(broker, who, service)
+    return await operations.show(broker, who, service, consumer)
 
 
 @services.command("publish")

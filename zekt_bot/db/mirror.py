@@ -106,6 +106,12 @@ def account_by_login(connection: Connection, login: str) -> Account | None:
     return Account(*row) if row else None
 
 
+def logins(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
+    """The logins of the known ones of these accounts."""
+    found = select(accounts.c.id, accounts.c.login).where(accounts.c.id.in_(list(ids)))
+    return {row.id: row.login for row in connection.execute(found)}
+
+
 def put_account(
     connection: Connection,
     account: Account,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, false, or_, select, true, update
 
-from zekt_bot.db import audit, lanes
+from zekt_bot.db import audit, lanes, mirror, services, subscriptions
 from zekt_bot.db.sql import insert_new
 from zekt_bot.db.tables import deliveries, pauses
 from zekt_bot.domain.pauses import EVERYTHING, Subject
@@ -114,21 +114,55 @@ def _held_by(subjects: Iterable[Subject]) -> ColumnElement[bool]:
     """The deliveries that one of these pauses holds."""
     if EVERYTHING in subjects:
         return true()
-    named: dict[str, list[str]] = {"account": [], "service": [], "subscription": []}
-    for subject in subjects:
-        kind, _, name = subject.partition(":")
-        named[kind].append(name)
-    accounts = [int(each) for each in named["account"]]
+    named = _by_kind(subjects)
+    numbers = [int(each) for each in named["account"]]
     return or_(
         false(),
-        deliveries.c.provider_account_id.in_(accounts),
-        deliveries.c.consumer_account_id.in_(accounts),
+        deliveries.c.provider_account_id.in_(numbers),
+        deliveries.c.consumer_account_id.in_(numbers),
         deliveries.c.service_id.in_(named["service"]),
         deliveries.c.cause_id.in_(named["subscription"]),
     )
 
 
 def listed(connection: Connection) -> list[Mapping[str, Any]]:
-    """What is on hold, the longest first: `subject`, `by`, `at`."""
+    """What is on hold, the longest first: `subject`, its `kind` and `name`, `by`, `at`."""
     found = select(pauses.c.subject, pauses.c.by, pauses.c.at).where(_ACTIVE)
-    return [dict(row) for row in connection.execute(found.order_by(pauses.c.at)).mappings()]
+    rows = connection.execute(found.order_by(pauses.c.at)).mappings().all()
+    names = _names(connection, [row["subject"] for row in rows])
+    return [
+        {
+            **row,
+            "kind": row["subject"].partition(":")[0],
+            "name": names.get(row["subject"], row["subject"]),
+        }
+        for row in rows
+    ]
+
+
+def _names(connection: Connection, subjects: Iterable[Subject]) -> dict[str, str]:
+    """As people call them."""
+    named = _by_kind(subjects)
+    logins = mirror.logins(connection, map(int, named["account"]))
+    published = (services.by_id(connection, each) for each in named["service"])
+    held = (subscriptions.listed(connection, each) for each in named["subscription"])
+    return {
+        EVERYTHING: "everything",
+        **{f"account:{each}": login for each, login in logins.items()},
+        **{f"service:{each.id}": each.name for each in published if each},
+        **{
+            f"subscription:{row['id']}": f"{row['shown_owner']}/{row['slug']} to {row['consumer']}"
+            for row in held
+            if row
+        },
+    }
+
+
+def _by_kind(subjects: Iterable[Subject]) -> dict[str, list[str]]:
+    """The ids of the accounts, services and subscriptions among them."""
+    named: dict[str, list[str]] = {"account": [], "service": [], "subscription": []}
+    for subject in subjects:
+        kind, _, name = subject.partition(":")
+        if name:
+            named[kind].append(name)
+    return named

@@ -9,6 +9,7 @@ from sqlalchemy import and_, case, func, or_, select, update
 from zekt_bot.db.rows import SUBSCRIPTION, RepositoryRows, labelled, subscription_of
 from zekt_bot.db.sql import insert_new
 from zekt_bot.db.tables import accounts, repositories, services, subscriptions
+from zekt_bot.domain.subscriptions import ALIVE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +49,16 @@ def found(
         subscriptions.c.channel == channel,
     )
     return connection.execute(select(subscriptions).where(key)).mappings().first()
+
+
+def between(connection: Connection, service_id: str, repository_id: int) -> bool:
+    """Whether a repository is invited to a service, asks for it or has it."""
+    live = and_(
+        subscriptions.c.service_id == service_id,
+        subscriptions.c.repository_id == repository_id,
+        subscriptions.c.state.in_(ALIVE),
+    )
+    return connection.execute(select(subscriptions.c.id).where(live).limit(1)).first() is not None
 
 
 def expired(connection: Connection, now: datetime, limit: int) -> list[RowMapping]:

@@ -49,7 +49,7 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}[a-z0-9]")
 _TAG = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
 _ALIAS = re.compile(r"(?=.{2,39}\Z)[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_FULL_NAME = re.compile(r"([A-Za-z0-9-]{1,100})/([A-Za-z0-9._-]{1,100})")
+_FULL_NAME = re.compile(rf"{_LOGIN.pattern}/([A-Za-z0-9._-]{{1,100}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +300,7 @@ def check_slug(slug: str) -> str:
 def check_service_name(name: str) -> str:
     """Return `OWNER/SLUG`, or raise InvalidInput."""
     owner, slash, slug = name.partition("/")
-    if not slash or not re.fullmatch(r"[A-Za-z0-9-]{1,100}", owner):
+    if not slash or not _LOGIN.fullmatch(owner):
         raise InvalidInput(f"{name[:160]!r} is not a service: write OWNER/SLUG.")
     check_slug(slug)
     return name
@@ -309,7 +309,7 @@ def check_service_name(name: str) -> str:
 def check_full_name(full_name: str) -> str:
     """Return `OWNER/REPO`, or raise InvalidInput."""
     match = _FULL_NAME.fullmatch(full_name)
-    if not match or match.group(2) in {".", ".."}:
+    if not match or match.group(1) in {".", ".."}:
         raise InvalidInput(f"{full_name!r} is not a repository: write OWNER/REPO.")
     return full_name
 

@@ -49,6 +49,7 @@ SUBSCRIPTION_MOVES: dict[Verb, tuple[frozenset[SubscriptionState | None], Subscr
 }
 MOST_WORDS = 500
 STATES: tuple[SubscriptionState, ...] = get_args(SubscriptionState)
+ALIVE = tuple(state for state in STATES if state not in _OVER)
 
 
 @dataclass(frozen=True, slots=True)

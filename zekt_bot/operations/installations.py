@@ -127,7 +127,7 @@ async def find_repository(broker: Broker, full_name: str) -> Repository:
     named = await broker.github.repository(installation_id, full_name=full_name)
     repository_id = fields.number(named, "id") if named else 0
     if named:
-        await _confirm(broker, None, installation_id, [repository_id])
+        await _look(broker, installation_id, repository_id)
     found = await broker.database.query(mirror.repositories_by_id, [repository_id])
     if repository_id not in found or not found[repository_id].consented:
         raise not_shown(full_name)
@@ -154,23 +154,38 @@ async def _take(broker: Broker, apply: Callable[[Connection], None]) -> None:
 
 
 async def _confirm(
-    broker: Broker, news: News | None, installation_id: int, repository_ids: Sequence[int]
+    broker: Broker, news: News, installation_id: int, repository_ids: Sequence[int]
 ) -> None:
     """Write how GitHub says that the installation stands, and these repositories in it.
+
+    Of what is not enabled GitHub is asked when somebody enables it.
 
     Raises:
         Conflict: other news kept coming in while GitHub was asked.
     """
-    if news is not None:  # of what is not enabled GitHub is asked when somebody enables it
-        known = await broker.database.query(mirror.repositories_by_id, repository_ids)
-        alone = news.event == "repository"
-        repository_ids = [r.id for r in known.values() if alone or r.provider or r.consumer]
-    await _settle(broker, installation_id, ())  # first: it is written whatever comes after
-    for start in range(0, len(repository_ids), _AT_ONCE):
-        await _settle(broker, installation_id, repository_ids[start : start + _AT_ONCE])
-    entry, inbox_id = await _entry(broker, news, repository_ids), news.inbox_id if news else None
-    done = _Applying(inbox_id, None, _all(()), entry, broker.now())
+    known = await broker.database.query(mirror.repositories_by_id, repository_ids)
+    alone = news.event == "repository"
+    asked = [r.id for r in known.values() if alone or r.provider or r.consumer]
+    await _settle_all(broker, installation_id, asked)
+    entry = await _entry(broker, news)
+    done = _Applying(news.inbox_id, None, _all(()), entry, broker.now())
     await broker.database.write(_write, done)
+
+
+async def _look(broker: Broker, installation_id: int, repository_id: int) -> None:
+    """Write how GitHub says that a repository stands; in the audit too, if that is new.
+
+    Raises:
+        Conflict: news kept coming in while GitHub was asked.
+    """
+    place = (installation_id, [repository_id])
+    before = await broker.database.query(mirror.seen, *place)
+    await _settle_all(broker, *place)
+    if await broker.database.query(mirror.seen, *place) == before:
+        return
+    verb = "github:repository:confirmed"
+    entry = await broker.entry(verb, GITHUB, repository_id=repository_id)
+    await broker.database.write(_write, _Applying(None, None, _all(()), entry, broker.now()))
 
 
 async def _learn(broker: Broker, news: News, installation_id: int, name: str) -> None:
@@ -190,6 +205,12 @@ async def _learn(broker: Broker, news: News, installation_id: int, name: str) ->
             }
             rows.append(row)
     await _take(broker, lambda c: mirror.learn(c, rows, installation_id, now))
+
+
+async def _settle_all(broker: Broker, installation_id: int, repository_ids: Sequence[int]) -> None:
+    await _settle(broker, installation_id, ())  # first: it is written whatever comes after
+    for start in range(0, len(repository_ids), _AT_ONCE):
+        await _settle(broker, installation_id, repository_ids[start : start + _AT_ONCE])
 
 
 async def _settle(broker: Broker, installation_id: int, repository_ids: Sequence[int]) -> None:
@@ -244,10 +265,7 @@ async def _granted(
     return repository if covering and covering.get("id") == installation_id else None
 
 
-async def _entry(broker: Broker, news: News | None, repository_ids: Sequence[int]) -> Entry:
-    if news is None:
-        first = repository_ids[0]
-        return await broker.entry("github:repository:confirmed", GITHUB, repository_id=first)
+async def _entry(broker: Broker, news: News) -> Entry:
     action = "".join(c if c.isalpha() else "_" for c in (news.action or "changed").lower())
     installation = news.body.get("installation")
     account = installation.get("account") if isinstance(installation, dict) else None

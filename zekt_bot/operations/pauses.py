@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.db import mirror, pauses, services, subscriptions
+from zekt_bot.db import mirror, pauses, subscriptions
 from zekt_bot.domain import pauses as subjects
 from zekt_bot.domain.access import decide
+from zekt_bot.domain.catalog import check_login
 from zekt_bot.errors import InvalidInput, NotFound
+from zekt_bot.operations import services
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +62,7 @@ async def finish(broker: Broker) -> int:
 
 
 async def list_pauses(broker: Broker, principal: Principal) -> list[Mapping[str, Any]]:
-    """What is on hold, the longest first: `subject`, `by`, `at`.
+    """What is on hold, the longest first: `subject`, `kind`, `name`, `by`, `at`.
 
     Raises:
         AccessDenied, StorageUnavailable.
@@ -86,23 +88,22 @@ def _details(subject: Subject) -> dict[str, str | int]:
 
 
 async def _subject(broker: Broker, target: Target) -> Subject:
-    named = [each for each in (target.account, target.service, target.subscription) if each]
-    if len(named) > 1:
+    named = (target.account, target.service, target.subscription)
+    if sum(each is not None for each in named) > 1:
         raise InvalidInput("Name one: an account, a service or a subscription; none: everything.")
-    if target.account:
-        account = await broker.database.query(mirror.account_by_login, target.account)
+    if target.account is not None:
+        login = check_login(target.account)
+        account = await broker.database.query(mirror.account_by_login, login)
         if account is None:
             raise NotFound(f"Zekt has not heard of the account {target.account}.")
         return subjects.account(account.id)
-    if target.service:
-        owner, _, slug = target.service.partition("/")
-        service = await broker.database.query(services.by_name, owner, slug)
-        if service is None:
-            raise NotFound(f"There is no service {target.service}: write OWNER/SLUG.")
-        return subjects.service(service.id)
-    if target.subscription:
+    if target.service is not None:
+        return subjects.service((await services.find(broker, target.service)).id)
+    if target.subscription is not None:
         found = await broker.database.query(subscriptions.by_id, target.subscription)
         if found is None:
-            raise NotFound(f"There is no subscription {target.subscription}.")
+            raise NotFound(
+                f"There is no subscription {target.subscription}: see `zekt subscriptions list`."
+            )
         return subjects.subscription(found.id)
     return subjects.EVERYTHING

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.db import audit, mirror, tables, versions, workflows
+from zekt_bot.db import audit, mirror, subscriptions, tables, versions, workflows
 from zekt_bot.db import services as rows_of
 from zekt_bot.db.rows import profile_columns
 from zekt_bot.domain.access import Person
@@ -13,6 +13,7 @@ from zekt_bot.domain.catalog import (
     Profile,
     check_full_name,
     check_profile,
+    check_service_name,
     check_slug,
     check_workflow_path,
 )
@@ -142,19 +143,40 @@ async def unpublish(broker: Broker, principal: Principal, name: str) -> Service:
     )
 
 
-async def show(broker: Broker, principal: Principal, name: str) -> dict[str, Any]:
+async def show(
+    broker: Broker, principal: Principal, name: str, consumer: str | None = None
+) -> dict[str, Any]:
     """One service; who manages it, or runs this server, sees all of it.
+
+    `consumer`: a repository that they manage, for what only its people may find: a service of
+    their own organization, or one that it is invited or subscribed to.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
     """
     access.refuse_runs(principal, "service:read")
+    asking = await _consumer(broker, principal, consumer) if consumer is not None else None
     service = await find(broker, name)
     repository = await _source(broker, service)
     whole = await _sees_all(broker, principal, repository)
-    if not whole and not findable(service, name):
-        raise no_service(name)
-    return _shown(service, repository if whole else None)
+    if not whole and not findable(service, name, asking):
+        party = asking is not None and await _is_party(broker, service, asking)
+        if not (party and is_its_name(service, name)):
+            raise no_service(name)
+    shown = _shown(service, repository if whole else None)
+    if whole:
+        known = await broker.database.query(mirror.logins, service.profile.approves)
+        shown["approves_logins"] = [known.get(each) for each in service.profile.approves]
+    return shown
+
+
+async def _consumer(broker: Broker, principal: Principal, full_name: str) -> Repository:
+    """The repository, for whose people they speak: a subscription of it would be theirs to read."""
+    return await access.known(broker, principal, "subscription:read", full_name)
+
+
+async def _is_party(broker: Broker, service: Service, consumer: Repository) -> bool:
+    return await broker.database.query(subscriptions.between, service.id, consumer.id)
 
 
 async def list_services(
@@ -195,10 +217,8 @@ async def find(broker: Broker, name: str) -> Service:
     Raises:
         InvalidInput, NotFound, StorageUnavailable.
     """
-    owner, slash, slug = name.partition("/")
-    if not slash:
-        raise InvalidInput(f"{name!r} is not a service: write OWNER/SLUG.")
-    found = await broker.database.query(rows_of.by_name, owner, check_slug(slug))
+    owner, _, slug = check_service_name(name).partition("/")
+    found = await broker.database.query(rows_of.by_name, owner, slug)
     if found is None:
         raise no_service(name)
     return found
