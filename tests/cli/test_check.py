@@ -99,7 +99,13 @@ async def test_tables_of_another_version_name_the_command(
 async def test_a_new_sqlite_file_is_no_fault_and_is_not_made(
     sqlite_url: str, github: GitHubSimulator, app: App, tmp_path: Path
 ) -> None:
-    assert await red(environ_of(sqlite_url, github, app)) == {}
+    settings = environ_of(sqlite_url, github, app)
+    assert await red(settings) == {}
+    told = await zekt("check", **settings)
+    for part in ("App key", "webhook secret"):
+        assert f"✓  {part}" in told.out
+    empty = {"ZEKT_ORCHESTRATOR_APP_ID": "", "ZEKT_ORCHESTRATOR_WEBHOOK_SECRET": ""}
+    assert set(await red({**settings, **empty})) == {"App key", "webhook secret"}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -113,6 +119,16 @@ async def test_notifications_that_are_not_heard_show(
     ):
         found = await red({**settings, "ZEKT_DIRECT_DATABASE_URL": direct})
         assert cure in found["notifications"]
+
+
+@pytest.mark.parametrize("url", ["sqlite:////no/such/zekt.db", "postgresql://a:b@127.0.0.1:9/z"])
+async def test_the_keys_are_tried_where_there_is_no_database(
+    url: str, github: GitHubSimulator, app: App
+) -> None:
+    settings = environ_of(url, github, app)
+    assert set(await red(settings)) == {"database"}
+    wrong = {"ZEKT_ORCHESTRATOR_PRIVATE_KEY": github.app("another-app").private_key}
+    assert set(await red({**settings, **wrong})) == {"database", "App key"}
 
 
 async def test_an_api_that_is_not_githubs_and_a_clock_that_is_off_show(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
 
     from zekt_bot.clock import Clock
-    from zekt_bot.config import Settings
+    from zekt_bot.config import App, AppCredentials, Credentials, Settings
 
 # GitHub takes an App's JWT that is a minute off; half of that leaves room for the way there.
 _MOST_OFF = timedelta(seconds=30)
@@ -63,20 +63,35 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
 
 async def _stored(settings: Settings, clock: Clock, session: aiohttp.ClientSession) -> list[Check]:
     """The database, and the keys, some of which stand in it."""
+
+    async def keys(credentials: Credentials) -> list[Check]:
+        github = GitHub(settings, credentials, clock, session)
+        return [await _app(github), await _webhook_secret(credentials)]
+
     try:
         path = engine.parse(settings.database_url).path
         if path and not path.exists():
             said = f"There is no {path} yet: the first `zekt serve` makes it."
-            return [Check("database", ok=path.parent.is_dir(), said=said)]
+            found = [Check("database", ok=path.parent.is_dir(), said=said)]
+            return found + await keys(_Given(settings))
         async with _opened(settings, clock) as database:
             found = await _database(database, clock)
             if found[-1].part == "database":
-                return found
-            credentials = CredentialStore(settings, database, clock)
-            github = GitHub(settings, credentials, clock, session)
-            return [*found, await _app(github), await _webhook_secret(credentials)]
+                return found + await keys(_Given(settings))
+            return found + await keys(CredentialStore(settings, database, clock))
     except (ConfigurationError, StorageUnavailable, DecryptionFailed) as error:
-        return [Check("database", ok=False, said=_why(error))]
+        found = [Check("database", ok=False, said=_why(error))]
+        return found + await keys(_Given(settings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The credentials of the environment: all that there are where the database cannot be read."""
+
+    settings: Settings
+
+    async def get(self, app: App) -> AppCredentials:
+        return self.settings.orchestrator if app == "orchestrator" else self.settings.oauth
 
 
 @asynccontextmanager
@@ -172,7 +187,7 @@ async def _app(github: GitHub) -> Check:
     return Check(part, ok=True, said=f"GitHub accepts it; the App is {slug}.")
 
 
-async def _webhook_secret(credentials: CredentialStore) -> Check:
+async def _webhook_secret(credentials: Credentials) -> Check:
     held = await credentials.get("orchestrator")
     if held.webhook_secrets:
         return Check("webhook secret", ok=True, said="There is one; `zekt receive` tries it.")
