@@ -223,7 +223,10 @@ async def test_a_senseless_aggregation_fails(answer: Any) -> None:
 
 async def test_a_reason_of_any_plugin_blocks() -> None:
     assert await answering(block_reason=None).block_reason(RUN, FREE) is None
-    assert await answering(block_reason="quota:day").block_reason(RUN, FREE) == "quota:day"
+    assert await answering(block_reason="quota:day").block_reason(RUN, FREE) == (
+        "quota:day",
+        "answering",
+    )
 
 
 @pytest.mark.parametrize(
@@ -244,7 +247,7 @@ async def test_a_policy_that_raises_lets_nothing_through() -> None:
 
 @given(strategies.machine_words.filter(bool))
 async def test_what_the_audit_can_hold_is_a_reason(word: str) -> None:
-    assert await answering(block_reason=word).block_reason(RUN, FREE) == word
+    assert await answering(block_reason=word).block_reason(RUN, FREE) == (word, "answering")
     assert Entry("zekt:run:blocked", "system", details={"reason": word})
 
 

@@ -233,6 +233,7 @@ async def test_an_event_is_shown_with_its_envelopes_and_why_they_went_nowhere(
     assert (envelope["kind"], envelope["event_type"]) == ("message", "released")
     assert envelope["blocked_reason"] == "event_type_not_declared"
     assert shown["envelope_blocked_reason"] == "event_type_not_declared"
+    assert (envelope["blocked_by"], shown["blocked_by"]) == ("auth", None)
     assert shown["deliveries"] == []
     assert not any(isinstance(value, bytes) for value in envelope.values())
 

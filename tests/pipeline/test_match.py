@@ -151,7 +151,8 @@ async def test_an_event_type_that_the_service_did_not_declare_is_blocked(stage: 
     await done(stage, blocked_reason="event_type_not_declared")
     (entry,) = await entries(stage, "zekt:envelope:blocked")
     event = (await stage.row(envelopes))["id"]
-    assert entry["details"] == {"reason": "event_type_not_declared", "event": event}
+    blocked = {"reason": "event_type_not_declared", "plugin": "auth"}
+    assert entry["details"] == {**blocked, "event": event}
 
 
 async def test_an_event_type_that_the_consumer_did_not_accept_is_filtered(stage: Stage) -> None:

@@ -14,12 +14,13 @@ import pytest
 from tests.db.rows import until
 from tests.pipeline.between import elsewhere, writing
 from tests.pipeline.sending import DISPATCHES, matched, posts
-from tests.stage import LEASE, Stage
-from zekt_bot import Refusal, Run, hookimpl
+from tests.stage import LEASE, ME, Stage
+from zekt_bot import Delivery, Envelope, Refusal, Run, hookimpl
 from zekt_bot.app import working
 from zekt_bot.db import mirror
 from zekt_bot.db.tables import attempts, audit, deliveries, messages, runs
 from zekt_bot.errors import MessageRefused, PluginFailed
+from zekt_bot.operations.events import show_event
 from zekt_bot.plugins import Plugin
 
 if TYPE_CHECKING:
@@ -126,6 +127,33 @@ async def test_a_plugin_that_cancels_itself_stops_no_loop_of_the_worker(stage: S
         await stage.finish_run("build")
         await stage.take()
         await until(sent)
+
+
+class Strict:
+    """Blocks every subject of one kind."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    @hookimpl
+    def zekt_block_reason(self, subject: object) -> str | None:
+        return "quiet_hours" if isinstance(subject, self.kind) else None
+
+
+@pytest.mark.parametrize("kind", [Run, Envelope, Delivery])
+async def test_whoever_blocks_is_named(stage: Stage, kind: type) -> None:
+    await stage.serve()
+    stage.broker.plugins.register(Strict(kind), "night shift")
+    await stage.finish_run("build")
+    await stage.flow()
+    event = await show_event(stage.broker, ME, (await stage.row(runs))["id"])
+    assert posts(stage) == []
+    assert event["blocked_by"] == ("night_shift" if kind is Run else None)
+    for envelope in event["envelopes"]:
+        assert envelope["blocked_by"] == ("night_shift" if kind is Envelope else None)
+    entry = (await stage.rows(audit))[-1]
+    assert entry["verb"] == f"zekt:{kind.__name__.lower()}:blocked"
+    assert orjson.loads(entry["details"])["plugin"] == "night_shift"
 
 
 class Hanging:

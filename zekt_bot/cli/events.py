@@ -29,6 +29,13 @@ def _reason(row: Mapping[str, Any]) -> str:
     return str(row["blocked_reason"] or row["envelope_blocked_reason"] or row["reason"] or "")
 
 
+def _blocker(found: Mapping[str, Any]) -> str | None:
+    """The plugin that blocked the run, or one of its envelopes."""
+    said = (found["blocked_by"], *(each["blocked_by"] for each in found["envelopes"]))
+    name = next((each for each in said if each), None)
+    return f"the plugin {name}" if name else None
+
+
 COLUMNS = (
     Column("state", _state),
     Column("completed at", "completed_at"),
@@ -92,6 +99,7 @@ def tell(found: Mapping[str, Any]) -> None:
             "run": f"{found['full_name']} · {found['workflow_name']} #{found['run_number']}",
             "state": _state(found),
             "reason": _reason(found),
+            "blocked by": _blocker(found),
             "conclusion": found["conclusion"],
             "started by": found["event"],
             "branch": found["head_branch"],

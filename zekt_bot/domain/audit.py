@@ -54,6 +54,11 @@ def check_details(details: Mapping[str, str | int]) -> None:
             raise InvalidInput(f"The audit detail {key!r} does not fit into 64 bits.")
 
 
+def machine_word(name: str) -> str:
+    """A name as details may hold it: other characters become underscores."""
+    return re.sub(r"[^A-Za-z0-9_.:@/+-]", "_", name)[:64]
+
+
 def chain_hash(previous: str, chain: str, seq: int, at_microseconds: int, entry: Entry) -> str:
     """SHA-256 (hex) over a row and its predecessor's hash, in a canonical form."""
     row = [

@@ -114,6 +114,13 @@ class Envelope:
     blocked_reason: str | None = None
 
 
+class Blocked(NamedTuple):
+    """Why the policy keeps a run, an envelope or a delivery back, and the plugin that says so."""
+
+    reason: str
+    plugin: str
+
+
 @dataclass(frozen=True, slots=True)
 class AggregationPolicy:
     """What the operator set about aggregation."""

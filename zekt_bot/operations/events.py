@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from zekt_bot.db.lists import events
 from zekt_bot.domain.access import Resource
 from zekt_bot.domain.lists import EventFilter, Page, check_page
@@ -11,6 +13,8 @@ from zekt_bot.errors import NotFound
 from zekt_bot.operations.visibility import all_shown, may_list, may_show, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from zekt_bot.domain.access import Principal
     from zekt_bot.operations.broker import Broker
 
@@ -37,7 +41,8 @@ async def list_events(
 async def show_event(broker: Broker, principal: Principal, event_id: str) -> dict[str, Any]:
     """One run, by its id, correlation id or an event id of it.
 
-    With its `jobs`, `messages`, `envelopes` and `deliveries`.
+    With its `jobs`, `messages`, `envelopes` and `deliveries`. `blocked_by`: the plugin that blocked
+    the run, or an envelope.
 
     Raises:
         AccessDenied, NotFound, GitHubError, StorageUnavailable.
@@ -48,4 +53,14 @@ async def show_event(broker: Broker, principal: Principal, event_id: str) -> dic
     if found is None:
         raise NotFound(f"There is no event {event_id}: see `zekt events list`.")
     run, parts = found
-    return {**shown(run), **{name: all_shown(rows) for name, rows in parts.items()}}
+    blockers = _blockers(parts.pop("blocks"))
+    found_parts = {name: all_shown(rows) for name, rows in parts.items()}
+    for envelope in found_parts["envelopes"]:
+        envelope["blocked_by"] = blockers.get(envelope["id"])
+    return {**shown(run), "blocked_by": blockers.get(None), **found_parts}
+
+
+def _blockers(entries: Iterable[Mapping[Any, Any]]) -> dict[str | None, str]:
+    """By the blocked envelope's id (None: the run itself), the plugin that blocked it."""
+    blocks = [orjson.loads(entry["details"]) for entry in entries]
+    return {block.get("event"): block["plugin"] for block in blocks if "plugin" in block}

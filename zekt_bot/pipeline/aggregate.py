@@ -99,10 +99,10 @@ async def _decide(broker: Broker, read: _Read) -> _Settling:
     now, run = broker.now(), read.run
     facts = RunPolicyFacts(read.repository, read.allowed, run.facts, run.from_fork)
     done = {"state": "done", "due_at": None, "failures": 0, "reason": None}
-    reason = await broker.plugins.block_reason(run, facts)
-    if reason:
-        entry = await _entry(broker, run, "zekt:run:blocked", {"reason": reason})
-        return _Settling(read, {**done, "blocked_reason": reason}, (), entry, now)
+    blocked = await broker.plugins.block_reason(run, facts)
+    if blocked:
+        entry = await _entry(broker, run, "zekt:run:blocked", blocked._asdict())
+        return _Settling(read, {**done, "blocked_reason": blocked.reason}, (), entry, now)
     policy = AggregationPolicy(broker.settings.job_grace.total_seconds())
     answer = await broker.plugins.aggregate(run, read.jobs, read.messages, now, policy)
     if isinstance(answer, datetime):

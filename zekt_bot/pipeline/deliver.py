@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from zekt_bot.db.deliveries import Work
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.deliveries import OutcomeKind
+    from zekt_bot.domain.events import Blocked
     from zekt_bot.domain.pauses import Subject
     from zekt_bot.operations.broker import Broker
 
@@ -57,12 +58,12 @@ class _Ready:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """`withheld`: the policy's reason against another POST."""
+    """`withheld`: what the policy has against another POST."""
 
     outcome: Outcome
     body: bytes
     duration: float
-    withheld: str | None = None
+    withheld: Blocked | None = None
 
 
 async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcome | None:
@@ -143,10 +144,11 @@ async def _send(broker: Broker, permit: Permit, ready: _Ready, timeout: timedelt
     )
     client = broker.github.installation_api(request.installation_id, consumer.id, permit)
     outcome = await broker.plugins.send(work.delivery.channel, request, client, timeout)
-    withheld = permit.refusal.reason if permit.refusal else None
+    withheld = permit.refusal.blocked if permit.refusal else None
     if permit.refusal:  # after a first POST; what the channel makes of it does not count
         kind: OutcomeKind = "blocked" if withheld else "retry"
-        outcome = Outcome(kind, error=f"{withheld or 'undecided'}: it was not sent once more.")
+        why = withheld.reason if withheld else "undecided"
+        outcome = Outcome(kind, error=f"{why}: it was not sent once more.")
     return _Sent(outcome, ready.body, broker.clock.monotonic() - began, withheld)
 
 
@@ -187,7 +189,8 @@ async def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
     elif outcome.kind == "blocked":
         facts |= {"to": "blocked", "blocked_reason": "no_access"}
         if sent.withheld:
-            facts |= {"blocked_reason": sent.withheld, "reason": None, "decided_on": work.facts}
+            facts |= {"blocked_reason": sent.withheld.reason, "reason": None}
+            facts |= {"decided_on": work.facts}
     elif outcome.kind == "dead":
         facts |= {"to": "dead"}
     elif outcome.kind == "app_paused":
@@ -264,7 +267,7 @@ def _audited(sent: _Sent) -> dict[str, str | int]:
     details: dict[str, str | int] = {"outcome": sent.outcome.kind}
     if sent.outcome.status:
         details["status"] = sent.outcome.status
-    return details | {"reason": sent.withheld} if sent.withheld else details
+    return details | sent.withheld._asdict() if sent.withheld else details
 
 
 async def _entry(broker: Broker, work: Work, to: str, details: Mapping[str, str | int]) -> Entry:
@@ -294,8 +297,8 @@ async def _refuse(broker: Broker, work: Work, refusal: Refusal) -> None:
         await _park(broker, work, refusal.on_hold)
     elif refusal.error:
         await _undecided(broker, work, refusal.error)
-    elif refusal.reason:
-        await _block(broker, work, refusal.reason)
+    elif refusal.blocked:
+        await _block(broker, work, refusal.blocked)
     else:
         _log.info("delivery.taken_over", **_named(work))
 
@@ -307,20 +310,20 @@ async def _park(broker: Broker, work: Work, subject: Subject) -> None:
     _log.info("delivery.on_hold", **_named(work), subject=subject)
 
 
-async def _block(broker: Broker, work: Work, reason: str) -> None:
+async def _block(broker: Broker, work: Work, blocked: Blocked) -> None:
     change = Change(
         delivery_id=work.delivery.id,
         lease=work.lease,
         lane=work.delivery.lane,
         to="blocked",
         now=broker.now(),
-        entry=await _entry(broker, work, "blocked", {"reason": reason}),
-        blocked_reason=reason,
+        entry=await _entry(broker, work, "blocked", blocked._asdict()),
+        blocked_reason=blocked.reason,
         sent=False,
         decided_on=work.facts,
     )
     if await broker.database.write(deliveries.record, change):
-        _log.info("delivery.blocked", **_named(work), reason=reason)
+        _log.info("delivery.blocked", **_named(work), **blocked._asdict())
 
 
 async def _undecided(broker: Broker, work: Work, error: Exception) -> None:

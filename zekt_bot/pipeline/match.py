@@ -29,6 +29,7 @@ from zekt_bot.domain.deliveries import (
     EnvelopePolicyFacts,
     RunPolicyFacts,
 )
+from zekt_bot.domain.events import Blocked
 from zekt_bot.domain.ids import new_id
 from zekt_bot.domain.lanes import lane_of
 from zekt_bot.domain.pauses import holding
@@ -137,41 +138,43 @@ def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Rea
 
 async def _decide(broker: Broker, read: _Read, pace: Pace) -> _Matching:
     now, service = broker.now(), read.service
-    done = {"due_at": None, "failures": 0, "reason": None}
+    done: dict[str, Any] = {"due_at": None, "failures": 0, "reason": None}
     if service is None or not service.published:
         return _Matching(read, done, 0, (), (), pace, now)
-    reason = await broker.plugins.block_reason(read.envelope, EnvelopePolicyFacts(service))
-    if reason:
+    blocked = await broker.plugins.block_reason(read.envelope, EnvelopePolicyFacts(service))
+    if blocked:
         entry = await broker.entry(
             "zekt:envelope:blocked",
             SYSTEM,
             correlation_id=read.run.correlation_id,
             repository_id=read.run.key.repository_id,
-            details={"reason": reason, "event": read.envelope.id},
+            details={**blocked._asdict(), "event": read.envelope.id},
         )
-        return _Matching(read, {**done, "blocked_reason": reason}, 0, (), (entry,), pace, now)
+        done["blocked_reason"] = blocked.reason
+        return _Matching(read, done, 0, (), (entry,), pace, now)
     wanting = [
         (held, consumer)
         for held, consumer in read.page
         if held.wants(read.envelope.event_type, read.run.facts)
     ]
-    rows = await _deliveries(broker, read, wanting)
+    decided = await _deliveries(broker, read, wanting)
+    rows = [row for row, _ in decided]
     cursor = read.page[-1][0].id if read.page else read.envelope.fanned_out_to
     values = {**done, "fanned_out_to": cursor, "due_at": None if read.last else now}
-    entries = await broker.entries([_entry(read, row) for row in rows])
+    entries = await broker.entries([_entry(read, *each) for each in decided])
     return _Matching(read, values, len(read.page) - len(rows), rows, entries, pace, now)
 
 
 async def _deliveries(
     broker: Broker, read: _Read, wanting: Sequence[tuple[Subscription, Repository]]
-) -> list[dict[str, Any]]:
+) -> list[tuple[dict[str, Any], Blocked | None]]:
     """The page's rows, all decided about at once."""
     now = broker.now()
     asked = [(_delivery(read, *each, now), _facts(read, *each)) for each in wanting]
-    reasons = await broker.plugins.block_reasons(asked)
+    answers = await broker.plugins.block_reasons(asked)
     return [
-        _row(read, delivery, facts, reason)
-        for (delivery, facts), reason in zip(asked, reasons, strict=True)
+        (_row(read, *each, answer), answer if isinstance(answer, Blocked) else None)
+        for each, answer in zip(asked, answers, strict=True)
     ]
 
 
@@ -206,14 +209,14 @@ def _row(
     read: _Read,
     delivery: Delivery,
     facts: DeliveryPolicyFacts,
-    answer: str | PluginFailed | None,
+    answer: Blocked | PluginFailed | None,
 ) -> dict[str, Any]:
     """One whose decision failed is decided before its POST."""
     held, ends = facts.subscription, (facts.provider.account_id, facts.consumer.account_id)
     service_id = held.service_id if held else ""
     on_hold = holding(ends, service_id, delivery.cause_id, read.paused)
     failed = isinstance(answer, PluginFailed)
-    reason = None if isinstance(answer, PluginFailed) else answer
+    reason = answer.reason if isinstance(answer, Blocked) else None
     now = delivery.created_at
     due_at = now + _FAILED_DECISION if failed else now
     waits = on_hold is not None and not reason
@@ -236,18 +239,16 @@ def _row(
 _COLUMNS = tuple(name for name in Delivery.__dataclass_fields__ if name != "envelope_id")
 
 
-def _entry(read: _Read, row: Mapping[str, Any]) -> Entry:
+def _entry(read: _Read, row: Mapping[str, Any], blocked: Blocked | None) -> Entry:
     details: dict[str, str | int] = {"event": read.envelope.id, "subscription": row["cause_id"]}
-    if row["blocked_reason"]:
-        details["reason"] = row["blocked_reason"]
     return Entry(
-        verb=f"zekt:delivery:{'blocked' if row['blocked_reason'] else 'created'}",
+        verb=f"zekt:delivery:{'blocked' if blocked else 'created'}",
         actor=SYSTEM,
         correlation_id=read.run.correlation_id,
         delivery_id=row["id"],
         account_id=row["consumer_account_id"],
         repository_id=row["target_repository_id"],
-        details=details,
+        details=details | (blocked._asdict() if blocked else {}),
     )
 
 

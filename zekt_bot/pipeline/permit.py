@@ -10,6 +10,7 @@ from zekt_bot.errors import StorageUnavailable, Withheld
 
 if TYPE_CHECKING:
     from zekt_bot.db.deliveries import Work
+    from zekt_bot.domain.events import Blocked
     from zekt_bot.domain.pauses import Subject
     from zekt_bot.operations.broker import Broker
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class Refusal:
     """Why a delivery does not go out now; nothing of it: another worker has it."""
 
-    reason: str | None = None
+    blocked: Blocked | None = None
     error: Exception | None = None
     on_hold: Subject | None = None
 
@@ -28,10 +29,10 @@ async def ask(broker: Broker, work: Work) -> Refusal | None:
     if work.on_hold:
         return Refusal(on_hold=work.on_hold)
     try:
-        reason = await broker.plugins.block_reason(work.delivery, work.facts)
+        blocked = await broker.plugins.block_reason(work.delivery, work.facts)
     except Exception as error:
         return Refusal(error=error)
-    return Refusal(reason=reason) if reason else None
+    return Refusal(blocked) if blocked else None
 
 
 class Permit:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
+from zekt_bot.domain.audit import machine_word
 from zekt_bot.domain.deliveries import Outcome, check_outcome
+from zekt_bot.domain.events import Blocked
 from zekt_bot.domain.messages import Refusal
 from zekt_bot.errors import (
     InvalidInput,
@@ -130,7 +132,7 @@ class Plugins:
         """
         facts = {"run": run, "jobs": jobs, "messages": messages, "now": now, "policy": policy}
         read = partial(answers.aggregation, messages=messages, now=now)
-        (answer,) = await self._first("zekt_aggregate", [facts], read)
+        ((answer, _),) = await self._first("zekt_aggregate", [facts], read)
         if answer is None:
             raise PluginFailed("No plugin answered zekt_aggregate.")
         if isinstance(answer, PluginFailed):
@@ -138,7 +140,7 @@ class Plugins:
         given: Sequence[Draft] | datetime = answer
         return given
 
-    async def block_reason(self, subject: Subject, facts: Facts) -> str | None:
+    async def block_reason(self, subject: Subject, facts: Facts) -> Blocked | None:
         """The first reason, if any plugin has one.
 
         Raises:
@@ -151,10 +153,14 @@ class Plugins:
 
     async def block_reasons(
         self, pairs: Sequence[tuple[Subject, Facts]]
-    ) -> list[str | PluginFailed | None]:
+    ) -> list[Blocked | PluginFailed | None]:
         """For each pair of subject and facts as in `block_reason`; a failure stands for itself."""
         rows = [{"subject": subject, "facts": facts} for subject, facts in pairs]
-        return await self._first("zekt_block_reason", rows, answers.reason)
+        found = await self._first("zekt_block_reason", rows, answers.reason)
+        return [
+            Blocked(answer, machine_word(plugin)) if isinstance(answer, str) else answer
+            for answer, plugin in found
+        ]
 
     async def transform(self, payload: bytes, envelope: Envelope, delivery: Delivery) -> bytes:
         """A message's JSON as it goes to one consumer.
@@ -173,7 +179,7 @@ class Plugins:
 
     async def retry_delay(self, tried: Attempt) -> timedelta | None:
         """How long to wait; None: give up. A plugin's mistake leaves it to the next plugin."""
-        (answer,) = await self._first(
+        ((answer, _),) = await self._first(
             "zekt_retry_delay", [{"attempt": tried}], answers.delay, advise=True
         )
         delay: timedelta | None = answer
@@ -291,19 +297,22 @@ class Plugins:
         read: Callable[[Any], Any],
         *,
         advise: bool = False,
-    ) -> list[Any]:
-        """For each row the first answer that is not None; a failure is one, unless it advises."""
-        given: list[Any] = [None] * len(rows)
+    ) -> list[tuple[Any, str]]:
+        """For each row the first answer that is not None, and whose it is.
+
+        A failure is one, unless it advises.
+        """
+        given: list[tuple[Any, str]] = [(None, "")] * len(rows)
         for impl in self.registry.impls(hook):
             if advise and self._caller.is_off(impl.plugin_name):
                 continue
-            open_ = [number for number, answer in enumerate(given) if answer is None]
+            open_ = [number for number, (answer, _) in enumerate(given) if answer is None]
             if not open_:
                 break
             found = await self._called(impl, hook, [rows[n] for n in open_], read)
             for number, answer in zip(open_, found, strict=True):
                 failed = advise and isinstance(answer, PluginFailed)
-                given[number] = None if failed else answer
+                given[number] = (None if failed else answer, impl.plugin_name)
         return given
 
     async def _called(

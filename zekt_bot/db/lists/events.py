@@ -8,7 +8,7 @@ from sqlalchemy import Text, func, or_, select
 
 from zekt_bot.db.lists.deliveries import with_names
 from zekt_bot.db.lists.parts import read, repository_id
-from zekt_bot.db.tables import deliveries, envelopes, jobs, messages, repositories, runs
+from zekt_bot.db.tables import audit, deliveries, envelopes, jobs, messages, repositories, runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from zekt_bot.domain.lists import EventFilter, Page
 
+_BLOCKS = ("zekt:run:blocked", "zekt:envelope:blocked")
 _WORKFLOWS = ".github/workflows/"
 _MESSAGE = tuple(column for column in messages.c if column.name != "body")
 _ENVELOPE = tuple(column for column in envelopes.c if column.name != "body")
@@ -45,7 +46,8 @@ def page(connection: Connection, page: Page, wanted: EventFilter) -> list[RowMap
 def one(
     connection: Connection, event_id: str
 ) -> tuple[RowMapping, dict[str, Sequence[RowMapping]]] | None:
-    """One run, with its `jobs`, `messages`, `envelopes` (bodies left out) and `deliveries`.
+    """One run, with its `jobs`, `messages`, `envelopes` (bodies left out) and `deliveries`;
+    `blocks`: the audit's entries of its being blocked.
 
     `event_id` is the run's, its correlation id, or that of one of its envelopes.
     """
@@ -59,6 +61,9 @@ def one(
         "jobs": select(jobs).where(jobs.c.run == run_id).order_by(jobs.c.job_id),
         "messages": select(*_MESSAGE).where(messages.c.run == run_id).order_by(messages.c.id),
         "envelopes": select(*_ENVELOPE).where(envelopes.c.run == run_id).order_by(envelopes.c.id),
+        "blocks": select(audit).where(
+            audit.c.correlation_id == found[0]["correlation_id"], audit.c.verb.in_(_BLOCKS)
+        ),
         "deliveries": with_names().where(runs.c.id == run_id).order_by(deliveries.c.id),
     }
     return found[0], {name: read(connection, part) for name, part in parts.items()}
