@@ -15,7 +15,6 @@ from zekt_bot.app import open_broker
 from zekt_bot.clock import SystemClock
 from zekt_bot.db.tables import plugin_faults
 from zekt_bot.testing import GitHubSimulator, ManualClock
-from zekt_bot.testing.clock import START
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -148,7 +147,8 @@ async def test_a_plugin_that_is_off_somewhere_shows(
 ) -> None:
     same_key = settings_of(migrated_sqlite, github, app, secret_keys=(KEY,))
     async with open_broker(same_key, ManualClock()) as broker:
-        row = {"process": "here:1", "plugin": "slow", "hook": "zekt_block_reason", "at": START}
+        row: dict[str, Any] = {"process": "here:1", "plugin": "slow"}
+        row |= {"hook": "zekt_block_reason", "at": SystemClock().now()}
         await broker.database.write(put, (plugin_faults, [row]))
     found = await red(environ_of(migrated_sqlite, github, app))
     assert "slow is off in here:1" in found["plugin"]

@@ -364,7 +364,10 @@ async def test_sending_is_put_on_hold_and_goes_on(line: Line) -> None:
     await line.does("repositories", "enable", PROVIDER)
     target = ("--account", "aurora-labs")
     assert "everything is on hold" in await line.does("pause")
-    assert "aurora-labs is on hold" in await line.does("pause", *target)
+    held = await line.does("pause", *target)
+    assert held == (
+        "Sending of aurora-labs is on hold. `zekt resume --account aurora-labs` ends that.\n"
+    )
     assert "already" in await line.does("pause", *target)
     whole, one = await line.json("pauses", "list")
     assert whole["subject"] == "all"

@@ -65,7 +65,7 @@ async def test_problems_come_first_and_end_with_1(
     settings, held = await subscribed(github, migrated_url, BAD)
     ended = await zekt("subscriptions", "check", held, **settings)
     assert ended.code == 1
-    assert ended.out.startswith(f"✕ {DEPLOY}:2: ")
+    assert ended.out.startswith(f"✕ {DEPLOY}:2 puts ")
     assert [line[0] for line in ended.out.splitlines()] == ["✕", "!", "✓"]
     told: list[dict[str, Any]] = json.loads(
         (await zekt("subscriptions", "check", held, "--json", **settings)).out

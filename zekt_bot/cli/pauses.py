@@ -62,7 +62,8 @@ async def pause(broker: Broker, who: Principal, **target: Any) -> str:
     wanted = Target(**target)
     if not await operations.pause(broker, who, wanted):
         return f"Sending of {_words(wanted)} was on hold already."
-    return f"Sending of {_words(wanted)} is on hold. `zekt resume` with the same options ends that."
+    options = "".join(f" --{name} {value}" for name, value in target.items() if value)
+    return f"Sending of {_words(wanted)} is on hold. `zekt resume{options}` ends that."
 
 
 @click.command()

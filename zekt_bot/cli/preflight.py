@@ -63,5 +63,7 @@ def _print(findings: Sequence[Finding]) -> None:
 def _said(finding: Finding) -> str:
     if finding.file is None:
         return finding.text
-    line = f":{finding.line}" if finding.line else ""
-    return f"{finding.file}{line}: {finding.text}"
+    place = f"{finding.file}:{finding.line}" if finding.line else finding.file
+    if finding.file in finding.text:
+        return finding.text.replace(finding.file, place, 1)
+    return f"{place}: {finding.text}"

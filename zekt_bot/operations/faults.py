@@ -24,7 +24,7 @@ _log = structlog.get_logger()
 
 @asynccontextmanager
 async def faults_kept(broker: Broker) -> AsyncIterator[None]:
-    """Keep this process's faults until it ends; forget those of its host's that died.
+    """Keep this process's faults until it ends; forget those of its host's that died, and old ones.
 
     Raises:
         StorageUnavailable: the database cannot be reached at the start.
@@ -42,20 +42,27 @@ async def faults_kept(broker: Broker) -> AsyncIterator[None]:
     for process in known:
         if process == own or not _lives(process):
             await broker.database.write(plugin_faults.forget, process)
+    await broker.database.write(plugin_faults.forget_old, broker.now())
     broker.plugins.went_off = went_off
     try:
         yield
     finally:
-        await asyncio.gather(*writing)
+        for task in writing:
+            task.cancel()
+        await asyncio.gather(*writing, return_exceptions=True)
         with suppress(StorageUnavailable):
             await broker.database.write(plugin_faults.forget, own)
 
 
 async def _keep(broker: Broker, fault: Fault) -> None:
-    try:
-        await broker.database.write(plugin_faults.add, fault)
-    except StorageUnavailable:
-        _log.warning("plugin.fault_not_kept", plugin=fault.plugin, hook=fault.hook)
+    """Say so now, and again each hour."""
+    while True:
+        try:
+            await broker.database.write(plugin_faults.put, fault)
+        except StorageUnavailable:
+            _log.warning("plugin.fault_not_kept", plugin=fault.plugin, hook=fault.hook)
+        await broker.clock.sleep_until(fault.at + plugin_faults.SAID_EVERY)
+        fault = fault._replace(at=broker.now())
 
 
 def _lives(process: str) -> bool:

@@ -12,10 +12,9 @@ import aiohttp
 from sqlalchemy import func, select
 
 from zekt_bot import plugins
-from zekt_bot.db import engine
+from zekt_bot.db import engine, plugin_faults
 from zekt_bot.db.credentials import CredentialStore
 from zekt_bot.db.database import Database
-from zekt_bot.db.tables import plugin_faults
 from zekt_bot.errors import (
     ConfigurationError,
     DecryptionFailed,
@@ -30,10 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import Connection
 
     from zekt_bot.clock import Clock
     from zekt_bot.config import App, AppCredentials, Credentials, Settings
+    from zekt_bot.db.plugin_faults import Fault
 
 # GitHub takes an App's JWT that is a minute off; half of that leaves room for the way there.
 _MOST_OFF = timedelta(seconds=30)
@@ -124,7 +124,8 @@ async def _database(database: Database, clock: Clock) -> list[Check]:
         found.append(Check("secret key", ok=True, said="It opens what is stored."))
     except ConfigurationError as error:
         found.append(Check("secret key", ok=False, said=str(error)))
-    found += [_fault(row) for row in await database.query(_faults)]
+    faults = await database.query(plugin_faults.present, clock.now())
+    found += [_fault(fault) for fault in faults]
     if not database.address.path:
         told = await database.query(_database_clock)
         found.append(_off("database clock", told - clock.now(), "The database's clock"))
@@ -132,15 +133,11 @@ async def _database(database: Database, clock: Clock) -> list[Check]:
     return found
 
 
-def _faults(connection: Connection) -> list[RowMapping]:
-    return list(connection.execute(select(plugin_faults)).mappings())
-
-
-def _fault(row: RowMapping) -> Check:
-    since = f"in {row['process']} since {row['at']:%Y-%m-%d %H:%M:%SZ}"
+def _fault(fault: Fault) -> Check:
     said = (
-        f"{row['plugin']} is off {since}: its {row['hook']} did not return. Mend it, or name it "
-        "in ZEKT_DISABLED_PLUGINS; then restart."
+        f"{fault.plugin} is off in {fault.process}, which said so at "
+        f"{fault.at:%Y-%m-%d %H:%M:%SZ}: its {fault.hook} did not return. Mend it, or name it in "
+        "ZEKT_DISABLED_PLUGINS; then restart."
     )
     return Check("plugin", ok=False, said=said)
 

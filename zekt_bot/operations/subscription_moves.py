@@ -240,7 +240,8 @@ async def move(
     if state not in sources and not anew:
         if held is None:
             raise found.without()
-        refused = "already" if state == to else f"and cannot become {to}"
+        asking = changed.verb in {"request", "invite"}  # what is alive needs neither
+        refused = "already" if asking or state == to else f"and cannot become {to}"
         raise Conflict(
             f"The subscription of {found.full_name} to {found.name} is {state} {refused}."
         )
