@@ -18,7 +18,7 @@ from zekt_bot.db import chores, deliveries, inbox, lanes, leases
 from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim
 from zekt_bot.errors import StorageUnavailable
-from zekt_bot.operations import accounts, pauses, resting_services, subscription_moves
+from zekt_bot.operations import accounts, pauses, replay, resting_services, subscription_moves
 from zekt_bot.operations.broker import new_lease
 from zekt_bot.pipeline.aggregate import aggregate
 from zekt_bot.pipeline.deliver import deliver
@@ -129,6 +129,7 @@ class Worker:
             self._loop("envelopes", lambda: self._page("envelopes", self._match)),
             self._loop("deliveries", self._send_page),
             self._chore("lanes", _SWEEP_EVERY, self._sweep),
+            self._chore("replays", _SWEEP_EVERY, self._finish_replays),
             self._chore("workflows", _LOOK_EVERY, self._look),
         ]
         async with asyncio.TaskGroup() as group:
@@ -311,6 +312,9 @@ class Worker:
         await self._broker.database.write(lanes.sweep, self._broker.now())
         await pauses.finish(self._broker)
         await subscription_moves.expire(self._broker)
+
+    async def _finish_replays(self) -> None:
+        await replay.finish(self._broker)
 
     async def _look(self) -> None:
         await resting_services.look(self._broker, self._stopping.is_set)

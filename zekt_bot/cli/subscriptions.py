@@ -15,6 +15,7 @@ from zekt_bot.cli.subscription_names import channel_option, found, key, named_ar
 from zekt_bot.domain.catalog import CONCLUSIONS
 from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH, STATES, Filters
 from zekt_bot.operations import subscriptions as operations
+from zekt_bot.operations.replay import let_provider
 from zekt_bot.operations.subscription_terms import Terms
 from zekt_bot.operations.subscriptions import Which
 
@@ -285,6 +286,32 @@ async def resume(broker: Broker, who: Principal, named: Names, channel: str) -> 
     service, repository, channel = await key(broker, who, named, channel)
     await operations.resume(broker, who, service, repository, channel)
     return f"{repository} receives {service} again."
+
+
+def _replay_by_provider(verb: str, told: str, said: str, *, allowed: bool) -> None:
+    """Whether the provider may send again what it sent."""
+
+    async def work(broker: Broker, who: Principal, named: Names, channel: str) -> str:
+        service, repository, channel = await key(broker, who, named, channel)
+        await let_provider(broker, who, (service, repository, channel), allowed=allowed)
+        return said.format(service=service, repository=repository)
+
+    work.__doc__ = told
+    subscriptions.command(verb)(named_argument(channel_option(acts(work))))
+
+
+_replay_by_provider(
+    "allow-replay",
+    "Let the provider send deliveries again, as the consumer; so it is at first.",
+    "{service} may send again what it sent to {repository}.",
+    allowed=True,
+)
+_replay_by_provider(
+    "refuse-replay",
+    "Let only the consumer's own people send deliveries again, as the consumer.",
+    "Only the people of {repository} send again what {service} sent.",
+    allowed=False,
+)
 
 
 @subscriptions.command("configure")

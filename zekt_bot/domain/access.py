@@ -38,6 +38,7 @@ Action = Literal[
     "message:store",
     "event:read",
     "delivery:read",
+    "delivery:replay",
     "account:read",
     "account:rule",
     "sending:pause",
@@ -74,6 +75,7 @@ SIDES: dict[Action, frozenset[Side]] = {
     "message:read": frozenset({"provider"}),
     "event:read": frozenset({"provider"}),
     "delivery:read": frozenset({"provider", "consumer"}),
+    "delivery:replay": frozenset({"provider", "consumer"}),
 }
 
 
@@ -121,13 +123,15 @@ Principal = Operator | Person | WorkflowRun
 class Resource:
     """What an action is about: the repositories at its two ends, or a run.
 
-    `open_to_all`: a published service that everybody may find.
+    `open_to_all`: a published service that everybody may find. `refuses_replay`: the consumer lets
+    no provider send again what was sent.
     """
 
     provider: int | None = None
     consumer: int | None = None
     run: RunKey | None = None
     open_to_all: bool = False
+    refuses_replay: bool = False
 
 
 NOTHING = Resource()
@@ -150,7 +154,10 @@ def decide(
     if isinstance(principal, WorkflowRun):
         allowed = action == "message:store" and resource.run == principal.key
     else:
-        allowed = not _sides(resource, manages).isdisjoint(SIDES.get(action, ()))
+        sides = _sides(resource, manages)
+        if action == "delivery:replay" and resource.refuses_replay:
+            sides -= {"provider"}
+        allowed = not sides.isdisjoint(SIDES.get(action, ()))
     if not allowed:
         noun, _, verb = action.partition(":")
         raise AccessDenied(f"{principal.actor} may not {verb} this {noun}.")

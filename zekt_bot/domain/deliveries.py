@@ -59,6 +59,7 @@ TRANSITIONS: dict[DeliveryState | None, frozenset[DeliveryState]] = {
 }
 STATES: tuple[DeliveryState, ...] = tuple(state for state in TRANSITIONS if state is not None)
 SENDABLE: frozenset[DeliveryState] = frozenset({"pending", "retrying"})
+FINAL: frozenset[DeliveryState] = frozenset(STATES) - SENDABLE
 
 # Seconds before the 2nd, 3rd … attempt; the last one repeats until GIVE_UP_AFTER has passed.
 RETRY_SCHEDULE = (5, 15, 45, 120, 300, 900, 1800, 3600, 7200, 14400, 21600)
@@ -225,6 +226,7 @@ class Attempt:
 
 
 __all__ = [
+    "FINAL",
     "GIVE_UP_AFTER",
     "RETRY_SCHEDULE",
     "SENDABLE",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from datetime import datetime
 
-Kind = Literal["dlv", "evt", "msg", "inb", "run", "svc", "sub"]
+Kind = Literal["dlv", "evt", "msg", "inb", "run", "svc", "sub", "rpl"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _RANDOM_BITS = 80
@@ -28,8 +28,17 @@ def _base32(number: int) -> str:
 
 def new_id(kind: Kind, now: datetime) -> str:
     """Mint a time-ordered id such as `dlv_01j…` (millisecond resolution)."""
-    milliseconds = max(0, int(now.timestamp() * 1000)) & ((1 << 48) - 1)
-    return f"{kind}_{_base32(milliseconds << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS))}"
+    return f"{kind}_{_base32(_place(now) | secrets.randbits(_RANDOM_BITS))}"
+
+
+def first_id(kind: Kind, moment: datetime) -> str:
+    """What stands before every id that is minted from `moment` on, and after all before it."""
+    return f"{kind}_{_base32(_place(moment))}"
+
+
+def _place(moment: datetime) -> int:
+    milliseconds = max(0, int(moment.timestamp() * 1000)) & ((1 << 48) - 1)
+    return milliseconds << _RANDOM_BITS
 
 
 def new_correlation_id() -> str:

@@ -442,6 +442,7 @@ def _shown(row: RowMapping, *, whole: bool) -> dict[str, Any]:
         "approved_at",
         "expires_at",
         "paused_at",
+        "provider_may_replay",
         "created_at",
     )
     shown = {name: row[name] for name in plain}
