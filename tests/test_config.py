@@ -33,6 +33,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("ZEKT_ALLOWED_ACCOUNTS", "Octo , mona", "allowed_accounts", ("octo", "mona")),
     ("ZEKT_INFLIGHT_BYTES", "1048576", "inflight_bytes", 1048576),
     ("ZEKT_REQUEST_DAYS", "0", "request_days", 0),
+    ("ZEKT_AUDIT_DAYS", "7", "audit_days", 7),
     ("ZEKT_JOB_GRACE", "0", "job_grace", timedelta()),
     ("ZEKT_JOB_GRACE", "2.5", "job_grace", timedelta(seconds=2.5)),
     ("ZEKT_LANE_PER_MINUTE", "0", "lane_per_minute", 0),

@@ -55,6 +55,7 @@ class Settings:
     oauth: AppCredentials = AppCredentials()
     allowed_accounts: tuple[str, ...] = ()
     request_days: int = 30
+    audit_days: int = 396
     inflight_bytes: int = 128 * 1024 * 1024
     job_grace: timedelta = timedelta(seconds=2)
     lane_per_minute: int = 60
@@ -187,6 +188,10 @@ def _credentials(env: _Environment, prefix: str) -> AppCredentials:
     )
 
 
+def _days(env: _Environment, name: str, default: int) -> int:
+    return env.get(name, _between(0, 3650), default, "a number of days, 0 to 3650 (0: for ever)")
+
+
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from `environ` (default: the process's own).
 
@@ -247,12 +252,8 @@ def _read(env: _Environment) -> Settings:
         orchestrator=_credentials(env, "ZEKT_ORCHESTRATOR"),
         oauth=_credentials(env, "ZEKT_OAUTH"),
         allowed_accounts=tuple(w.lower() for w in env.words("ZEKT_ALLOWED_ACCOUNTS")),
-        request_days=env.get(
-            "ZEKT_REQUEST_DAYS",
-            _between(0, 3650),
-            default.request_days,
-            "a number of days, 0 to 3650 (0: for ever)",
-        ),
+        request_days=_days(env, "ZEKT_REQUEST_DAYS", default.request_days),
+        audit_days=_days(env, "ZEKT_AUDIT_DAYS", default.audit_days),
         inflight_bytes=env.get(
             "ZEKT_INFLIGHT_BYTES",
             _between(1024 * 1024, 1 << 40),

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zekt_bot.cli.options import Moment, lists, shows
-from zekt_bot.cli.output import Column, print_facts
+from zekt_bot.cli import session
+from zekt_bot.cli.errors import NOT_AS_IT_SHOULD_BE
+from zekt_bot.cli.options import Moment, json_option, lists, login_option, shows
+from zekt_bot.cli.output import Column, print_facts, print_json
 from zekt_bot.domain.lists import AuditFilter
+from zekt_bot.operations import audit_proof
 from zekt_bot.operations.audit import list_entries, show_entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import BinaryIO
 
     from zekt_bot.domain.access import Principal
     from zekt_bot.domain.lists import Page
@@ -88,3 +92,51 @@ def tell(found: Mapping[str, Any]) -> None:
 async def show(broker: Broker, who: Principal, entry_id: str) -> dict[str, Any]:
     """Show the audit entry ID (CHAIN:NUMBER), and whether its hash still fits."""
     return await show_entry(broker, who, entry_id)
+
+
+@audit.command("checkpoint")
+@login_option
+def checkpoint(login: str | None) -> None:
+    """Print the heads of all chains, to be kept where this server cannot reach."""
+    print_json(session.run(audit_proof.checkpoint, login))
+
+
+@audit.command("verify")
+@click.option(
+    "--checkpoint",
+    "files",
+    multiple=True,
+    type=click.File("rb"),
+    metavar="FILE",
+    help="A checkpoint that was kept outside; repeat for older ones.",
+)
+@json_option
+@login_option
+@click.pass_context
+def verify(
+    context: click.Context, files: tuple[BinaryIO, ...], *, json_: bool, login: str | None
+) -> None:
+    """Walk along every chain; exit with 1 if an entry was changed, is missing or does not belong.
+
+    Only a checkpoint tells whether a whole chain was written anew, or its end cut off.
+    """
+    kept = [file.read() for file in files]
+    found = session.run(lambda broker, who: audit_proof.verify(broker, who, kept), login)
+    if json_:
+        print_json(found)
+    else:
+        _tell(found, against=len(kept))
+    if not found["intact"]:
+        context.exit(NOT_AS_IT_SHOULD_BE)
+
+
+def _tell(found: Mapping[str, Any], against: int) -> None:
+    for finding in found["findings"]:
+        place = (
+            finding["chain"] if finding["seq"] is None else f"{finding['chain']}:{finding['seq']}"
+        )
+        click.echo(f"{place}: {finding['what']}")
+    verdict = "are what was written" if found["intact"] else f"were read; {found['found']} findings"
+    click.echo(f"{found['entries']} entries in {len(found['chains'])} chains {verdict}.")
+    if not against:
+        click.echo("Held against no checkpoint: see `zekt audit checkpoint`.", err=True)

@@ -9,7 +9,7 @@ import orjson
 from zekt_bot.db.lists import audit
 from zekt_bot.db.types import microseconds
 from zekt_bot.domain.access import decide
-from zekt_bot.domain.audit import Entry, chain_hash
+from zekt_bot.domain.audit_chains import expected_hash
 from zekt_bot.domain.catalog import check_full_name
 from zekt_bot.domain.lists import AuditFilter, Page, audit_key, check_limit
 from zekt_bot.errors import NotFound
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 FIRST_PAGE = Page()
 EVERYTHING = AuditFilter()
-_CHAINED = ("verb", "actor", "correlation_id", "delivery_id", "account_id", "repository_id")
 
 
 async def list_entries(
@@ -56,18 +55,15 @@ async def show_entry(broker: Broker, principal: Principal, entry_id: str) -> dic
     if found is None:
         raise NotFound(f"There is no audit entry {entry_id}: see `zekt audit list`.")
     row, previous = found
-    shown = _shown(row)
-    return {**shown, "previous": previous, "intact": _hash(shown, previous) == row["hash"]}
+    intact = previous is not None and _intact(row, previous)
+    return {**_shown(row), "previous": previous, "intact": intact}
+
+
+def _intact(row: Mapping[Any, Any], previous: str) -> bool:
+    return bool(expected_hash(row, previous, microseconds(row["at"])) == row["hash"])
 
 
 def _shown(row: Mapping[Any, Any]) -> dict[str, Any]:
     entry = {str(name): value for name, value in row.items()}
     details = orjson.loads(entry["details"])
     return {"id": f"{entry['chain']}:{entry['seq']}", **entry, "details": details}
-
-
-def _hash(row: Mapping[str, Any], previous: str | None) -> str | None:
-    if previous is None:
-        return None
-    entry = Entry(**{name: row[name] for name in _CHAINED}, details=row["details"])
-    return chain_hash(previous, row["chain"], row["seq"], microseconds(row["at"]), entry)

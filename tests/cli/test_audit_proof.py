@@ -1,0 +1,34 @@
+"""`zekt audit checkpoint` and `verify`: what operators keep and what they are told."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tests.cli.command import zekt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_a_changed_entry_is_named_and_the_code_says_so(
+    migrated_sqlite: str, tmp_path: Path
+) -> None:
+    settings = {"DATABASE_URL": migrated_sqlite}
+    for words in (("pause",), ("resume",)):
+        assert (await zekt(*words, **settings)).code == 0
+    kept = tmp_path / "kept.json"
+    kept.write_text((await zekt("audit", "checkpoint", **settings)).out)
+    fine = await zekt("audit", "verify", "--checkpoint", str(kept), **settings)
+    assert (fine.code, fine.err) == (0, "")
+    assert fine.out == "2 entries in 1 chains are what was written.\n"
+    assert "no checkpoint" in (await zekt("audit", "verify", **settings)).err
+    with sqlite3.connect(urlsplit(migrated_sqlite).path) as database:
+        database.execute("DELETE FROM audit WHERE seq = 2")
+    found = await zekt("audit", "verify", **settings)
+    assert found.code == 1
+    assert "chain-0000:2: the end is cut off" in found.out
+    as_json = await zekt("audit", "verify", "--json", **settings)
+    assert (as_json.code, json.loads(as_json.out)["intact"]) == (1, False)
