@@ -55,7 +55,13 @@ class Settings:
     oauth: AppCredentials = AppCredentials()
     allowed_accounts: tuple[str, ...] = ()
     request_days: int = 30
+    event_days: int = 396
+    delivery_days: int = 396
+    attempt_days: int = 396
     audit_days: int = 396
+    payload_days: int = 90
+    blocked_days: int = 30
+    withdrawn_days: int = 30
     inflight_bytes: int = 128 * 1024 * 1024
     job_grace: timedelta = timedelta(seconds=2)
     lane_per_minute: int = 60
@@ -253,7 +259,13 @@ def _read(env: _Environment) -> Settings:
         oauth=_credentials(env, "ZEKT_OAUTH"),
         allowed_accounts=tuple(w.lower() for w in env.words("ZEKT_ALLOWED_ACCOUNTS")),
         request_days=_days(env, "ZEKT_REQUEST_DAYS", default.request_days),
+        event_days=_days(env, "ZEKT_EVENT_DAYS", default.event_days),
+        delivery_days=_days(env, "ZEKT_DELIVERY_DAYS", default.delivery_days),
+        attempt_days=_days(env, "ZEKT_ATTEMPT_DAYS", default.attempt_days),
         audit_days=_days(env, "ZEKT_AUDIT_DAYS", default.audit_days),
+        payload_days=_days(env, "ZEKT_PAYLOAD_DAYS", default.payload_days),
+        blocked_days=_days(env, "ZEKT_BLOCKED_DAYS", default.blocked_days),
+        withdrawn_days=_days(env, "ZEKT_WITHDRAWN_DAYS", default.withdrawn_days),
         inflight_bytes=env.get(
             "ZEKT_INFLIGHT_BYTES",
             _between(1024 * 1024, 1 << 40),

@@ -18,7 +18,14 @@ from zekt_bot.db import chores, deliveries, inbox, lanes, leases
 from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim
 from zekt_bot.errors import StorageUnavailable
-from zekt_bot.operations import accounts, pauses, replay, resting_services, subscription_moves
+from zekt_bot.operations import (
+    accounts,
+    pauses,
+    replay,
+    resting_services,
+    retention,
+    subscription_moves,
+)
 from zekt_bot.operations.broker import new_lease
 from zekt_bot.pipeline.aggregate import aggregate
 from zekt_bot.pipeline.deliver import deliver
@@ -41,6 +48,7 @@ _KEY_IS_NEW = timedelta(minutes=2)
 _AFTER_NEW_KEY = timedelta(seconds=5)
 _SWEEP_EVERY = timedelta(minutes=1)
 _LOOK_EVERY = timedelta(hours=1)
+_PURGE_EVERY = timedelta(hours=1)
 _log = structlog.get_logger()
 
 
@@ -131,6 +139,7 @@ class Worker:
             self._chore("lanes", _SWEEP_EVERY, self._sweep),
             self._chore("replays", _SWEEP_EVERY, self._finish_replays),
             self._chore("workflows", _LOOK_EVERY, self._look),
+            self._chore("retention", _PURGE_EVERY, self._purge),
         ]
         async with asyncio.TaskGroup() as group:
             for loop in loops:
@@ -315,6 +324,9 @@ class Worker:
 
     async def _finish_replays(self) -> None:
         await replay.finish(self._broker)
+
+    async def _purge(self) -> None:
+        await retention.purge(self._broker, self._stopping.is_set)
 
     async def _look(self) -> None:
         await resting_services.look(self._broker, self._stopping.is_set)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import event, text
 
 from tests.db.rows import PACE, delivery_row, envelope_row, inbox_row, plant, put, run_row
-from zekt_bot.db import chores, deliveries, lanes, leases, tables
+from zekt_bot.db import chores, deliveries, lanes, leases, retention, tables
 from zekt_bot.testing.clock import START
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ MANY = 5000
 LANES = 100
 BIG = ("inbox", "runs", "envelopes", "deliveries")
 LATER = START + timedelta(seconds=30)
+# Older than every row, whose ids tell no time: else all of them would have to be read.
+OLD = retention.Batch(datetime.fromtimestamp(0, UTC), START, 200)
 
 
 def claim_of(table: str) -> Work:
@@ -35,6 +37,10 @@ def claim_of(table: str) -> Work:
 def claim_of_lanes(connection: Connection) -> object:
     claim = lanes.LaneClaim(START, LATER, "lea_1", 192, PACE)
     return lanes.claim(connection, [claim])
+
+
+def purge_of(name: str) -> Work:
+    return lambda connection: retention.STEPS[name](connection, [OLD])
 
 
 OF_ONE = {"delivery": f"dlv_{1:026}", "held": "lea_1"}
@@ -55,6 +61,7 @@ OFTEN: dict[str, tuple[Work, int]] = {
     "versions of a delivery": (lambda c: c.execute(deliveries.VERSIONS, OF_ONE), 1),
     "chore": (lambda c: chores.take(c, [("lanes", START, LATER)]), 3),
     "resume": (lambda c: deliveries.resume(c, [("app", START)]), 1),
+    **{f"purge of {name}": (purge_of(name), 1) for name in retention.STEPS},
 }
 
 

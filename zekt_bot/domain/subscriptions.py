@@ -32,12 +32,13 @@ Verb = Literal[
     "end",
     "expire",
 ]
-_OVER: frozenset[SubscriptionState | None] = frozenset({None, "rejected", "revoked", "ended"})
+OVER: frozenset[SubscriptionState] = frozenset({"rejected", "revoked", "ended"})
+_OPEN_TO_ASK: frozenset[SubscriptionState | None] = OVER | {None}
 
 # What people do: from which states (None: new) to which one. What no line names is refused.
 SUBSCRIPTION_MOVES: dict[Verb, tuple[frozenset[SubscriptionState | None], SubscriptionState]] = {
-    "request": (_OVER, "requested"),
-    "invite": (_OVER, "invited"),
+    "request": (_OPEN_TO_ASK, "requested"),
+    "invite": (_OPEN_TO_ASK, "invited"),
     "accept": (frozenset({"invited"}), "approved"),
     "approve": (frozenset({"requested"}), "approved"),
     "reject": (frozenset({"requested"}), "rejected"),
@@ -49,7 +50,7 @@ SUBSCRIPTION_MOVES: dict[Verb, tuple[frozenset[SubscriptionState | None], Subscr
 }
 MOST_WORDS = 500
 STATES: tuple[SubscriptionState, ...] = get_args(SubscriptionState)
-ALIVE = tuple(state for state in STATES if state not in _OVER)
+ALIVE = tuple(state for state in STATES if state not in OVER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,5 +229,7 @@ async def show_message(
         raise NotFound(f"There is no message {message_id}: see `zekt messages list`.")
     if not body:
         return shown(found)
+    if found["body_gone_at"] is not None:
+        raise Conflict(f"The body of {found['id']} was deleted by age (ZEKT_PAYLOAD_DAYS).")
     opened = broker.database.keyring.open(("messages", "body", found["id"]), found["body"])
     return {**shown(found), "body": opened.decode()}

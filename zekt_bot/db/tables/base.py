@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from sqlalchemy import Column, Index, MetaData, String
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
 
 metadata = MetaData(
     naming_convention={
@@ -26,3 +31,8 @@ def due(table: str) -> Index:
     due_at = metadata.tables[table].c.due_at
     where = due_at.is_not(None)
     return Index(f"ix_{table}_due", due_at, sqlite_where=where, postgresql_where=where)
+
+
+def partial(name: str, where: ColumnElement[bool], *columns: Column[Any]) -> Index:
+    """An index of the rows that fit `where` alone, on both databases."""
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)

@@ -151,10 +151,13 @@ subscriptions = Table(
     Column("expires_at", UtcDateTime),
     Column("paused_at", UtcDateTime),
     Column("provider_may_replay", Boolean, nullable=False, server_default=true()),
+    # When deletion by age first saw that it is over.
+    Column("over_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("version", Integer, nullable=False),
     UniqueConstraint("service_id", "repository_id", "channel"),
 )
+Index("ix_subscriptions_over", subscriptions.c.state, subscriptions.c.over_at)
 Index("ix_subscriptions_fan_out", subscriptions.c.service_id, subscriptions.c.id)
 
 _open = subscriptions.c.expires_at.is_not(None)

@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from zekt_bot.db.tables.base import ID, id_column, metadata
+from zekt_bot.db.tables.base import ID, id_column, metadata, partial
 from zekt_bot.db.types import UtcDateTime
 
 lanes = Table(
@@ -129,3 +129,6 @@ replays = Table(
     Column("requested_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
 )
+
+# What deletion by age looks for.
+partial("ix_deliveries_blocked", deliveries.c.blocked_reason.is_not(None), deliveries.c.updated_at)

@@ -18,7 +18,7 @@ from sqlalchemy import (
     text,
 )
 
-from zekt_bot.db.tables.base import ID, due, id_column, metadata
+from zekt_bot.db.tables.base import ID, due, id_column, metadata, partial
 from zekt_bot.db.types import UtcDateTime
 
 inbox = Table(
@@ -180,3 +180,10 @@ envelopes = Table(
     Column("lease", String(40)),
 )
 due("envelopes")
+
+# What deletion by age looks for.
+partial("ix_runs_blocked", runs.c.blocked_reason.is_not(None), runs.c.received_at)
+partial("ix_runs_reason", runs.c.reason.is_not(None), runs.c.received_at)
+partial("ix_envelopes_blocked", envelopes.c.blocked_reason.is_not(None), envelopes.c.created_at)
+partial("ix_envelopes_body", envelopes.c.body_gone_at.is_(None), envelopes.c.created_at)
+partial("ix_messages_body", messages.c.body_gone_at.is_(None), messages.c.created_at)

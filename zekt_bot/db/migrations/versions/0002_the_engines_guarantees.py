@@ -16,6 +16,7 @@ depends_on = None
 def upgrade() -> None:
     """Add what this version needs; what is there stays as it is."""
     _replays()
+    _retention()
     _missed_webhooks()
     _processes()
     _proof()
@@ -111,3 +112,18 @@ def _proof() -> None:
     ):
         where = sa.text(only)
         op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
+
+
+def _retention() -> None:
+    op.add_column("subscriptions", sa.Column("over_at", UtcDateTime(), nullable=True))
+    op.create_index("ix_subscriptions_over", "subscriptions", ["state", "over_at"])
+    for name, table, column, condition in (
+        ("ix_runs_blocked", "runs", "received_at", "blocked_reason IS NOT NULL"),
+        ("ix_runs_reason", "runs", "received_at", "reason IS NOT NULL"),
+        ("ix_envelopes_blocked", "envelopes", "created_at", "blocked_reason IS NOT NULL"),
+        ("ix_envelopes_body", "envelopes", "created_at", "body_gone_at IS NULL"),
+        ("ix_messages_body", "messages", "created_at", "body_gone_at IS NULL"),
+        ("ix_deliveries_blocked", "deliveries", "updated_at", "blocked_reason IS NOT NULL"),
+    ):
+        where = sa.text(condition)
+        op.create_index(name, table, [column], sqlite_where=where, postgresql_where=where)
