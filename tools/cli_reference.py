@@ -27,7 +27,7 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Running",
         "",
-        ("serve", "worker", "migrate", "check", "receive", "pause", "resume", "pauses"),
+        ("serve", "worker", "migrate", "check", "receive", "pause", "resume", "pauses", "backup"),
     ),
     (
         "Catalog",
@@ -41,7 +41,7 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "tells why a delivery stands where it stands and what to do, draws its way with what each "
         "leg took, and puts attempts and history into one line of time that begins with the event. "
         "The [states](../concepts/delivery-states.md) are explained elsewhere.",
-        ("events", "deliveries", "messages", "audit"),
+        ("events", "deliveries", "messages", "audit", "export"),
     ),
 )
 _REST = "Everything else"

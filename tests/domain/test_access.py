@@ -62,7 +62,14 @@ def test_who_manages_neither_end_may_do_nothing(action: Action, resource: Resour
 
 
 def test_what_belongs_to_the_server_is_no_persons() -> None:
-    for action in ("account:rule", "account:read", "sending:pause", "audit:read", "message:store"):
+    for action in (
+        "account:rule",
+        "account:read",
+        "sending:pause",
+        "audit:read",
+        "data:export",
+        "message:store",
+    ):
         assert action not in SIDES
     assert set(SIDES) < set(ACTIONS)
 

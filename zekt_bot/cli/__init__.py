@@ -10,6 +10,7 @@ from zekt_bot.cli.accounts import accounts
 from zekt_bot.cli.audit import audit
 from zekt_bot.cli.check import check
 from zekt_bot.cli.completion import completion
+from zekt_bot.cli.data import backup, export
 from zekt_bot.cli.deliveries import deliveries
 from zekt_bot.cli.demo import demo
 from zekt_bot.cli.errors import ZektGroup, exit_codes
@@ -61,6 +62,8 @@ for _command in (
     deliveries,
     messages,
     audit,
+    export,
+    backup,
     new_plugin,
     plugins,
     demo,

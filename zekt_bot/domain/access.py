@@ -43,6 +43,7 @@ Action = Literal[
     "account:rule",
     "sending:pause",
     "audit:read",
+    "data:export",
 ]
 Side = Literal["provider", "consumer", "anyone"]
 

@@ -29,6 +29,14 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """From `since`, and before `until`; None: as far as there is."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EventFilter:
     """`workflow`: its path, its file's name or its own name. `blocked`: only what went nowhere."""
 
