@@ -31,3 +31,9 @@ async def test_a_backup_is_a_database_with_all_rows(migrated_sqlite: str, tmp_pa
     assert [row["subject"] for row in json.loads(listed.out)] == ["all"]
     again = await zekt("backup", str(kept), DATABASE_URL=migrated_sqlite)
     assert again.code == 3
+
+
+async def test_an_account_is_erased_only_with_yes(migrated_sqlite: str) -> None:
+    for words, code in ((("aurora-labs",), 2), (("aurora-labs", "--yes"), 4)):
+        ended = await zekt("accounts", "erase", *words, DATABASE_URL=migrated_sqlite)
+        assert ended.code == code

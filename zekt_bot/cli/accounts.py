@@ -9,6 +9,7 @@ import click
 from zekt_bot.cli.options import acts, lists, shows
 from zekt_bot.cli.output import Column, print_facts
 from zekt_bot.operations import accounts as operations
+from zekt_bot.operations.erasure import erase as erased
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,3 +78,19 @@ async def block(broker: Broker, who: Principal, name: str) -> str:
     if not new:
         return f"{name} was blocked already."
     return f"{name} is blocked. `zekt accounts allow {name}` takes it back."
+
+
+@accounts.command("erase")
+@login_argument
+@click.option("--yes", is_flag=True, help="Do it; there is no way back but a backup.")
+@acts
+async def erase(broker: Broker, who: Principal, name: str, *, yes: bool) -> str:
+    """Erase all that is stored of the account LOGIN, and shut it out.
+
+    Its events, messages, deliveries from it and to it, services, subscriptions and names go. The
+    audit keeps its id.
+    """
+    if not yes:
+        raise click.UsageError(f"this erases all of {name} for good: add --yes.")
+    account_id = await erased(broker, who, name)
+    return f"{name} is erased and shut out. The audit knows it as account {account_id}."

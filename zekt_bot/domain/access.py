@@ -41,6 +41,7 @@ Action = Literal[
     "delivery:replay",
     "account:read",
     "account:rule",
+    "account:erase",
     "sending:pause",
     "audit:read",
     "data:export",

@@ -1,0 +1,123 @@
+"""Erasing an account: nothing of it is left but its id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import update
+
+from tests.operations.people import people
+from tests.stage import ME, SERVICE
+from zekt_bot.db.tables import accounts, audit, metadata, principals, runs
+from zekt_bot.errors import AccessDenied, NotFound
+from zekt_bot.operations import erasure
+from zekt_bot.operations.audit_proof import verify
+from zekt_bot.operations.subscriptions import revoke
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from tests.operations.people import People
+    from tests.stage import Stage
+
+PROVIDER, CONSUMER = "aurora-labs", "kestrel-bank"
+
+
+async def delivered(stage: Stage) -> People:
+    """An event with a message, delivered, and what people did for it."""
+    await stage.serve("released")
+    run = await stage.finish_run("build")
+    await stage.listen()
+    await stage.post(run)
+    await stage.flow()
+    there = people(stage)
+    await revoke(stage.broker, there.ada, SERVICE, stage.consumer.full_name)
+    return there
+
+
+async def everything(stage: Stage) -> dict[str, list[dict[str, object]]]:
+    return {
+        name: [dict(row) for row in await stage.rows(table)]
+        for name, table in metadata.tables.items()
+    }
+
+
+@pytest.mark.parametrize("login", [PROVIDER, CONSUMER])
+async def test_nothing_names_it_any_more(stage: Stage, login: str) -> None:
+    await delivered(stage)
+    before = await stage.rows(audit)
+    account_id = await erasure.erase(stage.broker, ME, login)
+    found = await everything(stage)
+    assert login not in repr(found)
+    for table in ("deliveries", "attempts", "subscriptions", "installations"):
+        rows = [row for row in found[table] if account_id in row.values()]
+        assert rows == [], table
+    assert found["deliveries"] == found["attempts"] == found["subscriptions"] == []
+    (account,) = [row for row in await stage.rows(accounts) if row["id"] == account_id]
+    assert (account["login"], account["rule"]) == ("", "block")
+    after = await stage.rows(audit)
+    assert after[: len(before)] == before
+    assert [row["verb"] for row in after[len(before) :]] == [
+        "person:account:blocked",
+        "person:account:erased",
+    ]
+    assert (await verify(stage.broker, ME))["intact"]
+
+
+async def test_the_other_side_keeps_what_is_its_own(stage: Stage) -> None:
+    await delivered(stage)
+    await erasure.erase(stage.broker, ME, CONSUMER)
+    found = await everything(stage)
+    for table in ("runs", "messages", "envelopes", "jobs", "services", "allowed_workflows"):
+        assert found[table], table
+    await erasure.erase(stage.broker, ME, PROVIDER)
+    found = await everything(stage)
+    for table in ("runs", "messages", "envelopes", "jobs", "services", "allowed_workflows"):
+        assert found[table] == [], table
+    assert found["repositories"] == []
+
+
+async def test_nothing_new_of_it_comes_in(stage: Stage) -> None:
+    await delivered(stage)
+    await erasure.erase(stage.broker, ME, PROVIDER)
+    await stage.finish_run("build")
+    await stage.flow()
+    assert await stage.rows(runs) == []
+
+
+async def test_a_persons_name_is_erased_from_who_acted(stage: Stage) -> None:
+    ada = (await delivered(stage)).ada
+    await stage.broker.database.write(known, (ada.id, ada.login))
+    await erasure.erase(stage.broker, ME, ada.login)
+    names = {row["id"]: row["name"] for row in await stage.rows(principals)}
+    assert names[ada.actor] is None
+    assert names[ME.actor] == ME.actor
+
+
+def known(connection: Connection, rows: Sequence[tuple[int, str]]) -> list[None]:
+    """Let an account, which Zekt has met already, be this person's."""
+    for account_id, login in rows:
+        spare = update(accounts).where(accounts.c.login == CONSUMER)
+        connection.execute(spare.values(id=account_id, login=login, login_lower=login))
+    return [None] * len(rows)
+
+
+async def test_parts_follow_each_other(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "_PART", 1)
+    await stage.serve()
+    for _ in range(3):
+        await stage.finish_run("build")
+        await stage.flow()
+    await erasure.erase(stage.broker, ME, PROVIDER)
+    assert await stage.rows(runs) == []
+
+
+async def test_it_is_an_operators_and_of_a_known_account(stage: Stage) -> None:
+    there = await delivered(stage)
+    with pytest.raises(AccessDenied):
+        await erasure.erase(stage.broker, there.ada, PROVIDER)
+    with pytest.raises(NotFound):
+        await erasure.erase(stage.broker, ME, "nobody-here")

@@ -1,0 +1,140 @@
+"""Erasing an account: its rows a small batch at a time, and then its names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, or_, select, update
+
+from zekt_bot.db import audit
+from zekt_bot.db.retention import delete_deliveries, delete_runs
+from zekt_bot.db.tables import (
+    accounts,
+    admissions,
+    aliases,
+    allowed_workflows,
+    deliveries,
+    envelopes,
+    inbox,
+    installations,
+    principals,
+    repositories,
+    runs,
+    services,
+    subscriptions,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, Select
+
+    from zekt_bot.domain.audit import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """At most `limit` rows of an account."""
+
+    account_id: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The end: what is left of an account is its id. `person` is its actor in the audit."""
+
+    account_id: int
+    person: str
+    entry: Entry
+
+
+def _repositories(account_id: int) -> Select[Any]:
+    return select(repositories.c.id).where(repositories.c.account_id == account_id)
+
+
+def _ids(connection: Connection, found: Select[Any], row: Part) -> list[str]:
+    return list(connection.execute(found.limit(row.limit)).scalars())
+
+
+def drop_deliveries(connection: Connection, rows: Sequence[Part]) -> list[int]:
+    """Deliveries from it and to it, with their attempts."""
+    answers = []
+    for row in rows:
+        ids: list[str] = []
+        for end in (deliveries.c.provider_account_id, deliveries.c.consumer_account_id):
+            ids += _ids(connection, select(deliveries.c.id).where(end == row.account_id), row)
+        delete_deliveries(connection, ids)
+        answers.append(len(ids))
+    return answers
+
+
+def drop_runs(connection: Connection, rows: Sequence[Part]) -> list[int]:
+    """Its runs with jobs, messages and envelopes, and what was made of these."""
+    answers = []
+    for row in rows:
+        own = or_(
+            runs.c.account_id == row.account_id,
+            runs.c.repository_id.in_(_repositories(row.account_id)),
+        )
+        ids = _ids(connection, select(runs.c.id).where(own), row)
+        theirs = select(envelopes.c.id).where(envelopes.c.run.in_(ids))
+        made = select(deliveries.c.id).where(deliveries.c.envelope.in_(theirs))
+        delete_deliveries(connection, list(connection.execute(made).scalars()))
+        connection.execute(delete(envelopes).where(envelopes.c.run.in_(ids)))
+        delete_runs(connection, ids)
+        answers.append(len(ids))
+    return answers
+
+
+def drop_webhooks(connection: Connection, rows: Sequence[Part]) -> list[int]:
+    """Webhooks about it."""
+    answers = []
+    for row in rows:
+        ids = _ids(connection, select(inbox.c.id).where(inbox.c.account_id == row.account_id), row)
+        connection.execute(delete(inbox).where(inbox.c.id.in_(ids)))
+        answers.append(len(ids))
+    return answers
+
+
+def drop_subscriptions(connection: Connection, rows: Sequence[Part]) -> list[int]:
+    """Subscriptions to its services, and of its repositories."""
+    answers = []
+    for row in rows:
+        theirs = select(services.c.id).where(_of(row.account_id))
+        own = or_(
+            subscriptions.c.service_id.in_(theirs),
+            subscriptions.c.repository_id.in_(_repositories(row.account_id)),
+        )
+        ids = _ids(connection, select(subscriptions.c.id).where(own), row)
+        connection.execute(delete(subscriptions).where(subscriptions.c.id.in_(ids)))
+        answers.append(len(ids))
+    return answers
+
+
+def _of(account_id: int) -> Any:
+    return or_(
+        services.c.account_id == account_id,
+        services.c.repository_id.in_(_repositories(account_id)),
+    )
+
+
+PARTS = (drop_deliveries, drop_runs, drop_webhooks, drop_subscriptions)
+
+
+def drop_names(connection: Connection, rows: Sequence[Names]) -> list[None]:
+    """Its catalog and its names, in one transaction with the audit entry."""
+    for row in rows:
+        own = row.account_id
+        connection.execute(delete(services).where(_of(own)))
+        allowed = allowed_workflows.c.repository_id.in_(_repositories(own))
+        connection.execute(delete(allowed_workflows).where(allowed))
+        for table in (repositories, installations, aliases, admissions):
+            connection.execute(delete(table).where(table.c.account_id == own))
+        account = update(accounts).where(accounts.c.id == own)
+        connection.execute(account.values(login="", login_lower=""))
+        person = update(principals).where(principals.c.id == row.person)
+        connection.execute(person.values(name=None))
+        audit.record(connection, row.entry)
+    return [None] * len(rows)

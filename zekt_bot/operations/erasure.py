@@ -1,0 +1,43 @@
+"""Erasing an account: what is left is its id, shut out, and in the audit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zekt_bot.db import admissions, erasure, mirror
+from zekt_bot.db.admissions import Ruling
+from zekt_bot.db.erasure import Names, Part
+from zekt_bot.domain.access import Person, decide
+from zekt_bot.domain.catalog import check_login
+from zekt_bot.errors import NotFound
+
+if TYPE_CHECKING:
+    from zekt_bot.domain.access import Principal
+    from zekt_bot.operations.broker import Broker
+
+_PART = 200
+
+
+async def erase(broker: Broker, principal: Principal, login: str) -> int:
+    """Erase an account's events, messages, deliveries, catalog and names; answers its id.
+
+    It is blocked first, so that nothing new comes in meanwhile, and stays so. Rows go in parts; if
+    this process dies, the same again goes on. The audit keeps its ids.
+
+    Raises:
+        AccessDenied, InvalidInput, StorageUnavailable.
+        NotFound: Zekt knows no such account.
+    """
+    decide(principal, "account:erase")
+    account = await broker.database.query(mirror.account_by_login, check_login(login))
+    if account is None:
+        raise NotFound(f"Zekt knows no account {login}: list them with `zekt accounts list`.")
+    blocked = await broker.entry("person:account:blocked", principal.actor, account_id=account.id)
+    await broker.database.write(admissions.rule, Ruling(account.id, "block", blocked, broker.now()))
+    for part in erasure.PARTS:
+        while await broker.database.write(part, Part(account.id, _PART), weight=_PART):
+            pass
+    entry = await broker.entry("person:account:erased", principal.actor, account_id=account.id)
+    person = Person(account.id, login).actor
+    await broker.database.write(erasure.drop_names, Names(account.id, person, entry))
+    return account.id
