@@ -35,7 +35,9 @@ def _run(facts: RunPolicyFacts) -> str | None:
         return refused
     if facts.repository.blocked:
         return "account_blocked"
-    return None if facts.repository.consented else "consent"
+    if not facts.repository.consented:
+        return "consent"
+    return "quota" if facts.over_quota else None
 
 
 def _approval(facts: DeliveryPolicyFacts) -> str | None:

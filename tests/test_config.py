@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zekt_bot.config import AppCredentials, Settings, load, variables
+from zekt_bot.domain.quotas import Quota
 from zekt_bot.errors import ConfigurationError
 
 KEY = "k" * 32
@@ -33,6 +34,10 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("ZEKT_ALLOWED_ACCOUNTS", "Octo , mona", "allowed_accounts", ("octo", "mona")),
     ("ZEKT_INFLIGHT_BYTES", "1048576", "inflight_bytes", 1048576),
     ("ZEKT_REQUEST_DAYS", "0", "request_days", 0),
+    ("ZEKT_QUOTA_EVENTS", "7", "quota", Quota(events=7)),
+    ("ZEKT_QUOTA_MESSAGES", "7", "quota", Quota(messages=7)),
+    ("ZEKT_QUOTA_BYTES", "7", "quota", Quota(bytes=7)),
+    ("ZEKT_QUOTA_SUBSCRIPTIONS", "7", "quota", Quota(subscriptions=7)),
     ("ZEKT_EVENT_DAYS", "7", "event_days", 7),
     ("ZEKT_DELIVERY_DAYS", "7", "delivery_days", 7),
     ("ZEKT_ATTEMPT_DAYS", "7", "attempt_days", 7),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from zekt_bot.domain.lanes import Pace
+from zekt_bot.domain.quotas import Quota
 from zekt_bot.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Settings:
     payload_days: int = 90
     blocked_days: int = 30
     withdrawn_days: int = 30
+    quota: Quota = field(default_factory=Quota)
     inflight_bytes: int = 128 * 1024 * 1024
     job_grace: timedelta = timedelta(seconds=2)
     lane_per_minute: int = 60
@@ -198,6 +200,10 @@ def _days(env: _Environment, name: str, default: int) -> int:
     return env.get(name, _between(0, 3650), default, "a number of days, 0 to 3650 (0: for ever)")
 
 
+def _quota(env: _Environment, name: str) -> int:
+    return env.get(name, _between(0, 1 << 50), 0, "a number from 0 (0: any number)")
+
+
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from `environ` (default: the process's own).
 
@@ -266,6 +272,12 @@ def _read(env: _Environment) -> Settings:
         payload_days=_days(env, "ZEKT_PAYLOAD_DAYS", default.payload_days),
         blocked_days=_days(env, "ZEKT_BLOCKED_DAYS", default.blocked_days),
         withdrawn_days=_days(env, "ZEKT_WITHDRAWN_DAYS", default.withdrawn_days),
+        quota=Quota(
+            events=_quota(env, "ZEKT_QUOTA_EVENTS"),
+            messages=_quota(env, "ZEKT_QUOTA_MESSAGES"),
+            bytes=_quota(env, "ZEKT_QUOTA_BYTES"),
+            subscriptions=_quota(env, "ZEKT_QUOTA_SUBSCRIPTIONS"),
+        ),
         inflight_bytes=env.get(
             "ZEKT_INFLIGHT_BYTES",
             _between(1024 * 1024, 1 << 40),

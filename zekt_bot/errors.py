@@ -5,6 +5,7 @@
     ├── Refused                   an operation that is not done; nothing was changed
     │   ├── InvalidInput          the input itself is wrong
     │   ├── MessageRefused        a plugin refuses to have this message stored
+    │   ├── QuotaExceeded         the account has had its share (has `retry_after`, in seconds)
     │   ├── AccessDenied          this principal may not do that
     │   ├── NotFound              no such thing for this principal
     │   └── Conflict              the thing is in another state than the operation needs
@@ -64,6 +65,10 @@ class InvalidInput(Refused):
 
 class MessageRefused(Refused):
     """A plugin refuses this message."""
+
+
+class QuotaExceeded(Refused):
+    """This account has had what this server gives it."""
 
 
 class AccessDenied(Refused):

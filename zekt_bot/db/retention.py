@@ -24,9 +24,11 @@ from zekt_bot.db.tables import (
     replays,
     runs,
     subscriptions,
+    usage,
 )
 from zekt_bot.domain.deliveries import FINAL
 from zekt_bot.domain.ids import first_id
+from zekt_bot.domain.quotas import day_of
 from zekt_bot.domain.subscriptions import OVER, STATES
 
 if TYPE_CHECKING:
@@ -277,6 +279,12 @@ def _replays(connection: Connection, batch: Batch) -> int:
     return len(ids)
 
 
+def _usage(connection: Connection, batch: Batch) -> int:
+    """A row an account and day: few, so all that are old at once."""
+    old = delete(usage).where(usage.c.day < day_of(batch.before))
+    return min(int(connection.execute(old).rowcount), batch.limit - 1)
+
+
 # In the order of the foreign keys: who refers goes before what it refers to.
 STEPS: dict[str, Callable[[Connection, Sequence[Batch]], list[int]]] = {
     "attempts": step(_attempts),
@@ -293,5 +301,6 @@ STEPS: dict[str, Callable[[Connection, Sequence[Batch]], list[int]]] = {
     "webhooks_set_aside": step(_inbox("set_aside")),
     "subscriptions": step(_subscriptions),
     "replays": step(_replays),
+    "usage": step(_usage),
     "audit": step(_audit),
 }

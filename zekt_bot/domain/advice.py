@@ -147,6 +147,10 @@ def _blocked(case: Case) -> Advice:
             f"The operator blocked {_owner(case.source)} or {_owner(case.consumer)}.",
             "Only the operator lifts that.",
         ),
+        "quota": Advice(
+            f"{_owner(case.source)} has had its events of that day.",
+            "The next day's go out. The operator sets how many (ZEKT_QUOTA_EVENTS).",
+        ),
         "consent": Advice(
             f"The App is suspended or no longer installed at {_owner(case.source)} or "
             f"{_owner(case.consumer)}.",

@@ -34,6 +34,7 @@ BlockedReason = Literal[
     "event_type_not_declared",
     "not_approved",
     "account_blocked",
+    "quota",
     "no_access",
     "consent",
     "plugin_failed",
@@ -112,13 +113,15 @@ class Delivery:
 class RunPolicyFacts:
     """What decides whether a finished run may leave its repository.
 
-    `ran` is GitHub's metadata of the run; None: nobody knows it.
+    `ran` is GitHub's metadata of the run; None: nobody knows it. `over_quota`: its account has had
+    its events of this day; never so once the run was let out.
     """
 
     repository: Repository
     allowed: AllowedWorkflow | None
     ran: RunFacts | None
     from_fork: bool
+    over_quota: bool = False
 
 
 @dataclass(frozen=True, slots=True)

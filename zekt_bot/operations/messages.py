@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from zekt_bot.db import audit, mirror, runs, services, tables, versions
+from zekt_bot.db import audit, mirror, runs, services, tables, usage, versions
 from zekt_bot.db.lists import messages
 from zekt_bot.domain.access import Resource, decide
 from zekt_bot.domain.catalog import check_event_type
 from zekt_bot.domain.ids import new_correlation_id, new_id
 from zekt_bot.domain.lists import MessageFilter, Page, check_page
 from zekt_bot.domain.messages import MOST_BYTES, IncomingMessage, MessagePolicy
-from zekt_bot.errors import Conflict, InvalidInput, NotFound
+from zekt_bot.domain.quotas import Quota, Used, seconds_left
+from zekt_bot.errors import Conflict, InvalidInput, NotFound, QuotaExceeded
 from zekt_bot.operations.visibility import all_shown, may_list, may_show, shown
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.events import RunKey
     from zekt_bot.operations.broker import Broker
 
-_Refused = Literal["not_enabled", "moved"]
+_Refused = Literal["not_enabled", "moved", "over_quota"]
 _TRIES = 8
 FIRST_PAGE = Page()
 EVERYTHING = MessageFilter()
@@ -54,6 +55,13 @@ class _Storing:
     entry: Entry
     now: datetime
     policy: MessagePolicy | None
+    quota: Quota
+    refusal: Entry
+
+    @property
+    def counted(self) -> Used:
+        """What it takes of its account's quota."""
+        return Used(messages=1, bytes=self.message["size"])
 
 
 async def store(
@@ -69,6 +77,8 @@ async def store(
         MessageRefused: a plugin refuses it.
         PluginFailed: a plugin could not decide about it.
         NotFound: the repository is not enabled as a provider, or its account is shut out.
+        QuotaExceeded: its account has had its messages of this day; `retry_after` says when to
+            send it again.
         StorageUnavailable: nothing was stored.
     """
     decide(principal, "message:store", Resource(run=key))
@@ -78,6 +88,12 @@ async def store(
         stored = await _try(broker, principal, IncomingMessage(key, event_type, body))
         if isinstance(stored, Stored):
             return stored
+        if stored == "over_quota":
+            raise QuotaExceeded(
+                "This account has sent as many messages, or bytes of them, as this server takes of "
+                "one account in a day (UTC): send it again tomorrow.",
+                retry_after=seconds_left(broker.now()),
+            )
         if stored == "not_enabled":
             break
     else:
@@ -121,6 +137,13 @@ async def _try(broker: Broker, principal: Principal, message: IncomingMessage) -
         ),
         now=now,
         policy=policy,
+        quota=broker.settings.quota,
+        refusal=await broker.entry(
+            "run:message:refused",
+            principal.actor,
+            repository_id=key.repository_id,
+            details={"reason": "quota"},
+        ),
     )
     return await broker.database.write(_store, storing)
 
@@ -160,7 +183,7 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Stored | _R
         elif not _stands(connection, row.policy):
             answers[number] = "moved"
         else:
-            answers[number] = _store_one(connection, row, repository.account_id)
+            answers[number] = _within_quota(connection, row, repository.account_id)
     return [answers[number] for number in range(len(rows))]
 
 
@@ -175,14 +198,41 @@ def _stands(connection: Connection, policy: MessagePolicy | None) -> bool:
     )
 
 
+def _within_quota(
+    connection: Connection, row: _Storing, account_id: int
+) -> Stored | Literal["over_quota"]:
+    """Store it, counted in this transaction; what is there already takes nothing."""
+    if not (row.quota.messages or row.quota.bytes):
+        return _store_one(connection, row, account_id)
+    if usage.hold(connection, account_id, row.now).leaves(row.quota, row.counted):
+        stored = _store_one(connection, row, account_id)
+        if not stored.duplicate:
+            usage.add(connection, account_id, row.now, row.counted)
+        return stored
+    former = _former(connection, row)
+    if former is None and usage.tell(connection, account_id, row.now):
+        audit.record(connection, replace(row.refusal, account_id=account_id))
+    return former or "over_quota"
+
+
+def _former(connection: Connection, row: _Storing) -> Stored | None:
+    """The same message, if it was stored before."""
+    run = runs.by_key(connection, row.key)
+    if run is None:
+        return None
+    content = (row.message["event_type"], row.message["sha256"])
+    former = runs.message_like(connection, run.id, *content)
+    if former is None:
+        return None
+    return Stored(former.id, former.envelope_id, run.correlation_id, duplicate=True)
+
+
 def _store_one(connection: Connection, row: _Storing, account_id: int) -> Stored:
     run = runs.meet(connection, row.key, {**row.run, "account_id": account_id})
     if not runs.add_message(connection, {**row.message, "run": run.id}):
-        former = runs.message_like(
-            connection, run.id, row.message["event_type"], row.message["sha256"]
-        )
+        former = _former(connection, row)
         assert former is not None, "the unique key refused it, so it is there"  # noqa: S101
-        return Stored(former.id, former.envelope_id, run.correlation_id, duplicate=True)
+        return former
     # A run that still gathers keeps its time; one that was sent sends this after it; one that was
     # set aside is tried anew, for this message was promised its way.
     if run.state == "set_aside":

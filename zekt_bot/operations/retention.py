@@ -38,6 +38,7 @@ def days(settings: Settings) -> dict[str, int]:
         "webhooks_set_aside": settings.blocked_days,
         "subscriptions": settings.withdrawn_days,
         "replays": settings.delivery_days,
+        "usage": settings.event_days,
         "audit": settings.audit_days,
     }
 

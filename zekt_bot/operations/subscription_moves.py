@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.db import audit, mirror, tables, versions
+from zekt_bot.db import audit, mirror, tables, usage, versions
 from zekt_bot.db import subscriptions as rows_of
 from zekt_bot.db.rows import subscription_of
 from zekt_bot.domain.access import Person
@@ -17,7 +17,7 @@ from zekt_bot.domain.subscriptions import (
     SUBSCRIPTION_MOVES,
     Subscription,
 )
-from zekt_bot.errors import AccessDenied, Conflict, NotFound
+from zekt_bot.errors import AccessDenied, Conflict, NotFound, QuotaExceeded
 from zekt_bot.operations import access, services
 from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.operations.installations import not_shown
@@ -231,6 +231,7 @@ async def move(
     Raises:
         NotFound: there is no subscription to do it to.
         Conflict: it does not, or something moved meanwhile.
+        QuotaExceeded: the consumer's account has as many subscriptions as it may.
         StorageUnavailable.
     """
     held = found.held
@@ -245,10 +246,22 @@ async def move(
         raise Conflict(
             f"The subscription of {found.full_name} to {found.name} is {state} {refused}."
         )
+    if changed.enables:
+        await _check_quota(broker, found)
     values = {"state": to, **changed.values}
     entry = await _entry(broker, principal, found, PAST[changed.verb])
     entries = (entry, *changed.also)
     return await _write(broker, _Writing(found, values, changed.enables, entries, broker.now()))
+
+
+async def _check_quota(broker: Broker, found: Parties) -> None:
+    most = broker.settings.quota.subscriptions
+    held = await broker.database.query(usage.subscribed, found.consumer.account_id) if most else 0
+    if most and held >= most:
+        raise QuotaExceeded(
+            f"The account of {found.full_name} has {held} subscriptions, as many as this server "
+            "gives one account: end one first."
+        )
 
 
 async def change(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
 
-from zekt_bot.db import audit, mirror, runs, versions, workflows
+from zekt_bot.db import audit, mirror, runs, usage, versions, workflows
 from zekt_bot.db.tables import repositories
 from zekt_bot.domain.deliveries import RunPolicyFacts
 from zekt_bot.domain.events import AggregationPolicy
 from zekt_bot.domain.ids import new_id
+from zekt_bot.domain.quotas import Quota, Used
 from zekt_bot.errors import PluginFailed
 from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.pipeline.pages import each
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.events import Draft, Job, Message, Run
     from zekt_bot.operations.broker import Broker
 
+_ONE = Used(events=1)
 _log = structlog.get_logger()
 
 
@@ -38,6 +41,11 @@ class _Read:
     messages: list[Message]
     repository: Repository
     allowed: AllowedWorkflow | None
+    used: Used
+
+    def over(self, quota: Quota) -> bool:
+        """Whether its account has had its events of the day; what was let out once is counted."""
+        return self.run.aggregated_at is None and not self.used.leaves(quota, _ONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +55,19 @@ class _Settling:
     envelopes: Sequence[Mapping[str, Any]]
     entry: Entry | None
     now: datetime
+    quota: Quota
+
+    @property
+    def counts(self) -> bool:
+        """Whether this lets an event out for the first time, and events are counted."""
+        first = self.read.run.aggregated_at is None
+        return bool(self.quota.events and self.envelopes and first)
 
 
 async def aggregate(broker: Broker, run_ids: Sequence[str]) -> dict[str, Exception]:
     """Decide about a page of due runs and write it; answers those that failed, and why."""
-    return await each(broker, run_ids, _read, _aggregate)
+    read = partial(_read, counted_at=broker.now() if broker.settings.quota.events else None)
+    return await each(broker, run_ids, read, _aggregate)
 
 
 async def _aggregate(broker: Broker, read: _Read) -> bool:
@@ -69,8 +85,13 @@ async def _aggregate(broker: Broker, read: _Read) -> bool:
     return True
 
 
-def _read(connection: Connection, run_ids: Sequence[str]) -> dict[str, _Read]:
-    """The due ones of `run_ids` with all that decides about them, in five statements."""
+def _read(
+    connection: Connection, run_ids: Sequence[str], counted_at: datetime | None
+) -> dict[str, _Read]:
+    """The due ones of `run_ids` with all that decides about them, in five statements.
+
+    And in a sixth what their accounts have had on the day of `counted_at`.
+    """
     due = {
         run.id: (run, run.facts)
         for run in runs.runs_of(connection, run_ids)
@@ -83,6 +104,8 @@ def _read(connection: Connection, run_ids: Sequence[str]) -> dict[str, _Read]:
     allowed = workflows.allowed(connection, ran.values())
     jobs = runs.jobs_of(connection, list(due))
     messages = runs.unsent_messages(connection, list(due))
+    owners = {each.account_id for each in known.values()}
+    used = usage.used(connection, owners, counted_at) if counted_at else {}
     return {
         run_id: _Read(
             run=run,
@@ -90,6 +113,7 @@ def _read(connection: Connection, run_ids: Sequence[str]) -> dict[str, _Read]:
             messages=messages[run_id],
             repository=known[run.key.repository_id],
             allowed=allowed.get(ran[run_id]),
+            used=used.get(known[run.key.repository_id].account_id, Used()),
         )
         for run_id, (run, _) in due.items()
     }
@@ -97,19 +121,21 @@ def _read(connection: Connection, run_ids: Sequence[str]) -> dict[str, _Read]:
 
 async def _decide(broker: Broker, read: _Read) -> _Settling:
     now, run = broker.now(), read.run
-    facts = RunPolicyFacts(read.repository, read.allowed, run.facts, run.from_fork)
+    quota = broker.settings.quota
+    over = read.over(quota)
+    facts = RunPolicyFacts(read.repository, read.allowed, run.facts, run.from_fork, over)
     done = {"state": "done", "due_at": None, "failures": 0, "reason": None}
     blocked = await broker.plugins.block_reason(run, facts)
     if blocked:
         entry = await _entry(broker, run, "zekt:run:blocked", blocked._asdict())
-        return _Settling(read, {**done, "blocked_reason": blocked.reason}, (), entry, now)
+        return _Settling(read, {**done, "blocked_reason": blocked.reason}, (), entry, now, quota)
     policy = AggregationPolicy(broker.settings.job_grace.total_seconds())
     answer = await broker.plugins.aggregate(run, read.jobs, read.messages, now, policy)
     if isinstance(answer, datetime):
-        return _Settling(read, {"due_at": answer}, (), None, now)
+        return _Settling(read, {"due_at": answer}, (), None, now, quota)
     rows = [_envelope(broker, read, draft) for draft in answer]
     entry = await _entry(broker, run, "zekt:run:aggregated", {"envelopes": len(rows)})
-    return _Settling(read, {**done, "aggregated_at": now}, rows, entry, now)
+    return _Settling(read, {**done, "aggregated_at": now}, rows, entry, now, quota)
 
 
 async def _entry(broker: Broker, run: Run, verb: str, details: Mapping[str, str | int]) -> Entry:
@@ -183,12 +209,31 @@ def _settle(connection: Connection, rows: Sequence[_Settling]) -> list[bool]:
     answers = []
     for row in rows:
         read = {row.read.repository.id: row.read.repository.version}
-        applied = versions.hold(connection, repositories, read) and runs.settle(
-            connection, row.read.run, row.values, row.envelopes, row.now
+        applied = (
+            versions.hold(connection, repositories, read)
+            and _has_room(connection, row)
+            and runs.settle(connection, row.read.run, row.values, row.envelopes, row.now)
         )
-        if applied and row.entry:
+        if applied and row.counts:
+            usage.add(connection, row.read.repository.account_id, row.now, _ONE)
+        if applied and row.entry and _is_told(connection, row):
             audit.record(connection, row.entry)
         if applied and row.envelopes:
             audit.wake(connection, "envelopes")
         answers.append(applied)
     return answers
+
+
+def _has_room(connection: Connection, row: _Settling) -> bool:
+    """Whether an event that is let out is still within the quota; it is held from here on."""
+    if not row.counts:
+        return True
+    used = usage.hold(connection, row.read.repository.account_id, row.now)
+    return used.leaves(row.quota, _ONE)
+
+
+def _is_told(connection: Connection, row: _Settling) -> bool:
+    """Of an account that has no more room the audit hears once an hour."""
+    if row.values.get("blocked_reason") != "quota":
+        return True
+    return usage.tell(connection, row.read.repository.account_id, row.now)

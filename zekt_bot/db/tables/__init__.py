@@ -40,6 +40,7 @@ from zekt_bot.db.tables.server import (
     plugin_faults,
     principals,
     processes,
+    usage,
 )
 
 __all__ = [
@@ -72,4 +73,5 @@ __all__ = [
     "runs",
     "services",
     "subscriptions",
+    "usage",
 ]

@@ -111,3 +111,15 @@ credentials = Table(
     Column("body", LargeBinary, nullable=False),
     Column("version", String(40), nullable=False),
 )
+
+# What an account has had on a day of UTC, counted only if a quota of it is set.
+usage = Table(
+    "usage",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("day", String(10), primary_key=True),
+    Column("events", BigInteger, nullable=False),
+    Column("messages", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("told_at", UtcDateTime),
+)

@@ -17,6 +17,7 @@ def upgrade() -> None:
     """Add what this version needs; what is there stays as it is."""
     _replays()
     _retention()
+    _quotas()
     _missed_webhooks()
     _processes()
     _proof()
@@ -127,3 +128,16 @@ def _retention() -> None:
     ):
         where = sa.text(condition)
         op.create_index(name, table, [column], sqlite_where=where, postgresql_where=where)
+
+
+def _quotas() -> None:
+    op.create_table(
+        "usage",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("events", sa.BigInteger(), nullable=False),
+        sa.Column("messages", sa.BigInteger(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("told_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("account_id", "day", name=op.f("pk_usage")),
+    )

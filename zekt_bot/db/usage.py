@@ -1,0 +1,66 @@
+"""What accounts have had in a day, counted in the transaction that gives it to them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, or_, select, update
+
+from zekt_bot.db.sql import insert_new
+from zekt_bot.db.tables import repositories, subscriptions, usage
+from zekt_bot.domain.quotas import Used, day_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+_TOLD_EVERY = timedelta(hours=1)
+_COUNTED = ("events", "messages", "bytes")
+
+
+def used(connection: Connection, account_ids: Iterable[int], now: datetime) -> dict[int, Used]:
+    """What these accounts have had today; who had nothing is not named."""
+    own = (usage.c.account_id.in_(sorted(set(account_ids))), usage.c.day == day_of(now))
+    rows = connection.execute(select(usage).where(*own)).mappings()
+    return {row["account_id"]: Used(**{name: row[name] for name in _COUNTED}) for row in rows}
+
+
+def hold(connection: Connection, account_id: int, now: datetime) -> Used:
+    """What an account has had today; nobody else counts until this transaction ends."""
+    nothing = {"account_id": account_id, "day": day_of(now), **asdict(Used())}
+    insert_new(connection, usage, [nothing])
+    own = (usage.c.account_id == account_id, usage.c.day == day_of(now))
+    row = connection.execute(select(usage).where(*own).with_for_update()).mappings().one()
+    return Used(**{name: row[name] for name in _COUNTED})
+
+
+def add(connection: Connection, account_id: int, now: datetime, more: Used) -> None:
+    """Count `more` of an account that is held."""
+    own = (usage.c.account_id == account_id, usage.c.day == day_of(now))
+    counted = {name: usage.c[name] + value for name, value in asdict(more).items() if value}
+    connection.execute(update(usage).where(*own).values(counted))
+
+
+def tell(connection: Connection, account_id: int, now: datetime) -> bool:
+    """Whether the audit is to be told that this account has no more room: once an hour."""
+    hold(connection, account_id, now)
+    own = (usage.c.account_id == account_id, usage.c.day == day_of(now))
+    quiet = or_(usage.c.told_at.is_(None), usage.c.told_at <= now - _TOLD_EVERY)
+    told = connection.execute(update(usage).where(*own, quiet).values(told_at=now))
+    return bool(told.rowcount)
+
+
+def subscribed(connection: Connection, account_id: int) -> int:
+    """How many subscriptions the repositories of an account have, or have asked for."""
+    theirs = subscriptions.c.repository_id == repositories.c.id
+    found = (
+        select(func.count())
+        .select_from(subscriptions.join(repositories, theirs))
+        .where(repositories.c.account_id == account_id)
+        .where(subscriptions.c.state.in_(("requested", "approved")))
+    )
+    return connection.execute(found).scalar_one()
