@@ -204,6 +204,10 @@ async def test_facts_that_do_not_fit_their_subject_let_nothing_through(subject: 
         await reason_of(subject, EnvelopePolicyFacts(SERVICE))
 
 
+async def test_a_run_beyond_the_quota_of_its_account_does_not_leave() -> None:
+    assert await reason_of(RUN, replace(RUN_FACTS, over_quota=True)) == "quota"
+
+
 async def test_facts_of_an_unknown_kind_let_nothing_through() -> None:
     unknown: Any = object()
     with pytest.raises(PluginFailed, match="zekt_block_reason"):
