@@ -62,6 +62,8 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ),
     ("ZEKT_OBSERVE_ALL", "true", "observe_all", True),
     ("ZEKT_PGBOUNCER", "true", "pgbouncer", True),
+    ("ZEKT_TRACES", "true", "traces", True),
+    ("ZEKT_METRICS_TOKEN", f"{KEY},{KEY}", "metrics_tokens", (KEY, KEY)),
     ("ZEKT_DIRECT_DATABASE_URL", "postgres://db/zekt", "direct_database_url", "postgres://db/zekt"),
     ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
     ("LOG_FORMAT", "json", "log_format", "json"),

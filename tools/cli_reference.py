@@ -27,7 +27,18 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Running",
         "",
-        ("serve", "worker", "migrate", "check", "receive", "pause", "resume", "pauses", "backup"),
+        (
+            "serve",
+            "worker",
+            "migrate",
+            "check",
+            "status",
+            "receive",
+            "pause",
+            "resume",
+            "pauses",
+            "backup",
+        ),
     ),
     (
         "Catalog",

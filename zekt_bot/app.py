@@ -13,11 +13,14 @@ from zekt_bot import plugins
 from zekt_bot.clock import SystemClock
 from zekt_bot.db.credentials import CredentialStore
 from zekt_bot.db.database import open_database
+from zekt_bot.domain.access import Operator
 from zekt_bot.github.client import GitHub
-from zekt_bot.operations.broker import Broker
+from zekt_bot.operations.broker import Broker, Vitals
 from zekt_bot.operations.faults import faults_kept
 from zekt_bot.operations.roles import Roles
+from zekt_bot.operations.status import status
 from zekt_bot.pipeline.store import store
+from zekt_bot.tracing import open_traces
 from zekt_bot.web.server import WebDeps, running
 from zekt_bot.worker import Worker
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from zekt_bot.clock import Clock
     from zekt_bot.config import Settings
+    from zekt_bot.domain.figures import Figures
 
 
 @asynccontextmanager
@@ -50,20 +54,40 @@ async def open_broker(
     loaded = loaded or plugins.load(
         settings.plugins_dir, settings.disabled_plugins, settings.channel_allowed_nets
     )
+    vitals, traces = Vitals(), open_traces(wanted=settings.traces)
     async with (
         open_database(settings, clock, alone=server) as database,
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession(trace_configs=[_watching(vitals.figures)]) as session,
     ):
         credentials = CredentialStore(settings, database, clock)
         github = GitHub(settings, credentials, clock, session)
         database.on_audited(loaded.heard_audit)
         roles = Roles(github, clock)
-        broker = Broker(settings, clock, database, credentials, github, loaded, roles)
+        broker = Broker(
+            settings, clock, database, credentials, github, loaded, roles, vitals, traces
+        )
         try:
             async with faults_kept(broker) if server else nullcontext():
                 yield broker
         finally:
             await loaded.close(settings.shutdown_timeout)
+            await asyncio.to_thread(traces.close)
+
+
+def _watching(figures: Figures) -> aiohttp.TraceConfig:
+    """Note how many requests GitHub still allows, at each of its answers.
+
+    Source: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
+    """
+    watch = aiohttp.TraceConfig()
+
+    async def answered(_session: object, _: object, end: aiohttp.TraceRequestEndParams) -> None:
+        left = end.response.headers.get("X-RateLimit-Remaining", "")
+        if left.isdecimal() and len(left) < 10:
+            figures.limit_left.observe(float(left))
+
+    watch.on_request_end.append(answered)
+    return watch
 
 
 @asynccontextmanager
@@ -75,6 +99,8 @@ async def serving(broker: Broker) -> AsyncIterator[int]:
         store=partial(store, broker),
         ready=broker.database.check,
         clock=broker.clock,
+        figures=broker.vitals.figures,
+        status=partial(status, broker, Operator("http")),
     )
     async with running(deps) as port:
         yield port

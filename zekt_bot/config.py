@@ -65,6 +65,7 @@ class Settings:
     withdrawn_days: int = 30
     quota: Quota = field(default_factory=Quota)
     inflight_bytes: int = 128 * 1024 * 1024
+    metrics_tokens: tuple[str, ...] = field(default=(), repr=False)
     job_grace: timedelta = timedelta(seconds=2)
     lane_per_minute: int = 60
     lane_burst: int = 20
@@ -75,6 +76,7 @@ class Settings:
     disabled_plugins: tuple[str, ...] = ()
     channel_allowed_nets: tuple[IPv4Network | IPv6Network, ...] = ()
     observe_all: bool = False
+    traces: bool = False
     log_level: str = "INFO"
     log_format: Literal["console", "json"] = "console"
 
@@ -284,6 +286,7 @@ def _read(env: _Environment) -> Settings:
             default.inflight_bytes,
             "a number of bytes, at least 1048576",
         ),
+        metrics_tokens=env.words("ZEKT_METRICS_TOKEN"),
         job_grace=env.get(
             "ZEKT_JOB_GRACE", _seconds, default.job_grace, "a number of seconds, 0 to 3600"
         ),
@@ -318,6 +321,7 @@ def _read(env: _Environment) -> Settings:
             "networks such as 10.0.0.0/8 or fd00::/8, divided by commas",
         ),
         observe_all=env.get("ZEKT_OBSERVE_ALL", _truth, False, "true or false"),
+        traces=env.get("ZEKT_TRACES", _truth, False, "true or false"),
         log_level=env.get(
             "LOG_LEVEL",
             lambda value: _one_of("DEBUG", "INFO", "WARNING", "ERROR")(value.upper()),
@@ -334,6 +338,7 @@ def _read(env: _Environment) -> Settings:
 
 
 _SHORTEST_WEBHOOK_SECRET = 16
+_SHORTEST_TOKEN = 16
 
 
 def _check(settings: Settings) -> None:
@@ -344,6 +349,11 @@ def _check(settings: Settings) -> None:
                 f"shorter than {_SHORTEST_WEBHOOK_SECRET} characters: whoever guesses it can send "
                 "webhooks. Make one with `openssl rand -hex 32`."
             )
+    if any(len(token) < _SHORTEST_TOKEN for token in settings.metrics_tokens):
+        raise ConfigurationError(
+            f"A token in ZEKT_METRICS_TOKEN is shorter than {_SHORTEST_TOKEN} characters: make one "
+            "with `openssl rand -hex 32`."
+        )
     if settings.on_postgresql and not settings.secret_keys:
         raise ConfigurationError(
             "ZEKT_SECRET_KEY is not set. On PostgreSQL every process needs the same key: make one "

@@ -164,6 +164,9 @@ class Worker:
 
     async def _survive(self, name: str, turn: Callable[[], Awaitable[None]]) -> None:
         """Whatever goes wrong in one turn, the next one may go well."""
+        if self._broker.vitals.clock_is_off:
+            await self._wait(asyncio.Event(), self._broker.now() + _AFTER_OUTAGE)
+            return
         try:
             await turn()
         except StorageUnavailable as error:

@@ -13,7 +13,7 @@ from tests.db.rows import put
 from tests.stage import settings_of
 from zekt_bot.app import open_broker
 from zekt_bot.clock import SystemClock
-from zekt_bot.db.tables import plugin_faults
+from zekt_bot.db.tables import plugin_faults, processes
 from zekt_bot.testing import GitHubSimulator, ManualClock
 
 if TYPE_CHECKING:
@@ -128,6 +128,32 @@ async def test_the_keys_are_tried_where_there_is_no_database(
     assert set(await red(settings)) == {"database"}
     wrong = {"ZEKT_ORCHESTRATOR_PRIVATE_KEY": github.app("another-app").private_key}
     assert set(await red({**settings, **wrong})) == {"database", "App key"}
+
+
+async def test_a_running_process_that_is_not_well_shows(
+    migrated_sqlite: str, github: GitHubSimulator, app: App
+) -> None:
+    same_key = settings_of(migrated_sqlite, github, app, secret_keys=(KEY,))
+    row = {
+        "kind": "worker",
+        "host": "there",
+        "version": "1",
+        "started_at": SystemClock().now(),
+        "beat_at": SystemClock().now(),
+        "figures": "{}",
+    }
+    wrong = [
+        {"id": "a", "pid": 1, "clock_offset_us": 2_500_000, "listening": True},
+        {"id": "b", "pid": 2, "clock_offset_us": None, "listening": False},
+        {"id": "c", "pid": 3, "clock_offset_us": -1_000_000, "listening": None},
+    ]
+    async with open_broker(same_key, ManualClock()) as broker:
+        await broker.database.write(put, (processes, [row | one for one in wrong]))
+    ended = await zekt("check", "--json", **environ_of(migrated_sqlite, github, app))
+    said = [each["said"] for each in json.loads(ended.out) if not each["ok"]]
+    assert len(said) == 2
+    assert "worker there:1 is -2.5 s off" in said[0]
+    assert "worker there:2 hears of no other" in said[1]
 
 
 async def test_an_api_that_is_not_githubs_and_a_clock_that_is_off_show(

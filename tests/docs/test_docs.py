@@ -130,6 +130,7 @@ def _names(requirements: list[str]) -> set[str]:
     ("title", "requirements"),
     [
         ("Runtime", PYPROJECT["project"]["dependencies"]),
+        ("Extras", PYPROJECT["project"]["optional-dependencies"]["otel"]),
         ("Development", PYPROJECT["dependency-groups"]["dev"]),
     ],
 )

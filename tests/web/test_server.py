@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 from zekt_bot import logs
 from zekt_bot.clock import SystemClock
 from zekt_bot.config import AppCredentials, Settings
+from zekt_bot.domain.figures import Figures
 from zekt_bot.domain.webhooks import Receipt, VerifiedWebhook
 from zekt_bot.errors import ConfigurationError, StorageUnavailable
 from zekt_bot.testing import ManualClock
@@ -29,6 +30,7 @@ from zekt_bot.web.server import ROUTES, Role, WebDeps, build, running
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+TOKEN = "a token of the operators"
 SECRET = b"correct horse battery staple"
 SHORT = Limits(
     head=timedelta(seconds=0.3),
@@ -63,6 +65,11 @@ class Parts:
         self.stored.append(webhook)
         return self.receipt
 
+    async def status(self) -> dict[str, Any]:
+        """Nothing waits, or fail if told to."""
+        await self.ready()
+        return {"processes": [], "waiting": [], "no_gap_since": None}
+
     async def ready(self) -> None:
         """Fail if told to."""
         if self.error:
@@ -71,10 +78,19 @@ class Parts:
 
 @asynccontextmanager
 async def front(
-    parts: Parts, limits: Limits = PATIENT, **settings: Any
+    parts: Parts, limits: Limits = PATIENT, figures: Figures | None = None, **settings: Any
 ) -> AsyncIterator[tuple[int, aiohttp.ClientSession]]:
     made = replace(Settings(host="127.0.0.1", port=0), **settings)
-    deps = WebDeps(made, parts, parts.store, parts.ready, SystemClock(), limits)
+    deps = WebDeps(
+        made,
+        parts,
+        parts.store,
+        parts.ready,
+        SystemClock(),
+        limits,
+        figures or Figures(),
+        parts.status,
+    )
     async with (
         running(deps) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
@@ -330,9 +346,11 @@ async def test_what_was_ignored_is_told_once_a_minute_and_at_the_end() -> None:
 
 # Every route, and who is let in: a new route has to be entered here.
 MATRIX = {
-    ("GET", "/healthz"): {"anonymous": 200, "github": 200},
-    ("GET", "/readyz"): {"anonymous": 200, "github": 200},
-    ("POST", "/webhooks/github"): {"anonymous": 401, "github": 202},
+    ("GET", "/healthz"): {"anonymous": 200, "github": 200, "operator": 200},
+    ("GET", "/readyz"): {"anonymous": 200, "github": 200, "operator": 200},
+    ("GET", "/metrics"): {"anonymous": 401, "github": 401, "operator": 200},
+    ("GET", "/status"): {"anonymous": 401, "github": 401, "operator": 200},
+    ("POST", "/webhooks/github"): {"anonymous": 401, "github": 202, "operator": 401},
 }
 
 
@@ -347,13 +365,17 @@ async def test_every_route_lets_in_whom_the_table_says() -> None:
     assert routed - {("*", "/{path}")} - with_get == set(MATRIX)
     for row in MATRIX.values():
         assert set(row) == set(get_args(Role))
-    async with front(Parts()) as (_, session):
+    sends = {
+        "anonymous": {},
+        "github": signed(b"{}"),
+        "operator": {"Authorization": f"Bearer {TOKEN}"},
+    }
+    async with front(Parts(), metrics_tokens=(TOKEN,)) as (_, session):
         for route in ROUTES:
             for role, status in MATRIX[route.method, route.path].items():
-                sent = signed(b"{}") if role == "github" else {}
                 body = b"{}" if route.method == "POST" else None
                 async with session.request(
-                    route.method, route.path, data=body, headers=sent
+                    route.method, route.path, data=body, headers=sends[role]
                 ) as answer:
                     assert answer.status == status, (route.path, role)
                 assert (role in route.roles) == (status < 400)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from zekt_bot.config import Settings
     from zekt_bot.operations.broker import Broker
+    from zekt_bot.operations.heartbeat import Kind
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _log = structlog.get_logger()
@@ -81,10 +82,14 @@ async def _migrate(settings: Settings) -> str:
 
 async def _serve(settings: Settings, *, web: bool, work: bool) -> None:
     from zekt_bot.app import open_broker, serving, working
+    from zekt_bot.operations.heartbeat import beating
+
+    kind: Kind = "serve" if web and work else "web" if web else "worker"
 
     with stop_signals() as stop:
         async with open_broker(settings, server=True) as broker, AsyncExitStack() as parts:
             await _warn(broker)
+            await parts.enter_async_context(beating(broker, kind))
             running = await parts.enter_async_context(working(broker)) if work else None
             if web:
                 port = await parts.enter_async_context(serving(broker))

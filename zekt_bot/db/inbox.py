@@ -40,6 +40,8 @@ def load(connection: Connection, ids: Sequence[str]) -> list[RowMapping]:
         inbox.c.account_id,
         inbox.c.observed,
         inbox.c.repository_id,
+        inbox.c.run_id,
+        inbox.c.run_attempt,
         inbox.c.raw,
         inbox.c.failures,
         inbox.c.lease,

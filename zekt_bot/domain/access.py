@@ -45,6 +45,7 @@ Action = Literal[
     "sending:pause",
     "audit:read",
     "data:export",
+    "status:read",
 ]
 Side = Literal["provider", "consumer", "anyone"]
 

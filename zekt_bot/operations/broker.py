@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.domain.audit import Entry
+from zekt_bot.domain.figures import Figures
+from zekt_bot.tracing import NoTraces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +20,21 @@ if TYPE_CHECKING:
     from zekt_bot.github.client import GitHub
     from zekt_bot.operations.roles import Roles
     from zekt_bot.plugins import Plugins
+    from zekt_bot.tracing import Traces
 
 SYSTEM = "zekt"
 GITHUB = "github"
+
+
+@dataclass(slots=True)
+class Vitals:
+    """What this process finds out about itself while it runs.
+
+    `clock_is_off`: from PostgreSQL's, by more than a worker may be.
+    """
+
+    figures: Figures = field(default_factory=Figures)
+    clock_is_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +48,8 @@ class Broker:
     github: GitHub
     plugins: Plugins
     roles: Roles
+    vitals: Vitals = field(default_factory=Vitals)
+    traces: Traces = field(default_factory=NoTraces)
 
     def now(self) -> datetime:
         """The present moment."""

@@ -9,10 +9,9 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import aiohttp
-from sqlalchemy import func, select
 
 from zekt_bot import plugins
-from zekt_bot.db import engine, plugin_faults
+from zekt_bot.db import engine, plugin_faults, processes
 from zekt_bot.db.credentials import CredentialStore
 from zekt_bot.db.database import Database
 from zekt_bot.errors import (
@@ -24,12 +23,13 @@ from zekt_bot.errors import (
 )
 from zekt_bot.github.client import GitHub
 from zekt_bot.github.http import USER_AGENT, exchange
+from zekt_bot.operations.heartbeat import DEAD_AFTER, MOST_OFF
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import RowMapping
 
     from zekt_bot.clock import Clock
     from zekt_bot.config import App, AppCredentials, Credentials, Settings
@@ -126,9 +126,11 @@ async def _database(database: Database, clock: Clock) -> list[Check]:
         found.append(Check("secret key", ok=False, said=str(error)))
     faults = await database.query(plugin_faults.present, clock.now())
     found += [_fault(fault) for fault in faults]
+    found += _processes(await database.query(processes.known), clock.now())
     if not database.address.path:
-        told = await database.query(_database_clock)
-        found.append(_off("database clock", told - clock.now(), "The database's clock"))
+        told = await database.query(processes.clock)
+        off_by = told - clock.now()
+        found.append(_off("database clock", off_by, "The database's clock", most=MOST_OFF))
         found.append(await _listening(database))
     return found
 
@@ -142,10 +144,19 @@ def _fault(fault: Fault) -> Check:
     return Check("plugin", ok=False, said=said)
 
 
-def _database_clock(connection: Connection) -> datetime:
-    """The one place that asks the database for the time: to compare it."""
-    told: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-    return told
+def _processes(rows: list[RowMapping], now: datetime) -> list[Check]:
+    """Running processes that found out that something is not well with them."""
+    found: list[Check] = []
+    for row in (row for row in rows if now - row["beat_at"] < DEAD_AFTER):
+        who = f"{row['kind']} {row['host']}:{row['pid']}"
+        seconds = (row["clock_offset_us"] or 0) / 1_000_000
+        if abs(seconds) > MOST_OFF.total_seconds():
+            said = f"The clock of {who} is {-seconds:+.1f} s off, so it takes no work: use NTP."
+            found.append(Check("process", ok=False, said=said))
+        if row["listening"] is False:
+            said = f"{who} hears of no other process's commits: set ZEKT_DIRECT_DATABASE_URL."
+            found.append(Check("process", ok=False, said=said))
+    return found
 
 
 async def _listening(database: Database) -> Check:
@@ -164,11 +175,11 @@ async def _listening(database: Database) -> Check:
     return Check(part, ok=False, said=said)
 
 
-def _off(part: str, by: timedelta, whose: str) -> Check:
+def _off(part: str, by: timedelta, whose: str, most: timedelta = _MOST_OFF) -> Check:
     seconds = by.total_seconds()
-    if abs(by) <= _MOST_OFF:
+    if abs(by) <= most:
         return Check(part, ok=True, said=f"{whose} and this machine's agree ({seconds:+.1f} s).")
-    said = f"{whose} is {seconds:+.0f} s off from this machine's: set the clocks by NTP."
+    said = f"{whose} is {seconds:+.1f} s off from this machine's: set the clocks by NTP."
     return Check(part, ok=False, said=said)
 
 

@@ -94,6 +94,7 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
     if permit.refusal and not permit.granted:
         await _refuse(broker, permit.work, permit.refusal)
         return None
+    broker.vitals.figures.attempts[sent.outcome.kind] += 1
     await _record(broker, permit.work, sent, lease_ends_at)
     return sent.outcome
 
@@ -153,6 +154,16 @@ async def _send(broker: Broker, permit: Permit, ready: _Ready, timeout: timedelt
 
 
 async def _record(broker: Broker, work: Work, sent: _Sent, lease_ends_at: datetime) -> None:
+    now = broker.now()
+    broker.traces.tell(
+        "dispatch",
+        work.run.key,
+        now - timedelta(seconds=sent.duration),
+        now,
+        delivery=work.delivery.id,
+        correlation=work.run.correlation_id,
+        outcome=sent.outcome.kind,
+    )
     change = await _change(broker, work, sent)
     own = await _written(broker, change, lease_ends_at)
     _log.info(

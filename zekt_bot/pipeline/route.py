@@ -62,7 +62,7 @@ async def route(
     Raises:
         StorageUnavailable: nothing was written; the lease runs out and the row is due again.
     """
-    began = broker.clock.monotonic()
+    began, began_at = broker.clock.monotonic(), broker.now()
     try:
         raw = broker.database.keyring.open(("inbox", "raw", row["id"]), row["raw"])
         news = _news(row, raw)
@@ -78,6 +78,9 @@ async def route(
             correlation_id=correlation_id,
             duration_ms=round(duration * 1000, 1),
         )
+        if row["run_id"] is not None:
+            key = (row["repository_id"], row["run_id"], row["run_attempt"])
+            broker.traces.tell("route", key, began_at, broker.now(), event=row["event"])
         _let_hear(broker, row, news, raw)
     except StorageUnavailable:
         raise

@@ -82,7 +82,12 @@ async def store(broker: Broker, webhook: VerifiedWebhook) -> Receipt:
     aside = await _aside(broker, webhook, row_id) if webhook.malformed else None
     hearers = _Hearers(heard, broker.settings.observe_all)
     storing = _Storing(webhook, row, broker.settings.allowed_accounts, now, aside, hearers)
-    return await broker.database.write(_store, storing)
+    receipt = await broker.database.write(_store, storing)
+    if key and not (receipt.ignored or receipt.duplicate):
+        broker.traces.tell(
+            "webhook", key, now, broker.now(), event=webhook.event, action=webhook.action or ""
+        )
+    return receipt
 
 
 async def _aside(broker: Broker, webhook: VerifiedWebhook, row_id: str) -> Entry:

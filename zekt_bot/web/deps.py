@@ -13,6 +13,7 @@ import orjson
 import structlog
 from aiohttp import web
 
+from zekt_bot.domain.figures import Figures
 from zekt_bot.errors import StorageUnavailable, WebhookRefused
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class Limits:
     linger: timedelta = timedelta(seconds=5)
 
 
+async def _nothing() -> dict[str, Any]:
+    raise StorageUnavailable
+
+
 @dataclass(frozen=True, slots=True)
 class WebDeps:
     """The parts of the product that answer requests."""
@@ -52,6 +57,8 @@ class WebDeps:
     ready: Callable[[], Awaitable[None]]
     clock: Clock
     limits: Limits = field(default_factory=Limits)
+    figures: Figures = field(default_factory=Figures)
+    status: Callable[[], Awaitable[dict[str, Any]]] = _nothing
 
 
 class InFlight:
@@ -146,10 +153,38 @@ class Readiness:
         return True
 
 
+class Kept:
+    """What reading the database for everybody who asks would cost too much: kept for a while."""
+
+    _SECONDS = 5.0
+
+    def __init__(self, read: Callable[[], Awaitable[dict[str, Any]]], clock: Clock) -> None:
+        """Read nothing yet."""
+        self._read = read
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._found: dict[str, Any] | None = None
+        self._read_at = 0.0
+
+    async def get(self) -> dict[str, Any]:
+        """What was read, at most five seconds ago; whoever comes meanwhile waits for that read.
+
+        Raises:
+            StorageUnavailable: it cannot be read.
+        """
+        async with self._lock:
+            age = self._clock.monotonic() - self._read_at
+            if self._found is None or age >= self._SECONDS:
+                self._found = await self._read()
+                self._read_at = self._clock.monotonic()
+            return self._found
+
+
 DEPS = web.AppKey("DEPS", WebDeps)
 IN_FLIGHT = web.AppKey("IN_FLIGHT", InFlight)
 IGNORED = web.AppKey("IGNORED", Ignored)
 READINESS = web.AppKey("READINESS", Readiness)
+STATUS = web.AppKey("STATUS", Kept)
 
 
 def answer(status: int, body: dict[str, Any], **headers: str) -> web.Response:

@@ -9,15 +9,17 @@ import structlog
 from aiohttp import web
 
 from zekt_bot.errors import ConfigurationError
-from zekt_bot.web import health, webhooks
+from zekt_bot.web import health, metrics, status, webhooks
 from zekt_bot.web.connection import Runner
 from zekt_bot.web.deps import (
     DEPS,
     IGNORED,
     IN_FLIGHT,
     READINESS,
+    STATUS,
     Ignored,
     InFlight,
+    Kept,
     Readiness,
     WebDeps,
 )
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ROUTES", "WebDeps", "build", "running"]
 
-Role = Literal["anonymous", "github"]
+Role = Literal["anonymous", "github", "operator"]
 _log = structlog.get_logger()
 
 
@@ -42,10 +44,12 @@ class Route(NamedTuple):
     expected: Callable[[web.Request], Awaitable[web.StreamResponse | None]] = expected
 
 
-_ANYONE: frozenset[Role] = frozenset({"anonymous", "github"})
+_ANYONE: frozenset[Role] = frozenset({"anonymous", "github", "operator"})
 ROUTES = (
     Route("GET", "/healthz", health.healthz, _ANYONE),
     Route("GET", "/readyz", health.readyz, _ANYONE),
+    Route("GET", "/metrics", metrics.metrics, frozenset({"operator"})),
+    Route("GET", "/status", status.status, frozenset({"operator"})),
     Route("POST", "/webhooks/github", webhooks.github, frozenset({"github"}), webhooks.expected),
 )
 
@@ -56,6 +60,7 @@ def build(deps: WebDeps) -> web.Application:
     app[DEPS] = deps
     app[IN_FLIGHT] = InFlight(deps.settings.inflight_bytes)
     app[IGNORED] = Ignored(deps.clock)
+    app[STATUS] = Kept(deps.status, deps.clock)
     app[READINESS] = Readiness(deps.ready, deps.clock)
     app.cleanup_ctx.append(app[IGNORED].telling)
     for route in ROUTES:

@@ -38,7 +38,16 @@ async def expected(request: web.Request) -> web.StreamResponse | None:
 
 
 async def github(request: web.Request) -> web.Response:
-    """Webhooks of the orchestration App."""
+    """Webhooks of the orchestration App: answer, and count what was answered."""
+    deps = request.app[DEPS]
+    began = deps.clock.monotonic()
+    answered = await _answer(request)
+    deps.figures.webhooks[str(answered.status)] += 1
+    deps.figures.webhook_seconds.observe(deps.clock.monotonic() - began)
+    return answered
+
+
+async def _answer(request: web.Request) -> web.Response:
     limits = request.app[DEPS].limits
     try:
         with request.app[IN_FLIGHT].holding() as take:

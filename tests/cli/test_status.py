@@ -1,0 +1,93 @@
+"""`zekt status`: the same as `/status`, for people, once or live."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from tests.acceptance.server import stage
+from tests.cli.command import KEY, environment, zekt
+from tests.db.rows import put, settings_for
+from zekt_bot.clock import SystemClock
+from zekt_bot.db.database import open_database
+from zekt_bot.db.tables import coverage, processes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_a_running_server_shows_itself_to_both(sqlite_url: str, tmp_path: Path) -> None:
+    async with stage(sqlite_url, tmp_path) as s, aiohttp.ClientSession() as session:
+        told = json.loads(await s.zekt.command("status", "--json"))
+        (process,) = told["processes"]
+        assert s.zekt.process is not None
+        assert (process["kind"], process["pid"]) == ("serve", s.zekt.process.pid)
+        async with session.get(f"{s.zekt.url}/status") as answer:
+            served = await answer.json()
+        assert served["processes"][0]["id"] == process["id"]
+        assert served.keys() == told.keys()
+
+
+async def test_people_see_who_is_not_well_and_what_waits(migrated_sqlite: str) -> None:
+    empty = await zekt("status", DATABASE_URL=migrated_sqlite)
+    assert "Nobody works" in empty.out
+    assert "not known yet" in empty.out
+    now = SystemClock().now()
+    row: dict[str, Any] = {
+        "kind": "worker",
+        "host": "there",
+        "pid": 7,
+        "version": "1",
+        "started_at": now,
+    }
+    kinds: list[tuple[str, str, dict[str, Any]]] = [
+        ("a", "well", {}),
+        ("b", "clock +2.5 s off", {"clock_offset_us": 2_500_000}),
+        ("c", "hears nothing", {"listening": False}),
+        ("d", "no heartbeat", {"beat_at": now - timedelta(minutes=1)}),
+    ]
+    rows = [
+        row
+        | {"id": name, "beat_at": now, "figures": "{}", "clock_offset_us": 0, "listening": True}
+        | changed
+        for name, _, changed in kinds
+    ]
+    async with open_database(settings_for(migrated_sqlite, KEY), SystemClock()) as database:
+        await database.write(put, (processes, rows))
+        await database.write(put, (coverage, [{"name": "runs", "no_gap_since": now}]))
+    shown = await zekt("status", DATABASE_URL=migrated_sqlite)
+    assert shown.code == 0
+    for said in (*(said for _, said, _ in kinds), "No event is missing since"):
+        assert said in shown.out
+
+
+async def test_watching_shows_it_again_until_it_is_stopped(migrated_sqlite: str) -> None:
+    watching = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "zekt_bot",
+        "status",
+        "--watch",
+        env=environment(DATABASE_URL=migrated_sqlite),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert watching.stdout is not None
+    seen = 0
+    async with asyncio.timeout(30):
+        while seen < 2:
+            seen += b"inbox" in await watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        await watching.communicate()
+    assert watching.returncode == 0
+
+
+async def test_watching_is_for_people(migrated_sqlite: str) -> None:
+    ended = await zekt("status", "--watch", "--json", DATABASE_URL=migrated_sqlite)
+    assert ended.code == 2
+    assert "leave out --json" in ended.err

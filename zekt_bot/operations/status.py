@@ -1,0 +1,97 @@
+"""How the cluster does: who works, what waits and since when, and since when nothing was missed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import select
+
+from zekt_bot.db import backlog, processes
+from zekt_bot.db.tables import coverage
+from zekt_bot.domain.access import decide
+from zekt_bot.operations.heartbeat import DEAD_AFTER, MOST_OFF
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.domain.access import Principal
+    from zekt_bot.operations.broker import Broker
+
+
+async def status(broker: Broker, principal: Principal) -> dict[str, Any]:
+    """What `/status` and `zekt status` show: `processes`, `waiting` and `coverage`, at `at`.
+
+    Raises:
+        AccessDenied: this principal is no operator.
+        StorageUnavailable: the database cannot be reached.
+    """
+    decide(principal, "status:read")
+    now = broker.now()
+    running, waiting, covered = await broker.database.query(_facts)
+    return {
+        "at": now,
+        "no_gap_since": _no_gap_since(covered),
+        "processes": [_process(row, now) for row in running],
+        "waiting": [_waiting(row, now) for row in waiting],
+        "coverage": covered,
+    }
+
+
+def _facts(connection: Connection) -> tuple[list[Any], list[backlog.Waiting], list[dict[str, Any]]]:
+    covered = connection.execute(
+        select(
+            coverage.c.name,
+            coverage.c.no_gap_since,
+            coverage.c.covered_to,
+            coverage.c.checked_at,
+            coverage.c.problem,
+        ).order_by(coverage.c.name)
+    ).mappings()
+    return (
+        list(processes.known(connection)),
+        backlog.backlog(connection),
+        [dict(row) for row in covered],
+    )
+
+
+def _no_gap_since(covered: list[dict[str, Any]]) -> datetime | None:
+    """Since when nothing is missing, by all that was compared; None: not known yet."""
+    since = [row["no_gap_since"] for row in covered]
+    return max(since) if since and None not in since else None
+
+
+def _process(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    offset = row["clock_offset_us"]
+    seconds = None if offset is None else round(offset / 1_000_000, 3)
+    return {
+        "id": row["id"],
+        "kind": row["kind"],
+        "host": row["host"],
+        "pid": row["pid"],
+        "version": row["version"],
+        "started_at": row["started_at"],
+        "beat_at": row["beat_at"],
+        "age_seconds": round((now - row["beat_at"]).total_seconds(), 1),
+        "alive": now - row["beat_at"] < DEAD_AFTER,
+        "clock_offset_seconds": seconds,
+        "clock_is_off": seconds is not None and abs(seconds) > MOST_OFF.total_seconds(),
+        "hears": row["listening"],
+        "figures": orjson.loads(row["figures"]),
+    }
+
+
+def _waiting(row: backlog.Waiting, now: datetime) -> dict[str, Any]:
+    """`age_seconds`: since the oldest came; `late_seconds`: for how long the first has been due."""
+    return {
+        **row._asdict(),
+        "age_seconds": _since(row.oldest_at, now),
+        "late_seconds": _since(row.due_at, now),
+    }
+
+
+def _since(moment: datetime | None, now: datetime) -> float:
+    return max(0.0, round((now - moment).total_seconds(), 1)) if moment else 0.0
