@@ -32,6 +32,7 @@ from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lanes import Pace
 from zekt_bot.operations import messages, repositories, services, subscriptions, workflows
 from zekt_bot.operations.broker import new_lease
+from zekt_bot.operations.subscription_parties import Ends
 from zekt_bot.pipeline import aggregate, deliver, match, route, store, verify
 from zekt_bot.testing import GitHubSimulator, ManualClock, webhook_headers
 
@@ -84,9 +85,9 @@ class Stage:
         self, consumer: Repository | None = None, *, approve: bool = True
     ) -> Subscription:
         """Request the service for a consumer, and approve it."""
-        name = (consumer or self.consumer).full_name
-        held = await subscriptions.request(self.broker, ME, SERVICE, name)
-        return await subscriptions.approve(self.broker, ME, SERVICE, name) if approve else held
+        ends = Ends(SERVICE, (consumer or self.consumer).full_name)
+        held = await subscriptions.request(self.broker, ME, ends)
+        return await subscriptions.approve(self.broker, ME, ends) if approve else held
 
     async def serve(self, *event_types: str) -> Subscription:
         """Publish and subscribe."""

@@ -22,6 +22,7 @@ from zekt_bot.domain.lists import Page
 from zekt_bot.operations import repositories, services, subscriptions, workflows
 from zekt_bot.operations.deliveries import list_deliveries
 from zekt_bot.operations.events import list_events
+from zekt_bot.operations.subscription_parties import Ends
 from zekt_bot.testing import GitHubSimulator
 
 if TYPE_CHECKING:
@@ -200,5 +201,6 @@ async def _publish(broker: Broker) -> None:
     await repositories.enable(broker, ME, provider)
     await workflows.allow(broker, ME, provider, RELEASE)
     await services.publish(broker, ME, provider, services.Publication(RELEASE, "release"))
-    await subscriptions.request(broker, ME, service, "kestrel-bank/core-sync")
-    await subscriptions.approve(broker, ME, service, "kestrel-bank/core-sync")
+    ends = Ends(service, "kestrel-bank/core-sync")
+    await subscriptions.request(broker, ME, ends)
+    await subscriptions.approve(broker, ME, ends)

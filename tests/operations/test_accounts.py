@@ -14,6 +14,7 @@ from zekt_bot.db.tables import deliveries, installations, messages, repositories
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import accounts, subscriptions
 from zekt_bot.operations import repositories as taking_part
+from zekt_bot.operations.subscription_parties import Ends
 
 if TYPE_CHECKING:
     from tests.stage import Stage
@@ -92,7 +93,7 @@ async def test_who_is_not_admitted_can_neither_provide_nor_consume(migrated_url:
         await stage.publish()
         for step in (
             taking_part.enable(stage.broker, ME, CONSUMER),
-            subscriptions.request(stage.broker, ME, SERVICE, CONSUMER),
+            subscriptions.request(stage.broker, ME, Ends(SERVICE, CONSUMER)),
         ):
             with pytest.raises(Conflict, match="zekt accounts allow kestrel-bank"):
                 await step

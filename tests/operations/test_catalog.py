@@ -17,6 +17,7 @@ from zekt_bot.domain.events import RunKey
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import repositories, services, subscriptions, workflows
 from zekt_bot.operations.services import Publication
+from zekt_bot.operations.subscription_parties import Ends
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,8 +36,8 @@ OPERATIONS: dict[str, Callable[[Broker, Principal], Awaitable[object]]] = {
     "publish": lambda broker, who: services.publish(
         broker, who, PROVIDER, Publication(RELEASE, "release")
     ),
-    "request": lambda broker, who: subscriptions.request(broker, who, SERVICE, CONSUMER),
-    "approve": lambda broker, who: subscriptions.approve(broker, who, SERVICE, CONSUMER),
+    "request": lambda broker, who: subscriptions.request(broker, who, Ends(SERVICE, CONSUMER)),
+    "approve": lambda broker, who: subscriptions.approve(broker, who, Ends(SERVICE, CONSUMER)),
 }
 STEPS = ("enable", "allow", "publish", "request", "approve")
 
@@ -157,7 +158,7 @@ async def test_a_request_enables_the_consumer(stage: Stage) -> None:
     for step in STEPS[:3]:
         await OPERATIONS[step](stage.broker, ME)
     assert await mirrored(stage, stage.consumer) is None
-    asked = await subscriptions.request(stage.broker, ME, SERVICE, CONSUMER)
+    asked = await subscriptions.request(stage.broker, ME, Ends(SERVICE, CONSUMER))
     assert asked.state == "requested"
     found = await mirrored(stage, stage.consumer)
     assert found is not None
@@ -166,6 +167,6 @@ async def test_a_request_enables_the_consumer(stage: Stage) -> None:
 
 async def test_a_service_needs_an_owner_and_a_slug(stage: Stage) -> None:
     with pytest.raises(InvalidInput, match="OWNER/SLUG"):
-        await subscriptions.request(stage.broker, ME, "release", CONSUMER)
+        await subscriptions.request(stage.broker, ME, Ends("release", CONSUMER))
     with pytest.raises(NotFound, match="no service"):
-        await subscriptions.request(stage.broker, ME, "nobody/release", CONSUMER)
+        await subscriptions.request(stage.broker, ME, Ends("nobody/release", CONSUMER))

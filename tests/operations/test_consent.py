@@ -11,28 +11,35 @@ from sqlalchemy import select
 
 from tests.operations.news import mirrored
 from tests.operations.people import people
+from tests.operations.subscribing import ALIAS, CONSUMER, DAYS, ENDS, HIDDEN, PROVIDER, row_of
 from tests.stage import ME, SERVICE, open_stage
 from zekt_bot import hookimpl
 from zekt_bot.db import tables
 from zekt_bot.db.tables import audit
-from zekt_bot.domain.catalog import Profile
 from zekt_bot.domain.subscriptions import Filters
-from zekt_bot.errors import Conflict, InvalidInput, NotFound
-from zekt_bot.operations import repositories, services, subscription_moves, subscriptions, workflows
+from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
+from zekt_bot.operations import (
+    repositories,
+    services,
+    subscription_lists,
+    subscription_moves,
+    subscriptions,
+    workflows,
+)
 from zekt_bot.operations.services import Publication
+from zekt_bot.operations.subscription_parties import Ends
 from zekt_bot.operations.subscription_terms import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.stage import Stage
     from zekt_bot.domain.audit import Entry
     from zekt_bot.testing.model import Account, Repository
 
-PROVIDER, CONSUMER = "aurora-labs/payments-api", "kestrel-bank/core-sync"
 OTHER = ".github/workflows/other.yml"
-DAYS = timedelta(days=30)
+PIGEONS = Ends(SERVICE, CONSUMER, "pigeon")
 PIGEON = """
 from zekt_bot import Outcome, hookimpl
 
@@ -75,10 +82,6 @@ async def transfer(stage: Stage, moving: Repository, other: Account | None = Non
     await stage.github.transfer(moving, other)
     await stage.listen()
     return other
-
-
-async def row_of(stage: Stage) -> Mapping[str, Any]:
-    return await stage.row(tables.subscriptions)
 
 
 async def told(stage: Stage, verb: str) -> list[tuple[int, int, dict[str, Any]]]:
@@ -130,7 +133,7 @@ async def test_a_transferred_service_rests_at_its_new_owner(stage: Stage) -> Non
 @pytest.mark.parametrize("end", ["provider", "consumer"])
 async def test_an_invitation_ends_with_either_owner(stage: Stage, end: str) -> None:
     await stage.publish()
-    await subscriptions.invite(stage.broker, ME, SERVICE, CONSUMER)
+    await subscriptions.invite(stage.broker, ME, ENDS)
     await transfer(stage, getattr(stage, end))
     row = await row_of(stage)
     assert (row["state"], row["expires_at"]) == ("ended", None)
@@ -150,12 +153,12 @@ async def test_a_former_owners_request_is_not_approved_because_the_new_one_wants
     other = await transfer(stage, stage.consumer)
     name = stage.consumer.full_name
     with pytest.raises(Conflict, match="not enabled as a consumer"):
-        await subscriptions.approve(stage.broker, ME, SERVICE, name)
-    await subscriptions.request(stage.broker, ME, "aurora-labs/other", name)
+        await subscriptions.approve(stage.broker, ME, Ends(SERVICE, name))
+    await subscriptions.request(stage.broker, ME, Ends("aurora-labs/other", name))
     with pytest.raises(Conflict, match="another owner"):
-        await subscriptions.approve(stage.broker, ME, SERVICE, name)
-    asked = await subscriptions.request(stage.broker, ME, SERVICE, name)
-    held = await subscriptions.approve(stage.broker, ME, SERVICE, name)
+        await subscriptions.approve(stage.broker, ME, Ends(SERVICE, name))
+    asked = await subscriptions.request(stage.broker, ME, Ends(SERVICE, name))
+    held = await subscriptions.approve(stage.broker, ME, Ends(SERVICE, name))
     assert (held.id, held.state) == (asked.id, "approved")
     rows = {row["id"]: row for row in await stage.rows(tables.subscriptions)}
     assert rows[held.id]["requested_account_id"] == other.id
@@ -165,10 +168,10 @@ async def test_a_former_owners_request_is_not_approved_because_the_new_one_wants
 async def test_of_an_invitation_the_acceptance_is_the_request(stage: Stage, end: str) -> None:
     there = people(stage)
     await stage.publish()
-    await subscriptions.invite(stage.broker, there.ada, SERVICE, CONSUMER)
+    await subscriptions.invite(stage.broker, there.ada, ENDS)
     stage.clock.advance(timedelta(seconds=1))
     accepted = (there.mia.actor, stage.consumer.owner.id, stage.clock.now())
-    await subscriptions.accept(stage.broker, there.mia, SERVICE, CONSUMER)
+    await subscriptions.accept(stage.broker, there.mia, ENDS)
     stage.clock.advance(timedelta(seconds=1))
     await transfer(stage, getattr(stage, end))
     row = await row_of(stage)
@@ -176,11 +179,11 @@ async def test_of_an_invitation_the_acceptance_is_the_request(stage: Stage, end:
     said = (row["requested_by"], row["requested_account_id"], row["requested_at"])
     assert said == accepted
     if end == "provider":
-        held = await subscriptions.approve(stage.broker, ME, "other-org/release", CONSUMER)
+        held = await subscriptions.approve(stage.broker, ME, Ends("other-org/release", CONSUMER))
         assert held.state == "approved"
         return
     with pytest.raises(Conflict):
-        await subscriptions.approve(stage.broker, ME, SERVICE, stage.consumer.full_name)
+        await subscriptions.approve(stage.broker, ME, Ends(SERVICE, stage.consumer.full_name))
 
 
 async def test_a_slug_that_is_taken_at_the_new_owner_gets_a_number(stage: Stage) -> None:
@@ -235,21 +238,62 @@ async def test_an_alias_that_became_a_login_is_told_to_the_audit(stage: Stage) -
     ]
 
 
+async def rename_away(stage: Stage, how: str) -> None:
+    """The service's alias leads nowhere any more."""
+    if how == "transferred":
+        await transfer(stage, stage.provider)
+        return
+    holder = stage.github.repository(stage.github.account(HIDDEN["alias"]), "thing")
+    await stage.github.install(stage.app, holder.owner)
+    await repositories.enable(stage.broker, ME, holder.full_name)
+
+
+@pytest.mark.parametrize("how", ["transferred", "alias_taken"])
+async def test_a_consumer_ends_by_its_id_what_has_lost_its_name(stage: Stage, how: str) -> None:
+    there = people(stage)
+    held = await stage.serve()
+    await services.edit(stage.broker, ME, SERVICE, HIDDEN)
+    await rename_away(stage, how)
+    with pytest.raises(NotFound):
+        await subscriptions.end(stage.broker, there.mia, "end", Ends(ALIAS, CONSUMER))
+    shown = await subscription_lists.show(stage.broker, there.mia, held.id)
+    assert (shown["service"], shown["service_rests"]) == (ALIAS, how)
+    assert "org" not in shown["service"]
+    for stranger in (there.wes, there.eve):
+        with pytest.raises(NotFound, match="no subscription"):
+            await subscriptions.end(stage.broker, stranger, "end", held.id)
+    with pytest.raises(AccessDenied, match="mia may not revoke"):
+        await subscriptions.end(stage.broker, there.mia, "revoke", held.id)
+    ended = await subscriptions.end(stage.broker, there.mia, "end", held.id)
+    assert ended.state == "ended"
+
+
+async def test_an_id_means_the_repository_that_it_was_made_for(stage: Stage) -> None:
+    await stage.publish()
+    held = await subscriptions.invite(stage.broker, ME, ENDS)
+    with stage.github.outage():
+        await stage.github.rename(stage.consumer, "core-old")
+    stage.github.repository(stage.consumer.owner, "core-sync", private=True)
+    with pytest.raises(NotFound, match="GitHub shows no"):
+        await subscriptions.accept(stage.broker, ME, held.id)
+    assert (await row_of(stage))["state"] == "invited"
+
+
 async def test_a_type_that_was_added_later_is_accepted_without_the_settings(coop: Stage) -> None:
     await coop.publish("released")
-    terms = Terms(channel="pigeon", settings={"loft": "north"})
-    await subscriptions.request(coop.broker, ME, SERVICE, CONSUMER, terms)
-    await subscriptions.approve(coop.broker, ME, SERVICE, CONSUMER, "pigeon")
+    terms = Terms(settings={"loft": "north"})
+    await subscriptions.request(coop.broker, ME, PIGEONS, terms)
+    await subscriptions.approve(coop.broker, ME, PIGEONS)
     before = await row_of(coop)
     await services.edit(coop.broker, ME, SERVICE, {"event_types": ("released", "deployed")})
     for more in (
-        Terms(channel="pigeon", settings={"loft": "north"}),
-        Terms(channel="pigeon", filters=Filters(branches=("main",))),
+        Terms(settings={"loft": "north"}),
+        Terms(filters=Filters(branches=("main",))),
     ):
         with pytest.raises(InvalidInput, match="zekt subscriptions configure"):
-            await subscriptions.accept(coop.broker, ME, SERVICE, CONSUMER, more)
+            await subscriptions.accept(coop.broker, ME, PIGEONS, more)
     assert await row_of(coop) == before
-    held = await subscriptions.accept(coop.broker, ME, SERVICE, CONSUMER, Terms(channel="pigeon"))
+    held = await subscriptions.accept(coop.broker, ME, PIGEONS)
     assert held.event_types == ("released", "deployed")
     after = await row_of(coop)
     assert (after["settings"], after["lane"]) == (before["settings"], before["lane"])
@@ -261,13 +305,13 @@ async def test_an_invitation_may_be_to_a_channel_whose_settings_come_with_the_ac
     await coop.publish()
     await services.edit(coop.broker, ME, SERVICE, {"visibility": "private"})
     with pytest.raises(InvalidInput, match="No plugin offers"):
-        await subscriptions.invite(coop.broker, ME, SERVICE, CONSUMER, channel="owl")
-    held = await subscriptions.invite(coop.broker, ME, SERVICE, CONSUMER, channel="pigeon")
+        await subscriptions.invite(coop.broker, ME, Ends(SERVICE, CONSUMER, "owl"))
+    held = await subscriptions.invite(coop.broker, ME, PIGEONS)
     assert (held.state, held.channel, held.lane) == ("invited", "pigeon", None)
     with pytest.raises(InvalidInput, match="name the loft"):
-        await subscriptions.accept(coop.broker, ME, SERVICE, CONSUMER, Terms(channel="pigeon"))
-    terms = Terms(channel="pigeon", settings={"loft": "north"})
-    accepted = await subscriptions.accept(coop.broker, ME, SERVICE, CONSUMER, terms)
+        await subscriptions.accept(coop.broker, ME, PIGEONS)
+    terms = Terms(settings={"loft": "north"})
+    accepted = await subscriptions.accept(coop.broker, ME, PIGEONS, terms)
     assert (accepted.state, accepted.lane) == ("approved", "pigeon:loft.example")
     await coop.finish_run("build")
     assert [outcome.kind for outcome in await coop.flow() if outcome] == ["dispatched"]
@@ -278,13 +322,10 @@ async def test_a_hidden_source_keeps_its_people_untold_when_it_was_an_invitation
 ) -> None:
     there = people(stage)
     await stage.publish()
-    hidden = Profile(alias="northern-lights", hidden_source=True)
-    changes = {"alias": hidden.alias, "hidden_source": hidden.hidden_source}
-    await services.edit(stage.broker, ME, SERVICE, changes)
-    await subscriptions.invite(stage.broker, there.ada, SERVICE, CONSUMER)
-    name = "northern-lights/release"
-    held = await subscriptions.accept(stage.broker, there.mia, name, CONSUMER)
-    shown = await subscriptions.show(stage.broker, there.mia, held.id)
+    await services.edit(stage.broker, ME, SERVICE, HIDDEN)
+    await subscriptions.invite(stage.broker, there.ada, ENDS)
+    held = await subscriptions.accept(stage.broker, there.mia, Ends(ALIAS, CONSUMER))
+    shown = await subscription_lists.show(stage.broker, there.mia, held.id)
     assert (shown["requested_by"], shown["approved_by"]) == (None, there.mia.actor)
-    whole = await subscriptions.show(stage.broker, there.ada, held.id)
+    whole = await subscription_lists.show(stage.broker, there.ada, held.id)
     assert whole["requested_by"] == there.ada.actor

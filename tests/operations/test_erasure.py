@@ -13,7 +13,8 @@ from zekt_bot.db.tables import accounts, audit, metadata, principals, runs
 from zekt_bot.errors import AccessDenied, NotFound
 from zekt_bot.operations import erasure
 from zekt_bot.operations.audit_proof import verify
-from zekt_bot.operations.subscriptions import revoke
+from zekt_bot.operations.subscription_parties import Ends
+from zekt_bot.operations.subscriptions import end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,7 @@ async def delivered(stage: Stage) -> People:
     await stage.post(run)
     await stage.flow()
     there = people(stage)
-    await revoke(stage.broker, there.ada, SERVICE, stage.consumer.full_name)
+    await end(stage.broker, there.ada, "revoke", Ends(SERVICE, stage.consumer.full_name))
     return there
 
 

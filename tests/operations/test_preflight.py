@@ -295,9 +295,9 @@ async def test_who_may_check(stage: Stage) -> None:
         with pytest.raises(NotFound):
             await check_subscription(stage.broker, who, "sub_0")
     assert len(stage.github.requests) == before
-    with pytest.raises(AccessDenied):
-        await check_subscription(stage.broker, there.wes, held.id)
-    for who in (there.ada, there.eve):  # the provider's people may not see the consumer
+    with pytest.raises(AccessDenied):  # the provider knows the subscription, not what is there
+        await check_subscription(stage.broker, there.ada, held.id)
+    for who in (there.wes, there.eve):
         with pytest.raises(NotFound):
             await check_subscription(stage.broker, who, held.id)
     assert await check_subscription(stage.broker, there.mia, held.id)

@@ -12,6 +12,7 @@ from zekt_bot.db.tables import audit, deliveries, messages, runs, usage
 from zekt_bot.domain.quotas import Quota
 from zekt_bot.errors import QuotaExceeded
 from zekt_bot.operations import subscriptions
+from zekt_bot.operations.subscription_parties import Ends
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -116,7 +117,7 @@ async def test_subscriptions_beyond_it_are_refused(tight: Stage) -> None:
     other = tight.github.repository(tight.consumer.owner, "other")
     with pytest.raises(QuotaExceeded, match="end one first"):
         await tight.subscribe(other)
-    await subscriptions.end(tight.broker, ME, SERVICE, tight.consumer.full_name)
+    await subscriptions.end(tight.broker, ME, "end", Ends(SERVICE, tight.consumer.full_name))
     await tight.subscribe(other)
 
 

@@ -20,6 +20,7 @@ from zekt_bot.domain.replays import Wanted
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import repositories, subscriptions
 from zekt_bot.operations.replay import count, finish, let_provider, replay, replay_many
+from zekt_bot.operations.subscription_parties import Ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +106,7 @@ async def test_what_is_still_being_sent_is_not_doubled(stage: Stage, state: str)
 
 async def test_the_policy_is_asked_again(stage: Stage) -> None:
     (original,) = await sent(stage)
-    await subscriptions.revoke(stage.broker, ME, SERVICE, stage.consumer.full_name)
+    await subscriptions.end(stage.broker, ME, "revoke", Ends(SERVICE, stage.consumer.full_name))
     await replay(stage.broker, ME, original)
     await stage.deliver()
     assert len(received(stage)) == 1
@@ -123,7 +124,7 @@ async def test_what_has_no_payload_any_more_is_refused(stage: Stage) -> None:
 
 async def test_a_subscription_that_its_consumer_paused_gets_none(stage: Stage) -> None:
     (original,) = await sent(stage)
-    await subscriptions.pause(stage.broker, ME, SERVICE, stage.consumer.full_name)
+    await subscriptions.pause(stage.broker, ME, Ends(SERVICE, stage.consumer.full_name))
     with pytest.raises(Conflict, match="resumes it first"):
         await replay(stage.broker, ME, original)
     done = await replay_many(stage.broker, ME, EVERYTHING)
@@ -235,12 +236,12 @@ async def test_a_consumer_may_refuse_its_provider(stage: Stage) -> None:
     there = people(stage)
     (original,) = await sent(stage)
     held = (await stage.row(deliveries))["cause_id"]
-    key = (SERVICE, stage.consumer.full_name, "repository_dispatch")
+    ends = Ends(SERVICE, stage.consumer.full_name)
     with pytest.raises(AccessDenied):
-        await let_provider(stage.broker, there.ada, key, allowed=False)
-    await let_provider(stage.broker, there.mia, key, allowed=False)
+        await let_provider(stage.broker, there.ada, ends, allowed=False)
+    await let_provider(stage.broker, there.mia, ends, allowed=False)
     with pytest.raises(Conflict, match="already"):
-        await let_provider(stage.broker, there.mia, key, allowed=False)
+        await let_provider(stage.broker, there.mia, ends, allowed=False)
     with pytest.raises(AccessDenied):
         await replay(stage.broker, there.ada, original)
     with pytest.raises(AccessDenied):
@@ -251,7 +252,7 @@ async def test_a_consumer_may_refuse_its_provider(stage: Stage) -> None:
     assert (done["made"], done["left_out"]) == (0, 1)
     await replay(stage.broker, there.mia, original)
     await stage.deliver()
-    await let_provider(stage.broker, there.mia, key, allowed=True)
+    await let_provider(stage.broker, there.mia, ends, allowed=True)
     await replay(stage.broker, there.ada, original)
 
 

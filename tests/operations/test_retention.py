@@ -33,6 +33,7 @@ from zekt_bot.operations import retention
 from zekt_bot.operations.audit_proof import checkpoint, verify
 from zekt_bot.operations.messages import show_message
 from zekt_bot.operations.replay import replay, replay_many
+from zekt_bot.operations.subscription_parties import Ends
 from zekt_bot.operations.subscriptions import end, request
 
 if TYPE_CHECKING:
@@ -209,14 +210,14 @@ async def test_webhooks_are_known_for_eight_days_and_kept_when_set_aside(stage: 
 
 async def test_an_ended_subscription_goes_and_one_that_was_asked_anew_stays(stage: Stage) -> None:
     await stage.serve()
-    consumer = stage.consumer.full_name
-    await end(stage.broker, ME, SERVICE, consumer)
+    ends = Ends(SERVICE, stage.consumer.full_name)
+    await end(stage.broker, ME, "end", ends)
     await later(stage, 0)
     await later(stage, 29)
-    await request(stage.broker, ME, SERVICE, consumer)
+    await request(stage.broker, ME, ends)
     await later(stage, 2)
     assert (await stage.row(subscriptions))["over_at"] is None
-    await end(stage.broker, ME, SERVICE, consumer)
+    await end(stage.broker, ME, "end", ends)
     await later(stage, 0)
     await later(stage, 29)
     assert await counts(stage, subscriptions) == [1]
@@ -229,7 +230,7 @@ async def test_the_audit_begins_later_and_is_still_proven(stage: Stage) -> None:
     old = len(await stage.rows(audit))
     before = await checkpoint(stage.broker, ME)
     await later(stage, 200)
-    await end(stage.broker, ME, SERVICE, stage.consumer.full_name)
+    await end(stage.broker, ME, "end", Ends(SERVICE, stage.consumer.full_name))
     await later(stage, 197)
     (entry,) = await stage.rows(audit)
     assert entry["verb"] == "person:subscription:ended"

@@ -15,8 +15,16 @@ from zekt_bot.db.tables import aliases, audit, deliveries
 from zekt_bot.db.tables import services as services_table
 from zekt_bot.domain.catalog import Account, Profile
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
-from zekt_bot.operations import pauses, repositories, services, subscriptions, workflows
+from zekt_bot.operations import (
+    pauses,
+    repositories,
+    services,
+    subscription_lists,
+    subscriptions,
+    workflows,
+)
 from zekt_bot.operations.services import Publication
+from zekt_bot.operations.subscription_parties import Ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +122,7 @@ async def test_what_is_unpublished_stops_and_comes_back_with_its_subscriptions(
     with pytest.raises(Conflict, match="not published"):
         await services.unpublish(stage.broker, ME, SERVICE)
     with pytest.raises(Conflict, match="not published"):
-        await subscriptions.request(stage.broker, ME, SERVICE, CONSUMER)
+        await subscriptions.request(stage.broker, ME, Ends(SERVICE, CONSUMER))
     await stage.deliver()
     assert (await stage.row(deliveries))["blocked_reason"] == "not_approved"
     await stage.finish_run("build")
@@ -154,9 +162,11 @@ async def test_an_alias_is_shown_instead_of_the_login_and_leads_to_its_service_a
         with pytest.raises(NotFound):
             await services.show(stage.broker, there.mia, guess)
         with pytest.raises(NotFound):
-            await subscriptions.request(stage.broker, there.mia, guess, CONSUMER)
-    held = await subscriptions.request(stage.broker, there.mia, "North-Star/release", CONSUMER)
-    listed = await subscriptions.show(stage.broker, there.mia, held.id)
+            await subscriptions.request(stage.broker, there.mia, Ends(guess, CONSUMER))
+    held = await subscriptions.request(
+        stage.broker, there.mia, Ends("North-Star/release", CONSUMER)
+    )
+    listed = await subscription_lists.show(stage.broker, there.mia, held.id)
     assert "aurora" not in json.dumps(listed, default=str)
 
 
@@ -261,7 +271,7 @@ async def test_an_invited_consumer_finds_a_hidden_source_by_its_alias_alone(stag
     await stage.publish()
     hidden = {"alias": "northern-lights", "hidden_source": True, "visibility": "private"}
     await services.edit(stage.broker, ME, SERVICE, hidden)
-    await subscriptions.invite(stage.broker, ME, SERVICE, CONSUMER)
+    await subscriptions.invite(stage.broker, ME, Ends(SERVICE, CONSUMER))
     shown = await services.show(stage.broker, there.mia, "northern-lights/release", CONSUMER)
     assert "repository" not in shown
     with pytest.raises(NotFound, match="no service"):

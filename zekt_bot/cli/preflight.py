@@ -11,7 +11,7 @@ from zekt_bot.cli import session
 from zekt_bot.cli.errors import NOT_AS_IT_SHOULD_BE
 from zekt_bot.cli.options import json_option, login_option
 from zekt_bot.cli.output import console, plain, print_json
-from zekt_bot.cli.subscription_names import channel_option, found, named_argument
+from zekt_bot.cli.subscription_names import channel_option, name, named_argument
 from zekt_bot.operations.preflight import Finding, check_subscription
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def check(
     """
 
     async def look(broker: Broker, who: Principal) -> Sequence[Finding]:
-        one = named[0] if len(named) == 1 else (await found(broker, who, named, channel))["id"]
-        return await check_subscription(broker, who, one)
+        return await check_subscription(broker, who, name(named, channel))
 
     findings = session.run(look, login)
     if json_:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH
-from zekt_bot.errors import NotFound
-from zekt_bot.operations import subscriptions as operations
-from zekt_bot.operations.subscription_moves import parties
+from zekt_bot.operations.subscription_lists import show
+from zekt_bot.operations.subscription_parties import Ends
 
 if TYPE_CHECKING:
     from zekt_bot.domain.access import Principal
     from zekt_bot.operations.broker import Broker
+    from zekt_bot.operations.subscription_parties import Named
 
     Names = tuple[str, ...]
 
@@ -41,19 +41,14 @@ named_argument = click.argument(
 )
 
 
-async def found(broker: Broker, who: Principal, named: Names, channel: str) -> dict[str, Any]:
-    """The subscription that is named, by its id or by its ends."""
-    if len(named) == 1:
-        return await operations.show(broker, who, named[0])
-    ends = await parties(broker, who, "subscription:read", named[0], named[1], channel)
-    if ends.held is None:
-        raise NotFound(f"{named[1]} has no subscription to {named[0]}: request it first.")
-    return await operations.show(broker, who, ends.id)
+def name(words: Names, channel: str) -> Named:
+    """The subscription's ends, or its id."""
+    return words[0] if len(words) == 1 else Ends(words[0], words[1], channel)
 
 
-async def key(broker: Broker, who: Principal, named: Names, channel: str) -> tuple[str, str, str]:
-    """OWNER/SLUG, OWNER/REPO and the channel."""
-    if len(named) == 2:
-        return named[0], named[1], channel
-    held = await operations.show(broker, who, named[0])
-    return held["service"], held["consumer"], held["channel"]
+async def shown(broker: Broker, who: Principal, named: Named) -> tuple[str, str]:
+    """OWNER/SLUG and OWNER/REPO, for people to read."""
+    if isinstance(named, Ends):
+        return named.service, named.repository
+    held = await show(broker, who, named)
+    return held["service"], held["consumer"]

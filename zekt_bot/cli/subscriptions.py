@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +10,22 @@ import click
 from zekt_bot.cli.options import acts, lists, repository_argument, service_argument, shows
 from zekt_bot.cli.output import Column, print_facts
 from zekt_bot.cli.preflight import check
-from zekt_bot.cli.subscription_names import channel_option, found, key, named_argument
+from zekt_bot.cli.subscription_names import channel_option, name, named_argument, shown
 from zekt_bot.domain.catalog import CONCLUSIONS
 from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH, STATES, Filters
+from zekt_bot.operations import subscription_lists
 from zekt_bot.operations import subscriptions as operations
 from zekt_bot.operations.replay import let_provider
+from zekt_bot.operations.subscription_lists import Which
+from zekt_bot.operations.subscription_parties import Ends
 from zekt_bot.operations.subscription_terms import Terms
-from zekt_bot.operations.subscriptions import Which
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from zekt_bot.domain.access import Principal
     from zekt_bot.domain.lists import Page
+    from zekt_bot.domain.subscriptions import Ending
     from zekt_bot.operations.broker import Broker
 
     Row = Mapping[str, Any]
@@ -111,12 +113,17 @@ def _terms(options: dict[str, Any]) -> Terms:
     files = ((name, _read(path)) for name, path in map(_pair, options["files"]))
     settings = {**dict(map(_pair, options["texts"])), **dict(files)}
     return Terms(
-        channel=options["channel"],
         settings=settings or None,
         event_types=options.get("event_types") or None,
         filters=Filters(options["only_types"], options["conclusions"], options["branches"]),
         words=options.get("words", ""),
     )
+
+
+def _words_of(ends: Ends) -> str:
+    """A subscription's name as the next command takes it."""
+    channel = "" if ends.channel == REPOSITORY_DISPATCH else f" --channel {ends.channel}"
+    return f"{ends.service} {ends.repository}{channel}"
 
 
 @click.group()
@@ -134,7 +141,7 @@ def subscriptions() -> None:
 async def list_(broker: Broker, who: Principal, page: Page, **which: Any) -> list[dict[str, Any]]:
     """List subscriptions, oldest first."""
     wanted = Which(**which, limit=page.limit, after=page.before or "")
-    return await operations.list_subscriptions(broker, who, wanted)
+    return await subscription_lists.list_subscriptions(broker, who, wanted)
 
 
 def tell(held: Row) -> None:
@@ -143,8 +150,7 @@ def tell(held: Row) -> None:
     filters = {f"only {name}".replace("_", " "): words for name, words in held["filters"].items()}
     print_facts({"subscription": facts.pop("id"), **facts, "state": _state(held), **filters})
     if held["not_accepted"]:
-        names = f"{held['service']} {held['consumer']}"
-        click.echo(f"\nThe service declares more. Next: `zekt subscriptions accept {names}`.")
+        click.echo(f"\nThe service declares more. Next: `zekt subscriptions accept {held['id']}`.")
 
 
 @subscriptions.command("show")
@@ -153,7 +159,7 @@ def tell(held: Row) -> None:
 @shows(tell)
 async def show(broker: Broker, who: Principal, named: Names, channel: str) -> dict[str, Any]:
     """Show a subscription."""
-    return await found(broker, who, named, channel)
+    return await subscription_lists.show(broker, who, name(named, channel))
 
 
 @subscriptions.command("request")
@@ -170,12 +176,13 @@ async def request(
 
     What may be repeated narrows: several branches, conclusions or types are alternatives.
     """
-    made = await operations.request(broker, who, service, repository, _terms(terms))
+    ends = Ends(service, repository, terms["channel"])
+    made = await operations.request(broker, who, ends, _terms(terms))
     if made.state == "approved":
         return f"{repository} is approved: {service} takes requests of its owner without asking."
     return (
         f"{repository} has asked for {service}. Next, as its provider: "
-        f"`zekt subscriptions approve {service} {repository}`."
+        f"`zekt subscriptions approve {_words_of(ends)}`."
     )
 
 
@@ -190,11 +197,11 @@ async def invite(broker: Broker, who: Principal, service: str, repository: str, 
 
     A channel's settings are theirs to give, when they accept.
     """
-    made = await operations.invite(broker, who, service, repository, **said)
-    channel = "" if made.channel == REPOSITORY_DISPATCH else f" --channel {made.channel}"
+    ends = Ends(service, repository, said["channel"])
+    await operations.invite(broker, who, ends, said["words"])
     return (
         f"{repository} is invited to {service}. Next, as its consumer: "
-        f"`zekt subscriptions accept {service} {repository}{channel}`."
+        f"`zekt subscriptions accept {_words_of(ends)}`."
     )
 
 
@@ -205,9 +212,9 @@ async def invite(broker: Broker, who: Principal, service: str, repository: str, 
 @acts
 async def accept(broker: Broker, who: Principal, named: Names, **terms: Any) -> str:
     """Accept an invitation; or the event types that an approved service added later."""
-    service, repository, channel = await key(broker, who, named, terms["channel"])
-    wanted = replace(_terms(terms), channel=channel)
-    made = await operations.accept(broker, who, service, repository, wanted)
+    one = name(named, terms["channel"])
+    service, repository = await shown(broker, who, one)
+    made = await operations.accept(broker, who, one, _terms(terms))
     return f"{repository} receives {', '.join(made.event_types)} of {service}."
 
 
@@ -217,53 +224,50 @@ async def accept(broker: Broker, who: Principal, named: Names, **terms: Any) -> 
 @acts
 async def approve(broker: Broker, who: Principal, named: Names, channel: str) -> str:
     """Approve what was requested: events of OWNER/SLUG are dispatched to OWNER/REPO."""
-    service, repository, channel = await key(broker, who, named, channel)
-    await operations.approve(broker, who, service, repository, channel)
+    one = name(named, channel)
+    service, repository = await shown(broker, who, one)
+    await operations.approve(broker, who, one)
     return f"{repository} is approved: it receives the events of {service}."
 
 
-def _ending(verb: str, operation: Callable[..., Any], told: str, said: str) -> None:
+def _ending(verb: Ending, told: str, said: str) -> None:
     """A verb after which the other side may read why."""
 
     async def work(broker: Broker, who: Principal, named: Names, channel: str, words: str) -> str:
-        service, repository, channel = await key(broker, who, named, channel)
-        await operation(broker, who, service, repository, words, channel=channel)
+        one = name(named, channel)
+        service, repository = await shown(broker, who, one)
+        await operations.end(broker, who, verb, one, words)
         return said.format(service=service, repository=repository)
 
     work.__doc__ = told
     subscriptions.command(verb)(named_argument(channel_option(_words(acts(work)))))
 
 
-_ending(
-    "reject",
-    operations.reject,
-    "Refuse what was requested; it can be requested again.",
-    "{repository} is rejected: it receives nothing of {service}.",
-)
-_ending(
-    "decline",
-    operations.decline,
-    "Refuse an invitation, as its consumer.",
-    "{repository} declined {service}.",
-)
-_ending(
-    "revoke",
-    operations.revoke,
-    "Take an approval back, as its provider: nothing is sent from now on.",
-    "{repository} is revoked: it receives nothing more of {service}.",
-)
-_ending(
-    "withdraw",
-    operations.withdraw,
-    "Take an invitation back, as its provider.",
-    "{repository} is invited to {service} no longer.",
-)
-_ending(
-    "end",
-    operations.end,
-    "End a subscription, or take a request back, as its consumer.",
-    "{repository} has ended {service}: it receives nothing more of it.",
-)
+# What each of them does, and what it says afterwards.
+_ENDINGS: dict[Ending, tuple[str, str]] = {
+    "reject": (
+        "Refuse what was requested; it can be requested again.",
+        "{repository} is rejected: it receives nothing of {service}.",
+    ),
+    "decline": (
+        "Refuse an invitation, as its consumer.",
+        "{repository} declined {service}.",
+    ),
+    "revoke": (
+        "Take an approval back, as its provider: nothing is sent from now on.",
+        "{repository} is revoked: it receives nothing more of {service}.",
+    ),
+    "withdraw": (
+        "Take an invitation back, as its provider.",
+        "{repository} is invited to {service} no longer.",
+    ),
+    "end": (
+        "End a subscription, or take a request back, as its consumer.",
+        "{repository} has ended {service}: it receives nothing more of it.",
+    ),
+}
+for _verb, (_told, _said) in _ENDINGS.items():
+    _ending(_verb, _told, _said)
 
 
 @subscriptions.command("pause")
@@ -272,8 +276,9 @@ _ending(
 @acts
 async def pause(broker: Broker, who: Principal, named: Names, channel: str) -> str:
     """Make no deliveries for a while, as the consumer. Events of that time are not made up for."""
-    service, repository, channel = await key(broker, who, named, channel)
-    await operations.pause(broker, who, service, repository, channel)
+    one = name(named, channel)
+    service, repository = await shown(broker, who, one)
+    await operations.pause(broker, who, one)
     return f"Nothing of {service} is made for {repository} until it resumes."
 
 
@@ -283,8 +288,9 @@ async def pause(broker: Broker, who: Principal, named: Names, channel: str) -> s
 @acts
 async def resume(broker: Broker, who: Principal, named: Names, channel: str) -> str:
     """Make deliveries again after a pause."""
-    service, repository, channel = await key(broker, who, named, channel)
-    await operations.resume(broker, who, service, repository, channel)
+    one = name(named, channel)
+    service, repository = await shown(broker, who, one)
+    await operations.resume(broker, who, one)
     return f"{repository} receives {service} again."
 
 
@@ -292,8 +298,9 @@ def _replay_by_provider(verb: str, told: str, said: str, *, allowed: bool) -> No
     """Whether the provider may send again what it sent."""
 
     async def work(broker: Broker, who: Principal, named: Names, channel: str) -> str:
-        service, repository, channel = await key(broker, who, named, channel)
-        await let_provider(broker, who, (service, repository, channel), allowed=allowed)
+        one = name(named, channel)
+        service, repository = await shown(broker, who, one)
+        await let_provider(broker, who, one, allowed=allowed)
         return said.format(service=service, repository=repository)
 
     work.__doc__ = told
@@ -320,9 +327,9 @@ _replay_by_provider(
 @acts
 async def configure(broker: Broker, who: Principal, named: Names, **terms: Any) -> str:
     """Replace what a subscription lets through; the channel's settings only if some are given."""
-    service, repository, channel = await key(broker, who, named, terms["channel"])
-    wanted = replace(_terms(terms), channel=channel)
-    await operations.configure(broker, who, service, repository, wanted)
+    one = name(named, terms["channel"])
+    service, repository = await shown(broker, who, one)
+    await operations.configure(broker, who, one, _terms(terms))
     return f"The subscription of {repository} to {service} is as you said."
 
 

@@ -199,6 +199,7 @@ def service_of(row: Row, p: str, owner: str | None) -> Service | None:
             approves=tuple(json.loads(row[p + "approves"])),
         ),
         version=row[p + "version"],
+        former_alias=row[p + "former_alias"],
     )
 
 

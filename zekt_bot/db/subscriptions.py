@@ -28,8 +28,11 @@ _LISTED = (
         services.c.slug,
         services.c.repository_id.label("provider_id"),
         services.c.hidden_source,
+        services.c.rests,
         func.coalesce(
-            services.c.alias, case((services.c.hidden_source, "?"), else_=accounts.c.login)
+            services.c.alias,
+            case((services.c.hidden_source, services.c.former_alias), else_=accounts.c.login),
+            "?",
         ).label("shown_owner"),
         services.c.event_types.label("declared"),
     )
@@ -101,6 +104,12 @@ def page(
     return list(found.mappings())
 
 
+def row(connection: Connection, subscription_id: str) -> RowMapping | None:
+    """The subscription with this id, as its row stands."""
+    one = select(subscriptions).where(subscriptions.c.id == subscription_id)
+    return connection.execute(one).mappings().first()
+
+
 def listed(connection: Connection, subscription_id: str) -> RowMapping | None:
     """One subscription as `page` gives it."""
     one = _LISTED.where(subscriptions.c.id == subscription_id)
@@ -111,13 +120,13 @@ def by_id(connection: Connection, subscription_id: str) -> Subscription | None:
     """The subscription with this id."""
     wanted = select(*labelled("", subscriptions, SUBSCRIPTION))
     found = connection.execute(wanted.where(subscriptions.c.id == subscription_id))
-    row = found.mappings().first()
-    return subscription_of(row) if row else None
+    held = found.mappings().first()
+    return subscription_of(held) if held else None
 
 
-def add(connection: Connection, row: Mapping[str, Any]) -> bool:
+def add(connection: Connection, values: Mapping[str, Any]) -> bool:
     """Add a subscription; False: there is one already."""
-    return insert_new(connection, subscriptions, [row]) == 1
+    return insert_new(connection, subscriptions, [values]) == 1
 
 
 def change(connection: Connection, subscription_id: str, **values: Any) -> None:

@@ -105,6 +105,7 @@ def end_consent(
             account_id=account_id,
             slug=_free_slug(connection, account_id, service["slug"]),
             alias=None,
+            former_alias=service["alias"] or service["former_alias"],
             approves="[]",
             published_at=None,
             rests="transferred",

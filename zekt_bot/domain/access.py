@@ -126,8 +126,8 @@ Principal = Operator | Person | WorkflowRun
 class Resource:
     """What an action is about: the repositories at its two ends, or a run.
 
-    `open_to_all`: a published service that everybody may find. `refuses_replay`: the consumer lets
-    no provider send again what was sent.
+    `open_to_all`: a service that they may find under the name they know, whoever they are.
+    `refuses_replay`: the consumer lets no provider send again what was sent.
     """
 
     provider: int | None = None
@@ -162,8 +162,20 @@ def decide(
             sides -= {"provider"}
         allowed = not sides.isdisjoint(SIDES.get(action, ()))
     if not allowed:
-        noun, _, verb = action.partition(":")
-        raise AccessDenied(f"{principal.actor} may not {verb} this {noun}.")
+        raise AccessDenied(_denial(principal, action))
+
+
+def _denial(principal: Person | WorkflowRun, action: Action) -> str:
+    """Who may not do what, and who may."""
+    noun, _, verb = action.partition(":")
+    who = principal.login if isinstance(principal, Person) else "A workflow run"
+    ends = sorted(SIDES.get(action, frozenset()) - {"anyone"}, reverse=True)
+    may = (
+        f"who administers or maintains the {' or '.join(ends)} repository at GitHub may"
+        if ends
+        else "an operator of this server may"
+    )
+    return f"{who} may not {verb} this {noun}: {may}."
 
 
 def _sides(resource: Resource, manages: frozenset[int]) -> frozenset[Side]:

@@ -142,7 +142,10 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A published provider workflow. `rests`: why nothing can come of it now, if so."""
+    """A published provider workflow.
+
+    `rests`: why nothing can come of it now, if so. `former_alias`: what a transfer took from it.
+    """
 
     id: str
     account_id: int
@@ -154,14 +157,17 @@ class Service:
     rests: Rests | None
     profile: Profile
     version: int
+    former_alias: str | None = None
 
     @property
     def shown_owner(self) -> str:
         """What consumers see before the slug: the alias, else the owner's login.
 
-        A hidden source that lost its alias, as by a transfer, has no name for them.
+        Of a hidden source that lost its alias by a transfer it is the former one, by which nobody
+        finds it.
         """
-        return self.profile.alias or ("?" if self.profile.hidden_source else self.owner)
+        hidden = self.former_alias or "?"
+        return self.profile.alias or (hidden if self.profile.hidden_source else self.owner)
 
     @property
     def name(self) -> str:

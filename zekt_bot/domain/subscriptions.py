@@ -20,18 +20,9 @@ if TYPE_CHECKING:
 SubscriptionState = Literal["requested", "invited", "approved", "rejected", "revoked", "ended"]
 REPOSITORY_DISPATCH = "repository_dispatch"
 
-Verb = Literal[
-    "request",
-    "invite",
-    "accept",
-    "approve",
-    "reject",
-    "decline",
-    "revoke",
-    "withdraw",
-    "end",
-    "expire",
-]
+# What ends it; the other side may read why.
+Ending = Literal["reject", "decline", "revoke", "withdraw", "end"]
+Verb = Literal["request", "invite", "accept", "approve", "expire"] | Ending
 OVER: frozenset[SubscriptionState] = frozenset({"rejected", "revoked", "ended"})
 _OPEN_TO_ASK: frozenset[SubscriptionState | None] = OVER | {None}
 

@@ -19,7 +19,8 @@ from zekt_bot.domain.ids import first_id, new_id
 from zekt_bot.domain.replays import WHY, Wanted, check
 from zekt_bot.errors import AccessDenied, Conflict, NotFound
 from zekt_bot.operations import access, services
-from zekt_bot.operations.subscription_moves import change, parties
+from zekt_bot.operations.subscription_moves import change
+from zekt_bot.operations.subscription_parties import Ends, no_subscription, parties
 from zekt_bot.operations.visibility import may_show
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.replays import Hindrance
     from zekt_bot.domain.subscriptions import Subscription
     from zekt_bot.operations.broker import Broker
+    from zekt_bot.operations.subscription_parties import Named
 
 _COPIED = (
     "envelope",
@@ -254,9 +256,8 @@ async def _selection(broker: Broker, principal: Principal, wanted: Wanted) -> Se
     if wanted.subscription:
         return await _of_subscription(broker, principal, which, wanted.subscription)
     if wanted.service and wanted.repository:
-        both = await parties(
-            broker, principal, "subscription:read", wanted.service, wanted.repository
-        )
+        named_ends = Ends(wanted.service, wanted.repository)
+        both = await parties(broker, principal, "subscription:read", named_ends)
         ends = [both.provider, both.consumer]
         managed = await access.manages(broker, principal, ends)
         resource = Resource(both.provider.id, both.consumer.id)
@@ -279,16 +280,13 @@ async def _of_subscription(
     broker: Broker, principal: Principal, which: Selection, subscription_id: str
 ) -> Selection:
     row = await broker.database.query(subscription_rows.listed, subscription_id)
-    nothing = NotFound(
-        f"There is no subscription {subscription_id}: list them with `zekt subscriptions list`."
-    )
     if row is None:
-        raise nothing
+        raise no_subscription(subscription_id)
     ends = Resource(row["provider_id"], row["repository_id"])
     try:
         managed = await may_show(broker, principal, "subscription:read", ends)
     except AccessDenied:
-        raise nothing from None
+        raise no_subscription(subscription_id) from None
     decide(
         principal,
         "delivery:replay",
@@ -302,20 +300,20 @@ async def _of_subscription(
 async def let_provider(
     broker: Broker,
     principal: Principal,
-    key: tuple[str, str, str],
+    named: Named,
     *,
     allowed: bool,
 ) -> Subscription:
-    """Let the provider send again what it sent on this subscription (service, repository, channel),
-    or do not; the consumer says so.
+    """Let the provider send again what it sent on this subscription, or do not; the
+    consumer says so.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
         Conflict: it is so already, or there is no such subscription.
     """
-    found = await parties(broker, principal, "subscription:configure", *key)
+    found = await parties(broker, principal, "subscription:configure", named)
     found.alive()
     if found.row is not None and found.row["provider_may_replay"] is allowed:
-        raise Conflict(f"{key[1]} {'allows' if allowed else 'refuses'} it already.")
+        raise Conflict(f"{found.full_name} {'allows' if allowed else 'refuses'} it already.")
     verb = "replay_allowed" if allowed else "replay_refused"
     return await change(broker, principal, found, verb, {"provider_may_replay": allowed})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.db import audit, mirror, subscriptions, tables, versions, workflows
 from zekt_bot.db import services as rows_of
 from zekt_bot.db.rows import profile_columns
-from zekt_bot.domain.access import Person
+from zekt_bot.domain.access import Person, Resource, decide
 from zekt_bot.domain.catalog import (
     Profile,
     check_full_name,
@@ -155,28 +155,22 @@ async def show(
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
     """
     access.refuse_runs(principal, "service:read")
-    asking = await _consumer(broker, principal, consumer) if consumer is not None else None
+    asking = None
+    if consumer is not None:
+        asking = await access.known(broker, principal, "subscription:read", consumer)
     service = await find(broker, name)
+    found = findable(service, name, asking)
+    if not found and asking is not None and is_its_name(service, name):
+        found = await broker.database.query(subscriptions.between, service.id, asking.id)
     repository = await _source(broker, service)
-    whole = await _sees_all(broker, principal, repository)
-    if not whole and not findable(service, name, asking):
-        party = asking is not None and await _is_party(broker, service, asking)
-        if not (party and is_its_name(service, name)):
-            raise no_service(name)
+    managed = await access.manages(broker, principal, [repository])
+    _decide_to_read(principal, service, name, managed, found=found)
+    whole = not isinstance(principal, Person) or repository.id in managed
     shown = _shown(service, repository if whole else None)
     if whole:
         known = await broker.database.query(mirror.logins, service.profile.approves)
         shown["approves_logins"] = [known.get(each) for each in service.profile.approves]
     return shown
-
-
-async def _consumer(broker: Broker, principal: Principal, full_name: str) -> Repository:
-    """The repository, for whose people they speak: a subscription of it would be theirs to read."""
-    return await access.known(broker, principal, "subscription:read", full_name)
-
-
-async def _is_party(broker: Broker, service: Service, consumer: Repository) -> bool:
-    return await broker.database.query(subscriptions.between, service.id, consumer.id)
 
 
 async def list_services(
@@ -269,10 +263,21 @@ async def check_visible(
     Raises:
         NotFound, GitHubError, StorageUnavailable.
     """
-    if findable(service, name, consumer):
-        return
-    if not await _sees_all(broker, principal, await _source(broker, service)):
-        raise no_service(name)
+    found = findable(service, name, consumer)
+    sources = [] if found else [await _source(broker, service)]  # what GitHub is asked for
+    managed = await access.manages(broker, principal, sources)
+    _decide_to_read(principal, service, name, managed, found=found)
+
+
+def _decide_to_read(
+    principal: Principal, service: Service, name: str, managed: frozenset[int], *, found: bool
+) -> None:
+    """Raise NotFound for who may not know of it; `found`: under this name everybody may."""
+    resource = Resource(service.repository_id, open_to_all=found)
+    try:
+        decide(principal, "service:read", resource, managed)
+    except AccessDenied:
+        raise no_service(name) from None
 
 
 def no_service(name: str) -> NotFound:
@@ -283,12 +288,6 @@ def no_service(name: str) -> NotFound:
 async def _source(broker: Broker, service: Service) -> Repository:
     known = await broker.database.query(mirror.repositories_by_id, [service.repository_id])
     return known[service.repository_id]
-
-
-async def _sees_all(broker: Broker, principal: Principal, repository: Repository) -> bool:
-    if not isinstance(principal, Person):
-        return True
-    return repository.id in await access.manages(broker, principal, [repository])
 
 
 async def _checked(

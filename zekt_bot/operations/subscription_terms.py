@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH, Filters, check_filters
+from zekt_bot.domain.subscriptions import Filters, check_filters
 from zekt_bot.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from zekt_bot.domain.access import Principal
     from zekt_bot.operations.broker import Broker
-    from zekt_bot.operations.subscription_moves import Parties
+    from zekt_bot.operations.subscription_parties import Parties
 
 ALL = Filters()
 
@@ -29,7 +29,6 @@ class Terms:
     now. `words` are for the provider to read.
     """
 
-    channel: str = REPOSITORY_DISPATCH
     settings: Mapping[str, str] | None = None
     event_types: tuple[str, ...] | None = None
     filters: Filters = ALL
@@ -37,7 +36,7 @@ class Terms:
 
 
 async def wanted(broker: Broker, found: Parties, terms: Terms) -> dict[str, Any]:
-    """Channel, settings, event types and filters as columns."""
+    """Settings, event types and filters as columns."""
     return {
         **await settings(broker, found, terms),
         "event_types": json.dumps(event_types(found, terms)),
@@ -78,7 +77,7 @@ def event_types(found: Parties, terms: Terms) -> tuple[str, ...]:
 async def settings(broker: Broker, found: Parties, terms: Terms) -> dict[str, Any]:
     """The channel's settings, sealed, and what its deliveries are paced with."""
     told = dict(terms.settings or {})
-    lane = await broker.plugins.check_channel(terms.channel, told)
+    lane = await broker.plugins.check_channel(found.channel, told)
     sealed = None
     if told:
         place = ("subscriptions", "settings", found.id)

@@ -21,6 +21,7 @@ from zekt_bot.domain.events import RunKey
 from zekt_bot.operations import messages, repositories, services, subscriptions, workflows
 from zekt_bot.operations.deliveries import list_deliveries
 from zekt_bot.operations.events import list_events
+from zekt_bot.operations.subscription_parties import Ends
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -183,5 +184,6 @@ async def _agree(broker: Broker, provider: Repository, consumer: Repository) -> 
     await workflows.allow(broker, _ME, name, WORKFLOW)
     profile = Profile(event_types=(ANY_TYPE,))
     await services.publish(broker, _ME, name, services.Publication(WORKFLOW, "release", profile))
-    await subscriptions.request(broker, _ME, SERVICE, consumer.full_name)
-    await subscriptions.approve(broker, _ME, SERVICE, consumer.full_name)
+    ends = Ends(SERVICE, consumer.full_name)
+    await subscriptions.request(broker, _ME, ends)
+    await subscriptions.approve(broker, _ME, ends)

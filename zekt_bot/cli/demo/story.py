@@ -16,6 +16,7 @@ from zekt_bot.domain.catalog import Profile
 from zekt_bot.domain.events import DEFAULT_EVENT_TYPE, RunKey
 from zekt_bot.operations import messages, repositories, services, subscriptions, workflows
 from zekt_bot.operations.services import Publication
+from zekt_bot.operations.subscription_parties import Ends
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,8 +70,8 @@ async def _agree(stage: Stage, teller: Teller) -> None:
         service = f"{world.provider.owner.login}/{slug}"
         teller.say(f"{provider} allows {path} and publishes it as {service}")
         for consumer in (world.approved, world.waiting):
-            await subscriptions.request(broker, who, service, consumer.full_name)
-        await subscriptions.approve(broker, who, service, world.approved.full_name)
+            await subscriptions.request(broker, who, Ends(service, consumer.full_name))
+        await subscriptions.approve(broker, who, Ends(service, world.approved.full_name))
     teller.say(f"{world.approved.full_name} is approved", "green")
     teller.say(f"{world.waiting.full_name} has asked, and is not approved", "yellow")
     teller.say(f"{EXPERIMENT} stays off the allow-list", "yellow")

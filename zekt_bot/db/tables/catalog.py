@@ -121,6 +121,8 @@ services = Table(
     Column("approves", Text, nullable=False),
     Column("published_at", UtcDateTime),
     Column("rests", String(40)),
+    # What consumers knew it by before a transfer took its alias; leads nowhere.
+    Column("former_alias", Text),
     Column("version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("account_id", "slug"),

@@ -5,29 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from zekt_bot.db import mirror, services, subscriptions
 from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH
-from zekt_bot.errors import (
-    AccessDenied,
-    InstallationGone,
-    InstallationSuspended,
-    NotFound,
-    RepositoryNotGranted,
-)
+from zekt_bot.errors import InstallationGone, InstallationSuspended, RepositoryNotGranted
 from zekt_bot.github.workflows import FOLDER, Preflight, by_path
-from zekt_bot.operations import access
 from zekt_bot.operations.preflight import findings, workflow_files
 from zekt_bot.operations.preflight.findings import Finding, Seen
 from zekt_bot.operations.preflight.workflow_files import Unreadable, WorkflowFile
+from zekt_bot.operations.subscription_parties import parties
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from zekt_bot.domain.access import Principal
-    from zekt_bot.domain.catalog import Repository, Service
-    from zekt_bot.domain.subscriptions import Subscription
     from zekt_bot.github.workflows import ListedFile, ListedWorkflow
     from zekt_bot.operations.broker import Broker
+    from zekt_bot.operations.subscription_parties import Named
 
 MOST_FILES = 100
 MOST_ELSEWHERE = 20
@@ -36,26 +26,19 @@ __all__ = ["Finding", "check_subscription"]
 
 
 async def check_subscription(
-    broker: Broker, principal: Principal, subscription_id: str
+    broker: Broker, principal: Principal, named: Named
 ) -> tuple[Finding, ...]:
     """Read the consumer's workflows at GitHub: problems first, then hints, then what is well.
 
     At most 100 files of 512 KB are read, with a token for this one repository that is not kept.
 
     Raises:
-        AccessDenied, NotFound, GitHubError, StorageUnavailable.
+        AccessDenied, InvalidInput, NotFound, GitHubError, StorageUnavailable.
     """
-    access.refuse_runs(principal, "subscription:check")
-    found = await broker.database.query(_ends, subscription_id)
-    if found is None:
-        raise _no_subscription(subscription_id)
-    subscription, service, consumer = found
-    try:
-        await access.check(broker, principal, "subscription:check", consumer=consumer)
-    except AccessDenied:
-        if not await access.sees(broker, principal, consumer):
-            raise _no_subscription(subscription_id) from None
-        raise
+    found = await parties(broker, principal, "subscription:check", named)
+    subscription, consumer = found.held, found.consumer
+    if subscription is None:
+        raise found.without()
     if subscription.channel != REPOSITORY_DISPATCH:
         return (findings.not_dispatched(subscription.channel),)
     if consumer.installation_id is None or not consumer.consented:
@@ -65,25 +48,7 @@ async def check_subscription(
         seen = await _look(reader, consumer.full_name)
     except (RepositoryNotGranted, InstallationGone, InstallationSuspended) as error:
         return (findings.no_access(consumer.full_name, str(error).rstrip(".")),)
-    return findings.findings(seen, findings.wanted_of(subscription, service))
-
-
-def _no_subscription(subscription_id: str) -> NotFound:
-    """The same words for what is not there and for what one may not see."""
-    return NotFound(f"There is no subscription {subscription_id}.")
-
-
-def _ends(
-    connection: Connection, subscription_id: str
-) -> tuple[Subscription, Service, Repository] | None:
-    """The subscription with its service and its consumer."""
-    held = subscriptions.by_id(connection, subscription_id)
-    if held is None:
-        return None
-    service = services.by_id(connection, held.service_id)
-    assert service is not None, "a subscription refers to it"  # noqa: S101
-    consumer = mirror.repositories_by_id(connection, [held.repository_id])[held.repository_id]
-    return held, service, consumer
+    return findings.findings(seen, findings.wanted_of(subscription, found.service))
 
 
 async def _look(reader: Preflight, full_name: str) -> Seen:

@@ -21,6 +21,7 @@ def upgrade() -> None:
     _missed_webhooks()
     _processes()
     _proof()
+    op.add_column("services", sa.Column("former_alias", sa.Text(), nullable=True))
 
 
 def _replays() -> None:

@@ -1,0 +1,134 @@
+"""Subscriptions as their two ends see them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zekt_bot.db import subscriptions as rows_of
+from zekt_bot.domain.access import Person
+from zekt_bot.domain.subscriptions import STATES
+from zekt_bot.errors import AccessDenied, InvalidInput
+from zekt_bot.operations import access, services
+from zekt_bot.operations.subscription_parties import Ends, parties
+
+if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
+
+    from zekt_bot.domain.access import Principal
+    from zekt_bot.domain.subscriptions import SubscriptionState
+    from zekt_bot.operations.broker import Broker
+    from zekt_bot.operations.subscription_parties import Named
+
+MOST_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which subscriptions a list shows: of a repository at either end, or of a service."""
+
+    repository: str | None = None
+    service: str | None = None
+    states: tuple[SubscriptionState, ...] = ()
+    limit: int = 50
+    after: str = ""
+
+
+async def list_subscriptions(
+    broker: Broker, principal: Principal, which: Which
+) -> list[dict[str, Any]]:
+    """Subscriptions by id, at most `limit` after the id `after`.
+
+    Who manages the consumer alone does not learn who the people of a hidden source are.
+
+    Raises:
+        NotFound, InvalidInput, GitHubError, StorageUnavailable.
+        AccessDenied: a person names neither a repository nor a service that they manage.
+    """
+    access.refuse_runs(principal, "subscription:read")
+    if not 1 <= which.limit <= MOST_ROWS:
+        raise InvalidInput(f"A list shows 1 to {MOST_ROWS} rows.")
+    strange = [each for each in which.states if each not in STATES]
+    if strange:
+        raise InvalidInput(f"{strange[0]!r} is no state; there are {', '.join(STATES)}.")
+    repository_id, service_id, own = await _ends(broker, principal, which)
+    found = await broker.database.query(
+        rows_of.page, (repository_id, service_id), which.states, which.after, which.limit
+    )
+    operator = not isinstance(principal, Person)
+    return [_shown(row, whole=operator or row["provider_id"] == own) for row in found]
+
+
+async def _ends(
+    broker: Broker, principal: Principal, which: Which
+) -> tuple[int | None, str | None, int | None]:
+    """Ids of the repository and the service that are named, and of the provider who asks."""
+    if which.service is not None and which.repository is not None:
+        ends = Ends(which.service, which.repository)
+        both = await parties(broker, principal, "subscription:read", ends)
+        own = both.provider.id if await both.managed(broker, principal) else None
+        return both.consumer.id, both.service.id, own
+    if which.service is not None:
+        service, owner = await services.owned(broker, principal, "subscription:read", which.service)
+        return None, service.id, owner.id
+    if which.repository is not None:
+        named = await access.known(broker, principal, "subscription:read", which.repository)
+        return named.id, None, named.id
+    if isinstance(principal, Person):
+        raise AccessDenied(
+            "You see the subscriptions of what you manage: name one with --repository."
+        )
+    return None, None, None
+
+
+async def show(broker: Broker, principal: Principal, named: Named) -> dict[str, Any]:
+    """One subscription.
+
+    Raises:
+        AccessDenied, InvalidInput, GitHubError, StorageUnavailable.
+        NotFound: there is none, or it is between others.
+    """
+    found = await parties(broker, principal, "subscription:read", named)
+    row = await broker.database.query(rows_of.listed, found.id)
+    if row is None:
+        raise found.without()
+    return _shown(row, whole=await found.managed(broker, principal))
+
+
+def _shown(row: RowMapping, *, whole: bool) -> dict[str, Any]:
+    """A subscription as both its ends may see it; settings stay sealed.
+
+    Unless `whole`, who asked or approved for a hidden source stays untold.
+    """
+    accepted = json.loads(row["event_types"])
+    declared = json.loads(row["declared"])
+    plain = (
+        "id",
+        "consumer",
+        "channel",
+        "state",
+        "words",
+        "answer",
+        "requested_by",
+        "requested_at",
+        "approved_by",
+        "approved_at",
+        "expires_at",
+        "paused_at",
+        "provider_may_replay",
+        "created_at",
+    )
+    shown = {name: row[name] for name in plain}
+    if row["hidden_source"] and not whole:
+        for asked in ("requested", "approved"):
+            if row[f"{asked}_account_id"] != row["consumer_account_id"]:
+                shown[f"{asked}_by"] = None
+    return {
+        **shown,
+        "service": f"{row['shown_owner']}/{row['slug']}",
+        "service_rests": row["rests"],
+        "event_types": accepted,
+        "not_accepted": [each for each in declared if each not in accepted],
+        "filters": json.loads(row["filters"]),
+    }
