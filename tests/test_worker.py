@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["clock", "stage"]
 DISPATCH, MINT = "/repos/*/dispatches", "/app/installations/*/access_tokens"
-_LOOPS = 6  # inbox, runs, envelopes, deliveries, two chores
+_LOOPS = 8  # inbox, runs, envelopes, deliveries, four chores
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
