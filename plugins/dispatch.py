@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 REDIRECTS = frozenset({301, 302, 307, 308})
 LONGEST_WAIT = 24 * 3600.0
+_SAVING_FROM = 0.25  # of the hour's requests: so few left are spread over the rest of the hour
 _LIMIT_TEXT = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
 _SECRET = re.compile(r"(?:gh[a-z]_|github_pat_|v1\.|eyJ)[A-Za-z0-9._-]{10,}")
 _BLOCKS: dict[type[Refusal], str] = {
@@ -185,12 +186,24 @@ def _limited(
 
 
 def _used_up(answer: ApiResponse, now: datetime) -> Outcome:
-    """It was taken; if nothing remains, the lane waits for the reset."""
+    """It was taken; the lane goes slower if little remains, and waits for the reset if nothing."""
     outcome = Outcome("dispatched", status=204, request_id=_request_id(answer))
+    outcome = replace(outcome, at_most_a_minute=_spread(answer.headers, now))
     seconds = _until_reset(answer.headers, now)
     if seconds is None or seconds <= 0:
         return outcome
     return replace(outcome, not_before=now + _wait(seconds), closes_lane=True)
+
+
+def _spread(headers: Mapping[str, str], now: datetime) -> float | None:
+    """How many a minute last until GitHub counts anew; None: enough remain, or it does not say."""
+    names = ("limit", "remaining", "reset")
+    limit, remaining, reset = (_number(headers.get(f"x-ratelimit-{name}")) for name in names)
+    if limit is None or remaining is None or reset is None:
+        return None
+    if not 0 < remaining < limit * _SAVING_FROM or reset <= now.timestamp():
+        return None
+    return remaining * 60 / (reset - now.timestamp())
 
 
 def _again(answer: ApiResponse, client: InstallationApi) -> Outcome:

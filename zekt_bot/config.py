@@ -68,6 +68,7 @@ class Settings:
     metrics_tokens: tuple[str, ...] = field(default=(), repr=False)
     job_grace: timedelta = timedelta(seconds=2)
     lane_per_minute: int = 60
+    lane_most_per_minute: int = 170
     lane_burst: int = 20
     lane_in_flight: int = 8
     lease: timedelta = timedelta(seconds=60)
@@ -83,7 +84,9 @@ class Settings:
     @property
     def pace(self) -> Pace:
         """How fast each lane may go."""
-        return Pace(self.lane_per_minute, self.lane_burst, self.lane_in_flight)
+        return Pace(
+            self.lane_per_minute, self.lane_burst, self.lane_in_flight, self.lane_most_per_minute
+        )
 
     @property
     def on_postgresql(self) -> bool:
@@ -295,6 +298,12 @@ def _read(env: _Environment) -> Settings:
             _between(0, 100_000),
             default.lane_per_minute,
             "a number of dispatches a minute (0: unpaced)",
+        ),
+        lane_most_per_minute=env.get(
+            "ZEKT_LANE_MOST_PER_MINUTE",
+            _between(0, 100_000),
+            default.lane_most_per_minute,
+            "a number of dispatches a minute (0: never quicker than ZEKT_LANE_PER_MINUTE)",
         ),
         lane_burst=env.get(
             "ZEKT_LANE_BURST", _between(1, 10_000), default.lane_burst, "a number from 1"

@@ -46,6 +46,11 @@ async def record(database: Database, claimed: str, now: datetime = START, **valu
     return await database.write(deliveries.record, row)
 
 
+def closing(until: datetime, now: datetime = START) -> lanes.Limit:
+    """A limit that closes the lane."""
+    return lanes.Limit("github:1", now, until, None)
+
+
 async def set_lane(database: Database, **values: Any) -> None:
     """Write a lane as a test wants it."""
 
@@ -151,7 +156,7 @@ async def test_a_closed_lane_gives_nothing_before_and_gives_after(database: Data
     await plant(database, *rows(5))
     (claimed,) = await claim(database, limit=1)
     opens = START + timedelta(seconds=30)
-    again: dict[str, Any] = {"to": "retrying", "due_at": START + SECOND, "close_lane_until": opens}
+    again: dict[str, Any] = {"to": "retrying", "due_at": START + SECOND, "limit": closing(opens)}
     assert await record(database, claimed, **again)
     await plant(database, *rows(1, first=6))  # what is added to a closed lane does not open it
     assert await database.query(leases.next_due, "deliveries") == opens
@@ -163,8 +168,8 @@ async def test_closing_a_lane_again_never_opens_it_earlier(database: Database) -
     first, second = await plant(database, *rows(2))
     await claim(database)
     opens = START + timedelta(seconds=30)
-    await record(database, first, close_lane_until=opens)
-    await record(database, second, close_lane_until=opens - 5 * SECOND)
+    await record(database, first, limit=closing(opens))
+    await record(database, second, limit=closing(opens - 5 * SECOND))
     assert (await lane(database))["open_at"] == opens
     await plant(database, *rows(1, first=3))
     assert await claim(database, opens - SECOND) == []
@@ -175,7 +180,7 @@ async def test_closing_one_lane_leaves_the_others_open(database: Database) -> No
     (here,) = await plant(database, *rows(1))
     await claim(database)
     (there,) = await plant(database, *rows(1, "github:2", first=2))
-    await record(database, here, close_lane_until=START + LEASE)
+    await record(database, here, limit=closing(START + LEASE))
     assert await claim(database) == [there]
 
 
@@ -249,3 +254,45 @@ async def test_more_lanes_than_a_claim_locks_are_all_served(database: Database) 
     taken = [sorted(await claim(database, limit=1000)) for _ in range(4)]
     assert [len(each) for each in taken] == [64, 64, 22, 0]
     assert sorted(chain.from_iterable(taken)) == planted
+
+
+async def _tempo(database: Database) -> float | None:
+    tempo: float | None = (await lane(database))["per_minute"]
+    return tempo
+
+
+async def test_a_limit_halves_the_pace_once_however_many_meet_it(database: Database) -> None:
+    await plant(database, *rows(9))
+    taken = await claim(database)
+    opens = START + LEASE
+    for claimed in taken:
+        await record(database, claimed, to="retrying", due_at=opens, limit=closing(opens))
+    assert (len(taken), await _tempo(database)) == (3, 30)
+    after = opens + LEASE
+    assert len(await claim(database, after, lease="lea_2")) == 3
+    assert len(await claim(database, after + LEASE, lease="lea_3")) == 3
+    assert await _tempo(database) == 30 + 10  # PACE is never quicker than 60 a minute
+
+
+async def test_a_receiver_says_how_fast_and_a_lane_without_a_backlog_learns_nothing(
+    database: Database,
+) -> None:
+    (first,) = await plant(database, *rows(1))
+    said = lanes.Limit("github:1", START, None, 12)
+    await claim(database)
+    await record(database, first, limit=said)
+    assert await _tempo(database) is None
+    await plant(database, *rows(9, first=2))
+    (second, *_) = await claim(database)
+    await record(database, second, limit=said)
+    assert (await _tempo(database), (await lane(database))["open_at"]) == (12, None)
+
+
+async def test_under_a_backlog_an_open_lane_is_quickened_each_minute(database: Database) -> None:
+    pace = Pace(per_minute=60, burst=4, in_flight=100, most=85)
+    await plant(database, *rows(60))
+    seen = []
+    for minute in range(5):
+        await claim(database, START + minute * LEASE, pace, lease=f"lea_{minute}")
+        seen.append(await _tempo(database))
+    assert seen == [60, 70, 80, 85, 85]

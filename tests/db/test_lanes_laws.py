@@ -77,7 +77,7 @@ class Play:
         lease, _, lane = self.held.pop(claimed)
         facts: dict[str, Any] = {"lane": lane}
         if to in {"retrying", "dispatched"} and close:
-            facts["close_lane_until"] = self.now + later
+            facts["limit"] = lanes.Limit(lane, self.now, self.now + later, None)
         if to == "retrying":
             facts["due_at"] = self.now + later
         if to == "pending":

@@ -62,6 +62,18 @@ async def test_the_pace_is_shared(workers: list[Database]) -> None:
     assert set(taken) < set(planted)
 
 
+async def test_more_workers_send_no_faster(workers: list[Database]) -> None:
+    await plant(workers[0], *(delivery_row(n) for n in range(100)))
+    now, taken = START, list[str]()
+    for second in range(30):
+        now = START + timedelta(seconds=second)
+        pace = Pace(per_minute=60, burst=5, in_flight=100)
+        claims = [LaneClaim(now, now + LEASE, f"lea_{n}", 8, pace) for n in range(3)]
+        every = (one.write(lanes.claim, each) for one, each in zip(workers, claims, strict=True))
+        taken += chain.from_iterable(await asyncio.gather(*every))
+    assert len(taken) == len(set(taken)) == 5 + 29
+
+
 async def test_workers_and_whoever_adds_rows_never_stop_each_other(
     workers: list[Database],
 ) -> None:

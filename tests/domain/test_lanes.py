@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -13,10 +14,14 @@ from zekt_bot.domain.lanes import (
     Bucket,
     Look,
     Pace,
+    Tempo,
     allowance,
     next_ready,
     next_token_at,
+    paced,
+    quickened,
     refill,
+    slowed,
     spend,
 )
 
@@ -47,6 +52,28 @@ def test_over_any_window_no_more_is_sent_than_burst_and_pace(
             total += taken
             allowed = pace.burst + (end - start).total_seconds() * pace.per_minute / 60
             assert total <= allowed + SLACK
+
+
+@given(paces, st.integers(1, 400), st.lists(st.sampled_from([None, 1.0, 7.5, 1000.0]), max_size=20))
+def test_a_lane_is_never_quicker_than_it_may_nor_so_slow_that_it_learns_nothing(
+    pace: Pace, most: int, limits: list[float | None]
+) -> None:
+    pace = replace(pace, most=most)
+    tempo, now = quickened(None, NOW, pace), NOW
+    for at_most in limits:
+        now += timedelta(minutes=1)
+        slower = slowed(tempo, now, at_most)
+        assert slower.per_minute <= tempo.per_minute
+        tempo = quickened(slower, now + timedelta(minutes=1), pace)
+        assert min(5, pace.per_minute) <= tempo.per_minute <= max(pace.per_minute, most)
+    assert paced(pace, tempo).per_minute == tempo.per_minute
+    assert paced(pace, tempo._replace(per_minute=10_000)).per_minute == max(pace.per_minute, most)
+
+
+def test_a_clock_that_was_wrong_by_years_is_forgotten() -> None:
+    pace = Pace(per_minute=60, burst=5, in_flight=3)
+    there = Tempo(20, NOW + timedelta(days=400))
+    assert quickened(there, NOW, pace) == Tempo(60, NOW)
 
 
 @given(paces, st.lists(st.floats(-5, 5), min_size=1, max_size=60))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,8 @@ async def test_a_time_of_githubs_own_goes_first_but_never_into_the_past(
         Outcome("dispatched", status=10**12),
         Outcome("retry", not_before=datetime.fromisoformat("2026-07-01T12:00:00")),
         Outcome("retry", closes_lane=True),
+        Outcome("dispatched", at_most_a_minute=0),
+        Outcome("dispatched", at_most_a_minute=math.nan),
     ],
 )
 async def test_a_senseless_answer_is_a_retry_and_counts(stage: Stage, senseless: Outcome) -> None:

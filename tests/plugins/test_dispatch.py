@@ -270,6 +270,19 @@ async def test_the_last_dispatch_that_the_limit_had_room_for_closes_the_lane(
     assert outcome.not_before == (datetime.fromtimestamp(at, UTC) if closes else None)
 
 
+@pytest.mark.parametrize(
+    ("left", "reset", "pace"),
+    [(1249, 1800, 1249 / 30), (1250, 1800, None), (0, 1800, None), (100, -5, None)],
+)
+async def test_the_last_quarter_of_an_hours_requests_is_spread_over_what_is_left_of_it(
+    send: Send, fake: FakeGitHub, left: int, reset: int, pace: float | None
+) -> None:
+    at = int(fake.clock.now().timestamp()) + reset
+    limits = {"remaining": str(left), "limit": "5000", "reset": str(at)}
+    fake.script("POST", POST, 204, b"", **{f"x_ratelimit_{k}": v for k, v in limits.items()})
+    assert (await send()).at_most_a_minute == (pace and pytest.approx(pace))
+
+
 async def test_a_reset_and_a_timeout_are_tried_again(
     send: Send, fake: FakeGitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -240,7 +240,7 @@ class Change:
     waits_for: str | None = None
     blocked_reason: str | None = None
     reason: str | None = None
-    close_lane_until: datetime | None = None
+    limit: lanes.Limit | None = None
     renamed: tuple[int, str] | None = None
     sent: bool = True
     failed: bool = False
@@ -264,10 +264,8 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
     answers = [_record(connection, *each) for each in zip(rows, stands, strict=True)]
     mine = [row for row, own in zip(rows, answers, strict=True) if own]
     lanes.give_back(connection, [row.lane for row in mine if not row.sent])
-    for lane, until in sorted(
-        (row.lane, row.close_lane_until) for row in rows if row.close_lane_until
-    ):
-        lanes.close(connection, lane, until)
+    for limit in sorted((row.limit for row in rows if row.limit), key=lambda each: each.lane):
+        lanes.obey(connection, limit)
     audit.wake(connection, "deliveries")
     return [own and stand for own, stand in zip(answers, stands, strict=True)]
 

@@ -21,9 +21,13 @@ from zekt_bot.domain.lanes import (
     Bucket,
     Look,
     Pace,
+    Tempo,
     allowance,
     next_ready,
+    paced,
+    quickened,
     refill,
+    slowed,
     spend,
 )
 
@@ -125,7 +129,11 @@ def _claim(connection: Connection, request: LaneClaim) -> list[str]:
         update(lanes)
         .where(lanes.c.name == bindparam("lane"))
         .values(
-            tokens=bindparam("left"), refilled_at=bindparam("at"), next_ready_at=bindparam("ready")
+            tokens=bindparam("left"),
+            refilled_at=bindparam("at"),
+            next_ready_at=bindparam("ready"),
+            per_minute=bindparam("tempo"),
+            paced_at=bindparam("since"),
         ),
         written,
     )
@@ -142,7 +150,8 @@ def _claim(connection: Connection, request: LaneClaim) -> list[str]:
 def _take(
     lane: RowMapping, ids: list[str], request: LaneClaim, limit: int
 ) -> tuple[list[str], dict[str, Any]]:
-    pace, closed = request.pace, lane["open_at"] is not None and lane["open_at"] > request.now
+    tempo = _tempo(lane)
+    pace, closed = paced(request.pace, tempo), _is_closed(lane, request.now)
     bucket = refill(Bucket(lane["tokens"], lane["refilled_at"]), request.now, pace)
     may = 0 if closed else min(allowance(bucket, lane["in_flight"], pace), max(0, limit))
     mine = ids[:may]
@@ -153,12 +162,25 @@ def _take(
         next_due=lane["next_due"],
         lease_end=request.until if mine else None,
     )
+    if mine and look.left_due and request.pace.per_minute:
+        tempo = quickened(tempo, request.now, request.pace)
     return mine, {
         "lane": lane["name"],
         "left": bucket.tokens,
         "at": bucket.at,
         "ready": next_ready(look, bucket, lane["open_at"], pace),
+        "tempo": tempo and tempo.per_minute,
+        "since": tempo and tempo.at,
     }
+
+
+def _tempo(lane: RowMapping) -> Tempo | None:
+    """What the lane has learned; None: it never had more than it could send."""
+    return Tempo(lane["per_minute"], lane["paced_at"]) if lane["paced_at"] else None
+
+
+def _is_closed(lane: RowMapping, now: datetime) -> bool:
+    return lane["open_at"] is not None and lane["open_at"] > now
 
 
 def open_new(connection: Connection, names: Iterable[str], now: datetime, pace: Pace) -> None:
@@ -196,6 +218,33 @@ def close(connection: Connection, name: str, until: datetime) -> None:
     connection.execute(
         update(lanes).where(lanes.c.name == name).values(open_at=at, next_ready_at=at)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What an answer told of the receiver's limit: the lane waits `until`, or goes on `at_most`
+    so many a minute."""
+
+    lane: str
+    now: datetime
+    until: datetime | None
+    at_most: float | None
+
+
+def obey(connection: Connection, limit: Limit) -> None:
+    """Go slower, and close the lane if that was asked for.
+
+    What was in flight when the lane was closed meets the same limit: that counts once.
+    """
+    mine = lanes.c.name == limit.lane
+    lane = connection.execute(select(lanes).where(mine)).mappings().one()
+    tempo, counted = _tempo(lane), limit.at_most is None and _is_closed(lane, limit.now)
+    if tempo and not counted:
+        slower = slowed(tempo, limit.until or limit.now, limit.at_most)
+        learned = {"per_minute": slower.per_minute, "paced_at": slower.at}
+        connection.execute(update(lanes).where(mine).values(learned))
+    if limit.until:
+        close(connection, limit.lane, limit.until)
 
 
 def give_back(connection: Connection, names: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, get_args
@@ -166,7 +167,8 @@ class Outcome:
 
     `kind` says what follows: `dispatched`; `retry` (at `not_before`, else by the schedule);
     `blocked` and `dead` for good; `app_paused` until the App's credentials work again.
-    `closes_lane`: nothing more goes to this lane before `not_before`.
+    `closes_lane`: nothing more goes to this lane before `not_before`. `at_most_a_minute`: how
+    fast the lane may go for now, if its receiver says so.
     """
 
     kind: OutcomeKind
@@ -176,6 +178,7 @@ class Outcome:
     not_before: datetime | None = None
     closes_lane: bool = False
     renamed_to: str | None = None
+    at_most_a_minute: float | None = None
 
 
 def check_outcome(outcome: object) -> Outcome:
@@ -199,6 +202,9 @@ def check_outcome(outcome: object) -> Outcome:
         raise TypeError("not_before is not an aware datetime")
     if outcome.closes_lane and when is None:
         raise ValueError("a lane is closed until not_before, which is missing")
+    pace = outcome.at_most_a_minute
+    if pace is not None and not (isinstance(pace, int | float) and 0 < pace < math.inf):
+        raise ValueError("at_most_a_minute is not a number above 0")
     return replace(
         outcome,
         request_id=_text(outcome.request_id, 100),

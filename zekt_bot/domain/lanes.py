@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
+
+from zekt_bot.domain.deliveries import GIVE_UP_AFTER
 
 if TYPE_CHECKING:
     from zekt_bot.domain.catalog import Repository
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 MOST_A_CLAIM = 8
 _MOST_SKEW = timedelta(seconds=10)
+_STEP, _EVERY = 10.0, timedelta(minutes=1)
+_LEAST = 5.0  # a minute: slower, and nobody would find out that the limit is gone
 
 
 def lane_of(held: Subscription | None, consumer: Repository) -> str:
@@ -22,11 +26,46 @@ def lane_of(held: Subscription | None, consumer: Repository) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a lane may go. `per_minute` 0: as fast as it can."""
+    """How fast a lane may go. `per_minute` 0: as fast as it can.
 
-    per_minute: int
+    `most`: as long as it meets no limit, a lane is quickened to so many a minute.
+    """
+
+    per_minute: float
     burst: int
     in_flight: int
+    most: float = 0
+
+
+class Tempo(NamedTuple):
+    """What a lane has learned of its receiver: so many a minute, since `at`."""
+
+    per_minute: float
+    at: datetime
+
+
+def paced(pace: Pace, tempo: Tempo | None) -> Pace:
+    """The pace that a lane has by now."""
+    if pace.per_minute == 0 or tempo is None:
+        return pace
+    return replace(pace, per_minute=min(tempo.per_minute, max(pace.per_minute, pace.most)))
+
+
+def quickened(tempo: Tempo | None, now: datetime, pace: Pace) -> Tempo:
+    """After a claim that left rows behind: ten more a minute each minute that met no limit."""
+    if tempo is None or tempo.at > now + GIVE_UP_AFTER:  # a clock was wrong by days
+        return Tempo(pace.per_minute, now)
+    if now - tempo.at < _EVERY:
+        return tempo
+    return Tempo(min(tempo.per_minute + _STEP, max(pace.per_minute, pace.most)), now)
+
+
+def slowed(tempo: Tempo, at: datetime, at_most: float | None) -> Tempo:
+    """After a limit, half as fast; or `at_most` so many a minute, if the receiver says that."""
+    slower = tempo.per_minute / 2 if at_most is None else at_most
+    if slower >= tempo.per_minute:
+        return tempo
+    return Tempo(max(slower, min(_LEAST, tempo.per_minute)), at)
 
 
 class Bucket(NamedTuple):

@@ -12,6 +12,7 @@ import structlog
 
 from zekt_bot.db import deliveries
 from zekt_bot.db.deliveries import Change, Move, Parking
+from zekt_bot.db.lanes import Limit
 from zekt_bot.domain.deliveries import (
     GIVE_UP_AFTER,
     Attempt,
@@ -209,8 +210,10 @@ async def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
         facts["sent"] = False
     else:
         facts |= await _retry(broker, work, sent, now)
-    if outcome.closes_lane:
-        facts["close_lane_until"] = outcome.not_before
+    closed_until = outcome.not_before if outcome.closes_lane else None
+    if closed_until or outcome.at_most_a_minute:
+        told = closed_until, outcome.at_most_a_minute
+        facts["limit"] = Limit(work.delivery.lane, now, *told)
     if outcome.renamed_to:
         facts["renamed"] = (work.facts.consumer.id, outcome.renamed_to)
     entry = await _entry(broker, work, str(facts["to"]), _audited(sent))

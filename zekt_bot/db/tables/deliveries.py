@@ -28,6 +28,8 @@ lanes = Table(
     Column("refilled_at", UtcDateTime, nullable=False),
     Column("open_at", UtcDateTime),
     Column("next_ready_at", UtcDateTime),
+    Column("per_minute", Float),
+    Column("paced_at", UtcDateTime),
 )
 _ready = lanes.c.next_ready_at.is_not(None)
 Index("ix_lanes_ready", lanes.c.next_ready_at, sqlite_where=_ready, postgresql_where=_ready)

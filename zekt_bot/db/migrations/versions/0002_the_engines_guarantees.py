@@ -22,6 +22,7 @@ def upgrade() -> None:
     _processes()
     _proof()
     op.add_column("services", sa.Column("former_alias", sa.Text(), nullable=True))
+    _pace()
 
 
 def _replays() -> None:
@@ -142,3 +143,8 @@ def _quotas() -> None:
         sa.Column("told_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("account_id", "day", name=op.f("pk_usage")),
     )
+
+
+def _pace() -> None:
+    op.add_column("lanes", sa.Column("per_minute", sa.Float(), nullable=True))
+    op.add_column("lanes", sa.Column("paced_at", UtcDateTime(), nullable=True))
