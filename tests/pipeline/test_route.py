@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from tests.stage import LEASE, RELEASE
 from zekt_bot.db import inbox as inbox_rows
 from zekt_bot.db import leases
 from zekt_bot.db.tables import audit, inbox, installations, runs
+from zekt_bot.domain.webhooks import Receipt
 from zekt_bot.errors import StorageUnavailable
 from zekt_bot.pipeline.pages import MOST_FAILURES
 from zekt_bot.pipeline.route import build_router, route
@@ -128,6 +130,35 @@ async def test_a_step_that_raises_is_tried_five_times_then_set_aside(stage: Stag
     (entry,) = await stage.rows(audit)
     assert entry["verb"] == "zekt:webhook:set_aside"
     assert orjson.loads(entry["details"]) == {"inbox": row["id"], "event": "ping"}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_githubs_button_takes_up_what_was_set_aside_as_long_as_its_body_is_kept(
+    stage: Stage, kept: bool
+) -> None:
+    def drop_body(connection: Connection, rows: Sequence[None]) -> Sequence[None]:
+        connection.execute(update(inbox).values(raw=None))
+        return rows
+
+    async def broken(broker: Broker, news: News) -> None:
+        raise RuntimeError(news.event)
+
+    stage.router = router(broken)
+    await stage.github.ping(stage.app)
+    (sent,) = stage.held
+    await stage.take()
+    while await stage.route():
+        stage.clock.advance(timedelta(minutes=10))
+    if not kept:
+        await stage.broker.database.write(drop_body, None)
+    stage.router = build_router()
+    receipts = await asyncio.gather(*(stage.receive(sent) for _ in range(3)))
+    assert {receipt.duplicate for receipt in receipts} == {True}
+    assert sum(receipt.requeued for receipt in receipts) == await stage.route() == kept
+    verbs = [entry["verb"] for entry in await stage.rows(audit)]
+    assert verbs == ["zekt:webhook:set_aside", "zekt:webhook:requeued"][: 1 + kept]
+    assert (await stage.row(inbox))["state"] == ("processed" if kept else "set_aside")
+    assert await stage.receive(sent) == Receipt(duplicate=True)
 
 
 async def test_the_log_leads_from_githubs_delivery_id_to_the_run(stage: Stage) -> None:

@@ -194,7 +194,8 @@ async def test_one_guid_of_both_apps_is_two_webhooks(stage: Stage) -> None:
 
 async def test_a_malformed_webhook_is_kept_set_aside_with_the_reason(stage: Stage) -> None:
     body = {"action": "completed", "repository": {"id": "seven"}, "workflow_run": {"id": 1}}
-    assert await stage.tell("workflow_run", body) == STORED
+    assert await stage.tell("workflow_run", body, "a-guid") == STORED
+    assert await stage.tell("workflow_run", body, "a-guid") == Receipt(duplicate=True)
     row = await stage.row(inbox)
     assert (row["state"], row["due_at"]) == ("set_aside", None)
     assert row["reason"] == "no usable id of its repository and run and installation"

@@ -146,6 +146,8 @@ async def test_a_webhook_is_stored_and_named() -> None:
         assert parts.stored[0].raw == body
         parts.receipt = Receipt(duplicate=True)
         assert await post(session, body) == (202, {**told, "duplicate": True})
+        parts.receipt = Receipt(duplicate=True, requeued=True)
+        assert await post(session, body) == (202, {**told, "duplicate": True, "requeued": True})
         parts.receipt = Receipt(ignored="repository_not_enabled")
         assert (await post(session, body))[1]["ignored"] == "repository_not_enabled"
 

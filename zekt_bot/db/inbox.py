@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select, tuple_, update
 
+from zekt_bot.db import audit
 from zekt_bot.db.sql import insert_new
 from zekt_bot.db.tables import inbox
 
@@ -15,17 +17,52 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, RowMapping
 
+    from zekt_bot.domain.audit import Entry
 
-def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Insert the rows whose App and GUID are new; answers the ids that were."""
+
+class Added(NamedTuple):
+    """The ids that were new; and by App and GUID the rows that are there already, set aside."""
+
+    new: set[str]
+    aside: dict[tuple[str, str], str]
+
+
+def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Added:
+    """Insert the rows whose App and GUID are new."""
     if not rows:
-        return set()
+        return Added(set(), {})
     insert_new(connection, inbox, sorted(rows, key=lambda row: (row["app"], row["guid"])))
     keys = [(row["app"], row["guid"]) for row in rows]
-    stored = connection.execute(
-        select(inbox.c.id).where(tuple_(inbox.c.app, inbox.c.guid).in_(keys))
-    ).scalars()
-    return set(stored) & {row["id"] for row in rows}
+    columns = inbox.c.id, inbox.c.app, inbox.c.guid, inbox.c.state
+    found = connection.execute(
+        select(*columns).where(tuple_(inbox.c.app, inbox.c.guid).in_(keys))
+    ).all()
+    new = {row.id for row in found} & {row["id"] for row in rows}
+    before = (row for row in found if row.id not in new and row.state == "set_aside")
+    return Added(new, {(row.app, row.guid): row.id for row in before})
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """A row that was set aside and is to be tried again; `entry` tells the audit."""
+
+    id: str
+    now: datetime
+    entry: Entry
+
+
+def requeue(connection: Connection, rows: Sequence[Requeue]) -> list[bool]:
+    """Make rows due that were set aside; False: it no longer is, or its body is gone."""
+    answers = []
+    for row in rows:
+        aside = inbox.c.id == row.id, inbox.c.state == "set_aside", inbox.c.raw.is_not(None)
+        again = {"state": "pending", "failures": 0, "reason": None, "due_at": row.now}
+        done = bool(connection.execute(update(inbox).where(*aside).values(again)).rowcount)
+        if done:
+            audit.record(connection, row.entry)
+            audit.wake(connection, "inbox")
+        answers.append(done)
+    return answers
 
 
 def load(connection: Connection, ids: Sequence[str]) -> list[RowMapping]:

@@ -36,10 +36,14 @@ class VerifiedWebhook:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a verified webhook. `ignored`: why nothing was stored."""
+    """What became of a verified webhook. `ignored`: why nothing was stored.
+
+    `requeued`: it is a duplicate of one that was set aside, and that one is tried again.
+    """
 
     duplicate: bool = False
     ignored: str | None = None
+    requeued: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zekt_bot.db import admissions, audit, inbox, mirror
@@ -52,6 +52,8 @@ class _Storing:
 async def store(broker: Broker, webhook: VerifiedWebhook) -> Receipt:
     """Store `webhook`, or say why not; admission is read in the same transaction.
 
+    One that was set aside is tried again when GitHub sends it again: the button works.
+
     Raises:
         StorageUnavailable: nothing was stored, or nobody knows.
     """
@@ -79,20 +81,24 @@ async def store(broker: Broker, webhook: VerifiedWebhook) -> Receipt:
         "received_at": now,
         "due_at": None if webhook.malformed else now,
     }
-    aside = await _aside(broker, webhook, row_id) if webhook.malformed else None
+    aside = await _entry(broker, "set_aside", webhook, row_id) if webhook.malformed else None
     hearers = _Hearers(heard, broker.settings.observe_all)
     storing = _Storing(webhook, row, broker.settings.allowed_accounts, now, aside, hearers)
-    receipt = await broker.database.write(_store, storing)
+    receipt, before = await broker.database.write(_store, storing)
     if key and not (receipt.ignored or receipt.duplicate):
         broker.traces.tell(
             "webhook", key, now, broker.now(), event=webhook.event, action=webhook.action or ""
         )
-    return receipt
+    if before is None or webhook.malformed:
+        return receipt
+    entry = await _entry(broker, "requeued", webhook, before)
+    again = inbox.Requeue(before, now, entry)
+    return replace(receipt, requeued=await broker.database.write(inbox.requeue, again))
 
 
-async def _aside(broker: Broker, webhook: VerifiedWebhook, row_id: str) -> Entry:
+async def _entry(broker: Broker, verb: str, webhook: VerifiedWebhook, row_id: str) -> Entry:
     return await broker.entry(
-        "zekt:webhook:set_aside",
+        f"zekt:webhook:{verb}",
         SYSTEM,
         account_id=webhook.account_id,
         repository_id=webhook.repository_id,
@@ -105,7 +111,10 @@ def _column(action: str | None) -> str | None:
     return action[:64].replace("\0", "\ufffd") if action else None
 
 
-def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Receipt]:
+def _store(
+    connection: Connection, rows: Sequence[_Storing]
+) -> list[tuple[Receipt, str | None]]:
+    """What became of each; with the row of the same GUID that was set aside before."""
     asking = {
         row.webhook.account_id: row.webhook.account_login or ""
         for row in rows
@@ -126,16 +135,19 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Receipt]:
         for row, fate in zip(rows, fates, strict=True)
         if fate.refused is None
     ]
-    new = inbox.add(connection, taken)
+    new, before = inbox.add(connection, taken)
     if new:
         audit.wake(connection, "inbox")
     for row in rows:
         if row.aside and row.row["id"] in new:
             audit.record(connection, row.aside)
     return [
-        Receipt(ignored=fate.refused)
+        (Receipt(ignored=fate.refused), None)
         if fate.refused
-        else Receipt(duplicate=row.row["id"] not in new)
+        else (
+            Receipt(duplicate=row.row["id"] not in new),
+            before.get((row.webhook.app, row.webhook.guid)),
+        )
         for row, fate in zip(rows, fates, strict=True)
     ]
 

@@ -70,6 +70,8 @@ async def _answer(request: web.Request) -> web.Response:
     told: dict[str, str | bool] = {"delivery": webhook.guid, "duplicate": receipt.duplicate}
     if receipt.ignored:
         told["ignored"] = receipt.ignored
+    if receipt.requeued:
+        told["requeued"] = True
     return answer(202, told)
 
 
@@ -126,6 +128,7 @@ async def _store(request: web.Request, webhook: VerifiedWebhook) -> Receipt:
         github_event=webhook.event,
         action=webhook.action[:64] if webhook.action else None,
         duplicate=receipt.duplicate,
+        requeued=receipt.requeued,
         ignored=receipt.ignored,
         bytes=len(webhook.raw),
         duration_ms=round((deps.clock.monotonic() - began) * 1000, 1),
