@@ -271,7 +271,7 @@ async def test_a_limit_halves_the_pace_once_however_many_meet_it(database: Datab
     after = opens + LEASE
     assert len(await claim(database, after, lease="lea_2")) == 3
     assert len(await claim(database, after + LEASE, lease="lea_3")) == 3
-    assert await _tempo(database) == 30 + 10  # PACE is never quicker than 60 a minute
+    assert await _tempo(database) == 30 + 10 + 10
 
 
 async def test_a_receiver_says_how_fast_and_a_lane_without_a_backlog_learns_nothing(

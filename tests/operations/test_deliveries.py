@@ -39,6 +39,19 @@ async def test_a_delivery_tells_its_attempts_and_its_history(stage: Stage) -> No
     assert [one["id"] for one in event["deliveries"]] == [row["id"]]
 
 
+async def test_what_github_holds_up_says_until_when(stage: Stage) -> None:
+    await stage.serve()
+    stage.github.fail("POST", "/repos/*/dispatches", status=429, headers={"Retry-After": "180"})
+    await stage.finish_run("build")
+    await stage.flow()
+    until = f"waiting for GitHub until {stage.clock.now() + timedelta(minutes=3):%H:%MZ}"
+    (row,) = await deliveries.list_deliveries(stage.broker, ME, Page(), DeliveryFilter())
+    shown = await deliveries.show_delivery(stage.broker, ME, row["id"])
+    (part,) = (await events.show_event(stage.broker, ME, row["correlation_id"]))["deliveries"]
+    assert {row["waiting"], shown["waiting"], part["waiting"]} == {until}
+    assert until in shown["why"]
+
+
 async def test_pages_follow_each_other(stage: Stage) -> None:
     await stage.serve()
     for _ in range(3):

@@ -16,9 +16,17 @@ from zekt_bot.operations import replay as operations
 from zekt_bot.operations.deliveries import list_deliveries, show_delivery
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from zekt_bot.domain.access import Principal
     from zekt_bot.domain.lists import Page
     from zekt_bot.operations.broker import Broker
+
+
+def why(row: Mapping[str, Any]) -> str:
+    """Why it stands where it stands, in a word or few."""
+    return str(row["blocked_reason"] or row["waiting"] or row["reason"] or "")
+
 
 COLUMNS = (
     Column("state", "state"),
@@ -26,7 +34,7 @@ COLUMNS = (
     Column("service", "service"),
     Column("consumer", "target"),
     Column("delivery", "id", under="{}"),
-    Column("reason", lambda row: row["blocked_reason"] or row["reason"] or "", under="{}"),
+    Column("reason", why, under="{}"),
     Column("event type", "event_type", under="{}"),
     Column("attempts", "attempts", right=True, under="attempts {}"),
 )

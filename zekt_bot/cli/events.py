@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zekt_bot.cli.deliveries import why
 from zekt_bot.cli.options import lists, shows
 from zekt_bot.cli.output import Column, console, print_facts, print_table
 from zekt_bot.domain.catalog import CONCLUSIONS
@@ -70,7 +71,7 @@ _PARTS = {
         Column("delivery", "id"),
         Column("state", "state"),
         Column("consumer", "target"),
-        Column("reason", lambda row: row["blocked_reason"] or row["reason"] or "", under="{}"),
+        Column("reason", why, under="{}"),
     ),
 }
 

@@ -34,6 +34,7 @@ class Case:
     reason: str | None = None
     blocked_reason: str | None = None
     waits_for: str | None = None
+    waiting: str | None = None
     due_at: datetime | None = None
     attempts: int = 0
     status: int | None = None
@@ -48,7 +49,22 @@ def advise(case: Case) -> Advice:
         return _dead(case)
     if case.waits_for:
         return _resting(case)
+    if case.waiting:
+        return Advice(
+            f"It is {case.waiting}: a limit is reached there.", "It goes out when that is over."
+        )
     return _under_way(case)
+
+
+def waiting(
+    lane: str, due_at: datetime | None, opens_at: datetime | None, now: datetime
+) -> str | None:
+    """What holds up a delivery of this lane, in words; None: nothing but its turn."""
+    if due_at is None or opens_at is None or opens_at <= now or due_at > opens_at:
+        return None
+    kind, _, host = lane.partition(":")
+    day = "" if opens_at.date() == now.date() else f"{opens_at:%Y-%m-%d} "
+    return f"waiting for {'GitHub' if kind == 'github' else host} until {day}{opens_at:%H:%MZ}"
 
 
 def _owner(name: str) -> str:

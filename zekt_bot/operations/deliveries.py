@@ -8,7 +8,7 @@ import orjson
 
 from zekt_bot.db.lists import deliveries
 from zekt_bot.domain.access import Person, Resource
-from zekt_bot.domain.advice import Case, advise
+from zekt_bot.domain.advice import Case, advise, waiting
 from zekt_bot.domain.catalog import check_service_name
 from zekt_bot.domain.deliveries import STATES
 from zekt_bot.domain.lists import DeliveryFilter, Page, check_page
@@ -61,7 +61,7 @@ async def list_deliveries(
     whole = own or not isinstance(principal, Person)
     return [
         named
-        for named in (_named(row, whole=whole) for row in found)
+        for named in (_named(row, broker.now(), whole=whole) for row in found)
         if not named["source_is_hidden"] or _is_its_name(wanted.service, named["service"])
     ]
 
@@ -98,7 +98,7 @@ async def show_delivery(broker: Broker, principal: Principal, delivery_id: str) 
         )
     row, attempts, history = found
     whole = not isinstance(principal, Person) or row["source_repository_id"] in managed
-    delivery = _named(row, whole=whole)
+    delivery = _named(row, broker.now(), whole=whole)
     tried = [_attempt(broker, attempt) for attempt in attempts]
     return {
         **delivery,
@@ -118,11 +118,17 @@ async def show_delivery(broker: Broker, principal: Principal, delivery_id: str) 
     }
 
 
-def _named(row: RowMapping, *, whole: bool) -> dict[str, Any]:
+def held_up(row: Mapping[Any, Any], now: datetime) -> dict[str, str | None]:
+    """What a delivery is waiting for, if its lane is closed."""
+    return {"waiting": waiting(row["lane"], row["due_at"], row["lane_opens_at"], now)}
+
+
+def _named(row: RowMapping, now: datetime, *, whole: bool) -> dict[str, Any]:
     """A delivery with its service as consumers write it; unless `whole`, hidden sources stay so."""
     hidden = bool(row["hidden_source"]) and not whole
     owner = row["alias"] or (None if hidden else row["service_owner"]) or "?"
-    named = {**shown(row), "service": f"{owner}/{row['slug'] or '?'}", "source_is_hidden": hidden}
+    service = f"{owner}/{row['slug'] or '?'}"
+    named = {**shown(row), **held_up(row, now), "service": service, "source_is_hidden": hidden}
     if hidden:
         named |= dict.fromkeys(_OF_THE_SOURCE) | {"workflow_name": row["title"]}
     if hidden and row["waits_for"] == "pause":
@@ -134,7 +140,16 @@ def _case(
     delivery: Mapping[str, Any], due_at: datetime | None, attempts: Sequence[Mapping[str, Any]]
 ) -> Case:
     last = attempts[-1] if attempts else {"status": None, "error": None}
-    own = ("state", "reason", "blocked_reason", "waits_for", "attempts", "event_type", "service")
+    own = (
+        "state",
+        "reason",
+        "blocked_reason",
+        "waits_for",
+        "waiting",
+        "attempts",
+        "event_type",
+        "service",
+    )
     return Case(
         **{name: delivery[name] for name in own},
         source=delivery["source"] or delivery["service"],

@@ -10,6 +10,7 @@ from zekt_bot.db.lists import events
 from zekt_bot.domain.access import Resource
 from zekt_bot.domain.lists import EventFilter, Page, check_page
 from zekt_bot.errors import NotFound
+from zekt_bot.operations.deliveries import held_up
 from zekt_bot.operations.visibility import all_shown, may_list, may_show, shown
 
 if TYPE_CHECKING:
@@ -53,11 +54,13 @@ async def show_event(broker: Broker, principal: Principal, event_id: str) -> dic
     if found is None:
         raise NotFound(f"There is no event {event_id}: see `zekt events list`.")
     run, parts = found
-    blockers = _blockers(parts.pop("blocks"))
+    blockers, now = _blockers(parts.pop("blocks")), broker.now()
+    sent = [{**shown(row), **held_up(row, now)} for row in parts.pop("deliveries")]
     found_parts = {name: all_shown(rows) for name, rows in parts.items()}
     for envelope in found_parts["envelopes"]:
         envelope["blocked_by"] = blockers.get(envelope["id"])
-    return {**shown(run), "blocked_by": blockers.get(None), **found_parts}
+    told = {"blocked_by": blockers.get(None), **found_parts, "deliveries": sent}
+    return {**shown(run), **told}
 
 
 def _blockers(entries: Iterable[Mapping[Any, Any]]) -> dict[str | None, str]:

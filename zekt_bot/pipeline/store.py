@@ -111,9 +111,7 @@ def _column(action: str | None) -> str | None:
     return action[:64].replace("\0", "\ufffd") if action else None
 
 
-def _store(
-    connection: Connection, rows: Sequence[_Storing]
-) -> list[tuple[Receipt, str | None]]:
+def _store(connection: Connection, rows: Sequence[_Storing]) -> list[tuple[Receipt, str | None]]:
     """What became of each; with the row of the same GUID that was set aside before."""
     asking = {
         row.webhook.account_id: row.webhook.account_login or ""

@@ -13,6 +13,7 @@ from zekt_bot.db.tables import (
     audit,
     deliveries,
     envelopes,
+    lanes,
     repositories,
     runs,
     services,
@@ -48,10 +49,12 @@ def with_names() -> Select[Any]:
             services.c.alias,
             services.c.title,
             services.c.hidden_source,
+            lanes.c.open_at.label("lane_opens_at"),
             accounts.c.login.label("service_owner"),
         )
         .join(envelopes, envelopes.c.id == deliveries.c.envelope)
         .join(runs, runs.c.id == envelopes.c.run)
+        .outerjoin(lanes, lanes.c.name == deliveries.c.lane)
         .outerjoin(repositories, repositories.c.id == runs.c.repository_id)
         .outerjoin(target, target.c.id == deliveries.c.target_repository_id)
         .outerjoin(services, services.c.id == deliveries.c.service_id)
