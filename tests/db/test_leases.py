@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import update
 
 from tests.db.rows import (
     delivery,
@@ -29,7 +30,9 @@ from zekt_bot.domain.audit import Entry
 from zekt_bot.testing.clock import START
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+
+    from sqlalchemy import Connection, Update
 
     from zekt_bot.db.database import Database
     from zekt_bot.testing import ManualClock
@@ -189,7 +192,7 @@ async def test_a_guid_of_an_app_is_stored_once(database: Database) -> None:
     other = inbox_row(3, guid="guid-1", app="oauth")
 
     async def add(*rows: dict[str, Any]) -> set[str]:
-        return await database.write(lambda c, _: [inbox.add(c, rows)], None)
+        return (await database.write(lambda c, _: [inbox.add(c, rows)], None)).new
 
     assert await add() == set()
     assert await add(first, again) == {first["id"]}
@@ -230,3 +233,43 @@ async def test_two_processes_do_a_chore_once(two: tuple[Database, ...]) -> None:
         *(two[n % 2].write(chores.take, (f"c{n // 2}", START, START + LEASE)) for n in range(40))
     )
     assert [taken[n] + taken[n + 1] for n in range(0, 40, 2)] == [True] * 20
+
+
+async def test_a_clock_that_was_ahead_and_set_back_keeps_nothing_waiting(
+    database: Database,
+) -> None:
+    ahead, minute = START + timedelta(hours=5), timedelta(minutes=1)
+    left, retried, leased = await plant(
+        database,
+        delivery_row(1, due_at=ahead, updated_at=ahead),
+        delivery_row(2, due_at=START + minute, state="retrying"),
+        delivery_row(3, due_at=ahead, updated_at=START, lease="lea_1"),
+    )
+    await put_inbox(database, inbox_row(1, due_at=ahead))
+    shut = update(tables.lanes).values(open_at=ahead + minute)
+    await database.write(_execute, shut)
+
+    async def take(now: datetime) -> bool:
+        return await database.write(chores.take, ("lanes", now, now + minute))
+
+    assert await take(ahead)
+    assert await take(START)
+    due = {row["id"]: row["due_at"] for row in await stored(database, tables.deliveries)}
+    assert due == {left: START, retried: START + minute, leased: START + minute}
+    assert (await stored(database, tables.inbox))[0]["due_at"] == START
+    found = await lane(database)
+    assert (found["next_ready_at"], found["open_at"]) == (START, START + timedelta(hours=1))
+
+
+async def test_clocks_of_two_machines_that_differ_a_little_take_a_chore_once(
+    database: Database,
+) -> None:
+    minute, little = timedelta(minutes=1), timedelta(seconds=5)
+    assert await database.write(chores.take, ("lanes", START + little, START + little + minute))
+    assert not await database.write(chores.take, ("lanes", START, START + minute))
+
+
+def _execute(connection: Connection, rows: Sequence[Update]) -> list[None]:
+    for row in rows:
+        connection.execute(row)
+    return [None] * len(rows)

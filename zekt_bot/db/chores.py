@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
+from zekt_bot.db import leases
 from zekt_bot.db.sql import insert_new
 from zekt_bot.db.tables import chores
+from zekt_bot.domain.lanes import MOST_SKEW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,18 +19,22 @@ if TYPE_CHECKING:
 
 
 def take(connection: Connection, rows: Sequence[tuple[str, datetime, datetime]]) -> list[bool]:
-    """Take (name, now, next time): True for the one process that does it this time."""
+    """Take (name, now, next time): True for the one process that does it this time.
+
+    One that is due later than its next time was taken by a clock that has been set back since:
+    then nothing else that was written meanwhile may wait for that clock's time either.
+    """
     return [_take(connection, *row) for row in rows]
 
 
 def _take(connection: Connection, name: str, now: datetime, again_at: datetime) -> bool:
     insert_new(connection, chores, [{"name": name, "due_at": now}])
-    due = (
-        select(chores.c.name)
-        .where(chores.c.name == name, chores.c.due_at <= now)
-        .with_for_update(skip_locked=True)
-    )
-    if connection.execute(due).first() is None:
+    mine = select(chores.c.due_at).where(chores.c.name == name)
+    due_at = connection.execute(mine.with_for_update(skip_locked=True)).scalar()
+    set_back = due_at is not None and due_at > again_at + MOST_SKEW
+    if due_at is None or (due_at > now and not set_back):
         return False
+    if set_back:
+        leases.bring_back(connection, now)
     connection.execute(update(chores).where(chores.c.name == name).values(due_at=again_at))
     return True

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping, Select
 
 _LANES_A_CLAIM = 64
+_AN_HOUR = timedelta(hours=1)
 _LONGEST_LOOK = timedelta(minutes=2)  # after which a lane with due rows is looked at in any case
 
 
@@ -254,6 +255,17 @@ def give_back(connection: Connection, names: Sequence[str]) -> None:
     )
     if names:
         connection.execute(statement, [{"lane": name} for name in sorted(names)])
+
+
+def bring_back(connection: Connection, now: datetime) -> None:
+    """The clock was ahead and was set back: look at every lane, and close none beyond an hour."""
+    late = lanes.c.next_ready_at > now
+    names = select(lanes.c.name).where(late).order_by(lanes.c.name).with_for_update()
+    for name in list(connection.execute(names).scalars()):
+        hour = literal(now + _AN_HOUR, lanes.c.open_at.type)
+        opens = case((lanes.c.open_at > hour, hour), else_=lanes.c.open_at)
+        mine = update(lanes).where(lanes.c.name == name)
+        connection.execute(mine.values(next_ready_at=now, open_at=opens))
 
 
 def sweep(connection: Connection, rows: Sequence[datetime]) -> list[int]:

@@ -6,22 +6,25 @@ A leased row is due at the end of its lease: when its worker dies it is simply d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, Table, func, select, update
+from sqlalchemy import Select, Table, case, func, literal, or_, select, update
 
 from zekt_bot.db import audit, lanes
 from zekt_bot.db.tables import deliveries, envelopes, inbox, runs
 from zekt_bot.db.tables import lanes as lanes_table
+from zekt_bot.domain.lanes import MOST_SKEW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from zekt_bot.domain.audit import Entry
 
+_A_MINUTE = timedelta(minutes=1)
 LEASED: dict[str, Table] = {"inbox": inbox, "runs": runs, "envelopes": envelopes}
 
 
@@ -76,6 +79,31 @@ def release_all(connection: Connection, rows: Sequence[datetime]) -> list[int]:
         lanes.wake(connection, dict.fromkeys(names, now))
         answers.append(freed + len(names))
     return answers
+
+
+def bring_back(connection: Connection, now: datetime) -> None:
+    """The clock was ahead and was set back: what it wrote is due by the present clock.
+
+    What is leased keeps a minute. A limit of the hour is over within the hour. Retries that were
+    set by the right clock keep their time.
+    """
+    ahead = now + MOST_SKEW
+    for table in LEASED.values():
+        late = update(table).where(table.c.due_at > ahead)
+        connection.execute(late.values(due_at=_soon(table, now)))
+    lanes.bring_back(connection, now)
+    late = update(deliveries).where(
+        deliveries.c.due_at > ahead,
+        or_(deliveries.c.updated_at > ahead, deliveries.c.lease.is_not(None)),
+    )
+    connection.execute(late.values(due_at=_soon(deliveries, now)))
+    for topic in (*LEASED, "deliveries"):
+        audit.wake(connection, topic)
+
+
+def _soon(table: Table, now: datetime) -> ColumnElement[datetime]:
+    leased = literal(now + _A_MINUTE, table.c.due_at.type)
+    return case((table.c.lease.is_not(None), leased), else_=literal(now, table.c.due_at.type))
 
 
 def next_due(connection: Connection, topic: str) -> datetime | None:

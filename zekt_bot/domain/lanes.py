@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.subscriptions import Subscription
 
 MOST_A_CLAIM = 8
-_MOST_SKEW = timedelta(seconds=10)
+MOST_SKEW = timedelta(seconds=10)
 _STEP, _EVERY = 10.0, timedelta(minutes=1)
 _LEAST = 5.0  # a minute: slower, and nobody would find out that the limit is gone
 
@@ -85,7 +85,7 @@ def refill(bucket: Bucket, now: datetime, pace: Pace) -> Bucket:
         return Bucket(float(pace.burst), now)
     elapsed = max(0.0, (now - bucket.at).total_seconds())
     tokens = min(float(pace.burst), bucket.tokens + elapsed * pace.per_minute / 60)
-    return Bucket(tokens, max(now, min(bucket.at, now + _MOST_SKEW)))
+    return Bucket(tokens, max(now, min(bucket.at, now + MOST_SKEW)))
 
 
 def spend(bucket: Bucket, taken: int, pace: Pace) -> Bucket:

@@ -37,16 +37,17 @@ class ManualClock:
         try:
             await sleeper[1]
         finally:
-            if sleeper in self._sleepers:
-                self._sleepers.remove(sleeper)
+            self._sleepers = [one for one in self._sleepers if one[1] is not sleeper[1]]
 
     def advance(self, duration: timedelta) -> None:
         """Move forward and wake whose time has come; they run at the caller's next await."""
         self.move_to(self._now + duration)
 
     def move_to(self, when: datetime) -> None:
-        """Move to a moment, which may be in the past; nobody is put back to sleep."""
+        """Move to a moment; set back, it makes nobody wait longer, as the system's clock does."""
+        back = min(when - self._now, timedelta())
         self._now = when.astimezone(UTC)
+        self._sleepers = [(until + back, sleeper) for until, sleeper in self._sleepers]
         for sleeper in sorted(self._sleepers, key=lambda one: one[0]):
             if sleeper[0] <= self._now:
                 self._sleepers.remove(sleeper)
