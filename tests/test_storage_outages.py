@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sqlite3
+import subprocess
 from collections import Counter
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -21,6 +24,7 @@ from tests import databases
 from tests.chance import seeded
 from tests.conftest import PROFILE
 from tests.db.rows import until
+from tests.figures import FIGURES
 from tests.stage import Stage, open_stage
 from zekt_bot.app import serving, working
 from zekt_bot.db import engine, schema
@@ -28,7 +32,7 @@ from zekt_bot.db.tables import deliveries
 from zekt_bot.errors import StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from sqlalchemy import Connection
@@ -61,6 +65,18 @@ async def full(stage: Stage, _url: str) -> AsyncIterator[None]:
     await stage.broker.database.write(_pragma, "max_page_count = 1")  # the least: its present size
     yield
     await stage.broker.database.write(_pragma, "max_page_count = 1000000")
+
+
+@asynccontextmanager
+async def no_room(_stage: Stage, url: str) -> AsyncIterator[None]:
+    """Something else fills the disk."""
+    folder = Path(urlsplit(url).path).parent
+    (folder / "filler").write_bytes(bytes(shutil.disk_usage(folder).free))
+    yield
+    (folder / "filler").unlink()
+
+
+_FULL = {full, no_room}
 
 
 def _alter(url: str, change: str) -> None:
@@ -161,7 +177,11 @@ async def all_sent(stage: Stage, runs: set[int]) -> Counter[int]:
 async def test_while_nothing_can_be_stored_github_hears_503_and_nothing_is_lost(
     kind: str, broken: Broken, request: pytest.FixtureRequest
 ) -> None:
-    url: str = request.getfixturevalue(f"migrated_{kind}")
+    await outlived(request.getfixturevalue(f"migrated_{kind}"), broken)
+
+
+async def outlived(url: str, broken: Broken) -> None:
+    """A server and its worker meet this, and outlive it."""
     async with front(url) as (stage, github):
         assert await github.finish_run() == []  # the worker is at it when it breaks
         async with broken(stage, url):
@@ -170,7 +190,7 @@ async def test_while_nothing_can_be_stored_github_hears_503_and_nothing_is_lost(
                 assert len(github.runs) < _MOST_RUNS
                 refused = await github.finish_run()
             assert await github.status("/healthz") == 200
-            if broken is not full:  # a row that changes in its place still can be stored there
+            if broken not in _FULL:  # a row that changes in its place still can be stored there
                 assert await github.status("/readyz") == 503
             for _ in range(5):
                 stage.clock.advance(_SECOND)
@@ -178,9 +198,40 @@ async def test_while_nothing_can_be_stored_github_hears_503_and_nothing_is_lost(
         await github.redeliver(refused)
         sent_of = await all_sent(stage, github.runs)
         assert set(sent_of) == github.runs
-        if kind == "sqlite":  # a COMMIT that is cut on PostgreSQL may leave a POST unrecorded
+        if url.startswith(
+            "sqlite"
+        ):  # a COMMIT that is cut on PostgreSQL may leave a POST unrecorded
             assert set(sent_of.values()) == {1}
         assert await github.status("/readyz") == 200
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path | str]:
+    """A disk of 8 MB; or why there is none."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    except OSError as error:
+        yield str(error)
+        return
+    yield folder if done.returncode == 0 else done.stderr.strip()
+    subprocess.run(["umount", folder], capture_output=True, check=False)
+
+
+@pytest.mark.long
+async def test_a_full_disk_is_outlived(
+    small_disk: Path | str,
+    sqlite_template: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    if isinstance(small_disk, str):
+        record_property(FIGURES, f"not tried, nothing can be mounted here: {small_disk}")
+        return
+    shutil.copy(sqlite_template, small_disk / "zekt.db")
+    await outlived(f"sqlite:///{small_disk / 'zekt.db'}", no_room)
+    record_property(FIGURES, "a full tmpfs of 8 MB: 503 while it was full, nothing lost")
 
 
 @pytest.fixture
@@ -193,11 +244,14 @@ async def crashing_url() -> AsyncIterator[str]:
         yield url
 
 
-async def test_postgresql_crashes_and_restarts_under_load(crashing_url: str) -> None:
+async def test_postgresql_crashes_and_restarts_under_load(
+    crashing_url: str, record_property: Callable[[str, object], None]
+) -> None:
     with seeded() as chance:
         async with front(crashing_url) as (stage, github):
             refused: list[WebhookDelivery] = []
-            for _ in range(30 if PROFILE == "long" else 1):
+            crashes = 30 if PROFILE == "long" else 1
+            for _ in range(crashes):
                 load = [asyncio.create_task(github.finish_run()) for _ in range(4)]
                 await asyncio.sleep(chance.uniform(0.01, 0.3))  # the moment is the test's chance
                 await _crash(crashing_url)
@@ -206,6 +260,9 @@ async def test_postgresql_crashes_and_restarts_under_load(crashing_url: str) -> 
             await github.redeliver(refused)
             sent_of = await all_sent(stage, github.runs)
             assert set(sent_of) == github.runs
+            again = sent_of.total() - len(sent_of)
+            seen = f"{len(sent_of)} events, none lost, {len(refused)} webhooks heard 503"
+            record_property(FIGURES, f"{crashes} crashes: {seen}, {again} POSTs sent again")
 
 
 async def _crash(url: str) -> None:

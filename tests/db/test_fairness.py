@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import Integer, String, cast, event, insert, literal, select, text, update
 
 from tests.db.rows import PACE, delivery_row, plant
+from tests.figures import FIGURES
 from zekt_bot.db import lanes, tables
 from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.testing.clock import START
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection
 
@@ -111,7 +112,9 @@ def crowd(connection: Connection, rows: Sequence[tuple[int, int]]) -> list[None]
     return [None]
 
 
-async def test_a_claim_reads_nothing_of_a_closed_lane(database: Database) -> None:
+async def test_a_claim_reads_nothing_of_a_closed_lane(
+    database: Database, record_property: Callable[[str, object], None]
+) -> None:
     await plant(database, *(delivery_row(n, f"github:{n}") for n in range(2, 10)))
     await database.write(crowd, (1, FEW))
     before = await cost(database)
@@ -120,3 +123,5 @@ async def test_a_claim_reads_nothing_of_a_closed_lane(database: Database) -> Non
     assert before.taken == after.taken == 8
     assert after.statements == before.statements
     assert after.work <= before.work * 1.1
+    costs = f"{after.statements} statements, {after.work / before.work:.2f} times the work"
+    record_property(FIGURES, f"{WAITING} rows wait in a closed lane: {costs} of {FEW} rows")
