@@ -241,8 +241,8 @@ async def test_a_clock_that_was_ahead_and_set_back_keeps_nothing_waiting(
     ahead, minute = START + timedelta(hours=5), timedelta(minutes=1)
     left, retried, leased = await plant(
         database,
-        delivery_row(1, due_at=ahead, updated_at=ahead),
-        delivery_row(2, due_at=START + minute, state="retrying"),
+        delivery_row(1, due_at=ahead, updated_at=ahead, lease=None),
+        delivery_row(2, due_at=START + minute, state="retrying", lease=None),
         delivery_row(3, due_at=ahead, updated_at=START, lease="lea_1"),
     )
     await put_inbox(database, inbox_row(1, due_at=ahead))
