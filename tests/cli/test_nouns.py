@@ -68,7 +68,8 @@ async def test_accounts_are_admitted_and_shut_out(line: Line) -> None:
     (blocked,) = await line.json("accounts", "list", "--rule", "block")
     assert blocked["login"] == "kestrel-bank"
     assert "kestrel-bank" in await line.does("accounts", "list", "--before", "aurora-labs")
-    assert "block" in await line.does("accounts", "show", "kestrel-bank")
+    assert "no: the operator blocked it" in await line.does("accounts", "show", "kestrel-bank")
+    assert "yes, by the operator" in await line.does("accounts", "show", "aurora-labs")
     refused = await line.ended("repositories", "enable", CONSUMER)
     assert (refused.code, "zekt accounts allow" in refused.err) == (3, True)
     assert (await line.ended("accounts", "show", "nobody")).code == 4
@@ -94,7 +95,19 @@ async def test_workflows_are_listed_as_github_has_them(line: Line) -> None:
     (row,) = await line.json("workflows", "list", PROVIDER)
     assert (row["path"], row["allowed"], row["state"]) == (RELEASE, False, "active")
     await line.does(*ALLOW, "--branch", "main", "--event", "push", "--forks")
-    assert (await line.json("workflows", "show", PROVIDER, RELEASE))["allowed"]
+    shown = await line.json("workflows", "show", PROVIDER, RELEASE)
+    assert shown["allowed"]
+    assert shown["conditions"] == {
+        "branches": ["main"],
+        "events": ["push"],
+        "conclusions": ["success", "failure"],
+        "forks": True,
+    }
+    told = await line.does("workflows", "show", PROVIDER, RELEASE)
+    facts = dict(row.split("  ", 1) for row in told.splitlines())
+    assert (facts["branches"].strip(), facts["started by"].strip()) == ("main", "push")
+    await line.does(*ALLOW)
+    assert "any event but" in await line.does("workflows", "show", PROVIDER, RELEASE)
     assert "Release" in await line.does("workflows", "list", PROVIDER)
     assert "active" in await line.does("workflows", "show", PROVIDER, RELEASE)
     nothing = await line.ended("workflows", "list", PROVIDER, "--before", RELEASE)

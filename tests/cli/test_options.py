@@ -52,11 +52,32 @@ def test_a_time_is_read_as_utc_or_as_an_age() -> None:
         read("yesterday")
 
 
-async def test_an_empty_list_says_whether_a_filter_may_be_the_reason(sqlite_url: str) -> None:
+async def test_an_empty_list_says_whether_a_filter_may_be_the_reason(migrated_sqlite: str) -> None:
     for words, said in (
         (("audit", "list"), "No audit entries yet.\n"),
         (("audit", "list", "--from", "24h"), "No audit entries fit.\n"),
         (("messages", "list", "--event-type", "released"), "No messages fit.\n"),
     ):
-        ended = await zekt(*words, DATABASE_URL=sqlite_url)
+        ended = await zekt(*words, DATABASE_URL=migrated_sqlite)
         assert (ended.code, ended.out, ended.err) == (0, "", said)
+
+
+async def test_a_database_that_was_not_there_is_spoken_of_once(sqlite_url: str) -> None:
+    path = sqlite_url.removeprefix("sqlite:///")
+    first, second = [await zekt("events", "list", DATABASE_URL=sqlite_url) for _ in range(2)]
+    assert first.err == f"There was no {path}: it is made, and empty.\nNo events yet.\n"
+    assert second.err == "No events yet.\n"
+
+
+def test_every_help_fits_80_columns() -> None:
+    def helps(command: click.Command, parent: click.Context | None) -> Iterator[str]:
+        context = click.Context(
+            command, parent, command.name, terminal_width=80, max_content_width=80
+        )
+        yield command.get_help(context)
+        if isinstance(command, click.Group):
+            for each in command.commands.values():
+                yield from helps(each, context)
+
+    told = "\n".join(helps(cli.zekt, None)).splitlines()
+    assert [line for line in told if len(line) > 80] == []

@@ -49,7 +49,18 @@ async def list_(
 
 def tell(found: Mapping[str, Any]) -> None:
     """One account as people read it."""
-    print_facts({name.replace("_", " "): value for name, value in found.items()})
+    listed = "yes" if found["listed"] else "no: it is not in ZEKT_ALLOWED_ACCOUNTS"
+    rules = {"allow": "yes, by the operator", "block": "no: the operator blocked it"}
+    print_facts(
+        {
+            "account": found["login"],
+            "kind": found["kind"],
+            "admitted": rules.get(found["rule"] or "", listed),
+            "ruled by": found["rule_by"],
+            "ruled at": found["rule_at"],
+            "id": found["id"],
+        }
+    )
 
 
 @accounts.command("show")

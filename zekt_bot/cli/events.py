@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zekt_bot.cli.deliveries import why
-from zekt_bot.cli.options import lists, shows
+from zekt_bot.cli.options import ENDINGS, lists, shows
 from zekt_bot.cli.output import Column, console, print_facts, print_table
 from zekt_bot.domain.catalog import CONCLUSIONS
 from zekt_bot.domain.lists import EventFilter
@@ -84,7 +84,12 @@ def events() -> None:
 @events.command("list")
 @click.option("--repository", metavar="OWNER/REPO", help="Only those of this repository.")
 @click.option("--workflow", metavar="NAME", help="Only this workflow's: its path, file or name.")
-@click.option("--conclusion", type=click.Choice(CONCLUSIONS), help="Only runs that ended so.")
+@click.option(
+    "--conclusion",
+    type=click.Choice(CONCLUSIONS),
+    metavar="CONCLUSION",
+    help=f"Only runs that ended so: {ENDINGS}.",
+)
 @click.option("--blocked", is_flag=True, help="Only those that the policy stopped.")
 @lists("events", COLUMNS)
 async def list_(broker: Broker, who: Principal, page: Page, **filters: Any) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ import click
 from zekt_bot.cli import session
 from zekt_bot.cli.output import print_json, print_table
 from zekt_bot.clock import SystemClock
+from zekt_bot.domain.catalog import CONCLUSIONS
 from zekt_bot.domain.lists import MOST_ROWS, Page
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     Work = Callable[..., Awaitable[Any]]
     Command = Callable[..., None]
 
+# Too long for a metavar: a choice of them would stand beside the option on one line.
+ENDINGS = ", ".join(CONCLUSIONS)
 _AGES = {"m": "minutes", "h": "hours", "d": "days"}
 
 _limit = click.option(

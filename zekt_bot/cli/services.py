@@ -132,7 +132,7 @@ async def list_(
     )
 
 
-_RESTS = {
+RESTS = {
     "workflow_gone": "its workflow is gone or disabled at GitHub",
     "transferred": "its repository has another owner: publish it again",
     "alias_taken": "its alias is an account's login now: choose another one",
@@ -147,7 +147,7 @@ def tell(found: Row) -> None:
             "service": found["service"],
             "title": found["title"],
             "state": _state(found),
-            "because": _RESTS.get(found.get("rests") or ""),
+            "because": RESTS.get(found.get("rests") or ""),
             "may send": found["event_types"],
             "who may ask": _who_may_ask(found),
             "source": "hidden from consumers" if found["hidden_source"] else None,

@@ -46,9 +46,14 @@ def run(work: Callable[[Broker, Principal], Awaitable[Answer]], login: str | Non
 
     async def session() -> Answer:
         from zekt_bot.app import open_broker
+        from zekt_bot.db import engine
         from zekt_bot.operations.access import person
 
+        path = engine.parse(settings.database_url).path
+        missing = path is not None and not path.exists()
         async with open_broker(settings) as broker:
+            if missing:  # perhaps it is another folder's that was meant
+                click.echo(f"There was no {path}: it is made, and empty.", err=True)
             who = operator() if login is None else await person(broker, login)
             return await work(broker, who)
 

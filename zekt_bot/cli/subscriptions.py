@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zekt_bot.cli.options import acts, lists, repository_argument, service_argument, shows
+from zekt_bot.cli.options import ENDINGS, acts, lists, repository_argument, service_argument, shows
 from zekt_bot.cli.output import Column, print_facts
 from zekt_bot.cli.preflight import check
 from zekt_bot.cli.subscription_names import channel_option, name, named_argument, shown
@@ -54,7 +54,8 @@ _FILTERS = (
         "conclusions",
         multiple=True,
         type=click.Choice(CONCLUSIONS),
-        help="Only runs that ended so.",
+        metavar="CONCLUSION",
+        help=f"Only runs that ended so: {ENDINGS}.",
     ),
     click.option(
         "--branch",

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zekt_bot.cli.options import acts, lists, path_argument, repository_argument, shows
+from zekt_bot.cli.options import ENDINGS, acts, lists, path_argument, repository_argument, shows
 from zekt_bot.cli.output import Column, print_facts
+from zekt_bot.cli.services import RESTS
 from zekt_bot.domain.catalog import CONCLUSIONS, Conditions
 from zekt_bot.errors import NotFound
 from zekt_bot.operations import workflows as operations
@@ -47,8 +48,23 @@ async def list_(
 
 
 def tell(found: Mapping[str, Any]) -> None:
-    """One workflow as people read it."""
-    print_facts({name.replace("_", " "): value for name, value in found.items()})
+    """One workflow as people read it, with the conditions on which its runs may leave."""
+    only = found["conditions"]
+    facts = {
+        "workflow": found["path"],
+        "name": found["name"],
+        "at GitHub": found["state"] or "not listed",
+        "allowed": found["allowed"],
+    }
+    if only:
+        facts |= {
+            "branches": only["branches"] or "any",
+            "started by": only["events"] or "any event but pull requests, reviews and comments",
+            "ended as": only["conclusions"],
+            "forks": only["forks"],
+        }
+    because = RESTS.get(found["rests"] or "")
+    print_facts({**facts, "service": found["service"], "rests": because, "id": found["id"]})
 
 
 @workflows.command("show")
@@ -87,9 +103,10 @@ async def show(broker: Broker, who: Principal, repository: str, path: str) -> di
     "conclusions",
     multiple=True,
     type=click.Choice(CONCLUSIONS),
+    metavar="CONCLUSION",
     default=Conditions().conclusions,
     show_default=True,
-    help="Only runs that end so; repeat for more.",
+    help=f"Only runs that end so; repeat for more: {ENDINGS}.",
 )
 @click.option("--forks", is_flag=True, help="Also runs whose code comes from a fork.")
 @click.option("--force", is_flag=True, help="Even if GitHub does not list it (yet).")

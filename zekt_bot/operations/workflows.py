@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.db import audit, mirror, tables, versions
@@ -46,10 +46,11 @@ class _Allowing:
 async def list_workflows(
     broker: Broker, principal: Principal, full_name: str
 ) -> list[dict[str, Any]]:
-    """A provider's workflows by path: `id`, `name`, `path`, `state`, `allowed`, `service`, `rests`.
+    """A provider's workflows by path: `id`, `name`, `path`, `state`, `allowed`, `conditions`,
+    `service`, `rests`.
 
     `state` is GitHub's; None, as `id` and `name`, for what stands on the allow-list though GitHub
-    does not list it.
+    does not list it. `conditions`: the fields of `Conditions`; None for what is not allowed.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
@@ -61,8 +62,11 @@ async def list_workflows(
     paths = sorted({*told, *(entry.path for entry in allowed)})
     keys = [(repository.id, path) for path in paths]
     services = await broker.database.query(services_of.of_workflows, keys)
-    on_list = {entry.path for entry in allowed}
-    return [_shown(key[1], told.get(key[1]), key[1] in on_list, services.get(key)) for key in keys]
+    on_list = {entry.path: entry.conditions for entry in allowed}
+    return [
+        _shown(path, told.get(path), on_list.get(path), services.get((repository.id, path)))
+        for path in paths
+    ]
 
 
 async def told_by_github(broker: Broker, repository: Repository) -> list[ListedWorkflow]:
@@ -83,14 +87,15 @@ async def told_by_github(broker: Broker, repository: Repository) -> list[ListedW
 
 
 def _shown(
-    path: str, told: ListedWorkflow | None, allowed: bool, service: Service | None
+    path: str, told: ListedWorkflow | None, conditions: Conditions | None, service: Service | None
 ) -> dict[str, Any]:
     return {
         "id": told.id if told else None,
         "name": told.name if told else None,
         "path": path,
         "state": told.state if told else None,
-        "allowed": allowed,
+        "allowed": conditions is not None,
+        "conditions": asdict(conditions) if conditions else None,
         "service": service.name if service and service.published else None,
         "rests": service.rests if service else None,
     }
