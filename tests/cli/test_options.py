@@ -81,3 +81,9 @@ def test_every_help_fits_80_columns() -> None:
 
     told = "\n".join(helps(cli.zekt, None)).splitlines()
     assert [line for line in told if len(line) > 80] == []
+
+
+def test_the_list_of_commands_is_whole_on_80_columns() -> None:
+    context = click.Context(cli.zekt, terminal_width=80, max_content_width=80)
+    told = cli.zekt.get_help(context).partition("Commands:")[2]
+    assert "..." not in told

@@ -31,7 +31,7 @@ login_argument = click.argument("name", metavar="LOGIN")
 
 @click.group()
 def accounts() -> None:
-    """Accounts: people and organizations at GitHub, and which of them are admitted."""
+    """Accounts: people and organizations; who is admitted."""
 
 
 @accounts.command("list")
@@ -84,7 +84,10 @@ async def allow(broker: Broker, who: Principal, name: str) -> str:
 @login_argument
 @acts
 async def block(broker: Broker, who: Principal, name: str) -> str:
-    """Shut the account LOGIN out: nothing of it is stored, leaves it or reaches it."""
+    """Shut the account LOGIN out.
+
+    Nothing of it is stored, nothing leaves it and nothing reaches it.
+    """
     new = await operations.block(broker, who, name)
     if not new:
         return f"{name} was blocked already."

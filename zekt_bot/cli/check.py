@@ -20,9 +20,10 @@ from zekt_bot.operations.server_check import Check
 @json_option
 @click.pass_context
 def check(context: click.Context, json_: bool) -> None:
-    """Try settings, database, clock, keys and plugins; say what to do about what is not well.
+    """Try settings, database, clock, keys and plugins.
 
-    It exits with 1 if something is not. A running server is not needed, and not disturbed.
+    It says what to do about what is not well, and exits with 1 if something is not. A running
+    server is not needed, and not disturbed.
     """
     checks = _checks()
     if json_:

@@ -42,7 +42,7 @@ COLUMNS = (
 
 @click.group()
 def deliveries() -> None:
-    """Deliveries: one event on its way to one consumer repository."""
+    """Deliveries: one event on its way to one consumer."""
 
 
 @deliveries.command("list")

@@ -119,9 +119,9 @@ Installed beside Zekt, it is loaded at the next start; `zekt plugins` shows it.
     help="The folder to write it into; the present one unless told.",
 )
 def new_plugin(name: str, into: Path) -> None:
-    """Write a plugin that works, with its tests, into the new folder NAME.
+    """Write a plugin that works, with its tests.
 
-    NAME is its package's name, such as zekt-quiet-hours.
+    It is written into the new folder NAME, which is its package's name, such as zekt-quiet-hours.
     """
     module = _module_of(name)
     folder = into / name

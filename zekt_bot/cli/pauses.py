@@ -55,7 +55,7 @@ def _words(target: Target) -> str:
 @target_options
 @acts
 async def pause(broker: Broker, who: Principal, **target: Any) -> str:
-    """Put sending on hold: of everything, an account, a service or a subscription.
+    """Put sending on hold: of everything, or of what is named.
 
     Events go on coming in; their deliveries wait.
     """

@@ -27,9 +27,10 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30)
 @click.option("--delivery", metavar="GUID", help="X-GitHub-Delivery. Default: a new one.")
 @click.option("--url", metavar="URL", help="The server's. Default: ZEKT_PUBLIC_URL.")
 def receive(file: BinaryIO, event: str, delivery: str | None, url: str | None) -> None:
-    """Send the payload in FILE (- for standard input) to a running server, and print its answer.
+    """Send the payload in FILE to a running server.
 
-    It is signed with this environment's webhook secret. The same GUID again is a duplicate.
+    FILE is - for standard input. It is signed with this environment's webhook secret, and the
+    server's answer is printed. The same GUID again is a duplicate.
     """
     body, guid = file.read(), delivery or str(uuid.uuid4())
 

@@ -29,7 +29,7 @@ _log = structlog.get_logger()
 @click.command()
 @click.option("--no-worker", is_flag=True, help="HTTP only; `zekt worker` runs elsewhere.")
 def serve(no_worker: bool) -> None:
-    """Run the server: webhooks over HTTP, and a worker in the same process.
+    """Run the server: webhooks over HTTP, and a worker.
 
     On SQLite it brings the tables to this version's by itself. On PostgreSQL it names
     `zekt migrate` and stops if they are not.
@@ -48,9 +48,9 @@ def serve(no_worker: bool) -> None:
 
 @click.command()
 def worker() -> None:
-    """Run a worker without HTTP, beside `zekt serve` on PostgreSQL; any number of them may run.
+    """Run a worker without HTTP, beside `zekt serve`.
 
-    It stops like `zekt serve`.
+    It needs PostgreSQL, where any number of them may run. It stops like `zekt serve`.
     """
     settings = load_settings()
     if not settings.on_postgresql:
@@ -63,7 +63,10 @@ def worker() -> None:
 
 @click.command()
 def migrate() -> None:
-    """Bring the database's tables to this version's, before `serve` and `worker` of it start."""
+    """Bring the database's tables to this version's.
+
+    On PostgreSQL, run it before `zekt serve` and `zekt worker` of this version start.
+    """
     settings = load_settings()
     click.echo(f"The tables in {asyncio.run(_migrate(settings))} are this version's.")
 

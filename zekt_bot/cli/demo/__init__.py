@@ -20,7 +20,7 @@ T = TypeVar("T")
 @click.option("--keep", is_flag=True, help="Leave it running, and say what to try.")
 @click.pass_context
 def demo(context: click.Context, keep: bool) -> None:
-    """Show the whole broker at work on this machine, without GitHub.
+    """Show the whole broker at work here, without GitHub.
 
     Two organizations, a provider and two consumers on a simulated GitHub; the real server on
     SQLite in a temporary folder. It exits with 1 if anything was not as it should be.
