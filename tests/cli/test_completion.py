@@ -20,7 +20,7 @@ async def test_each_shell_has_its_script(shell: str) -> None:
     ("typed", "rest", "offered"),
     [
         ([], "deliv", ["deliveries"]),
-        (["deliveries"], "", ["list", "show"]),
+        (["deliveries"], "", ["list", "replay", "show"]),
         (["deliveries", "list"], "--st", ["--state"]),
         (["deliveries", "list", "--state"], "de", ["dead"]),
     ],

@@ -56,6 +56,7 @@ async def test_a_refused_command_says_why_on_one_line(
     words: tuple[str, ...], code: int, said: str, sqlite_url: str
 ) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
+    await zekt("migrate", DATABASE_URL=sqlite_url)
     ended = await zekt(*words, DATABASE_URL=sqlite_url, ZEKT_GITHUB_API_URL=nowhere)
     assert (ended.code, ended.out) == (code, "")
     assert ended.err.startswith("zekt: ")

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 def export(
     kinds: tuple[Kind, ...], since: datetime | None, until: datetime | None, login: str | None
 ) -> None:
-    """Print events, deliveries and audit entries as JSON, one a line, oldest first."""
+    """Print events, deliveries and audit entries as JSON lines.
+
+    The oldest stand first.
+    """
 
     async def work(broker: Broker, who: Principal) -> None:
         async for row in exported(broker, who, kinds or KINDS, Span(since, until)):
@@ -48,6 +51,9 @@ def export(
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @acts
 async def backup(broker: Broker, who: Principal, file: Path) -> str:
-    """Copy an SQLite database to the new file FILE, beside a running server."""
+    """Copy an SQLite database to the new file FILE.
+
+    A running server is not disturbed.
+    """
     size = await backups.backup(broker, who, file)
     return f"{file}: {size} bytes. Keep ZEKT_SECRET_KEY with it, but not in the same place."

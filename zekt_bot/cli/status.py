@@ -54,7 +54,9 @@ _WAITING = (
 @click.option("--watch", is_flag=True, help="Show it again each second, until Ctrl-C.")
 @json_option
 def status(watch: bool, json_: bool) -> None:
-    """Show who works, what waits and since when, and since when no event was missed.
+    """Show who works, what waits, and how whole it is.
+
+    How long the oldest work waits, and since when no event was missed.
 
     `GET /status` answers the same as JSON.
     """
