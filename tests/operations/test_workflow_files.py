@@ -373,7 +373,11 @@ def test_any_bytes_give_an_answer(raw: bytes) -> None:
             assert 1 <= use.line <= last
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\x00"), max_size=20), max_size=5))
+# A half of a pair is no character: YAML has no way to write one.
+texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
+
+
+@given(st.lists(texts, max_size=5))
 def test_types_come_out_as_they_were_written(types: list[str]) -> None:
     raw = yaml.safe_dump({"on": {"repository_dispatch": {"types": types}}}).encode()
     found = read(raw)

@@ -44,6 +44,9 @@ class World:
         self.seen: str | None = "nobody looked"
         self.applied: Counter[str] = Counter()
         self.numbers = count()  # no two messages are the same
+        self.allowed = self.approved = self.active = True
+        self.watched: dict[Any, Any] = {}
+        self.true_at: dict[int, str | None] = {}
 
     async def begin(self, plan: list[list[str]]) -> None:
         """A finished run of its own, and everything agreed."""
@@ -74,19 +77,37 @@ class World:
             await self.run.start_job("late")
             await stage.listen()
         elif action in {"allow", "disallow"}:
-            self.allowed = action == "allow"
-            await self._change(self._allow if self.allowed else self._disallow)
+            allowed = action == "allow"
+            await self._change(self._allow if allowed else self._disallow, allowed=allowed)
         elif action in {"approve", "revoke"}:
-            self.approved = action == "approve"
-            state = "approved" if self.approved else "revoked"
-            await self._change(lambda c: subscriptions.change(c, self.subscription, state=state))
+            state = "approved" if action == "approve" else "revoked"
+            await self._change(
+                lambda c: subscriptions.change(c, self.subscription, state=state),
+                approved=state == "approved",
+            )
         else:
-            self.active = action == "unsuspend"
-            told = (stage.consuming.id, "active" if self.active else "suspended", now)
-            await self._change(lambda c: mirror.set_installation_state(c, *told))
+            active = action == "unsuspend"
+            told = (stage.consuming.id, "active" if active else "suspended", now)
+            await self._change(lambda c: mirror.set_installation_state(c, *told), active=active)
 
-    async def _change(self, change: Callable[[Connection], object]) -> None:
-        await self.write(lambda c, rows: [change(c)] * len(rows), None)
+    async def _change(self, change: Callable[[Connection], object], **truth: bool) -> None:
+        """What is true changes in the transaction: neighbours wait for theirs meanwhile."""
+
+        def changed(connection: Connection, rows: Sequence[None]) -> list[None]:
+            change(connection)
+            vars(self).update(truth)
+            return [None] * len(rows)
+
+        await self.write(changed, None)
+
+    def _watch(self, fn: Any) -> Any:
+        """`fn`, noting what was true when each row was written."""
+
+        def watched(connection: Connection, rows: Sequence[Any]) -> Any:
+            self.true_at.update((id(row), self.reason) for row in rows)
+            return fn(connection, rows)
+
+        return self.watched.setdefault(fn, watched)
 
     def _allow(self, connection: Connection) -> None:
         entry = AllowedWorkflow(self.stage.provider.id, RELEASE)
@@ -106,10 +127,11 @@ class World:
         if fn.__name__ not in WRITES:
             return await self.write(fn, row, **options)
         await self._happen()
-        answer = await self.write(fn, row, **options)
+        answer = await self.write(self._watch(fn), row, **options)
+        reason = self.true_at.pop(id(row))
         if answer:
             self.applied[fn.__name__] += 1
-            getattr(self, f"check_{fn.__name__.lstrip('_')}")(row)
+            getattr(self, f"check_{fn.__name__.lstrip('_')}")(row, reason)
         return answer
 
     async def asked(self, fn: Any, *args: Any) -> Any:
@@ -123,16 +145,16 @@ class World:
             await self._happen()
         return answer
 
-    def check_settle(self, row: Any) -> None:
+    def check_settle(self, row: Any, reason: str | None) -> None:
         blocked = row.values.get("blocked_reason")
-        assert blocked == (None if self.allowed else "not_allowed")
+        assert blocked == (reason if reason == "not_allowed" else None)
 
-    def check_apply(self, row: Any) -> None:
-        assert [each["blocked_reason"] for each in row.rows] == [self.reason]
+    def check_apply(self, row: Any, reason: str | None) -> None:
+        assert [each["blocked_reason"] for each in row.rows] == [reason]
 
-    def check_record(self, row: Any) -> None:
+    def check_record(self, row: Any, reason: str | None) -> None:
         if row.to == "blocked":
-            assert row.blocked_reason == self.reason
+            assert row.blocked_reason == reason
         else:
             assert (row.to, self.seen) == ("dispatched", None)
         self.seen = "nobody looked"
