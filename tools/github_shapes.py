@@ -36,7 +36,10 @@ CALLS = (
     ("get", "/users/{username}", "200"),
     ("get", "/repos/{owner}/{repo}", "200"),
     ("get", "/repos/{owner}/{repo}/actions/workflows", "200"),
+    ("get", "/repos/{owner}/{repo}/actions/runs", "200"),
     ("get", "/repos/{owner}/{repo}/actions/runs/{run_id}", "200"),
+    ("get", "/repos/{owner}/{repo}/actions/runs/{run_id}/attempts/{attempt_number}", "200"),
+    ("get", "/repos/{owner}/{repo}/actions/runs/{run_id}/attempts/{attempt_number}/jobs", "200"),
     ("get", "/repos/{owner}/{repo}/actions/runs/{run_id}/jobs", "200"),
 )
 

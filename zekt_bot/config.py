@@ -67,6 +67,7 @@ class Settings:
     inflight_bytes: int = 128 * 1024 * 1024
     metrics_tokens: tuple[str, ...] = field(default=(), repr=False)
     job_grace: timedelta = timedelta(seconds=2)
+    recover_max_age: timedelta = timedelta(hours=72)
     lane_per_minute: int = 60
     lane_most_per_minute: int = 170
     lane_burst: int = 20
@@ -292,6 +293,12 @@ def _read(env: _Environment) -> Settings:
         metrics_tokens=env.words("ZEKT_METRICS_TOKEN"),
         job_grace=env.get(
             "ZEKT_JOB_GRACE", _seconds, default.job_grace, "a number of seconds, 0 to 3600"
+        ),
+        recover_max_age=env.get(
+            "ZEKT_RECOVER_MAX_AGE",
+            lambda value: timedelta(hours=_between(0, 8760)(value)),
+            default.recover_max_age,
+            "a number of hours, 0 to 8760",
         ),
         lane_per_minute=env.get(
             "ZEKT_LANE_PER_MINUTE",

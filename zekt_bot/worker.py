@@ -27,9 +27,11 @@ from zekt_bot.operations import (
     subscription_moves,
 )
 from zekt_bot.operations.broker import new_lease
+from zekt_bot.pipeline import missed_webhooks
 from zekt_bot.pipeline.aggregate import aggregate
 from zekt_bot.pipeline.deliver import deliver
 from zekt_bot.pipeline.match import match
+from zekt_bot.pipeline.missed_runs import MissedRuns
 from zekt_bot.pipeline.pages import failed
 from zekt_bot.pipeline.route import build_router, route
 
@@ -49,6 +51,7 @@ _AFTER_NEW_KEY = timedelta(seconds=5)
 _SWEEP_EVERY = timedelta(minutes=1)
 _LOOK_EVERY = timedelta(hours=1)
 _PURGE_EVERY = timedelta(hours=1)
+_AT_START = timedelta(minutes=1)  # processes that start together look for missed webhooks once
 _log = structlog.get_logger()
 
 
@@ -121,6 +124,7 @@ class Worker:
         self._pace = broker.settings.pace
         self._senders: _Pool[Work] = _Pool(_SENDERS)
         self._routers: _Pool[Any] = _Pool(2 * _PAGE)
+        self._missed_runs = MissedRuns(broker)
         self._stopping = asyncio.Event()
         self._pause: _Pause | None = None
         self._key_changed_at: datetime | None = None
@@ -131,6 +135,9 @@ class Worker:
             await self._broker.database.write(leases.release_all, self._broker.now())
         await self._resume()  # whoever changed the key may have restarted the process for it
         await accounts.settle(self._broker)
+        now, every = self._broker.now(), missed_webhooks.EVERY
+        just_done = now + every - _AT_START
+        await self._broker.database.write(chores.hasten, (missed_webhooks.CHORE, now, just_done))
         loops = [
             self._loop("inbox", self._route_page),
             self._loop("runs", lambda: self._page("runs", self._aggregate)),
@@ -140,6 +147,7 @@ class Worker:
             self._chore("replays", _SWEEP_EVERY, self._finish_replays),
             self._chore("workflows", _LOOK_EVERY, self._look),
             self._chore("retention", _PURGE_EVERY, self._purge),
+            self._chore(missed_webhooks.CHORE, missed_webhooks.EVERY, self._recover),
         ]
         async with asyncio.TaskGroup() as group:
             for loop in loops:
@@ -333,6 +341,12 @@ class Worker:
 
     async def _look(self) -> None:
         await resting_services.look(self._broker, self._stopping.is_set)
+
+    async def _recover(self) -> None:
+        stopped = self._stopping.is_set
+        await missed_webhooks.recover(self._broker, stopped)
+        if not stopped():
+            await self._missed_runs.recover(stopped)
 
     async def _drain(self) -> None:
         """Let what is in flight end; give back the leases of what does not."""

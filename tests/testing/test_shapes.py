@@ -138,6 +138,7 @@ async def test_every_answer_has_the_keys_and_types_of_githubs(scene: Scene) -> N
         "{username}": "octocat",
         "{owner}/{repo}": scene.api.full_name,
         "{run_id}": str(run.id),
+        "{attempt_number}": "1",
     }
     found = []
     for call, shape in SHAPES["answers"].items():

@@ -113,6 +113,7 @@ def tell(found: Mapping[str, Any]) -> None:
             "actor": found["actor"],
             "completed": found["completed_at"],
             "heard of": found["received_at"],
+            "read from GitHub": found["recovered_at"],
             "at GitHub": found["html_url"],
             "run id": found["id"],
             "correlation": found["correlation_id"],

@@ -27,6 +27,21 @@ def take(connection: Connection, rows: Sequence[tuple[str, datetime, datetime]])
     return [_take(connection, *row) for row in rows]
 
 
+def hasten(connection: Connection, rows: Sequence[tuple[str, datetime, datetime]]) -> list[None]:
+    """Make (name, now, before) due now, if it is not due `before` then: it was just done."""
+    for name, now, before in rows:
+        waits = (chores.c.name == name, chores.c.due_at > now, chores.c.due_at < before)
+        connection.execute(update(chores).where(*waits).values(due_at=now))
+    return [None] * len(rows)
+
+
+def put_off(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[None]:
+    """Who does (name) still does it: nobody else begins before the time given."""
+    for name, until in rows:
+        connection.execute(update(chores).where(chores.c.name == name).values(due_at=until))
+    return [None] * len(rows)
+
+
 def _take(connection: Connection, name: str, now: datetime, again_at: datetime) -> bool:
     insert_new(connection, chores, [{"name": name, "due_at": now}])
     mine = select(chores.c.due_at).where(chores.c.name == name)

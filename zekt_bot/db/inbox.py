@@ -1,4 +1,4 @@
-"""The inbox: verified webhooks, stored before GitHub hears 202."""
+"""The inbox: webhooks, stored before GitHub hears 202."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zekt_bot.db.sql import insert_new
 from zekt_bot.db.tables import inbox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, RowMapping
@@ -76,6 +76,7 @@ def load(connection: Connection, ids: Sequence[str]) -> list[RowMapping]:
         inbox.c.installation_id,
         inbox.c.account_id,
         inbox.c.observed,
+        inbox.c.recovered,
         inbox.c.repository_id,
         inbox.c.run_id,
         inbox.c.run_attempt,
@@ -85,6 +86,12 @@ def load(connection: Connection, ids: Sequence[str]) -> list[RowMapping]:
         inbox.c.received_at,
     )
     return list(connection.execute(select(*columns).where(inbox.c.id.in_(ids))).mappings())
+
+
+def known(connection: Connection, app: str, guids: Iterable[str]) -> set[str]:
+    """Those of `guids` that the App's inbox has, whatever became of them."""
+    asked = select(inbox.c.guid).where(inbox.c.app == app, inbox.c.guid.in_(list(guids)))
+    return set(connection.execute(asked).scalars())
 
 
 def processed(connection: Connection, ids: Sequence[str], now: datetime) -> None:

@@ -95,6 +95,15 @@ def repository_page(connection: Connection, limit: int, after: str) -> list[Repo
     return [_ROWS.read(row) for row in found.mappings()]
 
 
+def enabled(connection: Connection, after: int, limit: int) -> list[Repository]:
+    """Enabled repositories that GitHub shows to the App, by id, after `after`."""
+    own = _ROWS.table.c
+    either = or_(own.provider_enabled_at.is_not(None), own.consumer_enabled_at.is_not(None))
+    wanted = _REPOSITORIES.where(own.id > after, either, own.installation_id.is_not(None))
+    found = connection.execute(wanted.order_by(own.id).limit(limit))
+    return [_ROWS.read(row) for row in found.mappings()]
+
+
 def account_by_login(connection: Connection, login: str) -> Account | None:
     """The account last known under `login`, in any case."""
     row = connection.execute(

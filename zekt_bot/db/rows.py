@@ -66,6 +66,7 @@ def run_of(row: Row, p: str = "") -> Run:
         facts=facts,
         gather_until=row[p + "gather_until"],
         aggregated_at=row[p + "aggregated_at"],
+        recovered_at=row[p + "recovered_at"],
         blocked_reason=row[p + "blocked_reason"],
     )
 
@@ -158,6 +159,8 @@ class RepositoryRows:
             blocked=row[p + "rule"] == "block"
             or (row[p + "rule"] is None and row[p + "listed"] is False),
             version=row[p + "version"],
+            provider_since=row[p + "provider_enabled_at"],
+            consumer_since=row[p + "consumer_enabled_at"],
         )
 
 
@@ -227,6 +230,7 @@ def subscription_of(row: Row, p: str = "") -> Subscription | None:
         paused=row[p + "paused_at"] is not None,
         lane=row[p + "lane"],
         version=row[p + "version"],
+        approved_at=row[p + "approved_at"],
     )
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, update
 
 from zekt_bot.db.rows import job_of, message_of, run_of
-from zekt_bot.db.sql import insert_new, upsert
-from zekt_bot.db.tables import envelopes, jobs, messages, runs
+from zekt_bot.db.sql import in_pages, insert_new, upsert
+from zekt_bot.db.tables import RUN_IS_OPEN, envelopes, jobs, messages, runs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -47,6 +47,41 @@ def by_key(connection: Connection, key: RunKey) -> Run | None:
     found = select(runs).where(*(runs.c[name] == value for name, value in key._asdict().items()))
     row = connection.execute(found).mappings().first()
     return run_of(row) if row else None
+
+
+def ended(
+    connection: Connection, repository_id: int, run_ids: Iterable[int]
+) -> set[tuple[int, int]]:
+    """Run and attempt of those runs whose end is known."""
+    found: set[tuple[int, int]] = set()
+    for some in in_pages(run_ids):
+        rows = connection.execute(
+            select(runs.c.run_id, runs.c.run_attempt).where(
+                runs.c.repository_id == repository_id,
+                runs.c.run_id.in_(some),
+                runs.c.state != "open",
+            )
+        )
+        found |= {(row.run_id, row.run_attempt) for row in rows}
+    return found
+
+
+def still_open(
+    connection: Connection, repository_id: int, since: datetime, until: datetime, limit: int
+) -> list[tuple[int, int]]:
+    """Run and attempt of the newest runs heard of in that time whose end is not known."""
+    rows = connection.execute(
+        select(runs.c.run_id, runs.c.run_attempt)
+        .where(
+            runs.c.repository_id == repository_id,
+            RUN_IS_OPEN,
+            runs.c.received_at >= since,
+            runs.c.received_at < until,
+        )
+        .order_by(runs.c.received_at.desc())
+        .limit(limit)
+    )
+    return [(row.run_id, row.run_attempt) for row in rows]
 
 
 def change(connection: Connection, run_id: str, **values: Any) -> None:

@@ -11,6 +11,8 @@ from zekt_bot.domain.events import DEFAULT_EVENT_TYPE
 from zekt_bot.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from zekt_bot.domain.events import RunFacts
 
 InstallationState = Literal["active", "suspended", "deleted"]
@@ -79,6 +81,8 @@ class Repository:
     consumer: bool
     blocked: bool
     version: int
+    provider_since: datetime | None = None
+    consumer_since: datetime | None = None
 
     @property
     def consented(self) -> bool:

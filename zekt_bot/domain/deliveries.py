@@ -39,6 +39,8 @@ BlockedReason = Literal[
     "no_access",
     "consent",
     "plugin_failed",
+    "enabled_later",
+    "too_old",
 ]
 WaitsFor = Literal["pause", "app", "sequence"]
 OutcomeKind = Literal["dispatched", "retry", "blocked", "dead", "app_paused"]

@@ -58,7 +58,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as Zekt holds it. `facts` is None until a `workflow_run` webhook came."""
+    """A run as Zekt holds it. `facts` is None until a `workflow_run` webhook came.
+
+    `recovered_at`: when its end was read from GitHub, because the webhook was missed.
+    """
 
     id: str
     key: RunKey
@@ -69,6 +72,7 @@ class Run:
     facts: RunFacts | None
     gather_until: datetime | None = None
     aggregated_at: datetime | None = None
+    recovered_at: datetime | None = None
     blocked_reason: str | None = None
 
     @property

@@ -15,6 +15,8 @@ from zekt_bot.domain.catalog import (
 from zekt_bot.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from zekt_bot.domain.events import RunFacts
 
 SubscriptionState = Literal["requested", "invited", "approved", "rejected", "revoked", "ended"]
@@ -84,6 +86,7 @@ class Subscription:
     paused: bool
     lane: str | None
     version: int
+    approved_at: datetime | None = None
 
     def accepts(self, event_type: str) -> bool:
         """Whether the consumer accepted this event type."""

@@ -1,4 +1,4 @@
-"""A webhook whose signature was checked, and the answer to it."""
+"""A webhook, who vouches for it, and the answer to it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ WebhookApp = Literal["orchestrator", "oauth"]
 
 
 @dataclass(frozen=True, slots=True)
-class VerifiedWebhook:
-    """Only `pipeline.verify` makes one. `malformed` says what the body lacks, if anything.
+class Webhook:
+    """What an event tells, whoever vouches for it. `malformed`: what the body lacks, if anything.
 
     Ids that are missing or absurd (not 1 to 2⁶³-1) are None.
     """
@@ -32,6 +32,19 @@ class VerifiedWebhook:
     run_event: str | None
     malformed: str | None
     raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedWebhook(Webhook):
+    """One of the App's secrets signed its body. Only `pipeline.verify.read` makes one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FromGitHubApi(Webhook):
+    """Nobody signed it: GitHub gave it to the App that asked for what it had sent.
+
+    Only `pipeline.verify.from_api` makes one.
+    """
 
 
 @dataclass(frozen=True, slots=True)

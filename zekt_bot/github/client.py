@@ -182,8 +182,12 @@ class GitHub:
 
         return await self.with_app(ask)
 
-    async def ask_as_installation(self, installation_id: int, path: str) -> Answer:
+    async def ask_as_installation(
+        self, installation_id: int, path: str, *, known: str | None = None
+    ) -> Answer:
         """GET with the installation's `read` token, after a 401 once with a new one.
+
+        `known` is an ETag: 304, which counts against no limit, if what it stands for is the same.
 
         Raises:
             GitHubError: no token can be minted, or no answer came.
@@ -192,10 +196,11 @@ class GitHub:
         async def ask(app: App) -> Answer:
             installation = app.installation(installation_id)
             token = await installation.tokens.read()
-            answer = await installation.api_client.ask("GET", path, token=token)
+            client = installation.api_client
+            answer = await client.ask("GET", path, token=token, known=known)
             if answer.status == 401:
                 token = await installation.tokens.read(rejected=token)
-                answer = await installation.api_client.ask("GET", path, token=token)
+                answer = await client.ask("GET", path, token=token, known=known)
             return answer
 
         return await self.with_app(ask)

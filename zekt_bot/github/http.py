@@ -85,6 +85,15 @@ class Answer:
             or _LIMIT_TEXT.search(self.message) is not None
         )
 
+    @property
+    def share_left(self) -> float:
+        """Which share of the caller's requests is left in this hour, 0 to 1; 1 if nobody counts."""
+        try:
+            limit = int(self.headers["x-ratelimit-limit"])
+            return min(max(int(self.headers["x-ratelimit-remaining"]) / limit, 0.0), 1.0)
+        except (KeyError, ValueError, ArithmeticError):
+            return 1.0
+
     def error(self) -> GitHubAnswered:
         """This answer as an error."""
         return GitHubAnswered(self.status, self.message, self.headers)

@@ -110,10 +110,16 @@ class ApiClient(RawGitHubAPI):
     """
 
     async def ask(
-        self, method: str, path: str, body: bytes = b"", *, token: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        token: str | None = None,
+        known: str | None = None,
     ) -> Answer:
         """Send JSON (or nothing) to a path below the API's base, with the client's own token
-        or the installation token given.
+        or the installation token given. `known` is the ETag of what one has already.
 
         Raises:
             GitHubUnreachable: no answer came.
@@ -122,6 +128,8 @@ class ApiClient(RawGitHubAPI):
         headers = await self._authorized(token)
         if body:
             headers["content-type"] = "application/json"
+        if known:
+            headers["if-none-match"] = known
         url = f"{self.base_url}/{path.lstrip('/')}"
         answer = Answer(*await self._request(method, url, headers, body))
         with suppress(ValueError, OverflowError, OSError):  # senseless headers of a proxy

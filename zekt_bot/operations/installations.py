@@ -54,6 +54,7 @@ class News:
     action: str | None
     body: dict[str, Any]
     received_at: datetime
+    recovered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,5 +9,6 @@
 7. `render`     what is sent, as bytes; pure
 8. `deliver`    policy again, POST, record
 
+`missed_webhooks` and `missed_runs` read from GitHub what never came, and `store` it.
 `pages` runs a step on a page of rows. `permit` asks the policy about a delivery.
 """

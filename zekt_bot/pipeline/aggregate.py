@@ -16,6 +16,7 @@ from zekt_bot.domain.deliveries import RunPolicyFacts
 from zekt_bot.domain.events import AggregationPolicy
 from zekt_bot.domain.ids import new_id
 from zekt_bot.domain.quotas import Quota, Used
+from zekt_bot.domain.recovery import withheld
 from zekt_bot.errors import PluginFailed
 from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.pipeline.pages import each
@@ -125,6 +126,10 @@ async def _decide(broker: Broker, read: _Read) -> _Settling:
     over = read.over(quota)
     facts = RunPolicyFacts(read.repository, read.allowed, run.facts, run.from_fork, over)
     done = {"state": "done", "due_at": None, "failures": 0, "reason": None}
+    late = withheld(run, read.repository, broker.settings.recover_max_age)
+    if late:
+        entry = await _entry(broker, run, "zekt:run:blocked", {"reason": late})
+        return _Settling(read, {**done, "blocked_reason": late}, (), entry, now, quota)
     blocked = await broker.plugins.block_reason(run, facts)
     if blocked:
         entry = await _entry(broker, run, "zekt:run:blocked", blocked._asdict())

@@ -40,6 +40,7 @@ class _Collected:
     facts: RunFacts | None = None
     job: Job | None = None
     entry: Entry | None = None
+    recovered: bool = False
 
 
 def run_facts(body: Mapping[str, Any]) -> RunFacts:
@@ -138,6 +139,7 @@ async def _collect(
         grace=broker.settings.job_grace,
         facts=facts,
         job=job,
+        recovered=news.recovered,
         entry=await broker.entry("github:run:completed", "github", repository_id=key.repository_id)
         if completed
         else None,
@@ -193,6 +195,7 @@ def _learn_run(connection: Connection, row: _Collected, run: Run, *, provider: b
     if facts.status != "completed":
         runs.change(connection, run.id, **values)
         return
+    values["recovered_at"] = row.now if row.recovered else None
     if row.entry:
         audit.record(connection, replace(row.entry, correlation_id=run.correlation_id))
     if not provider:

@@ -33,6 +33,7 @@ from zekt_bot.domain.events import Blocked
 from zekt_bot.domain.ids import new_id
 from zekt_bot.domain.lanes import lane_of
 from zekt_bot.domain.pauses import holding
+from zekt_bot.domain.recovery import in_time
 from zekt_bot.errors import PluginFailed
 from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.pipeline.pages import each
@@ -155,7 +156,7 @@ async def _decide(broker: Broker, read: _Read, pace: Pace) -> _Matching:
     wanting = [
         (held, consumer)
         for held, consumer in read.page
-        if held.wants(read.envelope.event_type, read.run.facts)
+        if held.wants(read.envelope.event_type, read.run.facts) and in_time(held, read.run)
     ]
     decided = await _deliveries(broker, read, wanting)
     rows = [row for row, _ in decided]

@@ -119,6 +119,7 @@ def _news(row: Mapping[str, Any], raw: bytes) -> News:
         action=row["action"],
         body=orjson.loads(raw),
         received_at=row["received_at"],
+        recovered=row["recovered"],
     )
 
 

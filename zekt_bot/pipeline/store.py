@@ -1,4 +1,4 @@
-"""Store a verified webhook: this commit is the promise to GitHub."""
+"""Store a webhook: this commit is the promise to GitHub."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zekt_bot.db import admissions, audit, inbox, mirror
 from zekt_bot.domain.ids import new_id
-from zekt_bot.domain.webhooks import Receipt
+from zekt_bot.domain.webhooks import FromGitHubApi, Receipt
 from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.pipeline.verify import HANDLED
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.catalog import Repository
-    from zekt_bot.domain.webhooks import VerifiedWebhook
+    from zekt_bot.domain.webhooks import Webhook
     from zekt_bot.operations.broker import Broker
 
 # A consumer that provides nothing is heard only for what may prove a delivery.
-_CONSUMER_RUNS = {"repository_dispatch", "workflow_run"}
+CONSUMER_RUNS = {"repository_dispatch", "workflow_run"}
 # Whoever was admitted once may always withdraw.
 _TAKES_AWAY = {
     "installation": {"deleted", "suspend"},
@@ -41,7 +41,7 @@ class _Hearers(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Storing:
-    webhook: VerifiedWebhook
+    webhook: Webhook
     row: Mapping[str, Any]
     allowed: tuple[str, ...]
     now: datetime
@@ -49,7 +49,7 @@ class _Storing:
     hearers: _Hearers
 
 
-async def store(broker: Broker, webhook: VerifiedWebhook) -> Receipt:
+async def store(broker: Broker, webhook: Webhook) -> Receipt:
     """Store `webhook`, or say why not; admission is read in the same transaction.
 
     One that was set aside is tried again when GitHub sends it again: the button works.
@@ -75,6 +75,7 @@ async def store(broker: Broker, webhook: VerifiedWebhook) -> Receipt:
         "run_id": key.run_id if key else None,
         "run_attempt": key.run_attempt if key else None,
         "raw": broker.database.keyring.seal(("inbox", "raw", row_id), webhook.raw),
+        "recovered": isinstance(webhook, FromGitHubApi),
         "state": "set_aside" if webhook.malformed else "pending",
         "reason": webhook.malformed,
         "failures": 0,
@@ -96,7 +97,7 @@ async def store(broker: Broker, webhook: VerifiedWebhook) -> Receipt:
     return replace(receipt, requeued=await broker.database.write(inbox.requeue, again))
 
 
-async def _entry(broker: Broker, verb: str, webhook: VerifiedWebhook, row_id: str) -> Entry:
+async def _entry(broker: Broker, verb: str, webhook: Webhook, row_id: str) -> Entry:
     return await broker.entry(
         f"zekt:webhook:{verb}",
         SYSTEM,
@@ -184,7 +185,7 @@ def _fate(row: _Storing, known: Mapping[int, Repository]) -> _Fate:
     return _Fate("repository_not_enabled")
 
 
-def _refusal(webhook: VerifiedWebhook, known: Mapping[int, Repository]) -> str | None:
+def _refusal(webhook: Webhook, known: Mapping[int, Repository]) -> str | None:
     """Why the broker does not want it, or None."""
     if webhook.event not in {"workflow_run", "workflow_job", "repository"}:
         return None
@@ -197,6 +198,6 @@ def _refusal(webhook: VerifiedWebhook, known: Mapping[int, Repository]) -> str |
         return "repository_not_enabled"
     if repository.provider:
         return None
-    if webhook.event == "workflow_run" and webhook.run_event in _CONSUMER_RUNS:
+    if webhook.event == "workflow_run" and webhook.run_event in CONSUMER_RUNS:
         return None
     return "not_wanted_of_a_consumer"

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
 from zekt_bot.domain.events import RunKey
-from zekt_bot.domain.webhooks import VerifiedWebhook
+from zekt_bot.domain.webhooks import FromGitHubApi, VerifiedWebhook, Webhook
 from zekt_bot.errors import WebhookRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from zekt_bot.domain.webhooks import WebhookApp
 
     RawHeaders = Iterable[tuple[bytes, bytes]]
 
+W = TypeVar("W", bound=Webhook)
 MOST_BYTES = 26_214_400
 TOO_LARGE = f"The body is larger than {MOST_BYTES} bytes (25 MB), the most that GitHub sends."
 _SIGNATURE = re.compile(rb"sha256=([0-9a-fA-F]{64})")
@@ -80,7 +82,18 @@ def read(
     _check_content(headers)
     guid = _header(headers, "X-GitHub-Delivery", _GUID)
     event = _header(headers, "X-GitHub-Event", _EVENT)
-    return _webhook(app, guid, event, _parse(body), body)
+    return _webhook(VerifiedWebhook, app, (guid, event), body)
+
+
+def from_api(app: WebhookApp, guid: str, event: str, payload: Mapping[str, Any]) -> FromGitHubApi:
+    """A webhook as GitHub keeps it in the list of its deliveries; nothing of it is signed.
+
+    Raises:
+        WebhookRefused: 400, no webhook of GitHub's looks like that.
+    """
+    if not _GUID.fullmatch(guid) or not _EVENT.fullmatch(event):
+        raise WebhookRefused(400, "The delivery's GUID or event is ill-formed.")
+    return _webhook(FromGitHubApi, app, (guid, event), json.dumps(payload).encode())
 
 
 def _is_signed(secrets: Sequence[bytes], signature: bytes, body: bytes) -> bool:
@@ -129,9 +142,8 @@ def _parse(body: bytes) -> dict[str, Any]:
     return parsed
 
 
-def _webhook(
-    app: WebhookApp, guid: str, event: str, body: dict[str, Any], raw: bytes
-) -> VerifiedWebhook:
+def _webhook(kind: type[W], app: WebhookApp, named: tuple[str, str], raw: bytes) -> W:
+    body, (guid, event) = _parse(raw), named
     repository, run = _part(body, "repository"), _part(body, event)
     account = _account(body)
     action, login = body.get("action"), account.get("login")
@@ -146,7 +158,7 @@ def _webhook(
     }
     missing = [part for part in HANDLED.get(event, ()) if there[part] is None]
     run_event = run.get("event")
-    return VerifiedWebhook(
+    return kind(
         app=app,
         guid=guid,
         event=event,

@@ -1,0 +1,62 @@
+"""Who receives a run late must have wanted it when it ended."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests import factories
+from zekt_bot.domain.events import Run, RunFacts, RunKey
+from zekt_bot.domain.recovery import in_time, withheld
+
+ENDED = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def run(recovered_at: datetime | None, facts: RunFacts | None) -> Run:
+    return Run(
+        "run_1", RunKey(1, 10, 1), "cor_1", "gathering", 1, 0, facts, None, None, recovered_at
+    )
+
+
+@pytest.mark.parametrize(
+    ("recovered", "enabled", "reason"),
+    [
+        (None, None, None),
+        (None, ENDED + HOUR, None),
+        (ENDED + HOUR, None, "enabled_later"),
+        (ENDED + HOUR, ENDED + timedelta(microseconds=1), "enabled_later"),
+        (ENDED + HOUR, ENDED, None),
+        (ENDED + 72 * HOUR, ENDED, None),
+        (ENDED + 72 * HOUR + timedelta(microseconds=1), ENDED, "too_old"),
+    ],
+)
+def test_what_is_stored_and_not_sent(
+    recovered: datetime | None, enabled: datetime | None, reason: str | None
+) -> None:
+    repository = factories.repository(provider_since=enabled)
+    found = run(recovered, factories.ran(completed_at=ENDED))
+    assert withheld(found, repository, 72 * HOUR) == reason
+
+
+@pytest.mark.parametrize(
+    ("recovered", "approved", "heard"),
+    [
+        (None, ENDED + HOUR, True),
+        (ENDED + HOUR, ENDED + timedelta(microseconds=1), False),
+        (ENDED + HOUR, ENDED, True),
+        (ENDED + HOUR, None, True),
+    ],
+)
+def test_who_was_approved_later_hears_nothing(
+    recovered: datetime | None, approved: datetime | None, heard: bool
+) -> None:
+    held = factories.subscription(approved_at=approved)
+    assert in_time(held, run(recovered, factories.ran(completed_at=ENDED))) is heard
+
+
+def test_a_run_that_has_not_ended_is_not_late() -> None:
+    open_run = run(ENDED, None)
+    assert withheld(open_run, factories.repository(), HOUR) is None
+    assert in_time(factories.subscription(approved_at=ENDED + HOUR), open_run)

@@ -1,0 +1,51 @@
+"""What may become of a run whose webhook was missed, and how far nothing is missing.
+
+Who receives a run late must have wanted it when it ended: what was agreed afterwards does not
+reach back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from zekt_bot.domain.catalog import Repository
+    from zekt_bot.domain.deliveries import BlockedReason
+    from zekt_bot.domain.events import Run
+    from zekt_bot.domain.subscriptions import Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Nothing is missing from `no_gap_since` to `covered_to`, as GitHub's list `name` tells it.
+
+    `cursor` is where a pass under way goes on; `problem` says why the last one did not end.
+    """
+
+    name: str
+    no_gap_since: datetime | None = None
+    covered_to: datetime | None = None
+    cursor: str | None = None
+    checked_at: datetime | None = None
+    problem: str | None = None
+
+
+def withheld(run: Run, repository: Repository, max_age: timedelta) -> BlockedReason | None:
+    """Why a run that was read from GitHub is stored and not sent, or None."""
+    ended = run.facts.completed_at if run.facts else None
+    if run.recovered_at is None or ended is None:
+        return None
+    if repository.provider_since is None or ended < repository.provider_since:
+        return "enabled_later"
+    return "too_old" if run.recovered_at - ended > max_age else None
+
+
+def in_time(held: Subscription, run: Run) -> bool:
+    """Whether a subscription was approved when this run ended, if the run comes late."""
+    ended = run.facts.completed_at if run.facts else None
+    if run.recovered_at is None or ended is None or held.approved_at is None:
+        return True
+    return held.approved_at <= ended

@@ -1,0 +1,304 @@
+"""Runs that ended and of which no webhook was stored: GitHub's lists of runs against ours.
+
+For outages longer than GitHub keeps its deliveries, and for what GitHub never sent. A run that is
+found is stored as the webhook that would have told of it, its jobs before it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from zekt_bot.db import chores, coverage, mirror, runs
+from zekt_bot.errors import (
+    GitHubAnswered,
+    GitHubError,
+    InstallationGone,
+    InstallationSuspended,
+    MalformedEvent,
+    WebhookRefused,
+)
+from zekt_bot.github import workflow_runs
+from zekt_bot.github.http import Answer
+from zekt_bot.github.workflow_runs import MOST_PAGES, PAGE, Search
+from zekt_bot.operations import fields
+from zekt_bot.operations.workflows import told_by_github
+from zekt_bot.pipeline.missed_webhooks import CHORE, SETTLED
+from zekt_bot.pipeline.missed_webhooks import EVERY as CHORE_EVERY
+from zekt_bot.pipeline.store import CONSUMER_RUNS, store
+from zekt_bot.pipeline.verify import from_api
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from zekt_bot.domain.catalog import Repository
+    from zekt_bot.domain.recovery import Coverage
+    from zekt_bot.operations.broker import Broker
+
+NAME = "runs"
+EVERY = timedelta(hours=1)
+_BEFORE = timedelta(hours=6)  # GitHub lists by creation: a job takes six hours at most
+_LONGEST = timedelta(days=35)  # that a run may take
+_REPOSITORIES = 50
+_MOST_OPEN = 20  # of a repository in a pass
+_MOST_ATTEMPTS = 10  # of a run
+_MOST_SEEN = 20_000
+_KEEP = 0.5  # of the installation's requests in an hour: they are the dispatches'
+_NO_LONGER_SHOWN = frozenset({403, 404, 410, 451})
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A page as it was when it was compared; `oldest`: when its last run was created."""
+
+    tag: str | None
+    full: bool
+    oldest: datetime | None
+
+
+class MissedRuns:
+    """One process's comparisons: it knows what GitHub's pages looked like, so that an unchanged
+    one costs no request.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        """Nothing is asked yet."""
+        self._broker = broker
+        self._seen: OrderedDict[tuple[int, str], _Seen] = OrderedDict()
+        self._taken = 0
+
+    async def recover(
+        self, stopped: Callable[[], bool] = lambda: False, every: timedelta = EVERY
+    ) -> int:
+        """Compare every enabled repository, unless it was done less than `every` ago; answers how
+        many runs were missing.
+
+        Raises:
+            StorageUnavailable.
+        """
+        now = self._broker.now()
+        state = await self._broker.database.query(coverage.of, NAME)
+        ended = state.cursor is None and state.problem is None
+        if ended and state.checked_at and now - state.checked_at < every:
+            return 0
+        self._taken = 0
+        after, began = _resume(state, now)
+        since = state.covered_to or now - self._broker.settings.recover_max_age
+        while page := await self._broker.database.query(mirror.enabled, after, _REPOSITORIES):
+            try:
+                problem = await self._compare_all(page, since, stopped)
+            except GitHubError as error:
+                await self._note(replace(state, problem=str(error)))
+                return self._taken
+            if stopped():
+                return self._taken
+            after = page[-1].id
+            former = state.problem if state.cursor else None
+            state = replace(state, problem=former or problem, cursor=f"{after}@{began.isoformat()}")
+            await self._note(state)
+        await self._note(_ended_pass(state, began, since))
+        return self._taken
+
+    async def _compare_all(
+        self, page: Sequence[Repository], since: datetime, stopped: Callable[[], bool]
+    ) -> str | None:
+        """Why some of them could not be compared; those of an installation share its limit.
+
+        Raises:
+            GitHubError: GitHub answers nobody.
+        """
+        problem, left_out = None, set[int | None]()
+        for repository in page:
+            if stopped() or repository.installation_id in left_out:
+                continue
+            try:
+                await self._compare(repository, since)
+            except GitHubError as error:
+                if _is_no_longer_shown(error):
+                    continue  # nobody may read it now, or there is nothing
+                _log.warning("runs.unknown", repository_id=repository.id, error=str(error))
+                if not isinstance(error, GitHubAnswered):
+                    raise
+                problem = str(error)
+                left_out.add(repository.installation_id)
+        return problem
+
+    async def _note(self, state: Coverage) -> None:
+        """Keep how far it is, and let no other process begin meanwhile."""
+        now, write = self._broker.now(), self._broker.database.write
+        await write(coverage.save, replace(state, checked_at=now))
+        await write(chores.put_off, (CHORE, now + CHORE_EVERY))
+
+    async def _compare(self, repository: Repository, since: datetime) -> None:
+        start = max(since, _enabled_at(repository)) - _BEFORE
+        for event in (None,) if repository.provider else sorted(CONSUMER_RUNS):
+            await self._search(repository, Search(start, event=event))
+        await self._ask_for_open(repository, start)
+
+    async def _search(self, repository: Repository, search: Search) -> None:
+        """All pages of a search; GitHub gives 1,000 of one, older ones are searched for anew."""
+        while True:
+            for number in range(1, MOST_PAGES + 1):
+                last = await self._page(repository, search, number)
+                if not last.full:
+                    return
+            if last.oldest is None or last.oldest == search.until:
+                _log.warning("runs.too_many", repository_id=repository.id)  # 1,000 in a second
+                return
+            search = replace(search, until=last.oldest)
+
+    async def _page(self, repository: Repository, search: Search, number: int) -> _Seen:
+        key = (repository.id, search.query(number))
+        seen = self._seen.get(key)
+        known = seen.tag if seen else None
+        listed = await workflow_runs.page(self._broker.github, repository, search, number, known)
+        if listed is None:
+            return seen or _Seen(None, full=False, oldest=None)
+        if listed.share_left < _KEEP:
+            raise GitHubAnswered(200, "the installation has few requests left in this hour")
+        settled = [row for row in listed.rows if self._is_settled(row)]
+        await self._take_in(repository, settled)
+        oldest = _moment(listed.rows[-1], "created_at") if listed.rows else None
+        seen = _Seen(listed.tag, len(listed.rows) == PAGE, oldest)
+        if len(settled) == len(listed.rows):
+            self._remember(key, seen)
+        return seen
+
+    def _is_settled(self, row: Mapping[str, Any]) -> bool:
+        """What ended a moment ago may be on its way into the inbox."""
+        moved = _moment(row, "updated_at")
+        return moved is None or moved <= self._broker.now() - SETTLED
+
+    def _remember(self, key: tuple[int, str], seen: _Seen) -> None:
+        self._seen[key] = seen
+        self._seen.move_to_end(key)
+        while len(self._seen) > _MOST_SEEN:
+            self._seen.popitem(last=False)
+
+    async def _take_in(self, repository: Repository, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Those of a page that ended and are missing, the oldest first."""
+        ended = [key for row in reversed(rows) for key in _ended(row, _enabled_at(repository))]
+        ids = {run_id for run_id, _ in ended}
+        known = await self._broker.database.query(runs.ended, repository.id, ids)
+        told = {_key(row): row for row in rows}
+        await self._store_all(repository, [key for key in ended if key not in known], told)
+
+    async def _ask_for_open(self, repository: Repository, start: datetime) -> None:
+        """Runs that began before what is listed, and whose end nobody told."""
+        window = (self._broker.now() - _LONGEST, start, _MOST_OPEN)
+        missing = await self._broker.database.query(runs.still_open, repository.id, *window)
+        await self._store_all(repository, missing, {})
+
+    async def _store_all(
+        self,
+        repository: Repository,
+        missing: Sequence[tuple[int, int]],
+        told: Mapping[tuple[int, int] | None, Mapping[str, Any]],
+    ) -> None:
+        if not missing:
+            return
+        github = self._broker.github
+        names = {one.id: one.name for one in await told_by_github(self._broker, repository)}
+        for key in missing:
+            row = told.get(key) or await workflow_runs.attempt(github, repository, *key)
+            if row and row.get("status") == "completed":
+                await self._store(repository, key, row, names.get(row.get("workflow_id") or 0))
+
+    async def _store(
+        self,
+        repository: Repository,
+        key: tuple[int, int],
+        row: Mapping[str, Any],
+        workflow_name: str | None,
+    ) -> None:
+        """As the webhooks that would have told of it: `store` reads whether it is wanted."""
+        about = {
+            "repository": {**(row.get("repository") or {}), "id": repository.id},
+            "installation": {"id": repository.installation_id},
+        }
+        for job in await self._jobs(repository, key, row):
+            body = {"action": job.get("status"), "workflow_job": job, **about}
+            await self._keep(f"job-{repository.id}-{job.get('id')}", "workflow_job", body)
+        # The run's own `name` is its title where `run-name` is set.
+        workflow = {"workflow": {"name": workflow_name}} if workflow_name else {}
+        body = {"action": "completed", "workflow_run": row, **workflow, **about}
+        guid = f"run-{repository.id}-{key[0]}-{key[1]}"
+        self._taken += await self._keep(guid, "workflow_run", body)
+
+    async def _jobs(
+        self, repository: Repository, key: tuple[int, int], row: Mapping[str, Any]
+    ) -> Sequence[Mapping[str, Any]]:
+        """Of a run that may be sent; of others nobody needs them."""
+        ended = _moment(row, "updated_at")
+        age = self._broker.settings.recover_max_age
+        if not repository.provider or ended is None or self._broker.now() - ended > age:
+            return ()
+        return await workflow_runs.jobs(self._broker.github, repository, *key)
+
+    async def _keep(self, guid: str, event: str, body: Mapping[str, Any]) -> bool:
+        try:
+            webhook = from_api("orchestrator", guid, event, body)
+        except WebhookRefused as error:
+            _log.warning("webhook.lost", delivery=guid, reason=str(error))
+            return False
+        receipt = await store(self._broker, webhook)
+        new = not receipt.duplicate and receipt.ignored is None
+        if new:
+            _log.info("webhook.recovered", delivery=guid, github_event=event)
+        return new
+
+
+def _resume(state: Coverage, now: datetime) -> tuple[int, datetime]:
+    """After which repository a pass goes on, and when it began."""
+    after, _, began = (state.cursor or "").partition("@")
+    return (int(after), datetime.fromisoformat(began)) if began else (0, now)
+
+
+def _ended_pass(state: Coverage, began: datetime, since: datetime) -> Coverage:
+    """Without a problem nothing is missing until it began."""
+    if state.cursor and state.problem:
+        return replace(state, cursor=None)
+    since = state.no_gap_since or since
+    return replace(state, cursor=None, problem=None, covered_to=began, no_gap_since=since)
+
+
+def _enabled_at(repository: Repository) -> datetime:
+    return min(at for at in (repository.provider_since, repository.consumer_since) if at)
+
+
+def _is_no_longer_shown(error: GitHubError) -> bool:
+    if isinstance(error, InstallationGone | InstallationSuspended):
+        return True
+    if not isinstance(error, GitHubAnswered) or error.status not in _NO_LONGER_SHOWN:
+        return False
+    return not Answer(error.status, error.headers, b"").limited and "limit" not in str(error)
+
+
+def _key(row: Mapping[str, Any]) -> tuple[int, int] | None:
+    try:
+        return fields.number(dict(row), "id"), fields.number(dict(row), "run_attempt")
+    except MalformedEvent:
+        return None
+
+
+def _moment(row: Mapping[str, Any], name: str) -> datetime | None:
+    try:
+        return fields.moment(dict(row), name)
+    except MalformedEvent:
+        return None
+
+
+def _ended(row: Mapping[str, Any], enabled_at: datetime) -> list[tuple[int, int]]:
+    """The attempts of a run that ended after its repository was enabled."""
+    key, created, moved = _key(row), _moment(row, "created_at"), _moment(row, "updated_at")
+    if key is None or created is None or moved is None:
+        return []
+    run_id, attempt = key
+    former = range(max(1, attempt - _MOST_ATTEMPTS), attempt) if created >= enabled_at else ()
+    last = [key] if row.get("status") == "completed" and moved >= enabled_at else []
+    return [*((run_id, number) for number in former), *last]
