@@ -1,13 +1,20 @@
-"""What may go on: allow-list and its conditions, declared event types, approval, consent."""
+"""What may go on: allow-list and its conditions, hops, declared event types, approval, consent."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zekt_bot import DeliveryPolicyFacts, Envelope, EnvelopePolicyFacts, RunPolicyFacts, hookimpl
+from zekt_bot import (
+    DeliveryPolicyFacts,
+    Envelope,
+    EnvelopePolicyFacts,
+    Run,
+    RunPolicyFacts,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
-    from zekt_bot import Delivery, Run
+    from zekt_bot import Delivery
 
 
 @hookimpl
@@ -16,8 +23,8 @@ def zekt_block_reason(
     facts: RunPolicyFacts | EnvelopePolicyFacts | DeliveryPolicyFacts,
 ) -> str | None:
     """The first reason of the built-in policy, or None. A pair that it does not know raises."""
-    if isinstance(facts, RunPolicyFacts):
-        return _run(facts)
+    if isinstance(facts, RunPolicyFacts) and isinstance(subject, Run):
+        return _run(facts) or _loop(subject, facts)
     if isinstance(facts, EnvelopePolicyFacts) and isinstance(subject, Envelope):
         declared = facts.service.declares(subject.event_type)
         return None if declared else "event_type_not_declared"
@@ -38,6 +45,11 @@ def _run(facts: RunPolicyFacts) -> str | None:
     if not facts.repository.consented:
         return "consent"
     return "quota" if facts.over_quota else None
+
+
+def _loop(run: Run, facts: RunPolicyFacts) -> str | None:
+    """Has it come too far from where it began?"""
+    return "loop" if facts.most_hops is not None and run.hops > facts.most_hops else None
 
 
 def _approval(facts: DeliveryPolicyFacts) -> str | None:

@@ -49,6 +49,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("ZEKT_JOB_GRACE", "2.5", "job_grace", timedelta(seconds=2.5)),
     ("ZEKT_RECOVER_MAX_AGE", "0", "recover_max_age", timedelta()),
     ("ZEKT_RECOVER_MAX_AGE", "24", "recover_max_age", timedelta(days=1)),
+    ("ZEKT_MAX_HOPS", "0", "max_hops", 0),
     ("ZEKT_LANE_PER_MINUTE", "0", "lane_per_minute", 0),
     ("ZEKT_LANE_MOST_PER_MINUTE", "0", "lane_most_per_minute", 0),
     ("ZEKT_LANE_BURST", "1", "lane_burst", 1),

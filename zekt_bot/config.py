@@ -68,6 +68,7 @@ class Settings:
     metrics_tokens: tuple[str, ...] = field(default=(), repr=False)
     job_grace: timedelta = timedelta(seconds=2)
     recover_max_age: timedelta = timedelta(hours=72)
+    max_hops: int = 8
     lane_per_minute: int = 60
     lane_most_per_minute: int = 170
     lane_burst: int = 20
@@ -299,6 +300,9 @@ def _read(env: _Environment) -> Settings:
             lambda value: timedelta(hours=_between(0, 8760)(value)),
             default.recover_max_age,
             "a number of hours, 0 to 8760",
+        ),
+        max_hops=env.get(
+            "ZEKT_MAX_HOPS", _between(0, 100), default.max_hops, "a number from 0 to 100"
         ),
         lane_per_minute=env.get(
             "ZEKT_LANE_PER_MINUTE",

@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import event, text
 
 from tests.db.rows import PACE, delivery_row, envelope_row, inbox_row, plant, put, run_row
-from zekt_bot.db import chores, deliveries, lanes, leases, retention, tables
+from tests.factories import ran
+from zekt_bot.db import chores, deliveries, lanes, leases, proofs, retention, tables
+from zekt_bot.domain.events import Run, RunKey
 from zekt_bot.testing.clock import START
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ def purge_of(name: str) -> Work:
 
 OF_ONE = {"delivery": f"dlv_{1:026}", "held": "lea_1"}
 
+RUN = Run("run_1", RunKey(2, 10, 1), "cor_1", "open", 1, 0, None)
+NAMED = ran(event="repository_dispatch", display_title=f"Zekt {OF_ONE['delivery']}")
+
 # What is asked all the time, and how many statements that takes at least.
 OFTEN: dict[str, tuple[Work, int]] = {
     "claim of the inbox": (claim_of("inbox"), 2),
@@ -59,6 +64,10 @@ OFTEN: dict[str, tuple[Work, int]] = {
     "probe": (lambda c: deliveries.probe(c, [("app", START)]), 1),
     "load of deliveries": (lambda c: deliveries.load(c, [f"dlv_{n:026}" for n in range(16)]), 1),
     "versions of a delivery": (lambda c: c.execute(deliveries.VERSIONS, OF_ONE), 1),
+    "hops of a run": (lambda c: proofs.bind(c, RUN, ran(event="workflow_run")), 2),
+    "cause of a run": (lambda c: proofs.bind(c, RUN, ran(event="repository_dispatch")), 2),
+    "cause by a title": (lambda c: proofs.bind(c, RUN, NAMED), 1),
+    "proof": (lambda c: proofs.settle(c, {OF_ONE["delivery"]: proofs.Proving({}, START)}), 3),
     "chore": (lambda c: chores.take(c, [("lanes", START, LATER)]), 3),
     "resume": (lambda c: deliveries.resume(c, [("app", START)]), 1),
     **{f"purge of {name}": (purge_of(name), 1) for name in retention.STEPS},

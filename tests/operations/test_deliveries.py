@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from tests.stage import ME
 from zekt_bot.domain.lists import DeliveryFilter, Page
 from zekt_bot.operations import deliveries, events
+from zekt_bot.operations.preflight.findings import RUN_NAME
+
+NAMED = RUN_NAME.removeprefix("run-name: ")
 
 if TYPE_CHECKING:
     from tests.stage import Stage
@@ -50,6 +53,42 @@ async def test_what_github_holds_up_says_until_when(stage: Stage) -> None:
     (part,) = (await events.show_event(stage.broker, ME, row["correlation_id"]))["deliveries"]
     assert {row["waiting"], shown["waiting"], part["waiting"]} == {until}
     assert until in shown["why"]
+
+
+async def test_a_delivery_tells_the_runs_that_it_led_to(stage: Stage) -> None:
+    path = ".github/workflows/react.yml"
+    stage.github.add_workflow(stage.consumer, path, on_dispatch_types=("*",), run_name=NAMED)
+    await stage.serve()
+    await stage.finish_run("build")
+    await stage.flow()
+    await stage.github.settle()
+    run = stage.github.runs[-1]
+    await run.complete("failure")
+    await stage.listen()
+    (row,) = await deliveries.list_deliveries(stage.broker, ME, Page())
+    shown = await deliveries.show_delivery(stage.broker, ME, row["id"])
+    (told,) = shown["runs"]
+    assert (told["conclusion"], told["bound_by"], told["hops"]) == ("failure", "title", 1)
+    assert told["html_url"].endswith(f"/actions/runs/{run.id}")
+    assert {"display_title", "head_branch", "actor"}.isdisjoint(told)
+    event = await events.show_event(stage.broker, ME, row["correlation_id"])
+    assert event["reactions"] == [told]
+
+
+async def test_a_delivery_that_nothing_reacted_to_says_so_and_why(stage: Stage) -> None:
+    await stage.serve()
+    await stage.finish_run("build")
+    await stage.flow()
+    (row,) = await deliveries.list_deliveries(stage.broker, ME, Page())
+    shown = await deliveries.show_delivery(stage.broker, ME, row["id"])
+    assert (shown["why"], shown["silence"]) == ("GitHub took it.", [])
+    stage.clock.advance(timedelta(minutes=10))
+    shown = await deliveries.show_delivery(stage.broker, ME, row["id"])
+    assert shown["why"] == "GitHub took it; no workflow reacted."
+    assert "aurora-labs/release kestrel-bank/core-sync" in shown["what_to_do"]
+    assert any("repository_dispatch" in text for text in shown["silence"])
+    stage.github.fail("GET", "/repos/*", status=500, times=99)
+    assert (await deliveries.show_delivery(stage.broker, ME, row["id"]))["silence"] == []
 
 
 async def test_pages_follow_each_other(stage: Stage) -> None:

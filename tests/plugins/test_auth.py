@@ -78,6 +78,13 @@ async def test_a_workflow_off_the_allow_list_is_blocked() -> None:
     assert await of_run(allowed=None) == "not_allowed"
 
 
+@pytest.mark.parametrize(("hops", "reason"), [(0, None), (8, None), (9, "loop")])
+async def test_a_run_too_far_from_its_beginning_is_a_loop(hops: int, reason: str | None) -> None:
+    run, facts = replace(RUN, hops=hops), replace(RUN_FACTS, most_hops=8)
+    assert await reason_of(run, facts) == reason
+    assert await reason_of(run, replace(facts, most_hops=None)) is None
+
+
 async def test_a_repository_that_is_no_provider_is_blocked_whatever_its_list_says() -> None:
     assert await of_run(repository=replace(PROVIDER, provider=False)) == "not_allowed"
 

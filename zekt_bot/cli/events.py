@@ -9,6 +9,7 @@ import click
 from zekt_bot.cli.deliveries import why
 from zekt_bot.cli.options import ENDINGS, lists, shows
 from zekt_bot.cli.output import Column, console, print_facts, print_table
+from zekt_bot.cli.timeline import KNOWN_BY
 from zekt_bot.domain.catalog import CONCLUSIONS
 from zekt_bot.domain.lists import EventFilter
 from zekt_bot.operations.events import list_events, show_event
@@ -73,6 +74,12 @@ _PARTS = {
         Column("consumer", "target"),
         Column("reason", why, under="{}"),
     ),
+    "reactions": (
+        Column("delivery", "delivery_id"),
+        Column("run", lambda row: row["conclusion"] or row["status"] or "?"),
+        Column("known", lambda row: KNOWN_BY[row["bound_by"]]),
+        Column("at GitHub", "html_url", under="{}"),
+    ),
 }
 
 
@@ -132,6 +139,6 @@ def tell(found: Mapping[str, Any]) -> None:
 async def show(broker: Broker, who: Principal, event_id: str) -> dict[str, Any]:
     """Show the event ID (a run id, correlation id or event id).
 
-    Its run, jobs, messages, envelopes and deliveries.
+    Its run, jobs, messages, envelopes, deliveries and the runs that these led to.
     """
     return await show_event(broker, who, event_id)

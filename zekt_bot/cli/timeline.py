@@ -24,6 +24,7 @@ _NEXT = {
     "not_approved": "zekt subscriptions show {service} {target}",
     "account_blocked": "zekt accounts list --rule block",
 }
+KNOWN_BY = {"title": "its name proves it", "probable": "probably"}
 _MARKS = {"green": "✓", "yellow": "…", "red": "✕"}
 
 
@@ -64,6 +65,8 @@ def _head(row: Row, out: Console) -> None:
     out.print(plain(row["why"]), markup=False)
     out.print(plain(row["what_to_do"]), markup=False)
     command = _NEXT.get(row["blocked_reason"] or "")
+    for why in row["silence"]:
+        out.print(plain(why), markup=False)
     if command:  # never folded, so that it can be copied
         out.print(plain(f"Next: {command.format(**row)}"), markup=False, soft_wrap=True)
 
@@ -118,6 +121,7 @@ def timeline(row: Row) -> Table:
         (began, 0, "event", Text(plain(f"{what} ended: {row['conclusion']}"))),
         *((a["at"], 1, f"attempt {a['n']}", _attempt(a)) for a in row["attempts"]),
         *((e["at"], 2, _sentence(e["verb"]), Text(_details(e))) for e in row["history"]),
+        *(entry for run in row["runs"] for entry in _consumers_run(run)),
     ]
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", style="cyan", no_wrap=True)
@@ -127,6 +131,16 @@ def timeline(row: Row) -> Table:
         offset = (at - began).total_seconds()
         table.add_row(f"{offset:+.3f} s", cell(title), more)
     return table
+
+
+def _consumers_run(run: Row) -> list[tuple[datetime, int, str, Text]]:
+    """Its begin and its end."""
+    name = f"run #{run['run_number']}.{run['run_attempt']}"
+    known, link = KNOWN_BY[run["bound_by"]], run["html_url"] or ""
+    told = [(run["started_at"], 3, name, Text(plain(f"{known} {link}")))]
+    if run["completed_at"]:
+        told.append((run["completed_at"], 3, name, Text(plain(f"ended: {run['conclusion']}"))))
+    return told
 
 
 def _sentence(verb: str) -> str:

@@ -68,6 +68,8 @@ def run_of(row: Row, p: str = "") -> Run:
         aggregated_at=row[p + "aggregated_at"],
         recovered_at=row[p + "recovered_at"],
         blocked_reason=row[p + "blocked_reason"],
+        caused_by_delivery_id=row[p + "caused_by_delivery_id"],
+        bound_by=row[p + "bound_by"],
     )
 
 

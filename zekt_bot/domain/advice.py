@@ -23,7 +23,10 @@ class Advice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is known of a delivery. Names are as people write them; `said`: GitHub's last words."""
+    """What is known of a delivery. Names are as people write them; `said`: GitHub's last words.
+
+    `silent`: GitHub took it, and no workflow reacted in the time that one needs.
+    """
 
     state: DeliveryState
     source: str
@@ -39,6 +42,7 @@ class Case:
     attempts: int = 0
     status: int | None = None
     said: str | None = None
+    silent: bool = False
 
 
 def advise(case: Case) -> Advice:
@@ -52,6 +56,11 @@ def advise(case: Case) -> Advice:
     if case.waiting:
         return Advice(
             f"It is {case.waiting}: a limit is reached there.", "It goes out when that is over."
+        )
+    if case.silent:
+        return Advice(
+            "GitHub took it; no workflow reacted.",
+            f"`zekt subscriptions check {case.service} {case.consumer}` says which would.",
         )
     return _under_way(case)
 

@@ -41,6 +41,7 @@ BlockedReason = Literal[
     "plugin_failed",
     "enabled_later",
     "too_old",
+    "loop",
 ]
 WaitsFor = Literal["pause", "app", "sequence"]
 OutcomeKind = Literal["dispatched", "retry", "blocked", "dead", "app_paused"]
@@ -117,7 +118,8 @@ class RunPolicyFacts:
     """What decides whether a finished run may leave its repository.
 
     `ran` is GitHub's metadata of the run; None: nobody knows it. `over_quota`: its account has had
-    its events of this day; never so once the run was let out.
+    its events of this day; never so once the run was let out. `most_hops` bounds a run's `hops`
+    when it ends; None: that was decided before.
     """
 
     repository: Repository
@@ -125,6 +127,7 @@ class RunPolicyFacts:
     ran: RunFacts | None
     from_fork: bool
     over_quota: bool = False
+    most_hops: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class Run:
     """A run as Zekt holds it. `facts` is None until a `workflow_run` webhook came.
 
     `recovered_at`: when its end was read from GitHub, because the webhook was missed.
+    `hops`: how many deliveries led to it. `bound_by` says how it is known which one did last.
     """
 
     id: str
@@ -74,6 +75,8 @@ class Run:
     aggregated_at: datetime | None = None
     recovered_at: datetime | None = None
     blocked_reason: str | None = None
+    caused_by_delivery_id: str | None = None
+    bound_by: str | None = None
 
     @property
     def from_fork(self) -> bool:

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from zekt_bot.db.lists import deliveries
+from zekt_bot.db.lists import deliveries, reactions
 from zekt_bot.domain.access import Person, Resource
 from zekt_bot.domain.advice import Case, advise, waiting
 from zekt_bot.domain.catalog import check_service_name
 from zekt_bot.domain.deliveries import STATES
 from zekt_bot.domain.lists import DeliveryFilter, Page, check_page
-from zekt_bot.errors import AccessDenied, InvalidInput, NotFound
+from zekt_bot.domain.proof import REACTS_WITHIN
+from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH
+from zekt_bot.errors import AccessDenied, GitHubError, InvalidInput, NotFound
 from zekt_bot.operations import services
-from zekt_bot.operations.visibility import may_list, may_show, shown
+from zekt_bot.operations.preflight import check_subscription
+from zekt_bot.operations.visibility import all_shown, may_list, may_show, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,7 +87,10 @@ async def _owns(broker: Broker, principal: Principal, service: str) -> bool:
 
 
 async def show_delivery(broker: Broker, principal: Principal, delivery_id: str) -> dict[str, Any]:
-    """One delivery with its `attempts` and its `history`, oldest first; `why`, and `what_to_do`.
+    """One delivery with its `attempts`, `runs` and `history`, oldest first; `why`, `what_to_do`.
+
+    `runs` are the consumer's, `bound_by` its title or only `probable`. `silence`, if none reacted
+    though one should have: what a check of the consumer's workflows says of that.
 
     Raises:
         AccessDenied, NotFound, GitHubError, StorageUnavailable, DecryptionFailed.
@@ -100,11 +106,15 @@ async def show_delivery(broker: Broker, principal: Principal, delivery_id: str) 
     whole = not isinstance(principal, Person) or row["source_repository_id"] in managed
     delivery = _named(row, broker.now(), whole=whole)
     tried = [_attempt(broker, attempt) for attempt in attempts]
+    runs = await broker.database.query(reactions.of, [delivery_id])
+    silent = _is_silent(row, broker.now()) and not runs
     return {
         **delivery,
-        **advise(_case(delivery, row["due_at"], tried))._asdict(),
+        **advise(_case(delivery, row["due_at"], tried, silent=silent))._asdict(),
         "waits_until": row["due_at"],
         "attempts": tried,
+        "runs": all_shown(runs),
+        "silence": await _silence(broker, principal, row["cause_id"]) if silent else [],
         "history": [
             {
                 "at": entry["at"],
@@ -123,6 +133,22 @@ def held_up(row: Mapping[Any, Any], now: datetime) -> dict[str, str | None]:
     return {"waiting": waiting(row["lane"], row["due_at"], row["lane_opens_at"], now)}
 
 
+def _is_silent(row: RowMapping, now: datetime) -> bool:
+    """Whether a run should have been heard of by now."""
+    sent_at = row["dispatched_at"] if row["state"] == "dispatched" else None
+    late = sent_at is not None and now - sent_at >= REACTS_WITHIN
+    return late and row["channel"] == REPOSITORY_DISPATCH
+
+
+async def _silence(broker: Broker, principal: Principal, subscription_id: str) -> list[str]:
+    """Why no workflow reacts, as far as the check knows and they may be told."""
+    try:
+        found = await check_subscription(broker, principal, subscription_id)
+    except (AccessDenied, NotFound, GitHubError):
+        return []
+    return [finding.text for finding in found if finding.level == "problem"]
+
+
 def _named(row: RowMapping, now: datetime, *, whole: bool) -> dict[str, Any]:
     """A delivery with its service as consumers write it; unless `whole`, hidden sources stay so."""
     hidden = bool(row["hidden_source"]) and not whole
@@ -137,7 +163,11 @@ def _named(row: RowMapping, now: datetime, *, whole: bool) -> dict[str, Any]:
 
 
 def _case(
-    delivery: Mapping[str, Any], due_at: datetime | None, attempts: Sequence[Mapping[str, Any]]
+    delivery: Mapping[str, Any],
+    due_at: datetime | None,
+    attempts: Sequence[Mapping[str, Any]],
+    *,
+    silent: bool,
 ) -> Case:
     last = attempts[-1] if attempts else {"status": None, "error": None}
     own = (
@@ -156,6 +186,7 @@ def _case(
         workflow=delivery["workflow_path"] or "Its workflow",
         consumer=delivery["target"] or "the consumer",
         due_at=due_at,
+        silent=silent,
         status=last["status"],
         said=last["error"],
     )

@@ -42,8 +42,8 @@ async def list_events(
 async def show_event(broker: Broker, principal: Principal, event_id: str) -> dict[str, Any]:
     """One run, by its id, correlation id or an event id of it.
 
-    With its `jobs`, `messages`, `envelopes` and `deliveries`. `blocked_by`: the plugin that blocked
-    the run, or an envelope.
+    With its `jobs`, `messages`, `envelopes`, `deliveries` and `reactions`: the consumers' runs.
+    `blocked_by`: the plugin that blocked the run, or an envelope.
 
     Raises:
         AccessDenied, NotFound, GitHubError, StorageUnavailable.

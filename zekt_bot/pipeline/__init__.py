@@ -10,5 +10,6 @@
 8. `deliver`    policy again, POST, record
 
 `missed_webhooks` and `missed_runs` read from GitHub what never came, and `store` it.
-`pages` runs a step on a page of rows. `permit` asks the policy about a delivery.
+`pages` runs a step on a page of rows. `permit` asks the policy about a delivery. `prove` says what
+a consumer's run may prove about one.
 """

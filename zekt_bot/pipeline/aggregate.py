@@ -124,7 +124,8 @@ async def _decide(broker: Broker, read: _Read) -> _Settling:
     now, run = broker.now(), read.run
     quota = broker.settings.quota
     over = read.over(quota)
-    facts = RunPolicyFacts(read.repository, read.allowed, run.facts, run.from_fork, over)
+    known = (read.repository, read.allowed, run.facts, run.from_fork)
+    facts = RunPolicyFacts(*known, over_quota=over, most_hops=broker.settings.max_hops)
     done = {"state": "done", "due_at": None, "failures": 0, "reason": None}
     late = withheld(run, read.repository, broker.settings.recover_max_age)
     if late:

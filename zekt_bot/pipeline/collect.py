@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from zekt_bot.db import audit, inbox, mirror, runs, services
+from zekt_bot.db import audit, inbox, mirror, proofs, runs, services
 from zekt_bot.domain.catalog import workflow_path
 from zekt_bot.domain.events import Job, RunFacts, RunKey, every_seen_job_completed
 from zekt_bot.domain.ids import new_correlation_id, new_id
+from zekt_bot.domain.proof import EXACT
 from zekt_bot.errors import MalformedEvent
 from zekt_bot.operations import fields, resting_services
+from zekt_bot.pipeline.prove import proving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from zekt_bot.db.proofs import Proving
     from zekt_bot.db.workflows import Workflow
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.catalog import Service
@@ -41,6 +44,7 @@ class _Collected:
     job: Job | None = None
     entry: Entry | None = None
     recovered: bool = False
+    proving: Proving | None = None
 
 
 def run_facts(body: Mapping[str, Any]) -> RunFacts:
@@ -143,6 +147,7 @@ async def _collect(
         entry=await broker.entry("github:run:completed", "github", repository_id=key.repository_id)
         if completed
         else None,
+        proving=await proving(broker, key, facts) if facts else None,
     )
     found, resting = await broker.database.write(_write, collected)
     await resting_services.wake(broker, resting)
@@ -165,6 +170,7 @@ def _write(
     known = mirror.repositories_by_id(connection, {row.key.repository_id for row in rows})
     met: dict[str, str] = {}
     ran: dict[str, Workflow] = {}
+    proved: dict[str, Proving] = {}
     for row in sorted(rows, key=lambda row: row.key):  # every unit locks runs in this order
         repository = known.get(row.key.repository_id)
         fresh = {**row.fresh, "account_id": repository.account_id if repository else None}
@@ -173,11 +179,13 @@ def _write(
         if row.facts:
             if run.state == "open":
                 ran[row.inbox_id] = (row.key.repository_id, row.facts.workflow_path)
-            _learn_run(
-                connection, row, run, provider=repository is not None and repository.provider
-            )
+            provider = repository is not None and repository.provider
+            delivery_id = _learn_run(connection, row, run, provider=provider)
+            if delivery_id and row.proving:
+                proved[delivery_id] = row.proving
         if row.job:
             _learn_job(connection, row, run)
+    proofs.settle(connection, proved)
     resting = services.gone(connection, ran.values())
     inbox.processed(connection, [row.inbox_id for row in rows], rows[0].now)
     return [(met[each], _of(resting, ran.get(each))) for each in (row.inbox_id for row in rows)]
@@ -187,15 +195,25 @@ def _of(found: Sequence[Service], workflow: Workflow | None) -> tuple[Service, .
     return tuple(each for each in found if (each.repository_id, each.workflow_path) == workflow)
 
 
-def _learn_run(connection: Connection, row: _Collected, run: Run, *, provider: bool) -> None:
+def _learn_run(connection: Connection, row: _Collected, run: Run, *, provider: bool) -> str | None:
+    """Answers the delivery that it came of for certain."""
     facts = row.facts
     if facts is None or run.state != "open":
-        return  # a run ends once: what was sent about it is not taken back
+        return None  # a run ends once: what was sent about it is not taken back
+    binding = proofs.bind(connection, run, facts)
     values = {name: getattr(facts, name) for name in facts.__dataclass_fields__}
-    if facts.status != "completed":
+    values |= binding._asdict()
+    if facts.status == "completed":
+        values["recovered_at"] = row.now if row.recovered else None
+        _end_run(connection, row, run, values, provider=provider)
+    else:
         runs.change(connection, run.id, **values)
-        return
-    values["recovered_at"] = row.now if row.recovered else None
+    return binding.caused_by_delivery_id if binding.bound_by in EXACT else None
+
+
+def _end_run(
+    connection: Connection, row: _Collected, run: Run, values: Mapping[str, Any], *, provider: bool
+) -> None:
     if row.entry:
         audit.record(connection, replace(row.entry, correlation_id=run.correlation_id))
     if not provider:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Text, func, or_, select
 
+from zekt_bot.db.lists import reactions
 from zekt_bot.db.lists.deliveries import with_names
 from zekt_bot.db.lists.parts import read, repository_id
 from zekt_bot.db.tables import audit, deliveries, envelopes, jobs, messages, repositories, runs
@@ -46,8 +47,8 @@ def page(connection: Connection, page: Page, wanted: EventFilter) -> list[RowMap
 def one(
     connection: Connection, event_id: str
 ) -> tuple[RowMapping, dict[str, Sequence[RowMapping]]] | None:
-    """One run, with its `jobs`, `messages`, `envelopes` (bodies left out) and `deliveries`;
-    `blocks`: the audit's entries of its being blocked.
+    """One run, with its `jobs`, `messages`, `envelopes` (bodies left out), `deliveries` and
+    `reactions` (the consumers' runs); `blocks`: the audit's entries of its being blocked.
 
     `event_id` is the run's, its correlation id, or that of one of its envelopes.
     """
@@ -66,7 +67,9 @@ def one(
         ),
         "deliveries": with_names().where(runs.c.id == run_id).order_by(deliveries.c.id),
     }
-    return found[0], {name: read(connection, part) for name, part in parts.items()}
+    read_parts = {name: read(connection, part) for name, part in parts.items()}
+    sent = [row["id"] for row in read_parts["deliveries"]]
+    return found[0], {**read_parts, "reactions": reactions.of(connection, sent)}
 
 
 def _runs(*more: Label[Any]) -> Select[Any]:

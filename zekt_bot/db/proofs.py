@@ -1,0 +1,204 @@
+"""Which delivery a run came of, and what its runs prove about a delivery."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import and_, case, func, select, update
+
+from zekt_bot.db import audit, lanes
+from zekt_bot.db.tables import RUN_HAS_HOPS, deliveries, envelopes, runs
+from zekt_bot.domain.deliveries import SENDABLE, may_move
+from zekt_bot.domain.proof import (
+    EXACT,
+    HOPS_WITHIN,
+    LEEWAY,
+    PROBABLE_WITHIN,
+    BoundRun,
+    Sent,
+    hops_after,
+    named_in,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Connection, RowMapping
+
+    from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.deliveries import DeliveryState
+    from zekt_bot.domain.events import Run, RunFacts
+    from zekt_bot.domain.proof import BoundBy
+
+
+class Binding(NamedTuple):
+    """What a run came of, and how many deliveries led to it: columns of `runs`."""
+
+    caused_by_delivery_id: str | None = None
+    bound_by: BoundBy | None = None
+    root_run_id: str | None = None
+    hops: int = 0
+
+
+def bind(connection: Connection, run: Run, facts: RunFacts) -> Binding:
+    """What a run came of, as far as its news can tell; guessed hops never become fewer."""
+    repository_id = run.key.repository_id
+    if facts.event == "workflow_run":
+        around = _most_hops_around(connection, repository_id, facts.created_at)
+        return Binding(hops=max(run.hops, around))
+    if facts.event != "repository_dispatch":
+        return Binding()
+    named = _named(connection, repository_id, named_in(facts))
+    if named:
+        return Binding(named["id"], "title", named["root"], named["hops"] + 1)
+    sent = _sent_before(connection, repository_id, facts)
+    hops = max(run.hops, hops_after(sent))
+    if len(sent.probable) == 1:
+        return Binding(sent.probable[0], "probable", hops=hops)
+    return Binding(hops=hops)
+
+
+_CAUSES = deliveries.join(envelopes, envelopes.c.id == deliveries.c.envelope).join(
+    runs, runs.c.id == envelopes.c.run
+)
+
+
+def _named(connection: Connection, repository_id: int, ids: Collection[str]) -> RowMapping | None:
+    """The first of these deliveries that went to this repository."""
+    if not ids:
+        return None
+    root = func.coalesce(runs.c.root_run_id, runs.c.id).label("root")
+    found = connection.execute(
+        select(deliveries.c.id, root, runs.c.hops)
+        .select_from(_CAUSES)
+        .where(deliveries.c.id.in_(ids), deliveries.c.target_repository_id == repository_id)
+        .order_by(deliveries.c.id)
+    )
+    return found.mappings().first()
+
+
+def _sent_before(connection: Connection, repository_id: int, facts: RunFacts) -> Sent:
+    """What was sent to this repository before the run was made, or is being sent now."""
+    at, to_it = deliveries.c.dispatched_at, deliveries.c.target_repository_id == repository_id
+    lately = and_(at >= facts.created_at - HOPS_WITHIN, at <= facts.created_at + LEEWAY)
+    # GitHub may have acted on a POST whose answer nobody has written down yet.
+    under_way = deliveries.c.lease.is_not(None)
+    just_now = at >= facts.created_at - PROBABLE_WITHIN
+    seen = (
+        _sent(connection, facts.display_title, and_(to_it, lately), just_now),
+        _sent(connection, facts.display_title, and_(to_it, under_way), under_way),
+    )
+    return Sent(
+        of_type=_most(each.of_type for each in seen),
+        of_any=_most(each.of_any for each in seen),
+        probable=tuple({name for each in seen for name in each.probable}),
+    )
+
+
+def _sent(
+    connection: Connection, title: str, which: ColumnElement[bool], probable: ColumnElement[bool]
+) -> Sent:
+    of_type = envelopes.c.event_type == title
+    likely = case((and_(of_type, probable), deliveries.c.id))
+    found = connection.execute(
+        select(
+            func.max(case((of_type, runs.c.hops))),
+            func.max(runs.c.hops),
+            func.min(likely),
+            func.max(likely),
+        )
+        .select_from(_CAUSES)
+        .where(which)
+    ).one()
+    return Sent(found[0], found[1], tuple({name for name in found[2:] if name is not None}))
+
+
+def _most(counts: Iterable[int | None]) -> int | None:
+    return max((count for count in counts if count is not None), default=None)
+
+
+def _most_hops_around(connection: Connection, repository_id: int, moment: datetime) -> int:
+    """The most hops of this repository's runs that were made or ended before this moment."""
+    own = (runs.c.repository_id == repository_id, RUN_HAS_HOPS)
+    found = (
+        connection.execute(
+            select(func.max(runs.c.hops)).where(
+                *own, at >= moment - HOPS_WITHIN, at <= moment + LEEWAY
+            )
+        ).scalar_one()
+        for at in (runs.c.created_at, runs.c.completed_at)
+    )
+    return _most(found) or 0
+
+
+class Proving(NamedTuple):
+    """A run's news for the audit: an entry for each state that it may prove."""
+
+    entries: Mapping[DeliveryState, Entry]
+    now: datetime
+
+
+def settle(connection: Connection, told: Mapping[str, Proving]) -> None:
+    """Move each delivery (id → the news that may have proved something) to where its runs say.
+
+    Lanes before deliveries: everybody locks in this order.
+    """
+    ids = sorted(told)
+    if not ids:
+        return
+    waiting = select(deliveries.c.lane, deliveries.c.id).where(
+        deliveries.c.id.in_(ids), deliveries.c.state.in_(SENDABLE)
+    )
+    freed = {row.lane: told[row.id].now for row in connection.execute(waiting)}
+    if freed:
+        lanes.wake(connection, freed)
+        audit.wake(connection, "deliveries")
+    found = connection.execute(
+        select(deliveries)
+        .where(deliveries.c.id.in_(ids))
+        .order_by(deliveries.c.id)
+        .with_for_update()
+    ).mappings()
+    proved = _verdicts(connection, ids)
+    for row in found.all():
+        to = proved.get(row["id"])
+        if to is not None and to != row["state"] and may_move(row["state"], to):
+            _move(connection, row, to, told[row["id"]])
+
+
+def _verdicts(connection: Connection, ids: Collection[str]) -> dict[str, DeliveryState]:
+    names = (runs.c.run_id, runs.c.run_attempt, runs.c.status, runs.c.conclusion)
+    found = connection.execute(
+        select(runs.c.caused_by_delivery_id, *names).where(
+            runs.c.caused_by_delivery_id.in_(ids), runs.c.bound_by.in_(EXACT)
+        )
+    )
+    bound: dict[str, list[BoundRun]] = {}
+    for row in found:
+        bound.setdefault(row[0], []).append(BoundRun(*row[1:]))
+    return {name: state for name, each in bound.items() if (state := verdict(each))}
+
+
+def _move(connection: Connection, row: RowMapping, to: DeliveryState, news: Proving) -> None:
+    """It is sent no more: a worker that holds it finds its lease gone."""
+    values: dict[str, Any] = {
+        "state": to,
+        "updated_at": news.now,
+        "dispatched_at": row["dispatched_at"] or news.now,
+        **dict.fromkeys(("due_at", "lease", "waits_for", "reason", "blocked_reason")),
+    }
+    connection.execute(update(deliveries).where(deliveries.c.id == row["id"]).values(values))
+    cause = select(runs.c.correlation_id).where(
+        runs.c.id
+        == select(envelopes.c.run).where(envelopes.c.id == row["envelope"]).scalar_subquery()
+    )
+    about = {
+        "correlation_id": connection.execute(cause).scalar_one(),
+        "delivery_id": row["id"],
+        "account_id": row["consumer_account_id"],
+        "repository_id": row["target_repository_id"],
+    }
+    audit.record(connection, replace(news.entries[to], **about))
