@@ -25,6 +25,7 @@ from zekt_bot.operations import (
     resting_services,
     retention,
     subscription_moves,
+    unproven,
 )
 from zekt_bot.operations.broker import new_lease
 from zekt_bot.pipeline import missed_webhooks
@@ -331,6 +332,7 @@ class Worker:
     async def _sweep(self) -> None:
         await self._broker.database.write(lanes.sweep, self._broker.now())
         await pauses.finish(self._broker)
+        await unproven.send_again(self._broker)
         await subscription_moves.expire(self._broker)
 
     async def _finish_replays(self) -> None:

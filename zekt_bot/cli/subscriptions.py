@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zekt_bot.cli.durable import durable
 from zekt_bot.cli.options import ENDINGS, acts, lists, repository_argument, service_argument, shows
 from zekt_bot.cli.output import Column, print_facts
 from zekt_bot.cli.preflight import check
@@ -335,3 +336,4 @@ async def configure(broker: Broker, who: Principal, named: Names, **terms: Any) 
 
 
 subscriptions.add_command(check)
+subscriptions.add_command(durable)

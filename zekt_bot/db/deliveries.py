@@ -245,6 +245,7 @@ class Change:
     sent: bool = True
     failed: bool = False
     tried_for: timedelta = timedelta()
+    prove_by: datetime | None = None
     decided_on: DeliveryPolicyFacts | None = None
 
 
@@ -292,10 +293,13 @@ def _next(row: Change) -> dict[str, Any]:
         "waits_for": row.waits_for,
         "blocked_reason": row.blocked_reason,
         "reason": row.reason,
+        "prove_by": row.prove_by,
         "failures": deliveries.c.failures + 1 if row.failed else 0,
         "tried_for_us": deliveries.c.tried_for_us + row.tried_for // timedelta(microseconds=1),
     }
-    return values | {"dispatched_at": row.now} if row.to == "dispatched" else values
+    if row.to == "dispatched":
+        values |= {"dispatched_at": row.now, "tried_for_us": 0}
+    return values
 
 
 def _record(connection: Connection, row: Change, stands: bool) -> bool:

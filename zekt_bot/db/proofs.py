@@ -188,7 +188,7 @@ def _move(connection: Connection, row: RowMapping, to: DeliveryState, news: Prov
         "state": to,
         "updated_at": news.now,
         "dispatched_at": row["dispatched_at"] or news.now,
-        **dict.fromkeys(("due_at", "lease", "waits_for", "reason", "blocked_reason")),
+        **dict.fromkeys(("due_at", "lease", "prove_by", "waits_for", "reason", "blocked_reason")),
     }
     connection.execute(update(deliveries).where(deliveries.c.id == row["id"]).values(values))
     cause = select(runs.c.correlation_id).where(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_
@@ -22,7 +23,7 @@ from zekt_bot.db.tables import (
 from zekt_bot.domain.catalog import AllowedWorkflow, Conditions, Profile, Repository, Service
 from zekt_bot.domain.deliveries import Delivery
 from zekt_bot.domain.events import Envelope, Job, Message, Run, RunFacts, RunKey
-from zekt_bot.domain.subscriptions import Filters, Subscription
+from zekt_bot.domain.subscriptions import Durable, Filters, Subscription
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, FromClause, Join, Label, RowMapping
@@ -233,7 +234,13 @@ def subscription_of(row: Row, p: str = "") -> Subscription | None:
         lane=row[p + "lane"],
         version=row[p + "version"],
         approved_at=row[p + "approved_at"],
+        durable=durable_of(row[p + "durable_after"], row[p + "durable_sends"]),
     )
+
+
+def durable_of(after: int | None, sends: int | None) -> Durable | None:
+    """How a subscription is made durable, or None."""
+    return None if after is None or sends is None else Durable(timedelta(seconds=after), sends)
 
 
 def filters_of(text: str) -> Filters:

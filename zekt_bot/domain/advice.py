@@ -135,6 +135,11 @@ def _dead(case: Case) -> Advice:
             "A plugin failed five times to decide about it.",
             "`zekt plugins` names the plugin and its problem; mend it before the next event.",
         )
+    if case.reason == "unconfirmed":
+        return Advice(
+            f"It was sent {case.attempts} times, and no run of {case.consumer} confirmed it.",
+            f"`zekt subscriptions check {case.service} {case.consumer}` says what would.",
+        )
     if case.reason == "decryption_failed":
         return Advice(
             "No key in ZEKT_SECRET_KEY opened what is stored, for 96 hours.",

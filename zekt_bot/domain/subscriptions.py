@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, get_args
 
 from zekt_bot.domain.catalog import (
@@ -42,6 +43,7 @@ SUBSCRIPTION_MOVES: dict[Verb, tuple[frozenset[SubscriptionState | None], Subscr
     "expire": (frozenset({"requested", "invited"}), "ended"),
 }
 MOST_WORDS = 500
+MOST_SENDS = 20
 STATES: tuple[SubscriptionState, ...] = get_args(SubscriptionState)
 ALIVE = tuple(state for state in STATES if state not in OVER)
 
@@ -69,6 +71,14 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
+class Durable:
+    """What no run of the consumer confirms within `after` is sent again, `sends` times in all."""
+
+    after: timedelta = timedelta(minutes=10)
+    sends: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """A consumer repository's wish to hear of a service, and the provider's answer.
 
@@ -87,6 +97,7 @@ class Subscription:
     lane: str | None
     version: int
     approved_at: datetime | None = None
+    durable: Durable | None = None
 
     def accepts(self, event_type: str) -> bool:
         """Whether the consumer accepted this event type."""
@@ -107,6 +118,15 @@ def check_filters(filters: Filters) -> Filters:
     for pattern in filters.branches:
         check_branch_pattern(pattern)
     return filters
+
+
+def check_durable(durable: Durable) -> Durable:
+    """Return `durable`, or raise InvalidInput naming its bounds."""
+    if not timedelta(minutes=1) <= durable.after <= timedelta(days=7):
+        raise InvalidInput("The time to wait for a run is a minute to seven days.")
+    if not 1 <= durable.sends <= MOST_SENDS:
+        raise InvalidInput(f"It is sent 1 to {MOST_SENDS} times in all.")
+    return durable
 
 
 def check_words(words: str) -> str:

@@ -117,6 +117,8 @@ def _shown(row: RowMapping, *, whole: bool) -> dict[str, Any]:
         "expires_at",
         "paused_at",
         "provider_may_replay",
+        "durable_after",
+        "durable_sends",
         "created_at",
     )
     shown = {name: row[name] for name in plain}

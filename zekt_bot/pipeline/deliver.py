@@ -20,6 +20,7 @@ from zekt_bot.domain.deliveries import (
     Outcome,
 )
 from zekt_bot.domain.lanes import lane_of
+from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH
 from zekt_bot.errors import (
     DecryptionFailed,
     OutcomeUnknown,
@@ -197,7 +198,7 @@ async def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
     outcome, now = sent.outcome, broker.now()
     facts: dict[str, Any] = {"reason": _reason(outcome)}
     if outcome.kind == "dispatched":
-        facts = {"to": "dispatched"}
+        facts = {"to": "dispatched", "prove_by": _prove_by(work, now)}
     elif outcome.kind == "blocked":
         facts |= {"to": "blocked", "blocked_reason": "no_access"}
         if sent.withheld:
@@ -227,6 +228,14 @@ async def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
         seal_error=_sealing(broker, work, outcome.error),
         **facts,
     )
+
+
+def _prove_by(work: Work, now: datetime) -> datetime | None:
+    """Until when its consumer's run must have been heard of; None: nobody waits for that."""
+    held = work.facts.subscription
+    if held is None or held.durable is None or work.delivery.channel != REPOSITORY_DISPATCH:
+        return None
+    return now + held.durable.after
 
 
 async def _retry(broker: Broker, work: Work, sent: _Sent, now: datetime) -> dict[str, Any]:

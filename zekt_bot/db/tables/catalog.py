@@ -152,6 +152,9 @@ subscriptions = Table(
     Column("answer", Text),
     Column("expires_at", UtcDateTime),
     Column("paused_at", UtcDateTime),
+    # Seconds to wait for a proof, and how often to send in all; NULL: it is not durable.
+    Column("durable_after", Integer),
+    Column("durable_sends", Integer),
     Column("provider_may_replay", Boolean, nullable=False, server_default=true()),
     # When deletion by age first saw that it is over.
     Column("over_at", UtcDateTime),

@@ -59,6 +59,8 @@ deliveries = Table(
     Column("tried_for_us", BigInteger, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("dispatched_at", UtcDateTime),
+    # Until when a run must have confirmed what a durable subscription was sent.
+    Column("prove_by", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("due_at", UtcDateTime),
     Column("lease", String(40)),
@@ -86,6 +88,13 @@ Index(
     deliveries.c.waits_for,
     sqlite_where=_paused,
     postgresql_where=_paused,
+)
+_unproven = deliveries.c.prove_by.is_not(None)
+Index(
+    "ix_deliveries_prove_by",
+    deliveries.c.prove_by,
+    sqlite_where=_unproven,
+    postgresql_where=_unproven,
 )
 _sent = deliveries.c.dispatched_at.is_not(None)
 Index(

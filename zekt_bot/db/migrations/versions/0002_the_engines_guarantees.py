@@ -97,6 +97,9 @@ def _processes() -> None:
 def _proof() -> None:
     tried_for = sa.Column("tried_for_us", sa.BigInteger(), server_default="0", nullable=False)
     op.add_column("deliveries", tried_for)
+    op.add_column("deliveries", sa.Column("prove_by", UtcDateTime(), nullable=True))
+    for column in ("durable_after", "durable_sends"):
+        op.add_column("subscriptions", sa.Column(column, sa.Integer(), nullable=True))
     for name, table, columns, only in (
         (
             "ix_deliveries_target",
@@ -104,6 +107,7 @@ def _proof() -> None:
             ["target_repository_id", "dispatched_at"],
             "dispatched_at IS NOT NULL",
         ),
+        ("ix_deliveries_prove_by", "deliveries", ["prove_by"], "prove_by IS NOT NULL"),
         (
             "ix_runs_caused_by",
             "runs",
