@@ -20,6 +20,7 @@ from zekt_bot.db.leases import Claim
 from zekt_bot.errors import StorageUnavailable
 from zekt_bot.operations import (
     accounts,
+    ordering,
     pauses,
     replay,
     resting_services,
@@ -333,6 +334,7 @@ class Worker:
         await self._broker.database.write(lanes.sweep, self._broker.now())
         await pauses.finish(self._broker)
         await unproven.send_again(self._broker)
+        await ordering.look(self._broker)
         await subscription_moves.expire(self._broker)
 
     async def _finish_replays(self) -> None:

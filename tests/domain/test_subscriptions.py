@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.factories import ran, subscription
-from zekt_bot.domain.subscriptions import Filters, check_filters, check_words
+from zekt_bot.domain.subscriptions import (
+    Durable,
+    Filters,
+    Ordered,
+    check_durable,
+    check_filters,
+    check_ordered,
+    check_words,
+)
 from zekt_bot.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from zekt_bot.domain.deliveries import DeliveryState
+
+HOUR, NO_TIME = timedelta(hours=1), timedelta()
 
 
 def test_without_filters_what_was_accepted_is_wanted() -> None:
@@ -76,3 +92,40 @@ def test_words_are_few_and_without_nul() -> None:
     for wrong in ("x" * 501, "a\0b"):
         with pytest.raises(InvalidInput):
             check_words(wrong)
+
+
+@pytest.mark.parametrize(
+    ("terms", "state", "waited", "past"),
+    [
+        (Ordered(), "pending", HOUR, False),
+        (Ordered(), "retrying", HOUR, False),
+        (Ordered(), "dispatched", NO_TIME, True),
+        (Ordered(), "failed", NO_TIME, True),
+        (Ordered(stops=True), "failed", NO_TIME, True),
+        (Ordered(), "dead", NO_TIME, True),
+        (Ordered(stops=True), "blocked", HOUR, False),
+        (Ordered("ended", HOUR), "dispatched", NO_TIME, False),
+        (Ordered("ended", HOUR), "confirmed", HOUR, True),
+        (Ordered("ended"), "completed", NO_TIME, True),
+        (Ordered("ended"), "failed", NO_TIME, True),
+        (Ordered("ended", stops=True), "failed", 9 * HOUR, False),
+    ],
+)
+def test_when_the_next_of_a_sequence_may_go(
+    terms: Ordered, state: DeliveryState, waited: timedelta, past: bool
+) -> None:
+    assert terms.is_past(state, waited) is past
+
+
+@pytest.mark.parametrize("after", [timedelta(minutes=1), timedelta(days=7)])
+def test_the_bounds_of_waiting_are_kept(after: timedelta) -> None:
+    assert check_durable(Durable(after)).after == after
+    assert check_ordered(Ordered(within=after)).within == after
+    beyond = after + (timedelta(seconds=1) if after > HOUR else -timedelta(seconds=1))
+    for check in (
+        lambda: check_durable(Durable(beyond)),
+        lambda: check_ordered(Ordered(within=beyond)),
+        lambda: check_durable(Durable(after, 0)),
+    ):
+        with pytest.raises(InvalidInput):
+            check()

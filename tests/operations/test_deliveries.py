@@ -87,7 +87,7 @@ async def test_a_delivery_that_nothing_reacted_to_says_so_and_why(stage: Stage) 
     assert shown["why"] == "GitHub took it; no workflow reacted."
     assert "aurora-labs/release kestrel-bank/core-sync" in shown["what_to_do"]
     assert any("repository_dispatch" in text for text in shown["silence"])
-    stage.github.fail("GET", "/repos/*", status=500, times=99)
+    stage.github.fail("GET", "*", status=500, times=99)
     assert (await deliveries.show_delivery(stage.broker, ME, row["id"]))["silence"] == []
 
 

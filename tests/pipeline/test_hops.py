@@ -83,24 +83,23 @@ async def test_an_honest_chain_of_four_links_often_in_an_hour_is_never_blocked(
 async def test_a_loop_is_cut_at_the_most_hops(migrated_url: str, run_name: str | None) -> None:
     async with open_stage(migrated_url, max_hops=4) as stage:
         named = {"run_name": run_name} if run_name else {}
-        for one, other in ((stage.provider, stage.consumer), (stage.consumer, stage.provider)):
-            await provide(stage, one)
-            await link(stage, one, other)
-        stage.github.core.world.runs.clear()
         for repository in (stage.provider, stage.consumer):
             repository.workflows[:] = []
             react(stage, repository, **named)
+            await provide(stage, repository)
+        await link(stage, stage.provider, stage.consumer)
+        await link(stage, stage.consumer, stage.provider)
         await stage.finish_run("build")
         await play(stage, 9)
         assert await blocked(stage) == ["loop"]
-        hops = sorted(row["hops"] for row in await stage.rows(runs))
-        assert hops[-1] == 5
-        assert len(await stage.rows(deliveries)) == 5 if run_name else len(hops) <= 6
+        assert sorted(row["hops"] for row in await stage.rows(runs)) == [0, 1, 2, 3, 4, 5]
+        assert len(await stage.rows(deliveries)) == 5
         assert "zekt:run:blocked" in {row["verb"] for row in await stage.rows(audit)}
 
 
 async def test_a_loop_through_workflow_run_is_cut_too(migrated_url: str) -> None:
     async with open_stage(migrated_url, max_hops=4) as stage:
+        stage.github.add_workflow(stage.consumer, PATH)
         await provide(stage, stage.provider)
         await provide(stage, stage.consumer)
         await link(stage, stage.provider, stage.consumer)
@@ -116,5 +115,5 @@ async def test_a_loop_through_workflow_run_is_cut_too(migrated_url: str) -> None
                 again = await stage.github.start_run(at, PATH, event="workflow_run")
                 await again.complete()
             await play(stage, 1)
-        assert await blocked(stage) == ["loop"]
+        assert (await blocked(stage)).count("loop") == 1
         assert max(row["hops"] for row in await stage.rows(runs)) == 5

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from tests.pipeline.sending import DISPATCHES, execute, verbs
-from zekt_bot.db.tables import attempts, deliveries, lanes, runs
+from zekt_bot.db.tables import deliveries, lanes, runs
 from zekt_bot.operations.preflight.findings import RUN_NAME
 
 if TYPE_CHECKING:
@@ -158,18 +158,16 @@ async def test_a_run_proves_what_github_did_but_did_not_answer(stage: Stage) -> 
     assert await state(stage) == "completed"
 
 
-async def test_a_worker_that_holds_a_proven_delivery_records_its_attempt_alone(
-    stage: Stage,
-) -> None:
+async def test_a_worker_that_holds_a_proven_delivery_sends_it_no_more(stage: Stage) -> None:
     await dispatched(stage, NAMED)
     await execute(stage, update(deliveries).values(state="pending", due_at=stage.clock.now()))
     await execute(stage, update(lanes).values(next_ready_at=stage.clock.now()))
     (work,) = await stage.works()
     await stage.listen()
     assert await state(stage) == "confirmed"
-    await stage.send(work)
+    assert await stage.send(work) is None
     assert await state(stage) == "confirmed"
-    assert [row["outcome"] for row in await stage.rows(attempts)] == ["dispatched"] * 2
+    assert len(stage.github.dispatches) == 1
 
 
 async def test_what_is_blocked_stays_so_and_its_run_is_kept(stage: Stage) -> None:

@@ -9,6 +9,7 @@ import click
 
 from zekt_bot.cli.durable import durable
 from zekt_bot.cli.options import ENDINGS, acts, lists, repository_argument, service_argument, shows
+from zekt_bot.cli.ordered import ordered
 from zekt_bot.cli.output import Column, print_facts
 from zekt_bot.cli.preflight import check
 from zekt_bot.cli.subscription_names import channel_option, name, named_argument, shown
@@ -337,3 +338,4 @@ async def configure(broker: Broker, who: Principal, named: Names, **terms: Any) 
 
 subscriptions.add_command(check)
 subscriptions.add_command(durable)
+subscriptions.add_command(ordered)

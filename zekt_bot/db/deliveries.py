@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, func, insert, select, tuple_, update
 
-from zekt_bot.db import audit, lanes, mirror, pauses, versions
+from zekt_bot.db import audit, lanes, mirror, pauses, sequences, versions
 from zekt_bot.db.rows import (
     ALLOWED,
     DELIVERY,
@@ -76,6 +76,7 @@ class Work:
     facts: DeliveryPolicyFacts
     failures: int
     tried_for: timedelta
+    sequence_key: str | None
     on_hold: Subject | None
     settings: bytes | None
 
@@ -202,6 +203,7 @@ def _work_of(
         ),
         failures=row["d_failures"],
         tried_for=timedelta(microseconds=row["d_tried_for_us"]),
+        sequence_key=row["d_sequence_key"],
         on_hold=holding(ends, row["d_service_id"], row["d_cause_id"], active),
         settings=row["u_settings"],
     )
@@ -246,6 +248,7 @@ class Change:
     failed: bool = False
     tried_for: timedelta = timedelta()
     prove_by: datetime | None = None
+    sequence_key: str | None = None
     decided_on: DeliveryPolicyFacts | None = None
 
 
@@ -267,6 +270,7 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
     lanes.give_back(connection, [row.lane for row in mine if not row.sent])
     for limit in sorted((row.limit for row in rows if row.limit), key=lambda each: each.lane):
         lanes.obey(connection, limit)
+    sequences.advance(connection, {row.sequence_key: row.now for row in mine if row.sequence_key})
     audit.wake(connection, "deliveries")
     return [own and stand for own, stand in zip(answers, stands, strict=True)]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import and_, case, func, select, update
+from sqlalchemy import String, and_, case, cast, func, literal, select, true, update
 
-from zekt_bot.db import audit, lanes
-from zekt_bot.db.tables import RUN_HAS_HOPS, deliveries, envelopes, runs
+from zekt_bot.db import audit, lanes, sequences
+from zekt_bot.db.tables import RUN_HAS_HOPS, deliveries, envelopes, repositories, runs
 from zekt_bot.domain.deliveries import SENDABLE, may_move
 from zekt_bot.domain.proof import (
     EXACT,
@@ -85,11 +85,13 @@ def _sent_before(connection: Connection, repository_id: int, facts: RunFacts) ->
     at, to_it = deliveries.c.dispatched_at, deliveries.c.target_repository_id == repository_id
     lately = and_(at >= facts.created_at - HOPS_WITHIN, at <= facts.created_at + LEEWAY)
     # GitHub may have acted on a POST whose answer nobody has written down yet.
-    under_way = deliveries.c.lease.is_not(None)
+    lane = literal("github:").concat(cast(repositories.c.installation_id, String))
+    paced = select(lane).where(repositories.c.id == repository_id).scalar_subquery()
+    under_way = and_(deliveries.c.lease.is_not(None), deliveries.c.lane == paced)
     just_now = at >= facts.created_at - PROBABLE_WITHIN
     seen = (
         _sent(connection, facts.display_title, and_(to_it, lately), just_now),
-        _sent(connection, facts.display_title, and_(to_it, under_way), under_way),
+        _sent(connection, facts.display_title, and_(to_it, under_way), true()),
     )
     return Sent(
         of_type=_most(each.of_type for each in seen),
@@ -163,10 +165,13 @@ def settle(connection: Connection, told: Mapping[str, Proving]) -> None:
         .with_for_update()
     ).mappings()
     proved = _verdicts(connection, ids)
+    moved = {}
     for row in found.all():
-        to = proved.get(row["id"])
+        to, news = proved.get(row["id"]), told[row["id"]]
         if to is not None and to != row["state"] and may_move(row["state"], to):
-            _move(connection, row, to, told[row["id"]])
+            _move(connection, row, to, news)
+            moved[row["sequence_key"]] = news.now
+    sequences.advance(connection, {key: now for key, now in moved.items() if key})
 
 
 def _verdicts(connection: Connection, ids: Collection[str]) -> dict[str, DeliveryState]:

@@ -23,7 +23,7 @@ from zekt_bot.db.tables import (
 from zekt_bot.domain.catalog import AllowedWorkflow, Conditions, Profile, Repository, Service
 from zekt_bot.domain.deliveries import Delivery
 from zekt_bot.domain.events import Envelope, Job, Message, Run, RunFacts, RunKey
-from zekt_bot.domain.subscriptions import Durable, Filters, Subscription
+from zekt_bot.domain.subscriptions import Durable, Filters, Ordered, Subscription
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, FromClause, Join, Label, RowMapping
@@ -235,12 +235,22 @@ def subscription_of(row: Row, p: str = "") -> Subscription | None:
         version=row[p + "version"],
         approved_at=row[p + "approved_at"],
         durable=durable_of(row[p + "durable_after"], row[p + "durable_sends"]),
+        ordered=ordered_of(row, p),
     )
 
 
 def durable_of(after: int | None, sends: int | None) -> Durable | None:
     """How a subscription is made durable, or None."""
     return None if after is None or sends is None else Durable(timedelta(seconds=after), sends)
+
+
+def ordered_of(row: Row, p: str = "") -> Ordered | None:
+    """How a subscription is ordered, or None."""
+    by = row[p + "ordered_by"]
+    if by is None:
+        return None
+    within = timedelta(seconds=row[p + "ordered_within"])
+    return Ordered(by, within, stops=row[p + "ordered_stops"])
 
 
 def filters_of(text: str) -> Filters:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, select, update
 
-from zekt_bot.db import audit, lanes
+from zekt_bot.db import audit, lanes, sequences
 from zekt_bot.db.rows import durable_of
 from zekt_bot.db.tables import attempts, deliveries, envelopes, runs, subscriptions
 
@@ -36,6 +36,7 @@ class Unproven:
     account_id: int
     repository_id: int
     correlation_id: str
+    sequence_key: str | None
     sends: int
     guessed: bool
     durable: Durable | None
@@ -52,6 +53,7 @@ def overdue(connection: Connection, now: datetime) -> list[Unproven]:
             deliveries.c.consumer_account_id.label("account_id"),
             deliveries.c.target_repository_id.label("repository_id"),
             runs.c.correlation_id,
+            deliveries.c.sequence_key,
             _number(attempts.c.n, taken).label("sends"),
             _number(_run.c.id, _run.c.caused_by_delivery_id == deliveries.c.id).label("guessed"),
             subscriptions.c.durable_after,
@@ -101,6 +103,8 @@ def answer(connection: Connection, rows: Sequence[Answer]) -> list[bool]:
     again = {row.unproven.lane: row.now for row in rows if row.to == "pending"}
     lanes.wake(connection, again)
     answers = [_answer(connection, row) for row in rows]
+    ordered = {row.unproven.sequence_key: row.now for row in rows}
+    sequences.advance(connection, {key: now for key, now in ordered.items() if key})
     if again:
         audit.wake(connection, "deliveries")
     return answers

@@ -82,6 +82,10 @@ def _owner(name: str) -> str:
 
 def _resting(case: Case) -> Advice:
     known = {
+        "sequence": Advice(
+            "Its subscription is ordered: it waits for the one before it.",
+            "See that one: `zekt deliveries list` with the service and the consumer.",
+        ),
         "pause": Advice("Sending is paused.", "It goes on when the pause is lifted."),
         "app": Advice(
             "GitHub does not accept the App's key.",

@@ -18,6 +18,7 @@ from zekt_bot.errors import InvalidInput
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from zekt_bot.domain.deliveries import DeliveryState
     from zekt_bot.domain.events import RunFacts
 
 SubscriptionState = Literal["requested", "invited", "approved", "rejected", "revoked", "ended"]
@@ -78,6 +79,31 @@ class Durable:
     sends: int = 3
 
 
+OrderedBy = Literal["dispatched", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """The next delivery is sent after the former was dispatched, or after its run has ended.
+
+    A run is waited for `within` that time. One that failed, died or was blocked is passed over, or
+    (`stops`) nothing follows it.
+    """
+
+    by: OrderedBy = "dispatched"
+    within: timedelta = timedelta(hours=6)
+    stops: bool = False
+
+    def is_past(self, state: DeliveryState, waited: timedelta) -> bool:
+        """Whether the next may go, `waited` after this one was dispatched."""
+        if state in {"pending", "retrying"}:
+            return False
+        if state in {"dead", "blocked"} or (state == "failed" and self.by == "ended"):
+            return not self.stops
+        under_way = state in {"dispatched", "confirmed"}
+        return self.by == "dispatched" or not under_way or waited >= self.within
+
+
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """A consumer repository's wish to hear of a service, and the provider's answer.
@@ -98,6 +124,7 @@ class Subscription:
     version: int
     approved_at: datetime | None = None
     durable: Durable | None = None
+    ordered: Ordered | None = None
 
     def accepts(self, event_type: str) -> bool:
         """Whether the consumer accepted this event type."""
@@ -127,6 +154,13 @@ def check_durable(durable: Durable) -> Durable:
     if not 1 <= durable.sends <= MOST_SENDS:
         raise InvalidInput(f"It is sent 1 to {MOST_SENDS} times in all.")
     return durable
+
+
+def check_ordered(ordered: Ordered) -> Ordered:
+    """Return `ordered`, or raise InvalidInput naming its bounds."""
+    if not timedelta(minutes=1) <= ordered.within <= timedelta(days=7):
+        raise InvalidInput("A run is waited for a minute to seven days.")
+    return ordered
 
 
 def check_words(words: str) -> str:

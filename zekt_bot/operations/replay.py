@@ -42,7 +42,6 @@ _COPIED = (
     "target_repository_id",
     "channel",
     "lane",
-    "sequence_key",
     "service_id",
     "provider_account_id",
     "consumer_account_id",

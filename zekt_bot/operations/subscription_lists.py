@@ -119,6 +119,9 @@ def _shown(row: RowMapping, *, whole: bool) -> dict[str, Any]:
         "provider_may_replay",
         "durable_after",
         "durable_sends",
+        "ordered_by",
+        "ordered_within",
+        "ordered_stops",
         "created_at",
     )
     shown = {name: row[name] for name in plain}

@@ -16,6 +16,7 @@ from zekt_bot.db import (
     mirror,
     pauses,
     runs,
+    sequences,
     services,
     subscriptions,
     tables,
@@ -220,7 +221,9 @@ def _row(
     reason = answer.reason if isinstance(answer, Blocked) else None
     now = delivery.created_at
     due_at = now + _FAILED_DECISION if failed else now
-    waits = on_hold is not None and not reason
+    # What is ordered waits for its turn first; a pause is asked about when that has come.
+    ordered = held is not None and held.ordered is not None
+    waits = on_hold is not None and not (reason or ordered)
     return {
         **{name: getattr(delivery, name) for name in _COLUMNS},
         "envelope": delivery.envelope_id,
@@ -231,9 +234,10 @@ def _row(
         "blocked_reason": reason,
         "failures": int(failed),
         "updated_at": now,
-        "waits_for": "pause" if waits else None,
+        "sequence_key": delivery.cause_id if ordered else None,
+        "waits_for": "sequence" if ordered else "pause" if waits else None,
         "reason": on_hold if waits else None,
-        "due_at": None if reason or waits else due_at,
+        "due_at": None if reason or waits or ordered else due_at,
     }
 
 
@@ -263,6 +267,8 @@ def _apply(connection: Connection, rows: Sequence[_Matching]) -> list[bool]:
     if new:
         lanes.open_new(connection, {each["lane"] for each in new}, rows[0].now, rows[0].pace)
         deliveries.add(connection, new)
+        turns = {each["sequence_key"]: rows[0].now for each in new if each["sequence_key"]}
+        sequences.advance(connection, turns)
     for row in standing:
         for entry in row.entries:
             audit.record(connection, entry)
@@ -277,8 +283,9 @@ def _advance(connection: Connection, row: _Matching) -> bool:
     involved[read.provider.repository.id] = read.provider.repository.version
     held = {subscription.id: subscription.version for subscription, _ in read.page}
     service = {read.service.id: read.service.version} if read.service else {}
+    on_hold = {each["reason"] for each in row.rows if each["waits_for"] == "pause"}
     return (
-        pauses.hold(connection, {each["reason"] for each in row.rows if each["waits_for"]})
+        pauses.hold(connection, on_hold)
         and versions.hold(connection, tables.repositories, involved)
         and versions.hold(connection, tables.services, service)
         and versions.hold(connection, tables.subscriptions, held)

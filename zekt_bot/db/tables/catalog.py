@@ -155,6 +155,10 @@ subscriptions = Table(
     # Seconds to wait for a proof, and how often to send in all; NULL: it is not durable.
     Column("durable_after", Integer),
     Column("durable_sends", Integer),
+    # After what the next is sent, and for how many seconds that is waited for; NULL: at once.
+    Column("ordered_by", String(20)),
+    Column("ordered_within", Integer),
+    Column("ordered_stops", Boolean),
     Column("provider_may_replay", Boolean, nullable=False, server_default=true()),
     # When deletion by age first saw that it is over.
     Column("over_at", UtcDateTime),

@@ -45,6 +45,7 @@ deliveries = Table(
     Column("target_repository_id", BigInteger, nullable=False),
     Column("channel", String(64), nullable=False),
     Column("lane", String(120), nullable=False),
+    # While it has its place in an ordered subscription; NULL: the next may go.
     Column("sequence_key", Text),
     Column("service_id", ID),
     Column("provider_account_id", BigInteger, nullable=False),
@@ -88,6 +89,16 @@ Index(
     deliveries.c.waits_for,
     sqlite_where=_paused,
     postgresql_where=_paused,
+)
+_in_order = deliveries.c.sequence_key.is_not(None)
+Index(
+    "ix_deliveries_sequence",
+    deliveries.c.sequence_key,
+    deliveries.c.waits_for,
+    deliveries.c.envelope,
+    deliveries.c.id,
+    sqlite_where=_in_order,
+    postgresql_where=_in_order,
 )
 _unproven = deliveries.c.prove_by.is_not(None)
 Index(

@@ -100,12 +100,21 @@ def _proof() -> None:
     op.add_column("deliveries", sa.Column("prove_by", UtcDateTime(), nullable=True))
     for column in ("durable_after", "durable_sends"):
         op.add_column("subscriptions", sa.Column(column, sa.Integer(), nullable=True))
+    op.add_column("subscriptions", sa.Column("ordered_by", sa.String(length=20), nullable=True))
+    op.add_column("subscriptions", sa.Column("ordered_within", sa.Integer(), nullable=True))
+    op.add_column("subscriptions", sa.Column("ordered_stops", sa.Boolean(), nullable=True))
     for name, table, columns, only in (
         (
             "ix_deliveries_target",
             "deliveries",
             ["target_repository_id", "dispatched_at"],
             "dispatched_at IS NOT NULL",
+        ),
+        (
+            "ix_deliveries_sequence",
+            "deliveries",
+            ["sequence_key", "waits_for", "envelope", "id"],
+            "sequence_key IS NOT NULL",
         ),
         ("ix_deliveries_prove_by", "deliveries", ["prove_by"], "prove_by IS NOT NULL"),
         (

@@ -1,0 +1,53 @@
+"""Ordered subscriptions: switching it on and off, and what went past its time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zekt_bot.db import sequences
+from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH, check_ordered
+from zekt_bot.errors import InvalidInput
+from zekt_bot.operations.subscription_moves import change
+from zekt_bot.operations.subscription_parties import parties
+
+if TYPE_CHECKING:
+    from zekt_bot.domain.access import Principal
+    from zekt_bot.domain.subscriptions import Ordered, Subscription
+    from zekt_bot.operations.broker import Broker
+    from zekt_bot.operations.subscription_parties import Named
+
+
+async def make_ordered(
+    broker: Broker, principal: Principal, named: Named, ordered: Ordered | None
+) -> Subscription:
+    """Send one after the other, or (None) as they come.
+
+    What waits already goes by the new terms within a minute.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
+        Conflict: there is no such subscription, or it is over.
+    """
+    found = await parties(broker, principal, "subscription:configure", named)
+    found.alive()
+    values: dict[str, Any] = dict.fromkeys(("ordered_by", "ordered_within", "ordered_stops"))
+    if ordered is not None:
+        check_ordered(ordered)
+        if ordered.by == "ended" and found.channel != REPOSITORY_DISPATCH:
+            raise InvalidInput(f"What {found.channel} takes starts no run whose end one could see.")
+        values = {
+            "ordered_by": ordered.by,
+            "ordered_within": int(ordered.within.total_seconds()),
+            "ordered_stops": ordered.stops,
+        }
+    return await change(broker, principal, found, "configured", values)
+
+
+async def look(broker: Broker) -> None:
+    """Let the next go where a run was waited for long enough, or the terms have changed.
+
+    Raises:
+        StorageUnavailable.
+    """
+    for key in await broker.database.query(sequences.open_ones):
+        await broker.database.write(sequences.look, (key, broker.now()))
