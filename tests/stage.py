@@ -24,7 +24,7 @@ import pytest
 from tests.db.rows import KEY, stored
 from zekt_bot.app import open_broker
 from zekt_bot.config import AppCredentials, Settings
-from zekt_bot.db import deliveries, inbox, lanes, leases
+from zekt_bot.db import inbox, lanes, leases, outgoing
 from zekt_bot.domain.access import Operator
 from zekt_bot.domain.access import WorkflowRun as Principal
 from zekt_bot.domain.catalog import Profile
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Table
 
-    from zekt_bot.db.deliveries import Work
+    from zekt_bot.db.outgoing import Work
     from zekt_bot.domain.catalog import Service
     from zekt_bot.domain.deliveries import Outcome
     from zekt_bot.domain.subscriptions import Subscription
@@ -135,7 +135,7 @@ class Stage:
         now = self.clock.now()
         claim = lanes.LaneClaim(now, now + LEASE, new_lease(), limit, self.pace)
         ids = await self.broker.database.write(lanes.claim, claim)
-        return await self.broker.database.query(deliveries.load, ids) if ids else []
+        return await self.broker.database.query(outgoing.load, ids) if ids else []
 
     async def route(self) -> int:
         """Route a page of the inbox, one row after the other; answers how many."""

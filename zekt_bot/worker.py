@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import structlog
 
-from zekt_bot.db import chores, deliveries, inbox, lanes, leases
+from zekt_bot.db import chores, deliveries, inbox, lanes, leases, outgoing
 from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim
 from zekt_bot.errors import StorageUnavailable
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from datetime import datetime
 
-    from zekt_bot.db.deliveries import Work
+    from zekt_bot.db.outgoing import Work
     from zekt_bot.operations.broker import Broker
 
 _PAGE = 64
@@ -259,7 +259,7 @@ class Worker:
         room = self._senders.room if lane is None else 1
         claim = LaneClaim(now, now + self._timing.lease, new_lease(), room, self._pace, lane)
         ids = await self._broker.database.write(lanes.claim, claim)
-        works = await self._broker.database.query(deliveries.load, ids) if ids else []
+        works = await self._broker.database.query(outgoing.load, ids) if ids else []
         for work in works:
             self._senders.begin(work, self._send(work, claim.until))
         return bool(ids)

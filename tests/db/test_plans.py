@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 
 from tests.db.rows import PACE, delivery_row, envelope_row, inbox_row, plant, put, run_row
 from tests.factories import ran
-from zekt_bot.db import chores, deliveries, lanes, leases, proofs, retention, tables
+from zekt_bot.db import chores, deliveries, lanes, leases, outgoing, proofs, retention, tables
 from zekt_bot.domain.events import Run, RunKey
 from zekt_bot.testing.clock import START
 
@@ -62,8 +62,8 @@ OFTEN: dict[str, tuple[Work, int]] = {
     "next of the deliveries": (lambda c: leases.next_due(c, "deliveries"), 1),
     "sweep of the lanes": (lambda c: lanes.sweep(c, [START]), 1),
     "probe": (lambda c: deliveries.probe(c, [("app", START)]), 1),
-    "load of deliveries": (lambda c: deliveries.load(c, [f"dlv_{n:026}" for n in range(16)]), 1),
-    "versions of a delivery": (lambda c: c.execute(deliveries.VERSIONS, OF_ONE), 1),
+    "load of deliveries": (lambda c: outgoing.load(c, [f"dlv_{n:026}" for n in range(16)]), 1),
+    "versions of a delivery": (lambda c: c.execute(outgoing.VERSIONS, OF_ONE), 1),
     "hops of a run": (lambda c: proofs.bind(c, RUN, ran(event="workflow_run")), 2),
     "cause of a run": (lambda c: proofs.bind(c, RUN, ran(event="repository_dispatch")), 2),
     "cause by a title": (lambda c: proofs.bind(c, RUN, NAMED), 1),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.stage import Stage
-    from zekt_bot.db.deliveries import Work
+    from zekt_bot.db.outgoing import Work
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.deliveries import Attempt, DispatchRequest
     from zekt_bot.hookspecs import InstallationApi

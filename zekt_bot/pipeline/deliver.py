@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from zekt_bot.db.deliveries import Work
+    from zekt_bot.db.outgoing import Work
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.deliveries import OutcomeKind
     from zekt_bot.domain.events import Blocked

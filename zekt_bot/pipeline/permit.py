@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zekt_bot.db import deliveries
+from zekt_bot.db import outgoing
 from zekt_bot.errors import StorageUnavailable, Withheld
 
 if TYPE_CHECKING:
-    from zekt_bot.db.deliveries import Work
+    from zekt_bot.db.outgoing import Work
     from zekt_bot.domain.events import Blocked
     from zekt_bot.domain.pauses import Subject
     from zekt_bot.operations.broker import Broker
@@ -64,9 +64,9 @@ class Permit:
     async def _ask(self) -> Refusal | None:
         query = self._broker.database.query
         try:
-            if await query(deliveries.stands, self.work):
+            if await query(outgoing.stands, self.work):
                 return None  # what was decided on these very facts
-            found = await query(deliveries.reload, self.work)
+            found = await query(outgoing.reload, self.work)
         except StorageUnavailable as error:
             return Refusal(error=error)
         if found is None:
