@@ -61,6 +61,13 @@ def bind(connection: Connection, run: Run, facts: RunFacts) -> Binding:
     return Binding(hops=hops)
 
 
+def with_hops(connection: Connection, run: Run) -> Run:
+    """The run with its hops as they are known now: news of what led to it may have come later."""
+    if run.facts is None:
+        return run
+    return replace(run, hops=max(run.hops, bind(connection, run, run.facts).hops))
+
+
 _CAUSES = deliveries.join(envelopes, envelopes.c.id == deliveries.c.envelope).join(
     runs, runs.c.id == envelopes.c.run
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
-from zekt_bot.db import audit, mirror, runs, usage, versions, workflows
+from zekt_bot.db import audit, mirror, proofs, runs, usage, versions, workflows
 from zekt_bot.db.tables import repositories
 from zekt_bot.domain.deliveries import RunPolicyFacts
 from zekt_bot.domain.events import AggregationPolicy
@@ -89,12 +89,13 @@ async def _aggregate(broker: Broker, read: _Read) -> bool:
 def _read(
     connection: Connection, run_ids: Sequence[str], counted_at: datetime | None
 ) -> dict[str, _Read]:
-    """The due ones of `run_ids` with all that decides about them, in five statements.
+    """The due ones of `run_ids` with all that decides about them, in five statements (and some for
+    each that another run may have led to).
 
     And in a sixth what their accounts have had on the day of `counted_at`.
     """
     due = {
-        run.id: (run, run.facts)
+        run.id: (proofs.with_hops(connection, run), run.facts)
         for run in runs.runs_of(connection, run_ids)
         if run.facts and run.state in {"gathering", "done"}
     }
@@ -126,7 +127,7 @@ async def _decide(broker: Broker, read: _Read) -> _Settling:
     over = read.over(quota)
     known = (read.repository, read.allowed, run.facts, run.from_fork)
     facts = RunPolicyFacts(*known, over_quota=over, most_hops=broker.settings.max_hops)
-    done = {"state": "done", "due_at": None, "failures": 0, "reason": None}
+    done = {"state": "done", "due_at": None, "failures": 0, "reason": None, "hops": run.hops}
     late = withheld(run, read.repository, broker.settings.recover_max_age)
     if late:
         entry = await _entry(broker, run, "zekt:run:blocked", {"reason": late})
