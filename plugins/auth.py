@@ -53,7 +53,10 @@ def _loop(run: Run, facts: RunPolicyFacts) -> str | None:
 
 
 def _approval(facts: DeliveryPolicyFacts) -> str | None:
-    """Is the service published, the subscription approved, this event type agreed at both ends?"""
+    """Is the service published, the subscription approved, this event type agreed at both ends?
+
+    Between the owners of that time: who approves anew approves what comes from then on.
+    """
     service, subscription = facts.service, facts.subscription
     approved = (
         service is not None
@@ -63,6 +66,7 @@ def _approval(facts: DeliveryPolicyFacts) -> str | None:
         and subscription.state == "approved"
         and subscription.accepts(facts.event_type)
         and facts.consumer.consumer
+        and not facts.changed_hands
     )
     if not approved:
         return "not_approved"

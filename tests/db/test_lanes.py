@@ -256,6 +256,18 @@ async def test_more_lanes_than_a_claim_locks_are_all_served(database: Database) 
     assert sorted(chain.from_iterable(taken)) == planted
 
 
+async def test_who_was_not_served_is_next_however_long_another_lanes_backlog(
+    database: Database,
+) -> None:
+    unpaced = Pace(per_minute=0, burst=1, in_flight=100)
+    await plant(database, *rows(99), *rows(1, "github:2", first=100, due_at=START + SECOND))
+    order = []
+    for n in range(3):
+        now = START + SECOND * (1 + n)
+        order += await claim(database, now, unpaced, limit=MOST_A_CLAIM, lease=f"lea_{n}")
+    assert delivery_row(100, "github:2")["id"] in order
+
+
 async def _tempo(database: Database) -> float | None:
     tempo: float | None = (await lane(database))["per_minute"]
     return tempo

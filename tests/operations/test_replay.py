@@ -293,3 +293,28 @@ async def test_what_consent_no_longer_covers_is_blocked(stage: Stage) -> None:
     await replay(stage.broker, ME, original)
     await stage.deliver()
     assert (await stage.rows(deliveries))[1]["state"] == "blocked"
+
+
+@pytest.mark.parametrize("end", ["provider", "consumer"])
+async def test_what_was_sent_between_former_owners_reaches_no_new_one(
+    stage: Stage, end: str
+) -> None:
+    (original,) = await sent(stage)
+    other = stage.github.account("other-org")
+    await stage.github.install(stage.app, other)
+    await stage.github.transfer(getattr(stage, end), other)
+    await stage.listen()
+    ends = Ends("other-org/release" if end == "provider" else SERVICE, stage.consumer.full_name)
+    if end == "provider":
+        await stage.publish()
+    else:
+        await subscriptions.request(stage.broker, ME, ends)
+    await subscriptions.approve(stage.broker, ME, ends)
+    made = await replay(stage.broker, ME, original)
+    for _ in range(2):  # first to the lane of the new installation
+        await stage.deliver()
+    (new,) = [row for row in await stage.rows(deliveries) if row["id"] == made]
+    assert (new["state"], new["blocked_reason"]) == ("blocked", "not_approved")
+    await stage.finish_run("build")
+    await stage.flow()
+    assert len(received(stage)) == 2  # what comes from then on is sent

@@ -346,6 +346,32 @@ async def test_consent_that_was_withdrawn_meanwhile_is_withdrawn(stage: Stage) -
     assert not known[stage.consumer.id].consented
 
 
+@pytest.mark.parametrize("event", ["suspend", "archive"])
+async def test_a_withdrawal_that_comes_late_and_is_undone_holds_up_nothing(
+    stage: Stage, event: str
+) -> None:
+    await stage.serve()
+    if event == "suspend":
+        await stage.github.suspend(stage.consuming)
+        await lose(stage)
+        await stage.github.unsuspend(stage.consuming)
+    else:
+        await stage.github.archive(stage.consumer)
+        await lose(stage)
+        await stage.github.unarchive(stage.consumer)
+    await stage.take()
+    while await stage.route():
+        pass
+    assert await recover(stage) == 1
+    stage.github.fail("GET", "*", status=500, times=9)
+    await stage.route()  # GitHub is asked, and does not answer now
+    (known,) = (
+        await stage.broker.database.query(mirror.repositories_by_id, [stage.consumer.id])
+    ).values()
+    assert known.consented
+    assert not known.archived
+
+
 async def test_a_consumers_run_is_asked_for_unless_it_was_answered(stage: Stage) -> None:
     await stage.serve()
     run = await stage.github.start_run(stage.consumer, "deploy.yml", event="repository_dispatch")

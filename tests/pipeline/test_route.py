@@ -19,7 +19,8 @@ from zekt_bot.domain.webhooks import Receipt
 from zekt_bot.errors import StorageUnavailable
 from zekt_bot.pipeline.pages import MOST_FAILURES
 from zekt_bot.pipeline.route import build_router, route
-from zekt_bot.pipeline.verify import HANDLED
+from zekt_bot.pipeline.store import store
+from zekt_bot.pipeline.verify import HANDLED, from_api
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -152,6 +153,8 @@ async def test_githubs_button_takes_up_what_was_set_aside_as_long_as_its_body_is
     if not kept:
         await stage.broker.database.write(drop_body, None)
     stage.router = build_router()
+    read_again = from_api("orchestrator", sent.guid, sent.event, orjson.loads(sent.body))
+    assert await store(stage.broker, read_again) == Receipt(duplicate=True)  # nobody's wish
     receipts = await asyncio.gather(*(stage.receive(sent) for _ in range(3)))
     assert {receipt.duplicate for receipt in receipts} == {True}
     assert sum(receipt.requeued for receipt in receipts) == await stage.route() == kept

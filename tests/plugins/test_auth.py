@@ -180,6 +180,7 @@ async def test_only_an_approved_subscription_delivers(state: Any) -> None:
         {"subscription": None},
         {"consumer": replace(CONSUMER, consumer=False)},
         {"subscription": subscription("deployed")},
+        {"changed_hands": True},
     ],
 )
 async def test_what_was_withdrawn_delivers_no_more(changes: dict[str, Any]) -> None:

@@ -114,16 +114,18 @@ def claim(connection: Connection, rows: Sequence[LaneClaim]) -> list[list[str]]:
 
 def _claim(connection: Connection, request: LaneClaim) -> list[str]:
     names = list(connection.execute(ready(request.now, _LANES_A_CLAIM, request.lane)).scalars())
-    if not names:
+    if not names or request.limit < 1:
         return []
-    found = connection.execute(looks(names, request.now)).mappings().all()
+    found = {row["name"]: row for row in connection.execute(looks(names, request.now)).mappings()}
     waiting: dict[str, list[str]] = {name: [] for name in names}
     for row in connection.execute(due(names, request.now)):
         waiting[row.lane].append(row.id)
     taken: list[str] = []
     written: list[dict[str, Any]] = []
-    for lane in found:
-        mine, after = _take(lane, waiting[lane["name"]], request, request.limit - len(taken))
+    for name in names:
+        if len(taken) >= request.limit:
+            break  # the others keep their place: written anew, all would be ready since now
+        mine, after = _take(found[name], waiting[name], request, request.limit - len(taken))
         taken.extend(mine)
         written.append(after)
     connection.execute(

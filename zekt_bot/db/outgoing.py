@@ -173,7 +173,7 @@ def _work_of(
 ) -> Work:
     ends = row["d_provider_account_id"], row["d_consumer_account_id"]
     run, envelope = run_of(row, "r_"), envelope_of(row, "e_")
-    provider = _PROVIDER.read(row)
+    provider, consumer = _PROVIDER.read(row), _CONSUMER.read(row)
     return Work(
         delivery=delivery_of(row, "d_"),
         lease=row["d_lease"] or "",
@@ -187,8 +187,9 @@ def _work_of(
             service=service_of(row, "s_", row["o_login"]),
             subscription=subscription_of(row, "u_"),
             provider=provider,
-            consumer=_CONSUMER.read(row),
+            consumer=consumer,
             event_type=envelope.event_type,
+            changed_hands=ends != (provider.account_id, consumer.account_id),
         ),
         failures=row["d_failures"],
         tried_for=timedelta(microseconds=row["d_tried_for_us"]),

@@ -139,7 +139,10 @@ class EnvelopePolicyFacts:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPolicyFacts:
-    """What decides whether a delivery may reach its consumer, read anew before every POST."""
+    """What decides whether a delivery may reach its consumer, read anew before every POST.
+
+    `changed_hands`: one of its ends had another owner when the delivery was made.
+    """
 
     run: RunPolicyFacts
     service: Service | None
@@ -147,6 +150,7 @@ class DeliveryPolicyFacts:
     provider: Repository
     consumer: Repository
     event_type: str
+    changed_hands: bool = False
 
 
 @dataclass(frozen=True, slots=True)

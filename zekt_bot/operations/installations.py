@@ -2,7 +2,8 @@
 
 Only a webhook's body is signed, an old body can be sent again, and GitHub promises no order. So
 news that takes away (deleted, suspend, removed, archived) acts at once, and every news makes Zekt
-ask GitHub, whose answer acts if nothing moved while it was asked.
+ask GitHub, whose answer acts if nothing moved while it was asked. What comes late, because its
+webhook was missed, takes nothing away by itself: it may be long undone, and a block is final.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ async def installation_changed(broker: Broker, news: News) -> None:
     taken = _TAKEN.get(news.action or "")
     if taken is not None:
         now = broker.now()
-        await _take(broker, lambda c: mirror.set_installation_state(c, installation_id, taken, now))
+        await _take_away(
+            broker, news, lambda c: mirror.set_installation_state(c, installation_id, taken, now)
+        )
     listed = _listed(news.body, "repositories")
     if listed and taken is None:
         await _learn(broker, news, installation_id, "repositories")
@@ -85,7 +88,7 @@ async def repositories_changed(broker: Broker, news: News) -> None:
     removed = _listed(news.body, "repositories_removed")
     if removed:
         now = broker.now()
-        await _take(broker, lambda c: mirror.detach(c, installation_id, removed, now))
+        await _take_away(broker, news, lambda c: mirror.detach(c, installation_id, removed, now))
     added = _listed(news.body, "repositories_added")
     if added:
         await _learn(broker, news, installation_id, "repositories_added")
@@ -98,10 +101,13 @@ async def repository_changed(broker: Broker, news: News) -> None:
     installation_id = fields.number(fields.part(news.body, "installation"), "id")
     now = broker.now()
     if news.action == "deleted":
-        await _take(broker, lambda c: mirror.detach(c, installation_id, [repository_id], now))
+        gone = [repository_id]
+        await _take_away(broker, news, lambda c: mirror.detach(c, installation_id, gone, now))
     elif news.action in _MARKED:
         marks = _MARKED[news.action]
-        await _take(broker, lambda c: mirror.change_repository(c, repository_id, marks, now))
+        await _take_away(
+            broker, news, lambda c: mirror.change_repository(c, repository_id, marks, now)
+        )
     await _confirm(broker, news, installation_id, [repository_id])
 
 
@@ -147,6 +153,11 @@ def not_shown(full_name: str) -> NotFound:
     return NotFound(
         f"GitHub shows no {full_name} to the App: install the App on it, or check the name."
     )
+
+
+async def _take_away(broker: Broker, news: News, apply: Callable[[Connection], None]) -> None:
+    if not news.recovered:
+        await _take(broker, apply)
 
 
 async def _take(broker: Broker, apply: Callable[[Connection], None]) -> None:

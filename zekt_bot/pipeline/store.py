@@ -52,7 +52,8 @@ class _Storing:
 async def store(broker: Broker, webhook: Webhook) -> Receipt:
     """Store `webhook`, or say why not; admission is read in the same transaction.
 
-    One that was set aside is tried again when GitHub sends it again: the button works.
+    One that was set aside is tried again when GitHub sends it again: the button works. What Zekt
+    itself reads again is no such wish.
 
     Raises:
         StorageUnavailable: nothing was stored, or nobody knows.
@@ -90,7 +91,7 @@ async def store(broker: Broker, webhook: Webhook) -> Receipt:
         broker.traces.tell(
             "webhook", key, now, broker.now(), event=webhook.event, action=webhook.action or ""
         )
-    if before is None or webhook.malformed:
+    if before is None or webhook.malformed or isinstance(webhook, FromGitHubApi):
         return receipt
     entry = await _entry(broker, "requeued", webhook, before)
     again = inbox.Requeue(before, now, entry)
