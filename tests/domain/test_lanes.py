@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,10 +71,12 @@ def test_a_lane_is_never_quicker_than_it_may_nor_so_slow_that_it_learns_nothing(
     assert paced(pace, tempo._replace(per_minute=10_000)).per_minute == max(pace.per_minute, most)
 
 
-def test_a_clock_that_was_wrong_by_years_is_forgotten() -> None:
+@pytest.mark.parametrize("wrong_by", [timedelta(hours=3), timedelta(days=400)])
+def test_a_clock_that_was_ahead_slows_nobody_for_as_long(wrong_by: timedelta) -> None:
     pace = Pace(per_minute=60, burst=5, in_flight=3)
-    there = Tempo(20, NOW + timedelta(days=400))
-    assert quickened(there, NOW, pace) == Tempo(60, NOW)
+    again = quickened(Tempo(20, NOW + wrong_by), NOW, pace)
+    assert again == Tempo(20, NOW)
+    assert quickened(again, NOW + timedelta(minutes=1), pace).per_minute == 30
 
 
 @given(paces, st.lists(st.floats(-5, 5), min_size=1, max_size=60))

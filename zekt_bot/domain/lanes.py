@@ -7,8 +7,6 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
-from zekt_bot.domain.deliveries import GIVE_UP_AFTER
-
 if TYPE_CHECKING:
     from zekt_bot.domain.catalog import Repository
     from zekt_bot.domain.subscriptions import Subscription
@@ -53,8 +51,10 @@ def paced(pace: Pace, tempo: Tempo | None) -> Pace:
 
 def quickened(tempo: Tempo | None, now: datetime, pace: Pace) -> Tempo:
     """After a claim that left rows behind: ten more a minute each minute that met no limit."""
-    if tempo is None or tempo.at > now + GIVE_UP_AFTER:  # a clock was wrong by days
+    if tempo is None:
         return Tempo(pace.per_minute, now)
+    if tempo.at > now + MOST_SKEW:  # the clock was ahead: an open lane learned nothing later
+        return Tempo(tempo.per_minute, now)
     if now - tempo.at < _EVERY:
         return tempo
     return Tempo(min(tempo.per_minute + _STEP, max(pace.per_minute, pace.most)), now)
