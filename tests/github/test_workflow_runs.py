@@ -56,7 +56,7 @@ async def test_anything_else_is_an_error(
 async def test_jobs_come_in_pages(fake: FakeGitHub, github: GitHub) -> None:
     fake.script("GET", f"{ATTEMPT}/jobs", 200, {"jobs": [{"id": n} for n in range(100)]})
     fake.script("GET", f"{ATTEMPT}/jobs", 200, {"jobs": [{"id": 100}]})
-    found = await workflow_runs.jobs(github, REPOSITORY, 7, 2)
+    found = (await workflow_runs.jobs(github, REPOSITORY, 7, 2)).rows
     assert [job["id"] for job in found] == list(range(101))
 
 

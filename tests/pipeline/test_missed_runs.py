@@ -232,6 +232,17 @@ async def test_the_dispatches_keep_half_of_the_installations_requests(stage: Sta
     assert (await covered(stage))["problem"] is None
 
 
+async def test_what_asks_for_many_jobs_leaves_the_half_too(stage: Stage) -> None:
+    await stage.serve()
+    for _ in range(9):
+        await unheard(stage, "build")
+    stage.providing.rate_limit = 10  # one for the list, one for the workflows, one a run
+    passes = [await recover(stage) for _ in range(4)]
+    assert sum(passes) == 9
+    assert max(passes) < 9
+    assert (await covered(stage))["problem"] is None
+
+
 async def test_what_died_half_way_goes_on(stage: Stage) -> None:
     await stage.serve()
     for _ in range(3):

@@ -64,9 +64,7 @@ async def page(
     return None if answer.status == 304 else _listed(answer, "workflow_runs")
 
 
-async def jobs(
-    github: GitHub, repository: Repository, run_id: int, attempt: int
-) -> tuple[dict[str, Any], ...]:
+async def jobs(github: GitHub, repository: Repository, run_id: int, attempt: int) -> Listed:
     """The jobs of one attempt, at most 1,000.
 
     Raises:
@@ -76,14 +74,16 @@ async def jobs(
     """
     base = f"/repositories/{repository.id:d}/actions/runs/{run_id:d}/attempts/{attempt:d}/jobs"
     found: list[dict[str, Any]] = []
+    share_left = 1.0
     for number in range(1, MOST_PAGES + 1):
         path = f"{base}?per_page={PAGE}&page={number}"
         answer = await github.ask_as_installation(repository.installation_id or 0, path)
         listed = _listed(answer, "jobs")
         found += listed.rows
+        share_left = listed.share_left
         if len(listed.rows) < PAGE:
             break
-    return tuple(found)
+    return Listed(tuple(found), None, share_left)
 
 
 async def attempt(

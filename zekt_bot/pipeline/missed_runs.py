@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from zekt_bot.db import chores, coverage, mirror, runs
+from zekt_bot.db import chores, coverage, inbox, mirror, runs
 from zekt_bot.errors import (
     GitHubAnswered,
     GitHubError,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from zekt_bot.domain.catalog import Repository
     from zekt_bot.domain.recovery import Coverage
+    from zekt_bot.github.workflow_runs import Listed
     from zekt_bot.operations.broker import Broker
 
 NAME = "runs"
@@ -48,6 +49,7 @@ _MOST_OPEN = 20  # of a repository in a pass
 _MOST_ATTEMPTS = 10  # of a run
 _MOST_SEEN = 20_000
 _KEEP = 0.5  # of the installation's requests in an hour: they are the dispatches'
+_FEW_LEFT = "the installation has few requests left in this hour"
 _NO_LONGER_SHOWN = frozenset({403, 404, 410, 451})
 _log = structlog.get_logger()
 
@@ -160,7 +162,7 @@ class MissedRuns:
         if listed is None:
             return seen or _Seen(None, full=False, oldest=None)
         if listed.share_left < _KEEP:
-            raise GitHubAnswered(200, "the installation has few requests left in this hour")
+            raise GitHubAnswered(200, _FEW_LEFT)
         settled = [row for row in listed.rows if self._is_settled(row)]
         await self._take_in(repository, settled)
         oldest = _moment(listed.rows[-1], "created_at") if listed.rows else None
@@ -202,6 +204,11 @@ class MissedRuns:
     ) -> None:
         if not missing:
             return
+        asked = {_guid(repository, key): key for key in missing}
+        there = await self._broker.database.query(inbox.known, "orchestrator", asked)
+        missing = [key for guid, key in asked.items() if guid not in there]
+        if not missing:
+            return
         github = self._broker.github
         names = {one.id: one.name for one in await told_by_github(self._broker, repository)}
         for key in missing:
@@ -221,23 +228,25 @@ class MissedRuns:
             "repository": {**(row.get("repository") or {}), "id": repository.id},
             "installation": {"id": repository.installation_id},
         }
-        for job in await self._jobs(repository, key, row):
+        jobs = await self._jobs(repository, key, row)
+        for job in jobs.rows if jobs else ():
             body = {"action": job.get("status"), "workflow_job": job, **about}
             await self._keep(f"job-{repository.id}-{job.get('id')}", "workflow_job", body)
         # The run's own `name` is its title where `run-name` is set.
         workflow = {"workflow": {"name": workflow_name}} if workflow_name else {}
         body = {"action": "completed", "workflow_run": row, **workflow, **about}
-        guid = f"run-{repository.id}-{key[0]}-{key[1]}"
-        self._taken += await self._keep(guid, "workflow_run", body)
+        self._taken += await self._keep(_guid(repository, key), "workflow_run", body)
+        if jobs and jobs.share_left < _KEEP:
+            raise GitHubAnswered(200, _FEW_LEFT)
 
     async def _jobs(
         self, repository: Repository, key: tuple[int, int], row: Mapping[str, Any]
-    ) -> Sequence[Mapping[str, Any]]:
+    ) -> Listed | None:
         """Of a run that may be sent; of others nobody needs them."""
         ended = _moment(row, "updated_at")
         age = self._broker.settings.recover_max_age
         if not repository.provider or ended is None or self._broker.now() - ended > age:
-            return ()
+            return None
         return await workflow_runs.jobs(self._broker.github, repository, *key)
 
     async def _keep(self, guid: str, event: str, body: Mapping[str, Any]) -> bool:
@@ -277,6 +286,11 @@ def _is_no_longer_shown(error: GitHubError) -> bool:
     if not isinstance(error, GitHubAnswered) or error.status not in _NO_LONGER_SHOWN:
         return False
     return not Answer(error.status, error.headers, b"").limited and "limit" not in str(error)
+
+
+def _guid(repository: Repository, key: tuple[int, int]) -> str:
+    """Under which a run's end stands in the inbox."""
+    return f"run-{repository.id}-{key[0]}-{key[1]}"
 
 
 def _key(row: Mapping[str, Any]) -> tuple[int, int] | None:
