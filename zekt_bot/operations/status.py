@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import select
 
-from zekt_bot.db import backlog, processes
-from zekt_bot.db.tables import coverage
+from zekt_bot.db import backlog, coverage, processes
 from zekt_bot.domain.access import decide
 from zekt_bot.operations.heartbeat import DEAD_AFTER, MOST_OFF
 
@@ -20,6 +18,9 @@ if TYPE_CHECKING:
 
     from zekt_bot.domain.access import Principal
     from zekt_bot.operations.broker import Broker
+
+
+_COVERAGE = ("name", "no_gap_since", "covered_to", "checked_at", "problem")
 
 
 async def status(broker: Broker, principal: Principal) -> dict[str, Any]:
@@ -42,19 +43,10 @@ async def status(broker: Broker, principal: Principal) -> dict[str, Any]:
 
 
 def _facts(connection: Connection) -> tuple[list[Any], list[backlog.Waiting], list[dict[str, Any]]]:
-    covered = connection.execute(
-        select(
-            coverage.c.name,
-            coverage.c.no_gap_since,
-            coverage.c.covered_to,
-            coverage.c.checked_at,
-            coverage.c.problem,
-        ).order_by(coverage.c.name)
-    ).mappings()
     return (
         list(processes.known(connection)),
         backlog.backlog(connection),
-        [dict(row) for row in covered],
+        [{name: getattr(each, name) for name in _COVERAGE} for each in coverage.every(connection)],
     )
 
 
