@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 ENTRY = Entry("zekt:delivery:dispatched", "zekt", delivery_id="dlv_1", details={"status": 204})
 many = settings(
-    max_examples=at_length(30), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=at_length(15), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

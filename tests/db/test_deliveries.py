@@ -144,7 +144,7 @@ async def test_no_result_moves_a_delivery_backwards(
     assert await audited(sqlite) == []
 
 
-@settings(max_examples=at_length(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=at_length(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(STATES), max_size=12))
 async def test_a_delivery_only_ever_moves_as_the_table_says(
     database: Database, wanted: list[DeliveryState]

@@ -28,7 +28,7 @@ FOREVER = 300
 small_paces = st.builds(Pace, st.integers(0, 90), st.integers(1, 4), st.integers(1, 5))
 seconds = st.integers(0, 90_000).map(lambda ms: timedelta(milliseconds=ms))
 laws = settings(
-    max_examples=at_length(40),
+    max_examples=at_length(15),
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -96,7 +96,7 @@ async def test_a_call_that_finds_no_company_does_not_wait_for_any(
     assert len(commits) == 3
 
 
-@settings(max_examples=at_length(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=at_length(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from("ab"), max_size=150))
 async def test_functions_keep_their_order_and_neighbours_are_one_call(
     sqlite: Database, pattern: list[str]

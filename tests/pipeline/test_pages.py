@@ -81,7 +81,7 @@ async def test_each_row_ends_as_it_would_alone(stage: Stage, plans: dict[str, li
 
 
 @given(plans=plans)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=at_length(30))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=at_length(15))
 async def test_facts_are_read_once_for_all_and_again_only_for_who_needs_it(
     stage: Stage, plans: dict[str, list[str]]
 ) -> None:

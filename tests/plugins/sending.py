@@ -31,7 +31,7 @@ REQUEST = DispatchRequest(
     "dlv_1", "released", b'{"event_type":"released"}', CONSUMER, "octo/consumer", INSTALLATION, 1
 )
 over_http = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=at_length(40)
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=at_length(15)
 )
 
 
