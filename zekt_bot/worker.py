@@ -338,7 +338,7 @@ class Worker:
         await subscription_moves.expire(self._broker)
 
     async def _finish_replays(self) -> None:
-        await replay.finish(self._broker)
+        await replay.finish(self._broker, self._stopping.is_set)
 
     async def _purge(self) -> None:
         await retention.purge(self._broker, self._stopping.is_set)

@@ -5,11 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from tests.operations.people import people
 from tests.stage import ME, SERVICE
-from zekt_bot.db.tables import accounts, audit, metadata, principals, runs
+from zekt_bot.db import erasure as parts
+from zekt_bot.db.runs import meet
+from zekt_bot.db.tables import (
+    accounts,
+    audit,
+    deliveries,
+    envelopes,
+    inbox,
+    installations,
+    metadata,
+    principals,
+    runs,
+)
+from zekt_bot.domain.events import RunKey
+from zekt_bot.domain.ids import new_correlation_id, new_id
 from zekt_bot.errors import AccessDenied, NotFound
 from zekt_bot.operations import erasure
 from zekt_bot.operations.audit_proof import verify
@@ -23,6 +37,7 @@ if TYPE_CHECKING:
 
     from tests.operations.people import People
     from tests.stage import Stage
+    from zekt_bot.db.erasure import Part
 
 PROVIDER, CONSUMER = "aurora-labs", "kestrel-bank"
 
@@ -87,6 +102,60 @@ async def test_nothing_new_of_it_comes_in(stage: Stage) -> None:
     await stage.finish_run("build")
     await stage.flow()
     assert await stage.rows(runs) == []
+
+
+async def test_news_that_take_away_do_not_bring_its_name_back(stage: Stage) -> None:
+    await delivered(stage)
+    await erasure.erase(stage.broker, ME, PROVIDER)
+    await stage.github.suspend(stage.providing)
+    await stage.listen()
+    assert [row["state"] for row in await stage.rows(inbox)] == ["processed"]
+    assert PROVIDER not in repr(await everything(stage))
+    assert [row["id"] for row in await stage.rows(installations)] == [stage.consuming.id]
+
+
+async def test_what_a_worker_makes_of_it_meanwhile_goes_too(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await delivered(stage)
+    key, now, made = RunKey(stage.provider.id, 1, 1), stage.clock.now(), list[str]()
+
+    def make(connection: Connection, rows: Sequence[Part]) -> list[int]:
+        if not made:
+            made.append(new_id("run", now))
+            row = {"id": made[0], "correlation_id": new_correlation_id(), "received_at": now}
+            meet(connection, key, {**row, "account_id": rows[0].account_id})
+        return [0] * len(rows)
+
+    monkeypatch.setattr(parts, "PARTS", (*parts.PARTS, make))
+    await erasure.erase(stage.broker, ME, PROVIDER)
+    assert made
+    assert await stage.rows(runs) == []
+    verbs = [row["verb"] for row in await stage.rows(audit)]
+    assert verbs.count("person:account:erased") == 1
+
+
+async def test_what_is_left_of_it_holds_up_nobody(stage: Stage) -> None:
+    """A page of runs, or of envelopes, of which one has lost its repository."""
+    await stage.serve()
+    for run_id in (1, 2, 3):
+        await stage.finish_run("build")
+        await stage.listen()
+        if run_id == 1:
+            await stage.broker.database.write(leave, None)
+    assert await stage.aggregate() == {}
+    assert len(await stage.rows(envelopes)) == 2
+    await stage.broker.database.write(leave, None)
+    assert await stage.match() == {}
+    assert len(await stage.rows(deliveries)) == 1
+
+
+def leave(connection: Connection, rows: Sequence[None]) -> list[None]:
+    """Of one more run nobody knows the repository."""
+    for _ in rows:
+        known = select(runs.c.id).where(runs.c.repository_id != 9).limit(1).scalar_subquery()
+        connection.execute(update(runs).where(runs.c.id == known).values(repository_id=9))
+    return [None] * len(rows)
 
 
 async def test_a_persons_name_is_erased_from_who_acted(stage: Stage) -> None:

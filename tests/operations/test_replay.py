@@ -50,6 +50,10 @@ async def sent(stage: Stage, times: int = 1) -> list[str]:
     return [row["id"] for row in await stage.rows(deliveries)]
 
 
+def never() -> bool:
+    return False
+
+
 async def put(stage: Stage, table: Table, **values: Any) -> None:
     await stage.broker.database.write(set_all, (table, values))
 
@@ -202,13 +206,56 @@ async def test_a_process_that_dies_between_pages_loses_and_doubles_nothing(
         await dying
     assert len(await stage.rows(deliveries)) == 5 + 2
     stage.clock.advance(timedelta(minutes=1))
-    await asyncio.gather(finish(stage.broker), finish(stage.broker))
+    await asyncio.gather(*(finish(stage.broker, never) for _ in range(2)))
     found = await stage.rows(deliveries)
     assert len({(row["envelope"], row["replay_no"]) for row in found}) == len(found) == 10
     row = await stage.row(replay_rows)
     assert (row["made"], row["left_out"], row["finished_at"]) == (5, 0, stage.clock.now())
-    await finish(stage.broker)
+    await finish(stage.broker, never)
     assert len(await stage.rows(deliveries)) == 10
+
+
+async def test_a_worker_that_stops_leaves_the_rest_to_the_next_one(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replays, "PAGE", 2)
+    await sent(stage, 5)
+    await begun(stage)
+    stops = iter([False, True])
+    await finish(stage.broker, lambda: next(stops))
+    assert len(await stage.rows(deliveries)) == 5 + 2
+    await finish(stage.broker, never)
+    assert len(await stage.rows(deliveries)) == 5 + 5
+
+
+async def begun(stage: Stage) -> None:
+    """A replay of everything, of which nothing was written yet when its process died."""
+    dying = asyncio.ensure_future(replay_many(stage.broker, ME, EVERYTHING))
+
+    def die(entries: Sequence[Entry]) -> None:
+        if entries[0].verb == "person:replay:requested":
+            dying.cancel()
+
+    stage.broker.database.on_audited(die)
+    with pytest.raises(asyncio.CancelledError):
+        await dying
+    assert len(await stage.rows(deliveries)) == 5
+
+
+async def test_what_is_written_was_found_before_and_is_asked_by_its_ids(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sent(stage, 3)
+    asked: list[int | None] = []
+    read = replays.page
+
+    def page(connection: Connection, which: replays.Selection, of: Any = None) -> Any:
+        asked.append(None if of is None else len(of))
+        return read(connection, which, of)
+
+    monkeypatch.setattr(replays, "page", page)
+    assert (await replay_many(stage.broker, ME, EVERYTHING))["made"] == 3
+    assert asked == [None, 3]
 
 
 async def test_a_page_whose_facts_move_is_read_anew(stage: Stage) -> None:

@@ -254,6 +254,23 @@ async def test_for_ever_is_for_ever(migrated_url: str) -> None:
         assert await counts(stage, *EVENT, deliveries, attempts, audit, replays) == before
 
 
+async def test_what_github_still_lists_stays_known(migrated_url: str) -> None:
+    """Or it would be taken in anew, as if its webhook had been missed, and sent twice."""
+    short: dict[str, Any] = dict.fromkeys(("event_days", "delivery_days", "blocked_days"), 1)
+    async with open_stage(migrated_url, **short) as stage:
+        await one_of_each(stage)
+        await put(stage, inbox, state="set_aside")
+        many = len(await stage.rows(inbox))
+        await later(stage, 7.9)
+        assert await counts(stage, deliveries, envelopes, runs, inbox) == [0, 0, 1, many]
+        await later(stage, 0.2)
+        assert await counts(stage, runs, inbox) == [0, 0]
+    longer = Settings(event_days=1, blocked_days=5, recover_max_age=timedelta(days=20))
+    found = retention.days(longer)
+    assert (found["runs"], found["blocked_runs"], found["webhooks_set_aside"]) == (21, 21, 8)
+    assert retention.days(Settings(event_days=0))["runs"] == 0
+
+
 async def test_attempts_may_go_before_their_deliveries(migrated_url: str) -> None:
     async with open_stage(migrated_url, attempt_days=10) as stage:
         await one_of_each(stage)

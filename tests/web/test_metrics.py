@@ -87,6 +87,18 @@ def test_counters_of_a_process_that_died_are_told_no_more() -> None:
     assert not [name for name, _ in found if name.startswith("zekt_webhook")]
 
 
+def test_of_two_processes_with_one_name_the_newer_is_told() -> None:
+    dead, new = Figures(), Figures()
+    dead.webhooks["202"], new.webhooks["202"] = 3, 5
+    started = [process(1, dead, alive=True, age_seconds=29.0), process(1, new)]
+    text = exposition({"processes": started, "waiting": [], "no_gap_since": None})
+    told = [line for line in text.decode().splitlines() if not line.startswith("#")]
+    assert len(told) == len({line.rpartition(" ")[0] for line in told})
+    found = samples(text)
+    assert found["zekt_heartbeat_age_seconds", frozenset({"there:1", "worker"})] == 3
+    assert found["zekt_webhooks_total", frozenset({"there:1", "worker", "202"})] == 5
+
+
 async def test_what_is_answered_to_webhooks_is_counted_and_timed() -> None:
     parts, figures = Parts(), Figures()
     async with front(parts, figures=figures) as (_, session):

@@ -71,7 +71,7 @@ def drop_deliveries(connection: Connection, rows: Sequence[Part]) -> list[int]:
 
 
 def drop_runs(connection: Connection, rows: Sequence[Part]) -> list[int]:
-    """Its runs with jobs, messages and envelopes, and what was made of these."""
+    """What was made of its runs, and then these with jobs, messages and envelopes."""
     answers = []
     for row in rows:
         own = or_(
@@ -81,9 +81,11 @@ def drop_runs(connection: Connection, rows: Sequence[Part]) -> list[int]:
         ids = _ids(connection, select(runs.c.id).where(own), row)
         theirs = select(envelopes.c.id).where(envelopes.c.run.in_(ids))
         made = select(deliveries.c.id).where(deliveries.c.envelope.in_(theirs))
-        delete_deliveries(connection, list(connection.execute(made).scalars()))
-        connection.execute(delete(envelopes).where(envelopes.c.run.in_(ids)))
-        delete_runs(connection, ids)
+        sent = _ids(connection, made, row)
+        delete_deliveries(connection, sent)
+        if not sent:
+            connection.execute(delete(envelopes).where(envelopes.c.run.in_(ids)))
+            delete_runs(connection, ids)
         answers.append(len(ids))
     return answers
 
@@ -120,21 +122,30 @@ def _of(account_id: int) -> Any:
     )
 
 
-PARTS = (drop_deliveries, drop_runs, drop_webhooks, drop_subscriptions)
+# Webhooks first, of which the rest is made.
+PARTS = (drop_webhooks, drop_deliveries, drop_runs, drop_subscriptions)
 
 
-def drop_names(connection: Connection, rows: Sequence[Names]) -> list[None]:
-    """Its catalog and its names, in one transaction with the audit entry."""
-    for row in rows:
-        own = row.account_id
-        connection.execute(delete(services).where(_of(own)))
-        allowed = allowed_workflows.c.repository_id.in_(_repositories(own))
-        connection.execute(delete(allowed_workflows).where(allowed))
-        for table in (repositories, installations, aliases, admissions):
-            connection.execute(delete(table).where(table.c.account_id == own))
-        account = update(accounts).where(accounts.c.id == own)
-        connection.execute(account.values(login="", login_lower=""))
-        person = update(principals).where(principals.c.id == row.person)
-        connection.execute(person.values(name=None))
-        audit.record(connection, row.entry)
-    return [None] * len(rows)
+def drop_names(connection: Connection, rows: Sequence[Names]) -> list[bool]:
+    """Its catalog and its names, in one transaction with the audit entry.
+
+    False: a worker has made something of it meanwhile, and that must go before.
+    """
+    return [_drop_names(connection, row) for row in rows]
+
+
+def _drop_names(connection: Connection, row: Names) -> bool:
+    own = row.account_id
+    if any(count for part in PARTS for count in part(connection, [Part(own, 1)])):
+        return False
+    connection.execute(delete(services).where(_of(own)))
+    allowed = allowed_workflows.c.repository_id.in_(_repositories(own))
+    connection.execute(delete(allowed_workflows).where(allowed))
+    for table in (repositories, installations, aliases, admissions):
+        connection.execute(delete(table).where(table.c.account_id == own))
+    account = update(accounts).where(accounts.c.id == own)
+    connection.execute(account.values(login="", login_lower=""))
+    person = update(principals).where(principals.c.id == row.person)
+    connection.execute(person.values(name=None))
+    audit.record(connection, row.entry)
+    return True

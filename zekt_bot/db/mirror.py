@@ -121,6 +121,12 @@ def logins(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
     return {row.id: row.login for row in connection.execute(found)}
 
 
+def is_erased(connection: Connection, account_id: int) -> bool:
+    """Whether of this account no more may be known than its id."""
+    of_it = (accounts.c.id == account_id, accounts.c.login == "", accounts.c.rule == "block")
+    return connection.execute(select(accounts.c.id).where(*of_it)).first() is not None
+
+
 def put_account(
     connection: Connection,
     account: Account,

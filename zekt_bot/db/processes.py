@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import delete, func, select
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, RowMapping
 
+_FORGOTTEN_AFTER = timedelta(hours=1)
 _CHANGED = ("beat_at", "clock_offset_us", "listening", "figures")
 
 
@@ -34,21 +36,17 @@ class Beat(NamedTuple):
 
 
 def beat(connection: Connection, rows: Sequence[Beat]) -> list[None]:
-    """Keep the newest of each process."""
+    """Keep the newest of each process, and forget those that died an hour before."""
     for row in rows:
         upsert(connection, processes, row._asdict(), _CHANGED)
+    oldest = max(row.beat_at for row in rows) - _FORGOTTEN_AFTER
+    connection.execute(delete(processes).where(processes.c.beat_at < oldest))
     return [None] * len(rows)
 
 
 def end(connection: Connection, rows: Sequence[str]) -> list[None]:
     """These processes have ended."""
     connection.execute(delete(processes).where(processes.c.id.in_(rows)))
-    return [None] * len(rows)
-
-
-def forget(connection: Connection, rows: Sequence[datetime]) -> list[None]:
-    """Drop those that died before this moment."""
-    connection.execute(delete(processes).where(processes.c.beat_at < max(rows)))
     return [None] * len(rows)
 
 

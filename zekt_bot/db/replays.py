@@ -111,9 +111,13 @@ def counts(connection: Connection, which: Selection) -> list[tuple[str, Hindranc
     return [(row["state"], hindered(row, which), row["many"]) for row in rows]
 
 
-def page(connection: Connection, which: Selection) -> list[RowMapping]:
-    """The first of those that fit, by id, with what decides about each."""
+def page(
+    connection: Connection, which: Selection, of: Sequence[str] | None = None
+) -> list[RowMapping]:
+    """The first of those that fit, by id, with what decides about each; `of`: only among these."""
     found = _ROWS.where(*_fitting(which)).order_by(deliveries.c.id).limit(PAGE)
+    if of is not None:
+        found = found.where(deliveries.c.id.in_(of))
     return list(connection.execute(found).mappings())
 
 
@@ -152,7 +156,8 @@ def add_page(connection: Connection, rows: Sequence[Page]) -> list[bool]:
 
 def _add_page(connection: Connection, row: Page) -> bool:
     _hold(connection, row.rows)
-    found = page(connection, row.which)
+    # By their ids: nothing that is being written waits for a search through all deliveries.
+    found = page(connection, row.which, [each for each, _ in row.read])
     if [(each["id"], hindered(each, row.which)) for each in found] != list(row.read):
         return False
     if row.replay_id and not _advance(connection, row.replay_id, row):

@@ -34,10 +34,11 @@ async def erase(broker: Broker, principal: Principal, login: str) -> int:
         raise NotFound(f"Zekt knows no account {login}: list them with `zekt accounts list`.")
     blocked = await broker.entry("person:account:blocked", principal.actor, account_id=account.id)
     await broker.database.write(admissions.rule, Ruling(account.id, "block", blocked, broker.now()))
-    for part in erasure.PARTS:
-        while await broker.database.write(part, Part(account.id, _PART), weight=_PART):
-            pass
     entry = await broker.entry("person:account:erased", principal.actor, account_id=account.id)
-    person = Person(account.id, login).actor
-    await broker.database.write(erasure.drop_names, Names(account.id, person, entry))
+    names, gone = Names(account.id, Person(account.id, login).actor, entry), False
+    while not gone:
+        for part in erasure.PARTS:
+            while await broker.database.write(part, Part(account.id, _PART), weight=_PART):
+                pass
+        gone = await broker.database.write(erasure.drop_names, names)
     return account.id

@@ -28,7 +28,6 @@ Kind = Literal["serve", "web", "worker"]
 BEAT_EVERY = timedelta(seconds=10)
 DEAD_AFTER = 3 * BEAT_EVERY
 MOST_OFF = timedelta(seconds=2)
-_FORGOTTEN_AFTER = timedelta(hours=1)
 _LAG_EVERY = 1.0
 _log = structlog.get_logger()
 
@@ -41,7 +40,6 @@ async def beating(broker: Broker, kind: Kind) -> AsyncIterator[None]:
         StorageUnavailable: the database cannot be reached at the start.
     """
     heart = _Heart(broker, kind)
-    await broker.database.write(processes.forget, broker.now() - _FORGOTTEN_AFTER)
     await heart.beat()
     tasks = [asyncio.create_task(work) for work in (heart.beat_often(), heart.watch_loop())]
     try:

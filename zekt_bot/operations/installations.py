@@ -337,6 +337,8 @@ def _installation(
     owner = _account(account)
 
     def apply(connection: Connection) -> None:
+        if mirror.is_erased(connection, owner.id):
+            return
         mirror.put_account(connection, owner, now, consequences)
         mirror.put_installation(connection, row)
 

@@ -24,7 +24,7 @@ from zekt_bot.operations.subscription_parties import Ends, no_subscription, part
 from zekt_bot.operations.visibility import may_show
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import RowMapping
@@ -184,23 +184,31 @@ async def replay_many(broker: Broker, principal: Principal, wanted: Wanted) -> d
     return await _finish(broker, row["id"])
 
 
-async def finish(broker: Broker) -> None:
-    """Go on with what a process that died left unfinished.
+async def finish(broker: Broker, stopping: Callable[[], bool]) -> None:
+    """Go on with what a process that died left unfinished, until `stopping`.
 
     Raises:
         StorageUnavailable.
     """
     for replay_id in await broker.database.query(replays.unfinished):
-        await _finish(broker, replay_id)
+        while not stopping() and await _step(broker, replay_id) is None:
+            pass
 
 
 async def _finish(broker: Broker, replay_id: str) -> dict[str, Any]:
     while True:
-        row = await broker.database.query(replays.one, replay_id)
-        if row["finished_at"] is not None:
-            _log.info("replay.finished", replay=replay_id, made=row["made"])
-            return {name: row[name] for name in ("id", "made", "left_out")}
+        if done := await _step(broker, replay_id):
+            return done
+
+
+async def _step(broker: Broker, replay_id: str) -> dict[str, Any] | None:
+    """One page more; what came of it all, when there was none left."""
+    row = await broker.database.query(replays.one, replay_id)
+    if row["finished_at"] is None:
         await _advance(broker, row)
+        return None
+    _log.info("replay.finished", replay=replay_id, made=row["made"])
+    return {name: row[name] for name in ("id", "made", "left_out")}
 
 
 async def _advance(broker: Broker, row: RowMapping) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,11 @@ _log = structlog.get_logger()
 
 
 def days(settings: Settings) -> dict[str, int]:
-    """How long each step of `db/retention.py` leaves rows alone; 0: for ever."""
+    """How long each step of `db/retention.py` leaves rows alone; 0: for ever.
+
+    What may still be found at GitHub stays known, or it would be taken in anew as missed.
+    """
+    found = max(INBOX_DAYS, math.ceil(settings.recover_max_age / timedelta(days=1)) + 1)
     return {
         "attempts": settings.attempt_days,
         "blocked_deliveries": settings.blocked_days,
@@ -31,16 +36,20 @@ def days(settings: Settings) -> dict[str, int]:
         "unsent_messages": settings.payload_days,
         "blocked_envelopes": settings.blocked_days,
         "envelopes": settings.event_days,
-        "blocked_runs": settings.blocked_days,
-        "runs_set_aside": settings.blocked_days,
-        "runs": settings.event_days,
+        "blocked_runs": _at_least(found, settings.blocked_days),
+        "runs_set_aside": _at_least(found, settings.blocked_days),
+        "runs": _at_least(found, settings.event_days),
         "webhooks": INBOX_DAYS,
-        "webhooks_set_aside": settings.blocked_days,
+        "webhooks_set_aside": _at_least(INBOX_DAYS, settings.blocked_days),
         "subscriptions": settings.withdrawn_days,
         "replays": settings.delivery_days,
         "usage": settings.event_days,
         "audit": settings.audit_days,
     }
+
+
+def _at_least(least: int, kept: int) -> int:
+    return max(least, kept) if kept else 0
 
 
 async def purge(broker: Broker, stopping: Callable[[], bool]) -> dict[str, int]:

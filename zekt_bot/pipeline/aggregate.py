@@ -103,6 +103,8 @@ def _read(
         run_id: (run.key.repository_id, facts.workflow_path) for run_id, (run, facts) in due.items()
     }
     known = mirror.repositories_by_id(connection, {owner for owner, _ in ran.values()})
+    # Of an account that was erased meanwhile nothing is decided, and its neighbours go on.
+    due = {run_id: each for run_id, each in due.items() if ran[run_id][0] in known}
     allowed = workflows.allowed(connection, ran.values())
     jobs = runs.jobs_of(connection, list(due))
     messages = runs.unsent_messages(connection, list(due))

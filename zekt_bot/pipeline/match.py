@@ -126,6 +126,8 @@ def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Rea
     reads = {}
     for envelope in found:
         run, workflow = by_id[envelope.run_id], ran[envelope.run_id]
+        if workflow[0] not in known:  # its account was erased meanwhile
+            continue
         service = published.get(workflow)
         page: Sequence[tuple[Subscription, Repository]] = ()
         if service and service.published:

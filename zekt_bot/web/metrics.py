@@ -66,8 +66,10 @@ class _Found(Collector):
         self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
-        yield from _lives(self._figures["processes"])
-        running = [each for each in self._figures["processes"] if each["alive"]]
+        # In a container the next one has the name of the one that died: the newest counts.
+        newest = list({_who(each): each for each in self._figures["processes"]}.values())
+        yield from _lives(newest)
+        running = [each for each in newest if each["alive"]]
         for name, told in _COUNTERS.items():
             yield _counter(running, name, told)
         for name, about in _HISTOGRAMS.items():
