@@ -59,7 +59,7 @@ async def test_what_came_of_a_run_is_found_from_every_noun(environ: dict[str, st
     )[0]
     told = await does("deliveries", "show", delivery["id"])
     assert "✓ dispatched" in told
-    assert "GitHub took it." in told
+    assert "GitHub took it; no workflow reacted." in told
 
     entries = json.loads(await does("audit", "list", "--verb", "*:delivery:*", "--json"))
     assert [entry["delivery_id"] for entry in entries] == [delivery["id"]] * 2
