@@ -76,6 +76,8 @@ async def test_watching_shows_it_again_until_it_is_stopped(migrated_sqlite: str)
         "--watch",
         env=environment(DATABASE_URL=migrated_sqlite),
         stdout=asyncio.subprocess.PIPE,
+        # A shell's background job has it ignored, and a child would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert watching.stdout is not None
     seen = 0

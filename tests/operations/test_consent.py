@@ -12,6 +12,7 @@ from sqlalchemy import select
 from tests.operations.news import mirrored
 from tests.operations.people import people
 from tests.operations.subscribing import ALIAS, CONSUMER, DAYS, ENDS, HIDDEN, PROVIDER, row_of
+from tests.pigeon import PIGEON
 from tests.stage import ME, SERVICE, open_stage
 from zekt_bot import hookimpl
 from zekt_bot.db import tables
@@ -40,26 +41,6 @@ if TYPE_CHECKING:
 
 OTHER = ".github/workflows/other.yml"
 PIGEONS = Ends(SERVICE, CONSUMER, "pigeon")
-PIGEON = """
-from zekt_bot import Outcome, hookimpl
-
-
-class Pigeon:
-    name = "pigeon"
-
-    def check(self, settings):
-        if settings.get("loft") != "north":
-            raise ValueError("name the loft.")
-        return "loft.example"
-
-    async def send(self, request, client):
-        return Outcome("dispatched", status=204)
-
-
-@hookimpl
-def zekt_channels():
-    return [Pigeon()]
-"""
 
 
 @pytest.fixture

@@ -97,6 +97,19 @@ async def test_an_event_goes_with_all_that_is_its_own_when_its_time_is_over(stag
     assert await retention.purge(stage.broker, never) == {}
 
 
+@pytest.mark.parametrize("column", ["prove_by", "sequence_key"])
+async def test_a_delivery_that_something_still_depends_on_stays(stage: Stage, column: str) -> None:
+    """A durable one may be sent again; the next of an ordered subscription waits for its turn."""
+    await one_of_each(stage)
+    values = {"prove_by": stage.clock.now() + timedelta(days=1000), "sequence_key": "sub_1"}
+    await put(stage, deliveries, **{column: values[column]})
+    await later(stage, 397)
+    assert len(await stage.rows(deliveries)) == 2
+    await put(stage, deliveries, **{column: None})
+    await later(stage, 0)
+    assert await counts(stage, deliveries, envelopes) == [0, 0]
+
+
 async def test_payloads_go_first_and_their_rows_stay(stage: Stage) -> None:
     await one_of_each(stage)
     message, (delivery, *_) = await stage.row(messages), await stage.rows(deliveries)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.pipeline.test_missed_webhooks import flow
+from tests.pipeline.missing import flow
 from tests.stage import ME, RELEASE, SERVICE, Stage, open_stage
 from zekt_bot.app import working
 from zekt_bot.db.tables import coverage, deliveries, inbox, runs

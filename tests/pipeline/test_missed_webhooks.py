@@ -4,62 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.db.rows import until
-from tests.stage import ME, SERVICE, Stage, open_stage
+from tests.pipeline.missing import DAY, HOUR, MINUTE, ONE, asked, covered, flow, lose, recover
+from tests.stage import Stage, open_stage
 from zekt_bot.app import working
 from zekt_bot.config import AppCredentials
-from zekt_bot.db import mirror
 from zekt_bot.db.tables import coverage, deliveries, inbox, runs
 from zekt_bot.domain.webhooks import Receipt
-from zekt_bot.operations import accounts, subscriptions
-from zekt_bot.operations.subscription_parties import Ends
 from zekt_bot.pipeline import missed_webhooks
 from zekt_bot.testing.ratelimits import Caller
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from zekt_bot.testing import WebhookDelivery
-
-_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-ONE = "/app/hook/deliveries/*"
-
-
-async def lose(stage: Stage) -> list[WebhookDelivery]:
-    """GitHub sends what it holds to a server that is down."""
-    sent, stage.held[:] = list(stage.held), []
-    return [await stage.github.deliver(one) for one in sent]
-
-
-async def recover(stage: Stage) -> int:
-    """A pass, when what is under way has had its time."""
-    stage.clock.advance(2 * _MINUTE)
-    return await missed_webhooks.recover(stage.broker)
-
-
-async def flow(stage: Stage) -> None:
-    """All steps on what is stored, when no job is waited for any longer."""
-    while await stage.route():
-        pass
-    stage.clock.advance(stage.broker.settings.job_grace)
-    assert await stage.aggregate() == {}
-    assert await stage.match() == {}
-    await stage.deliver()
-
-
-def asked(stage: Stage) -> int:
-    """How many deliveries GitHub was asked for one by one."""
-    return sum("/hook/deliveries/" in request.path for request in stage.github.requests)
-
-
-async def covered(stage: Stage) -> Mapping[str, Any]:
-    """How far nothing is missing."""
-    return await stage.row(coverage)
 
 
 async def test_after_an_hours_outage_everything_is_sent_once(stage: Stage) -> None:
@@ -67,7 +23,7 @@ async def test_after_an_hours_outage_everything_is_sent_once(stage: Stage) -> No
     for _ in range(2):
         await stage.finish_run("build", "test")
     sent = await lose(stage)
-    stage.clock.advance(_HOUR)
+    stage.clock.advance(HOUR)
     assert await recover(stage) == asked(stage) == len(sent)
     await flow(stage)
     assert [row["state"] for row in await stage.rows(deliveries)] == ["dispatched"] * 2
@@ -121,7 +77,7 @@ async def test_two_processes_take_each_once(stage: Stage) -> None:
     await stage.serve()
     await stage.finish_run("build")
     sent = await lose(stage)
-    stage.clock.advance(_HOUR)
+    stage.clock.advance(HOUR)
     taken = await asyncio.gather(*(missed_webhooks.recover(stage.broker) for _ in range(2)))
     assert sum(taken) == len(sent) == len(await stage.rows(inbox))
     await flow(stage)
@@ -142,7 +98,7 @@ async def test_what_died_half_way_goes_on(stage: Stage) -> None:
     for _ in range(4):
         await stage.finish_run("build")
     sent = await lose(stage)
-    stage.clock.advance(_HOUR)
+    stage.clock.advance(HOUR)
     stage.github.fail("GET", ONE, times=8)  # these are answered
     stage.github.fail("GET", ONE, hang=True, times=1000)
     dying = asyncio.create_task(missed_webhooks.recover(stage.broker))
@@ -165,7 +121,7 @@ async def test_it_stops_when_the_process_does(stage: Stage) -> None:
     for _ in range(3):
         await stage.finish_run("build")
     sent = await lose(stage)
-    stage.clock.advance(_HOUR)
+    stage.clock.advance(HOUR)
     stops = iter([False, True])
     taken = await missed_webhooks.recover(stage.broker, lambda: next(stops))
     assert 0 < taken < len(sent)
@@ -199,7 +155,7 @@ async def test_one_that_github_does_not_give_holds_up_no_other(stage: Stage) -> 
     assert row["covered_to"] == sent[1].delivered_at
     assert "502" in row["problem"]
     assert await recover(stage) == 1
-    assert (await covered(stage))["covered_to"] == stage.clock.now() - _MINUTE
+    assert (await covered(stage))["covered_to"] == stage.clock.now() - MINUTE
 
 
 async def test_a_github_that_gives_nothing_is_left_in_peace(stage: Stage) -> None:
@@ -221,8 +177,8 @@ async def test_most_of_the_hours_requests_are_left_to_others(stage: Stage) -> No
     assert 0 < await recover(stage) < len(sent)
     row = await covered(stage)
     assert "few requests left" in row["problem"]
-    assert row["covered_to"] < stage.clock.now() - _MINUTE
-    stage.clock.advance(_HOUR)
+    assert row["covered_to"] < stage.clock.now() - MINUTE
+    stage.clock.advance(HOUR)
     await recover(stage)
     assert len(await stage.rows(inbox)) == len(sent)
 
@@ -244,16 +200,16 @@ async def test_there_is_no_gap_unless_it_looked_away_for_three_days(stage: Stage
     await stage.serve()
     await recover(stage)
     first = await covered(stage)
-    assert first["no_gap_since"] == first["covered_to"] - 3 * _DAY
-    stage.clock.advance(2 * _DAY)
+    assert first["no_gap_since"] == first["covered_to"] - 3 * DAY
+    stage.clock.advance(2 * DAY)
     await recover(stage)
     assert (await covered(stage))["no_gap_since"] == first["no_gap_since"]
     await stage.finish_run("build")
     await lose(stage)
-    stage.clock.advance(4 * _DAY)
+    stage.clock.advance(4 * DAY)
     assert await recover(stage) == 0
     row = await covered(stage)
-    assert row["no_gap_since"] == row["covered_to"] - 3 * _DAY
+    assert row["no_gap_since"] == row["covered_to"] - 3 * DAY
 
 
 async def test_what_came_a_moment_ago_is_on_its_way(stage: Stage) -> None:
@@ -267,129 +223,16 @@ async def test_what_came_a_moment_ago_is_on_its_way(stage: Stage) -> None:
 async def test_of_what_was_not_enabled_then_nothing_is_asked_for(stage: Stage) -> None:
     await stage.finish_run("build")
     await lose(stage)
-    stage.clock.advance(_HOUR)
+    stage.clock.advance(HOUR)
     await stage.serve()
     assert (await recover(stage), asked(stage)) == (0, 0)
-
-
-async def test_a_run_that_ended_before_its_repository_was_enabled_is_never_sent(
-    stage: Stage,
-) -> None:
-    run = await stage.finish_run("build")
-    stage.clock.advance(_HOUR)
-    await stage.serve()
-    stage.clock.advance(_HOUR)
-    await lose(stage)  # so late
-    assert await recover(stage) == 6
-    await flow(stage)
-    row = await stage.row(runs)
-    assert (row["state"], row["blocked_reason"]) == ("done", "enabled_later")
-    await stage.post(run)
-    await flow(stage)
-    assert stage.github.dispatches == []
-
-
-async def test_a_run_that_ended_before_the_approval_is_not_sent_there(stage: Stage) -> None:
-    await stage.publish()
-    await stage.subscribe(approve=False)
-    await stage.finish_run("build")
-    await lose(stage)
-    stage.clock.advance(_HOUR)
-    await subscriptions.approve(stage.broker, ME, Ends(SERVICE, stage.consumer.full_name))
-    await recover(stage)
-    await flow(stage)
-    assert (await stage.row(runs))["blocked_reason"] is None
-    assert await stage.rows(deliveries) == []
-    await stage.finish_run("build")
-    await lose(stage)
-    await recover(stage)
-    await flow(stage)
-    assert len(stage.github.dispatches) == 1
-
-
-async def test_an_old_run_is_stored_and_not_sent(migrated_url: str) -> None:
-    async with open_stage(migrated_url, recover_max_age=_HOUR) as stage:
-        await stage.serve()
-        await stage.finish_run("build")
-        await lose(stage)
-        stage.clock.advance(_HOUR)
-        await recover(stage)
-        await flow(stage)
-        row = await stage.row(runs)
-        assert (row["conclusion"], row["blocked_reason"]) == ("success", "too_old")
-        assert stage.github.dispatches == []
-
-
-async def test_of_a_blocked_account_nothing_is_asked_for(stage: Stage) -> None:
-    await stage.serve()
-    await stage.finish_run("build")
-    await lose(stage)
-    await accounts.block(stage.broker, ME, "aurora-labs")
-    assert (await recover(stage), asked(stage)) == (0, 0)
-
-
-async def test_of_an_account_that_is_not_admitted_nothing_is_stored(migrated_url: str) -> None:
-    async with open_stage(migrated_url, allowed_accounts=("aurora-labs",)) as stage:
-        await stage.github.suspend(stage.consuming)
-        await lose(stage)
-        assert (await recover(stage), asked(stage)) == (0, 1)
-        assert await stage.rows(inbox) == []
-
-
-async def test_consent_that_was_withdrawn_meanwhile_is_withdrawn(stage: Stage) -> None:
-    await stage.serve()
-    await stage.github.suspend(stage.consuming)
-    await lose(stage)
-    assert await recover(stage) == 1
-    await flow(stage)
-    known = await stage.broker.database.query(mirror.repositories_by_id, [stage.consumer.id])
-    assert not known[stage.consumer.id].consented
-
-
-@pytest.mark.parametrize("event", ["suspend", "archive"])
-async def test_a_withdrawal_that_comes_late_and_is_undone_holds_up_nothing(
-    stage: Stage, event: str
-) -> None:
-    await stage.serve()
-    if event == "suspend":
-        await stage.github.suspend(stage.consuming)
-        await lose(stage)
-        await stage.github.unsuspend(stage.consuming)
-    else:
-        await stage.github.archive(stage.consumer)
-        await lose(stage)
-        await stage.github.unarchive(stage.consumer)
-    await stage.take()
-    while await stage.route():
-        pass
-    assert await recover(stage) == 1
-    stage.github.fail("GET", "*", status=500, times=9)
-    await stage.route()  # GitHub is asked, and does not answer now
-    (known,) = (
-        await stage.broker.database.query(mirror.repositories_by_id, [stage.consumer.id])
-    ).values()
-    assert known.consented
-    assert not known.archived
-
-
-async def test_a_consumers_run_is_asked_for_unless_it_was_answered(stage: Stage) -> None:
-    await stage.serve()
-    run = await stage.github.start_run(stage.consumer, "deploy.yml", event="repository_dispatch")
-    await run.start_job("build")
-    sent = await lose(stage)
-    assert [one.event for one in sent if one.event == "workflow_run"]
-    assert (await recover(stage), asked(stage)) == (2, 2)
-    await run.complete()
-    for one in await lose(stage):
-        one.status_code = 202
-    assert (await recover(stage), asked(stage)) == (0, 2)
 
 
 async def test_the_worker_looks_at_its_start(stage: Stage) -> None:
     await stage.serve()
     await stage.finish_run("build")
     await lose(stage)
-    stage.clock.advance(_HOUR)
+    stage.clock.advance(HOUR)
     async with working(stage.broker):
         await stage.github.wait_for_dispatches(1, timeout=10)
 
@@ -408,7 +251,7 @@ async def test_a_pass_takes_so_many_of_the_oldest(
     await stage.serve()
     await stage.finish_run("build")
     sent = await lose(stage)
-    stage.clock.advance(_HOUR)
+    stage.clock.advance(HOUR)
     assert await missed_webhooks.recover(stage.broker) == 4
     assert {row["guid"] for row in await stage.rows(inbox)} == {one.guid for one in sent[:4]}
     assert await recover(stage) == len(sent) - 4

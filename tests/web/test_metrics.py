@@ -7,7 +7,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.web.test_server import Parts, front, post
+from tests.web.front import Parts, front, post
 from zekt_bot.domain.figures import Figures
 from zekt_bot.errors import StorageUnavailable
 from zekt_bot.testing import ManualClock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.web.test_server import TOKEN, Parts, front
+from tests.web.front import TOKEN, Parts, front
 from zekt_bot.errors import StorageUnavailable
 
 NEXT = "another token, after the former"

@@ -10,7 +10,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, or_, select, tuple_, update
+from sqlalchemy import delete, func, select, tuple_, update
 
 from zekt_bot.db.tables import (
     attempts,
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, Table
+    from sqlalchemy import Column, ColumnElement, Connection, ScalarSelect, Select, Table
+
+    from zekt_bot.domain.ids import Kind
 
     Work = Callable[[Connection, "Batch"], int]
 
@@ -74,6 +76,24 @@ def _rests(table: Table) -> ColumnElement[bool]:
     return table.c.due_at.is_(None) & table.c.lease.is_(None)
 
 
+def _settled() -> ColumnElement[bool]:
+    """Deliveries of which nothing more is sent, and that wait for no run to confirm them."""
+    own = deliveries.c
+    return own.state.in_(_FINAL) & _rests(deliveries) & own.prove_by.is_(None)
+
+
+def _old(table: Table, prefix: Kind, batch: Batch) -> Select[Any]:
+    """Ids of rows that were made before, the oldest first."""
+    own = (table.c.id < first_id(prefix, batch.before), table.c.created_at < batch.before)
+    return select(table.c.id).where(*own).order_by(table.c.id)
+
+
+def _blocked(table: Table, at: Column[Any], batch: Batch) -> Select[Any]:
+    """Ids of what was blocked before, the oldest first."""
+    own = (table.c.blocked_reason.is_not(None), at < batch.before)
+    return select(table.c.id).where(*own).order_by(at)
+
+
 def _locked(connection: Connection, found: Select[Any]) -> list[Any]:
     """The first column of rows that nobody else holds; they are held from here on."""
     return list(connection.execute(found.with_for_update(skip_locked=True)).scalars())
@@ -81,7 +101,7 @@ def _locked(connection: Connection, found: Select[Any]) -> list[Any]:
 
 def _attempts(connection: Connection, batch: Batch) -> int:
     own = deliveries.c.id == attempts.c.delivery
-    final = _first(deliveries.c.id, own, deliveries.c.state.in_(_FINAL), _rests(deliveries))
+    final = _first(deliveries.c.id, own, _settled())
     found = (
         select(attempts.c.delivery, attempts.c.n)
         .where(attempts.c.delivery < first_id("dlv", batch.before), attempts.c.at < batch.before)
@@ -97,20 +117,18 @@ def _attempts(connection: Connection, batch: Batch) -> int:
 
 
 def _deliveries(connection: Connection, batch: Batch) -> int:
-    old = (deliveries.c.id < first_id("dlv", batch.before), deliveries.c.created_at < batch.before)
-    found = select(deliveries.c.id).where(*old).order_by(deliveries.c.id)
-    return _drop_deliveries(connection, found, batch)
+    return _drop_deliveries(connection, _old(deliveries, "dlv", batch), batch)
 
 
 def _blocked_deliveries(connection: Connection, batch: Batch) -> int:
-    blocked = (deliveries.c.blocked_reason.is_not(None), deliveries.c.updated_at < batch.before)
-    found = select(deliveries.c.id).where(*blocked).order_by(deliveries.c.updated_at)
+    found = _blocked(deliveries, deliveries.c.updated_at, batch)
     return _drop_deliveries(connection, found, batch)
 
 
 def _drop_deliveries(connection: Connection, found: Select[Any], batch: Batch) -> int:
-    final = found.where(deliveries.c.state.in_(_FINAL), _rests(deliveries))
-    ids = _locked(connection, final.limit(batch.limit))
+    """Not the one that keeps an ordered subscription waiting: the next would go without it."""
+    over = found.where(_settled(), deliveries.c.sequence_key.is_(None))
+    ids = _locked(connection, over.limit(batch.limit))
     delete_deliveries(connection, ids)
     return len(ids)
 
@@ -123,15 +141,11 @@ def delete_deliveries(connection: Connection, ids: Sequence[str]) -> None:
 
 
 def _envelopes(connection: Connection, batch: Batch) -> int:
-    old = (envelopes.c.id < first_id("evt", batch.before), envelopes.c.created_at < batch.before)
-    found = select(envelopes.c.id).where(*old).order_by(envelopes.c.id)
-    return _drop_envelopes(connection, found, batch)
+    return _drop_envelopes(connection, _old(envelopes, "evt", batch), batch)
 
 
 def _blocked_envelopes(connection: Connection, batch: Batch) -> int:
-    blocked = (envelopes.c.blocked_reason.is_not(None), envelopes.c.created_at < batch.before)
-    found = select(envelopes.c.id).where(*blocked).order_by(envelopes.c.created_at)
-    return _drop_envelopes(connection, found, batch)
+    return _drop_envelopes(connection, _blocked(envelopes, envelopes.c.created_at, batch), batch)
 
 
 def _drop_envelopes(connection: Connection, found: Select[Any], batch: Batch) -> int:
@@ -146,24 +160,22 @@ def _drop_envelopes(connection: Connection, found: Select[Any], batch: Batch) ->
 def _runs(connection: Connection, batch: Batch) -> int:
     """Runs that never ended too: nothing of GitHub runs for so long."""
     found = select(runs.c.id).where(runs.c.received_at < batch.before)
-    return _drop_runs(connection, found, batch)
+    return _drop_runs(connection, found.order_by(runs.c.received_at), batch)
 
 
 def _blocked_runs(connection: Connection, batch: Batch) -> int:
-    blocked = (runs.c.blocked_reason.is_not(None), runs.c.received_at < batch.before)
-    return _drop_runs(connection, select(runs.c.id).where(*blocked), batch)
+    return _drop_runs(connection, _blocked(runs, runs.c.received_at, batch), batch)
 
 
 def _runs_aside(connection: Connection, batch: Batch) -> int:
     aside = (runs.c.reason.is_not(None), runs.c.state == "set_aside")
     found = select(runs.c.id).where(*aside, runs.c.received_at < batch.before)
-    return _drop_runs(connection, found, batch)
+    return _drop_runs(connection, found.order_by(runs.c.received_at), batch)
 
 
 def _drop_runs(connection: Connection, found: Select[Any], batch: Batch) -> int:
     nothing = _first(envelopes.c.id, envelopes.c.run == runs.c.id).is_(None)
-    oldest = found.where(_rests(runs), nothing).order_by(runs.c.received_at)
-    ids = _locked(connection, oldest.limit(batch.limit))
+    ids = _locked(connection, found.where(_rests(runs), nothing).limit(batch.limit))
     delete_runs(connection, ids)
     return len(ids)
 
@@ -177,9 +189,8 @@ def delete_runs(connection: Connection, ids: Sequence[str]) -> None:
 
 def _payloads(connection: Connection, batch: Batch) -> int:
     """Bodies of envelopes and of their messages; the rows stay."""
-    under_way = or_(deliveries.c.state.not_in(_FINAL), ~_rests(deliveries))
     own = deliveries.c.envelope == envelopes.c.id
-    over = _first(deliveries.c.id, own, under_way).is_(None)
+    over = _first(deliveries.c.id, own, ~_settled()).is_(None)
     kept = (envelopes.c.body_gone_at.is_(None), envelopes.c.created_at < batch.before)
     found = select(envelopes.c.id).where(*kept, _rests(envelopes), over)
     ids = _locked(connection, found.order_by(envelopes.c.created_at).limit(batch.limit))

@@ -8,8 +8,6 @@ that it starts, a GET for each event, and one wide token for everything.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 import uuid
@@ -37,6 +35,7 @@ from octomachinery.runtime.context import RUNTIME_CONTEXT
 
 from zekt_bot.errors import ConfigurationError, InstallationSuspended
 from zekt_bot.github.http import ACCEPT, API_VERSION, USER_AGENT, Answer, exchange
+from zekt_bot.github.keys import KEY_WANTED, pem_of
 from zekt_bot.github.tokens import READ, InstallationTokens, mint_error, token_of
 
 if TYPE_CHECKING:
@@ -53,27 +52,8 @@ if TYPE_CHECKING:
 JWT_LIFE = timedelta(minutes=9)  # with the 60 s back it spans the ten minutes that GitHub allows
 JWT_KEPT = timedelta(minutes=7)
 _SKEW = timedelta(seconds=60)
-_KEY_WANTED = (
-    "ZEKT_ORCHESTRATOR_PRIVATE_KEY must be the App's RSA private key: the PEM file that GitHub "
-    "gave, as it is, with \\n for its line ends, or in base64."
-)
 
 H = TypeVar("H")
-
-
-def pem_of(text: str) -> str:
-    r"""The PEM text in `text`, which is PEM, PEM with literal `\n`, or PEM in base64.
-
-    Raises:
-        ConfigurationError: it is none of these; the message shows nothing of it.
-    """
-    text = text.strip().strip("\"'").replace("\\r", "").replace("\\n", "\n")
-    if "-----BEGIN" not in text:
-        try:
-            text = base64.b64decode("".join(text.split()), validate=True).decode("ascii")
-        except (binascii.Error, ValueError):
-            raise ConfigurationError(_KEY_WANTED) from None
-    return text.strip() + "\n"
 
 
 def app_config(credentials: AppCredentials) -> GitHubAppIntegrationConfig:
@@ -85,15 +65,15 @@ def app_config(credentials: AppCredentials) -> GitHubAppIntegrationConfig:
     if not credentials.app_id:
         raise ConfigurationError("ZEKT_ORCHESTRATOR_APP_ID is not set: give the App's number.")
     if not credentials.private_key:
-        raise ConfigurationError(f"ZEKT_ORCHESTRATOR_PRIVATE_KEY is not set. {_KEY_WANTED}")
+        raise ConfigurationError(f"ZEKT_ORCHESTRATOR_PRIVATE_KEY is not set. {KEY_WANTED}")
     pem = pem_of(credentials.private_key)
     try:
         values = {"app_id": str(credentials.app_id), "private_key": pem, "app_name": "zekt"}
         config = GitHubAppIntegrationConfig(**values)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ConfigurationError(_KEY_WANTED) from None
+        raise ConfigurationError(KEY_WANTED) from None
     if not isinstance(_key(config), RSAPrivateKey):
-        raise ConfigurationError(_KEY_WANTED)
+        raise ConfigurationError(KEY_WANTED)
     return config
 
 
@@ -398,7 +378,6 @@ __all__ = [
     "EventRouter",
     "Installation",
     "app_config",
-    "pem_of",
     "plugin_handlers",
     "plugin_router",
     "tell",

@@ -20,9 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from zekt_bot.errors import StorageUnavailable
-from zekt_bot.web.deps import STATUS, answer
-from zekt_bot.web.status import refused
+from zekt_bot.web.status import figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,20 +40,17 @@ _HISTOGRAMS = {
 
 async def metrics(request: web.Request) -> web.Response:
     """The figures, at most five seconds old."""
-    if refusal := refused(request):
-        return refusal
-    try:
-        figures = await request.app[STATUS].get()
-    except StorageUnavailable:
-        return answer(503, {"error": "The database cannot be asked now."}, Retry_After="5")
-    text = exposition(figures)
+    found = await figures(request)
+    if isinstance(found, web.Response):
+        return found
+    text = exposition(found)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def exposition(figures: Mapping[str, Any]) -> bytes:
+def exposition(found: Mapping[str, Any]) -> bytes:
     """What `operations.status.status` found, as Prometheus reads it."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Found(figures))
+    registry.register(_Found(found))
     return generate_latest(registry)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import web
@@ -13,7 +13,7 @@ from zekt_bot.errors import StorageUnavailable
 from zekt_bot.web.deps import DEPS, STATUS, answer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -22,18 +22,25 @@ _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 async def status(request: web.Request) -> web.Response:
     """Who works, what waits and since when, and since when nothing was missed."""
-    if refusal := refused(request):
-        return refusal
-    try:
-        found = await request.app[STATUS].get()
-    except StorageUnavailable:
-        return answer(503, {"error": "The database cannot be asked now."}, Retry_After="5")
+    found = await figures(request)
+    if isinstance(found, web.Response):
+        return found
     return web.Response(
         body=orjson.dumps(found, option=orjson.OPT_UTC_Z), content_type="application/json"
     )
 
 
-def refused(request: web.Request) -> web.Response | None:
+async def figures(request: web.Request) -> Mapping[str, Any] | web.Response:
+    """What `operations.status.status` found, at most five seconds old; or why this is not told."""
+    if refusal := _refused(request):
+        return refusal
+    try:
+        return await request.app[STATUS].get()
+    except StorageUnavailable:
+        return answer(503, {"error": "The database cannot be asked now."}, Retry_After="5")
+
+
+def _refused(request: web.Request) -> web.Response | None:
     """The refusal of one who may not read this; None: they may.
 
     With tokens, who shows one. Without, who connects from this machine and is no proxy's client.

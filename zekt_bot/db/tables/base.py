@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, Index, MetaData, String
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, TextClause
 
 metadata = MetaData(
     naming_convention={
@@ -29,10 +29,9 @@ def id_column(name: str = "id") -> Column[str]:
 def due(table: str) -> Index:
     """Only rows that wait for time stand in this index, so finished ones cost nothing."""
     due_at = metadata.tables[table].c.due_at
-    where = due_at.is_not(None)
-    return Index(f"ix_{table}_due", due_at, sqlite_where=where, postgresql_where=where)
+    return partial(f"ix_{table}_due", due_at.is_not(None), due_at)
 
 
-def partial(name: str, where: ColumnElement[bool], *columns: Column[Any]) -> Index:
+def partial(name: str, where: ColumnElement[bool] | TextClause, *columns: Column[Any]) -> Index:
     """An index of the rows that fit `where` alone, on both databases."""
     return Index(name, *columns, sqlite_where=where, postgresql_where=where)

@@ -17,7 +17,7 @@ from sqlalchemy import (
     true,
 )
 
-from zekt_bot.db.tables.base import ID, id_column, metadata
+from zekt_bot.db.tables.base import ID, id_column, metadata, partial
 from zekt_bot.db.types import UtcDateTime
 
 accounts = Table(
@@ -169,12 +169,8 @@ subscriptions = Table(
 Index("ix_subscriptions_over", subscriptions.c.state, subscriptions.c.over_at)
 Index("ix_subscriptions_fan_out", subscriptions.c.service_id, subscriptions.c.id)
 
-_open = subscriptions.c.expires_at.is_not(None)
-Index(
-    "ix_subscriptions_expires",
-    subscriptions.c.expires_at,
-    sqlite_where=_open,
-    postgresql_where=_open,
+partial(
+    "ix_subscriptions_expires", subscriptions.c.expires_at.is_not(None), subscriptions.c.expires_at
 )
 
 # What an operator put on hold: `all`, `account:ID`, `service:ID` or `subscription:ID`. A resumed

@@ -31,8 +31,7 @@ lanes = Table(
     Column("per_minute", Float),
     Column("paced_at", UtcDateTime),
 )
-_ready = lanes.c.next_ready_at.is_not(None)
-Index("ix_lanes_ready", lanes.c.next_ready_at, sqlite_where=_ready, postgresql_where=_ready)
+partial("ix_lanes_ready", lanes.c.next_ready_at.is_not(None), lanes.c.next_ready_at)
 
 deliveries = Table(
     "deliveries",
@@ -67,53 +66,27 @@ deliveries = Table(
     Column("lease", String(40)),
     UniqueConstraint("envelope", "cause_kind", "cause_id", "replay_no"),
 )
-_waits = deliveries.c.due_at.is_not(None)
-_leased = deliveries.c.lease.is_not(None)
-Index(
-    "ix_deliveries_due",
-    deliveries.c.lane,
-    deliveries.c.due_at,
-    sqlite_where=_waits,
-    postgresql_where=_waits,
+partial(
+    "ix_deliveries_due", deliveries.c.due_at.is_not(None), deliveries.c.lane, deliveries.c.due_at
 )
-Index(
-    "ix_deliveries_leased",
-    deliveries.c.lane,
-    deliveries.c.due_at,
-    sqlite_where=_leased,
-    postgresql_where=_leased,
+partial(
+    "ix_deliveries_leased", deliveries.c.lease.is_not(None), deliveries.c.lane, deliveries.c.due_at
 )
-_paused = deliveries.c.waits_for.is_not(None)
-Index(
-    "ix_deliveries_waits_for",
-    deliveries.c.waits_for,
-    sqlite_where=_paused,
-    postgresql_where=_paused,
-)
-_in_order = deliveries.c.sequence_key.is_not(None)
-Index(
+partial("ix_deliveries_waits_for", deliveries.c.waits_for.is_not(None), deliveries.c.waits_for)
+partial(
     "ix_deliveries_sequence",
+    deliveries.c.sequence_key.is_not(None),
     deliveries.c.sequence_key,
     deliveries.c.waits_for,
     deliveries.c.envelope,
     deliveries.c.id,
-    sqlite_where=_in_order,
-    postgresql_where=_in_order,
 )
-_unproven = deliveries.c.prove_by.is_not(None)
-Index(
-    "ix_deliveries_prove_by",
-    deliveries.c.prove_by,
-    sqlite_where=_unproven,
-    postgresql_where=_unproven,
-)
-_sent = deliveries.c.dispatched_at.is_not(None)
-Index(
+partial("ix_deliveries_prove_by", deliveries.c.prove_by.is_not(None), deliveries.c.prove_by)
+partial(
     "ix_deliveries_target",
+    deliveries.c.dispatched_at.is_not(None),
     deliveries.c.target_repository_id,
     deliveries.c.dispatched_at,
-    sqlite_where=_sent,
-    postgresql_where=_sent,
 )
 Index("ix_deliveries_provider", deliveries.c.provider_account_id, deliveries.c.created_at)
 Index("ix_deliveries_consumer", deliveries.c.consumer_account_id, deliveries.c.created_at)

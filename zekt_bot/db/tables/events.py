@@ -99,36 +99,14 @@ Index("ix_runs_repository", runs.c.repository_id, runs.c.received_at)
 Index("ix_runs_received", runs.c.received_at)
 # The few whose end is not known; as text, or SQLite would not use it for a bound parameter.
 RUN_IS_OPEN = text("state = 'open'")
-Index(
-    "ix_runs_open",
-    runs.c.repository_id,
-    runs.c.received_at,
-    sqlite_where=RUN_IS_OPEN,
-    postgresql_where=RUN_IS_OPEN,
-)
-_caused = runs.c.caused_by_delivery_id.is_not(None)
-Index(
-    "ix_runs_caused_by",
-    runs.c.caused_by_delivery_id,
-    sqlite_where=_caused,
-    postgresql_where=_caused,
+partial("ix_runs_open", RUN_IS_OPEN, runs.c.repository_id, runs.c.received_at)
+partial(
+    "ix_runs_caused_by", runs.c.caused_by_delivery_id.is_not(None), runs.c.caused_by_delivery_id
 )
 # What the loop guard looks for: the few runs that a delivery may have led to.
 RUN_HAS_HOPS = text("hops > 0")
-Index(
-    "ix_runs_hops_created",
-    runs.c.repository_id,
-    runs.c.created_at,
-    sqlite_where=RUN_HAS_HOPS,
-    postgresql_where=RUN_HAS_HOPS,
-)
-Index(
-    "ix_runs_hops_completed",
-    runs.c.repository_id,
-    runs.c.completed_at,
-    sqlite_where=RUN_HAS_HOPS,
-    postgresql_where=RUN_HAS_HOPS,
-)
+partial("ix_runs_hops_created", RUN_HAS_HOPS, runs.c.repository_id, runs.c.created_at)
+partial("ix_runs_hops_completed", RUN_HAS_HOPS, runs.c.repository_id, runs.c.completed_at)
 
 jobs = Table(
     "jobs",
