@@ -79,7 +79,11 @@ class Zekt:
                 stderr=out,
             )
         if self.words[0] == "serve":
-            await self._ready(self.process)
+            try:
+                await self._ready(self.process)
+            except BaseException:
+                self.process.kill()  # nobody else would end what never became ready
+                raise
 
     async def _ready(self, process: asyncio.subprocess.Process) -> None:
         async with asyncio.timeout(_PATIENCE), aiohttp.ClientSession() as session:

@@ -131,14 +131,14 @@ async def test_github_that_is_down_is_not_asked_for_the_rest(stage: Stage) -> No
 
 
 async def test_all_pages_are_asked_and_a_stop_is_heard(stage: Stage) -> None:
-    await many(stage, 20)
+    await many(stage, 12)
     for repository in stage.github.core.world.repositories.values():
         for workflow in repository.workflows:
             stage.github.disable_workflow(workflow)
     assert await resting_services.look(stage.broker, lambda: True) == 0
     stopped_after = sum(row["rests"] is not None for row in await stage.rows(tables.services))
-    assert 0 < stopped_after < 20
-    assert await resting_services.look(stage.broker) == 20 - stopped_after
+    assert 0 < stopped_after < 12
+    assert await resting_services.look(stage.broker) == 12 - stopped_after
 
 
 async def many(stage: Stage, count: int) -> None:

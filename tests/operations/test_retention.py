@@ -9,6 +9,7 @@ import orjson
 import pytest
 from sqlalchemy import update
 
+from tests.db.rows import put as insert_rows
 from tests.stage import ME, SERVICE, open_stage
 from zekt_bot.config import Settings
 from zekt_bot.db import retention as steps
@@ -255,6 +256,18 @@ async def test_the_audit_begins_later_and_is_still_proven(stage: Stage) -> None:
     assert await counts(stage, audit) == [0]
     found = await verify(stage.broker, ME, [orjson.dumps(before)])
     assert (found["intact"], found["entries"]) == (True, 0)
+
+
+async def test_what_was_put_before_a_chains_beginning_stays_to_be_found(stage: Stage) -> None:
+    await stage.serve()
+    await later(stage, 397)
+    await end(stage.broker, ME, "end", Ends(SERVICE, stage.consumer.full_name))
+    (entry,) = await stage.rows(audit)
+    planted = dict(entry) | {"seq": 1}
+    await stage.broker.database.write(insert_rows, (audit, [planted]))
+    await later(stage, 397)
+    assert [row["seq"] for row in await stage.rows(audit)] == [1]
+    assert not (await verify(stage.broker, ME, []))["intact"]
 
 
 async def test_for_ever_is_for_ever(migrated_url: str) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Column, ColumnElement, Connection, ScalarSelect, Select, Table
+    from sqlalchemy import Column, ColumnElement, Connection, Row, ScalarSelect, Select, Table
 
     from zekt_bot.domain.ids import Kind
 
@@ -239,17 +239,18 @@ def _audit(connection: Connection, batch: Batch) -> int:
     """
     first = (audit.c.chain == audit_chains.c.chain) & (audit.c.seq == audit_chains.c.first_seq)
     chain = connection.execute(
-        select(audit_chains.c.chain)
+        select(audit_chains.c.chain, audit_chains.c.first_seq)
         .join(audit, first)
         .where(audit.c.at < batch.before)
         .limit(1)
         .with_for_update(skip_locked=True, of=audit_chains)
-    ).scalar_one_or_none()
-    return 0 if chain is None else _cut(connection, chain, batch)
+    ).first()
+    return _cut(connection, chain, batch) if chain else 0
 
 
-def _cut(connection: Connection, chain: str, batch: Batch) -> int:
-    own = audit.c.chain == chain
+def _cut(connection: Connection, chain: Row[str, int], batch: Batch) -> int:
+    """Nothing that stands before the chain's beginning: somebody put it there."""
+    own = (audit.c.chain == chain.chain) & (audit.c.seq >= chain.first_seq)
     found = select(audit.c.seq, audit.c.at, audit.c.hash).where(own).order_by(audit.c.seq)
     page = connection.execute(found.limit(batch.limit))
     old = list(itertools.takewhile(lambda row: row.at < batch.before, page))
@@ -257,7 +258,7 @@ def _cut(connection: Connection, chain: str, batch: Batch) -> int:
     connection.execute(delete(audit).where(own, audit.c.seq <= last.seq))
     connection.execute(
         update(audit_chains)
-        .where(audit_chains.c.chain == chain)
+        .where(audit_chains.c.chain == chain.chain)
         .values(first_seq=last.seq + 1, first_previous=last.hash)
     )
     return batch.limit  # another chain may have more
