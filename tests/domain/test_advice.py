@@ -106,6 +106,10 @@ def test_a_retry_says_what_happened_and_when_it_goes_on(facts: dict[str, Any], s
         ({"status": 502}, "GitHub answered 502, again and again for 96 hours."),
         ({"reason": "plugin_failed"}, "zekt plugins"),
         ({"reason": "decryption_failed"}, "ZEKT_SECRET_KEY"),
+        (
+            {"reason": "unconfirmed", "attempts": 3},
+            "sent 3 times, and no run of kestrel-bank/core-sync confirmed it.",
+        ),
     ],
 )
 def test_a_dead_one_says_what_killed_it(facts: dict[str, Any], said: str) -> None:

