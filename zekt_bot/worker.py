@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import structlog
@@ -17,6 +17,7 @@ import structlog
 from zekt_bot.db import chores, deliveries, inbox, lanes, leases, outgoing
 from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim
+from zekt_bot.db.outgoing import Kept
 from zekt_bot.errors import StorageUnavailable
 from zekt_bot.operations import (
     accounts,
@@ -38,14 +39,14 @@ from zekt_bot.pipeline.pages import failed
 from zekt_bot.pipeline.route import build_router, route
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
-    from datetime import datetime
+    from collections.abc import Awaitable, Callable
 
     from zekt_bot.db.outgoing import Work
     from zekt_bot.operations.broker import Broker
 
 _PAGE = 64
-_SENDERS = 64
+_SENDERS = 96  # GitHub allows a hundred requests at once
+_HELD = 256  # so that a claim takes many: it costs the same for one
 _AFTER_OUTAGE = timedelta(seconds=1)
 _APP_RETRY = timedelta(minutes=1)
 _KEY_IS_NEW = timedelta(minutes=2)
@@ -69,38 +70,61 @@ T = TypeVar("T")
 
 
 class _Pool(Generic[T]):
-    """Tasks that run side by side, each with what it works on; more are taken as they end."""
+    """A fixed number of tasks that take one row after the other from a short queue.
 
-    def __init__(self, size: int) -> None:
-        self.tasks: dict[asyncio.Task[None], T] = {}
-        self.freed = asyncio.Event()
-        self._size = size
+    A row's lease runs from its claim, so no more are held than the tasks soon come to.
+    """
+
+    def __init__(self, tasks: int, held: int, work: Callable[[T], Awaitable[None]]) -> None:
+        """`held`: how many rows at most, under way or waiting."""
+        self.freed = asyncio.Event()  # set when a page fits again
+        self._size, self._most, self._work = tasks, held, work
+        self._waiting: asyncio.Queue[T] = asyncio.Queue()
+        self._running: dict[int, T] = {}
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def room(self) -> int:
-        """How many more may begin."""
-        return self._size - len(self.tasks)
+        """How many more may be given."""
+        return self._most - len(self._running) - self._waiting.qsize()
 
-    def begin(self, work: T, running: Coroutine[Any, Any, None]) -> None:
-        """Begin another one."""
-        task = asyncio.create_task(running)
-        self.tasks[task] = work
-        task.add_done_callback(self._ended)
+    def give(self, row: T) -> None:
+        """Let a task work on it as soon as one is free."""
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._run(n)) for n in range(self._size)]
+        self._waiting.put_nowait(row)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self.tasks.pop(task, None)
-        self.freed.set()
+    async def _run(self, number: int) -> None:
+        while True:
+            row = self._running[number] = await self._waiting.get()
+            try:
+                await self._work(row)
+            except asyncio.CancelledError:
+                own = asyncio.current_task()
+                if own is None or own.cancelling():
+                    raise  # this task is being cancelled; else it is a stray one
+            except Exception:
+                _log.exception("worker.failed")
+            finally:
+                del self._running[number]
+                if self.room >= _PAGE or not self._running:
+                    self.freed.set()
 
     async def drain(self, timeout: timedelta) -> list[T]:
-        """Let all end within `timeout`; what does not is cancelled and given back."""
-        running = dict(self.tasks)
-        if not running:
-            return []
-        _done, left = await asyncio.wait(running, timeout=timeout.total_seconds())
-        for task in left:
+        """Let what is under way end within `timeout`; answers what did not, and what waited."""
+        left: list[T] = []
+        while not self._waiting.empty():
+            left.append(self._waiting.get_nowait())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout.total_seconds()):
+                while self._running:
+                    self.freed.clear()
+                    await self.freed.wait()
+        left.extend(self._running.values())
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        return [running[task] for task in left]
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        return left
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +148,9 @@ class Worker:
         self._timing = timing or Timing(lease=broker.settings.lease)
         self._router = build_router()
         self._pace = broker.settings.pace
-        self._senders: _Pool[Work] = _Pool(_SENDERS)
-        self._routers: _Pool[Any] = _Pool(2 * _PAGE)
+        self._kept = Kept()
+        self._senders = _Pool[tuple["Work", datetime]](_SENDERS, _HELD, self._send)
+        self._routers = _Pool[Any](2 * _PAGE, 2 * _PAGE, self._route)
         self._missed_runs = MissedRuns(broker)
         self._stopping = asyncio.Event()
         self._pause: _Pause | None = None
@@ -219,7 +244,7 @@ class Worker:
         ids = await self._broker.database.write(leases.claim, claim)
         rows = await self._broker.database.query(inbox.load, ids) if ids else []
         for row in rows:
-            self._routers.begin(row, self._route(row))
+            self._routers.give(row)
         return bool(ids)
 
     async def _until_freed(self, pool: _Pool[Any]) -> None:
@@ -250,7 +275,7 @@ class Worker:
         return await match(self._broker, envelope_ids, self._pace)
 
     async def _send_page(self) -> bool:
-        if self._senders.room <= 0:
+        if self._senders.room < _PAGE:
             await self._until_freed(self._senders)
             return True
         if await self._paused():
@@ -259,12 +284,13 @@ class Worker:
         room = self._senders.room if lane is None else 1
         claim = LaneClaim(now, now + self._timing.lease, new_lease(), room, self._pace, lane)
         ids = await self._broker.database.write(lanes.claim, claim)
-        works = await self._broker.database.query(outgoing.load, ids) if ids else []
+        works = await self._broker.database.query(outgoing.load, ids, self._kept) if ids else []
         for work in works:
-            self._senders.begin(work, self._send(work, claim.until))
+            self._senders.give((work, claim.until))
         return bool(ids)
 
-    async def _send(self, work: Work, lease_ends_at: datetime) -> None:
+    async def _send(self, held: tuple[Work, datetime]) -> None:
+        work, lease_ends_at = held
         try:
             outcome = await deliver(self._broker, work, lease_ends_at)
         except StorageUnavailable as error:
@@ -360,7 +386,7 @@ class Worker:
         )
         now, write = self._broker.now(), self._broker.database.write
         with contextlib.suppress(StorageUnavailable):
-            for work in works:
+            for work, _ in works:
                 await write(deliveries.release, (work.delivery.id, work.lease, now))
             for row in rows:
                 await write(leases.give_back, leases.Return("inbox", row["id"], row["lease"], now))

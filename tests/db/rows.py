@@ -7,7 +7,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, text
 
 from zekt_bot.config import Settings
 from zekt_bot.db import audit, engine, lanes
@@ -198,13 +198,13 @@ async def until(condition: Callable[[], Awaitable[Any]]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def waiting_for_lock(connection: AsyncConnection) -> bool:
+async def waiting_for_lock(database: Database) -> bool:
     """Whether some other connection to this database waits for a lock."""
-    found = await connection.exec_driver_sql(
+    waiting = text(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    return bool(found.scalar_one())
+    return bool(await database.query(lambda connection: connection.execute(waiting).scalar_one()))
 
 
 async def wipe(database: Database) -> None:

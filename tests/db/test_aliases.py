@@ -84,8 +84,7 @@ async def test_what_another_service_begins_to_show_is_not_freed(
         assert await claiming.run_sync(services.claim_alias, "north", MINE, START)
         await shows(claiming, 2, "north")
         freeing = asyncio.create_task(postgres.write(hide, None))
-        async with postgres.read() as watching:
-            await until(lambda: waiting_for_lock(watching))
+        await until(lambda: waiting_for_lock(postgres))
         await claiming.commit()
     await freeing
     assert [row["account_id"] for row in await stored(postgres, aliases)] == [MINE]
@@ -104,8 +103,7 @@ async def test_what_is_being_freed_is_claimed_afterwards(
         await shows(freeing, 1, None)
         await freeing.run_sync(services.free_alias, "north")
         claiming = asyncio.create_task(postgres.write(claim, None))
-        async with postgres.read() as watching:
-            await until(lambda: waiting_for_lock(watching))
+        await until(lambda: waiting_for_lock(postgres))
         await freeing.commit()
     assert await claiming
     assert [row["account_id"] for row in await stored(postgres, aliases)] == [account_id]

@@ -184,8 +184,7 @@ async def test_a_server_that_does_not_answer_is_unavailable_from_the_start(
 
 async def test_what_cannot_be_read_is_unavailable(database: Database) -> None:
     with pytest.raises(StorageUnavailable):
-        async with database.read() as connection:
-            await connection.execute(text("SELECT * FROM nowhere"))
+        await database.query(lambda connection: connection.execute(text("SELECT * FROM nowhere")))
     assert await stored(database, inbox) == []
 
 

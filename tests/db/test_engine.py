@@ -81,15 +81,15 @@ def test_the_writer_is_durable(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PRAGMAS)
-async def test_every_reader_is_set_up_like_the_writer(name: str, tmp_path: Path) -> None:
-    readers = engine.sqlite_reader(tmp_path / "zekt.db")
+def test_every_reader_is_set_up_like_the_writer(name: str, tmp_path: Path) -> None:
+    readers = engine.sqlite_reader(tmp_path / "zekt.db", 2)
     try:
-        async with readers.connect() as first, readers.connect() as second:
+        with readers.connect() as first, readers.connect() as second:
             for connection in (first, second):
-                found = await connection.execute(text(f"PRAGMA {name}"))
+                found = connection.execute(text(f"PRAGMA {name}"))
                 assert found.scalar_one() == PRAGMAS[name]
     finally:
-        await readers.dispose()
+        readers.dispose()
 
 
 def test_a_new_file_that_somebody_else_prepares_is_waited_for(tmp_path: Path) -> None:

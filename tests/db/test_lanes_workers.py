@@ -112,11 +112,12 @@ async def test_a_late_result_and_a_new_claim_do_not_wait_for_each_other(
     await workers[0].write(lanes.claim, LaneClaim(START, START + LEASE, "lea_1", 1, PACE))
     late = START + LEASE
     async with open_transaction(migrated_postgres) as other:
-        await other.execute(lanes.ready(late, 64))  # a claim begins: the lane is locked
+        await other.execute(
+            lanes.READY, {"now": late, "limit": 64}
+        )  # a claim begins: the lane is locked
         result = change(row, "lea_1", "dispatched", late)
         recording = asyncio.create_task(workers[0].write(deliveries.record, result))
-        async with workers[1].read() as watching:
-            await until(lambda: waiting_for_lock(watching))
+        await until(lambda: waiting_for_lock(workers[1]))
         request = LaneClaim(late, late + LEASE, "lea_2", 1, PACE)
         assert await other.run_sync(lanes.claim, [request]) == [[row]]
         await other.commit()
@@ -139,8 +140,7 @@ async def test_units_that_lock_lanes_crosswise_are_both_stored(
             workers[0].write(add_deliveries, [delivery_row(3, "github:1")]),
             workers[0].write(add_too, [delivery_row(4, "github:2")]),
         )
-        async with workers[1].read() as watching:
-            await until(lambda: waiting_for_lock(watching))
+        await until(lambda: waiting_for_lock(workers[1]))
         await other.run_sync(lanes.wake, {"github:1": START})  # PostgreSQL ends one of the two
         await other.commit()
     await unit

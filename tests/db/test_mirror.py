@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import delete
 
 from tests.db.rows import stored
 from zekt_bot.db import admissions, mirror, tables
 from zekt_bot.db.rows import APP
+from zekt_bot.db.tables import repositories
 from zekt_bot.domain.catalog import Account, Repository
 from zekt_bot.testing.clock import START
 
@@ -95,6 +97,23 @@ async def test_a_renamed_or_transferred_repository_keeps_its_id(known: Mirror) -
     await known.put(1, "Other/Tool", account_id=20)
     assert (await known.named("acme/app"), await known.named("other/tool")) == (None, 1)
     assert (await known.get(1)).account_id == 20
+
+
+async def test_versions_after_an_erasure_are_not_those_from_before(known: Mirror) -> None:
+    before = await known.database.query(mirror.versions_of, [1])
+    await known.tell(lambda connection, now: connection.execute(delete(repositories)))
+    await known.put(1, "Acme/App", installation_id=7)
+    assert (await known.database.query(mirror.versions_of, [1]))[1] != before[1]
+    assert await known.database.query(mirror.versions_of, []) == {}
+
+
+async def test_an_installation_that_is_learned_late_moves_its_repositories(known: Mirror) -> None:
+    await known.put(2, "Acme/Other", installation_id=8)
+    before = await known.get(2)
+    await known.install(8)
+    after = await known.get(2)
+    assert (before.installation_state, after.installation_state) == (None, "active")
+    assert after.version > before.version
 
 
 async def test_who_held_a_name_that_another_one_got_loses_it(known: Mirror) -> None:

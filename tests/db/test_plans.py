@@ -45,10 +45,10 @@ def purge_of(name: str) -> Work:
     return lambda connection: retention.STEPS[name](connection, [OLD])
 
 
-OF_ONE = {"delivery": f"dlv_{1:026}", "held": "lea_1"}
+SIXTEEN = [f"dlv_{n:026}" for n in range(16)]
 
 RUN = Run("run_1", RunKey(2, 10, 1), "cor_1", "open", 1, 0, None)
-NAMED = ran(event="repository_dispatch", display_title=f"Zekt {OF_ONE['delivery']}")
+NAMED = ran(event="repository_dispatch", display_title=f"Zekt {SIXTEEN[1]}")
 
 # What is asked all the time, and how many statements that takes at least.
 OFTEN: dict[str, tuple[Work, int]] = {
@@ -62,12 +62,12 @@ OFTEN: dict[str, tuple[Work, int]] = {
     "next of the deliveries": (lambda c: leases.next_due(c, "deliveries"), 1),
     "sweep of the lanes": (lambda c: lanes.sweep(c, [START]), 1),
     "probe": (lambda c: deliveries.probe(c, [("app", START)]), 1),
-    "load of deliveries": (lambda c: outgoing.load(c, [f"dlv_{n:026}" for n in range(16)]), 1),
-    "versions of a delivery": (lambda c: c.execute(outgoing.VERSIONS, OF_ONE), 1),
+    "load of deliveries": (lambda c: outgoing.load(c, SIXTEEN), 1),
+    "leases of deliveries": (lambda c: c.execute(outgoing.LEASES, {"ids": SIXTEEN}), 1),
     "hops of a run": (lambda c: proofs.bind(c, RUN, ran(event="workflow_run")), 2),
     "cause of a run": (lambda c: proofs.bind(c, RUN, ran(event="repository_dispatch")), 2),
     "cause by a title": (lambda c: proofs.bind(c, RUN, NAMED), 1),
-    "proof": (lambda c: proofs.settle(c, {OF_ONE["delivery"]: proofs.Proving({}, START)}), 3),
+    "proof": (lambda c: proofs.settle(c, {SIXTEEN[1]: proofs.Proving({}, START)}), 3),
     "chore": (lambda c: chores.take(c, [("lanes", START, LATER)]), 3),
     "resume": (lambda c: deliveries.resume(c, [("app", START)]), 1),
     **{f"purge of {name}": (purge_of(name), 1) for name in retention.STEPS},

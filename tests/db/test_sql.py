@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy import func, select
+
 from zekt_bot.db.sql import insert_new
 from zekt_bot.db.tables import principals
 from zekt_bot.testing.clock import START
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 MANY = 11_000  # of three columns: more parameters than a statement of either database takes
 
 
-def add(connection: Connection, rows: Sequence[range]) -> list[int]:
+def add(connection: Connection, rows: Sequence[range]) -> list[bool]:
     return [
         insert_new(
             connection,
@@ -29,9 +31,14 @@ def add(connection: Connection, rows: Sequence[range]) -> list[int]:
     ]
 
 
-async def test_more_rows_than_a_statement_takes_are_inserted_and_counted(
-    database: Database,
-) -> None:
-    assert await database.write(add, range(3)) == 3
-    assert await database.write(add, range(MANY)) == MANY - 3
-    assert await database.write(add, range(0)) == 0
+def count(connection: Connection, rows: Sequence[None]) -> list[int]:
+    return [connection.execute(select(func.count()).select_from(principals)).scalar_one()]
+
+
+async def test_more_rows_than_a_statement_takes_are_inserted_where_new(database: Database) -> None:
+    await database.write(add, range(3))
+    await database.write(add, range(MANY))
+    assert await database.write(count, None) == MANY
+    assert await database.write(add, range(1)) is False
+    assert await database.write(add, range(MANY, MANY + 1)) is True
+    assert await database.write(add, range(0)) is False

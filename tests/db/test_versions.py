@@ -71,8 +71,7 @@ async def test_a_change_in_another_transaction_is_waited_for_and_noticed(
     async with open_transaction(migrated_postgres) as other:
         await other.execute(update(runs).values(version=2))
         deciding = asyncio.create_task(postgres.write(decide, {ONE: 1}))
-        async with postgres.read() as watching:
-            await until(lambda: waiting_for_lock(watching))
+        await until(lambda: waiting_for_lock(postgres))
         await other.commit()
     assert await deciding is False
     assert await states(postgres) == ["open"]
@@ -90,7 +89,6 @@ async def test_what_a_decision_read_cannot_change_until_it_is_stored(
     async with open_transaction(migrated_postgres) as deciding:
         assert await deciding.run_sync(versions.hold, runs, {ONE: 1})
         changing = asyncio.create_task(postgres.write(change, None))
-        async with postgres.read() as watching:
-            await until(lambda: waiting_for_lock(watching))
+        await until(lambda: waiting_for_lock(postgres))
         await deciding.commit()
     await changing

@@ -57,7 +57,7 @@ async def test_what_github_took_is_dispatched_and_on_record(stage: Stage) -> Non
 
 
 def _revoke() -> Executable:
-    return update(subscriptions).values(state="revoked")
+    return update(subscriptions).values(state="revoked", version=subscriptions.c.version + 1)
 
 
 def _archive() -> Executable:

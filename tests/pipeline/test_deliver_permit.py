@@ -189,7 +189,7 @@ async def test_without_the_database_nothing_is_posted(
     async def away(*_: Any) -> Any:
         raise StorageUnavailable
 
-    monkeypatch.setattr(stage.broker.database, "query", away)
+    monkeypatch.setattr(stage.broker.database, "ask", away)
     with pytest.raises(StorageUnavailable):
         await stage.send(work)
     assert posts(stage) == []
@@ -240,13 +240,15 @@ async def test_each_post_costs_one_look_at_the_facts(
 ) -> None:
     await matched(stage)
     (work,) = await stage.works()
-    looked, query = [], stage.broker.database.query
+    looked: list[Any] = []
+    for name in ("query", "ask"):
+        look = getattr(stage.broker.database, name)
 
-    async def counted(fn: Any, *args: Any) -> Any:
-        looked.append(fn)
-        return await query(fn, *args)
+        async def counted(fn: Any, *args: Any, look: Any = look) -> Any:
+            looked.append(fn)
+            return await look(fn, *args)
 
-    monkeypatch.setattr(stage.broker.database, "query", counted)
+        monkeypatch.setattr(stage.broker.database, name, counted)
     await stage.send(work)
     assert [fn.__name__ for fn in looked] == ["stands"] * len(posts(stage))
     assert len(posts(stage)) == 1

@@ -40,6 +40,7 @@ class World:
     def __init__(self, stage: Stage, subscription: str) -> None:
         self.stage, self.subscription = stage, subscription
         self.write, self.query = stage.broker.database.write, stage.broker.database.query
+        self.ask = stage.broker.database.ask
         self.plan: list[list[str]] = []
         self.seen: str | None = "nobody looked"
         self.applied: Counter[str] = Counter()
@@ -134,14 +135,16 @@ class World:
             getattr(self, f"check_{fn.__name__.lstrip('_')}")(row, reason)
         return answer
 
+    async def looked(self, fn: Any, row: Any) -> Any:
+        """Something happens before a delivery is read once more."""
+        await self._happen()
+        self.seen = self.reason
+        return await self.ask(fn, row)
+
     async def asked(self, fn: Any, *args: Any) -> Any:
-        """Something happens after a delivery was read, and before it is read once more."""
-        name = getattr(fn, "__name__", "")  # a read with its arguments bound has none
-        if name == "stands":
-            await self._happen()
-            self.seen = self.reason
+        """Something happens after a delivery was read."""
         answer = await self.query(fn, *args)
-        if name == "load":
+        if getattr(fn, "__name__", "") == "load":  # a read with its arguments bound has none
             await self._happen()
         return answer
 
@@ -207,6 +210,7 @@ async def test_no_decision_is_stale_and_every_promise_is_kept_once(
     with monkeypatch.context() as patched:
         patched.setattr(stage.broker.database, "write", world.written)
         patched.setattr(stage.broker.database, "query", world.asked)
+        patched.setattr(stage.broker.database, "ask", world.looked)
         await settle(stage)
     run, sent, made = await rows_of(stage, world.run)
     stored = [one for one in await stage.rows(messages) if one["run"] == run["id"]]

@@ -118,8 +118,9 @@ async def test_many_envelopes_at_once_make_no_unit_of_more_than_a_page(
         assert await stage.match() == {}
         assert len(await causes(stage)) == 6 * len(held)
         per_transaction = text("SELECT count(*) FROM deliveries GROUP BY xmin")
-        async with stage.broker.database.read() as connection:
-            units = (await connection.execute(per_transaction)).scalars().all()
+        units = await stage.broker.database.query(
+            lambda connection: connection.execute(per_transaction).scalars().all()
+        )
         assert max(units) <= PAGE
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from tests.db.rows import open_transaction
 from tests.stage import ME, open_stage
@@ -240,9 +240,7 @@ async def test_admission_is_read_where_the_row_is_written(stage: Stage) -> None:
     assert (await stage.receive(first)).ignored == "repository_not_enabled"
     await stage.publish()
     assert [await stage.receive(sent) for sent in rest] == [STORED] * len(rest)
-    async with stage.broker.database.read() as connection:
-        found = await connection.execute(select(inbox.c.guid))
-        assert set(found.scalars()) == {sent.guid for sent in rest}
+    assert {row["guid"] for row in await stage.rows(inbox)} == {sent.guid for sent in rest}
 
 
 async def test_a_locked_table_is_given_up_before_github_gives_up(

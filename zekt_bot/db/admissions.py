@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import func, select, update
 
 from zekt_bot.db import audit
-from zekt_bot.db.sql import in_pages, insert_new
+from zekt_bot.db.sql import in_pages, insert_new, one_of
 from zekt_bot.db.tables import accounts, admissions, repositories
 
 if TYPE_CHECKING:
@@ -40,12 +40,15 @@ class Ruling:
     now: datetime
 
 
+_RULES = select(accounts.c.id, accounts.c.rule).where(
+    one_of(accounts.c.id, "ids"), accounts.c.rule.is_not(None)
+)
+
+
 def admitted(connection: Connection, listed: Listed, asking: Mapping[int, str]) -> set[int]:
     """Which of `asking` (account id → login) are admitted; a listed login is pinned to its id."""
-    found = select(accounts.c.id, accounts.c.rule).where(
-        accounts.c.id.in_(list(asking)), accounts.c.rule.is_not(None)
-    )
-    rules = {row.id: row.rule for row in connection.execute(found)} if asking else {}
+    found = connection.execute(_RULES, {"ids": list(asking)}).all() if asking else []
+    rules = {row.id: row.rule for row in found}
     ruled = {each for each, rule in rules.items() if rule == "allow"}
     return ruled | (_let_in(connection, listed, asking) - set(rules))
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import bindparam, insert, select, text, update
 
 from zekt_bot.db.sql import insert_new
 from zekt_bot.db.tables import audit, audit_chains, principals
@@ -19,7 +19,20 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_NEW_CHAIN = "SELECT count(*) FROM audit_chains"
+_NEW_CHAIN = text("SELECT count(*) FROM audit_chains")
+_NOTIFY = text("SELECT pg_notify('zekt', :topics)")
+_ROWS = insert(audit)
+_FREE = (
+    select(audit_chains.c.chain, audit_chains.c.head_seq, audit_chains.c.head_hash)
+    .order_by(audit_chains.c.chain)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+_HEAD = (
+    update(audit_chains)
+    .where(audit_chains.c.chain == bindparam("own"))
+    .values(head_seq=bindparam("seq"), head_hash=bindparam("last"))
+)
 
 
 @dataclass(slots=True)
@@ -51,9 +64,7 @@ def flush(connection: Connection, now: datetime) -> None:
     """Chain and insert the buffered entries, and notify other processes."""
     unit: Unit = connection.info["zekt_unit"]
     if unit.topics and connection.dialect.name == "postgresql":
-        connection.execute(
-            text("SELECT pg_notify('zekt', :topics)"), {"topics": ",".join(sorted(unit.topics))}
-        )
+        connection.execute(_NOTIFY, {"topics": ",".join(sorted(unit.topics))})
     if unit.entries:
         _chain(connection, unit.entries, now)
 
@@ -87,12 +98,8 @@ def _chain(connection: Connection, entries: Sequence[Entry], now: datetime) -> N
             for actor in sorted({entry.actor for entry in entries})
         ],
     )
-    connection.execute(insert(audit), rows)
-    connection.execute(
-        update(audit_chains)
-        .where(audit_chains.c.chain == chain)
-        .values(head_seq=seq, head_hash=previous)
-    )
+    connection.execute(_ROWS, rows)
+    connection.execute(_HEAD, {"own": chain, "seq": seq, "last": previous})
 
 
 def _take_chain(connection: Connection) -> tuple[str, int, str]:
@@ -101,15 +108,10 @@ def _take_chain(connection: Connection) -> tuple[str, int, str]:
     So there are as many chains as transactions ever were open at once, and no connection has to
     remember which is its own (a pooler may swap connections underneath).
     """
-    free = connection.execute(
-        select(audit_chains.c.chain, audit_chains.c.head_seq, audit_chains.c.head_hash)
-        .order_by(audit_chains.c.chain)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    ).first()
+    free = connection.execute(_FREE).first()
     if free:
         return free.chain, free.head_seq, free.head_hash
-    number = connection.execute(text(_NEW_CHAIN)).scalar_one()
+    number = connection.execute(_NEW_CHAIN).scalar_one()
     while True:
         chain = f"chain-{number:04}"
         row = {

@@ -27,7 +27,7 @@ _VERSION = b"\x01"
 _KEY_ID = slice(1, 5)
 _NONCE = slice(5, 17)
 _SEALED = slice(17, None)
-_COMPRESS_FROM = 256
+_COMPRESS_FROM = 4096  # below, it costs more than the bytes that it saves
 
 
 class Keyring:

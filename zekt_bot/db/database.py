@@ -11,12 +11,11 @@ import asyncpg
 import structlog
 from filelock import FileLock, Timeout
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from zekt_bot.db import audit, engine, schema
 from zekt_bot.db.crypto import Keyring, key_beside
 from zekt_bot.db.listener import Listener
+from zekt_bot.db.reader import Batcher, PostgresqlReader, Reader, SqliteReader
 from zekt_bot.db.sql import insert_new, upsert
 from zekt_bot.db.tables import chores, credentials
 from zekt_bot.db.writer import Backend, PostgresqlBackend, SqliteBackend, Writer
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from zekt_bot.clock import Clock
     from zekt_bot.config import Settings
@@ -38,6 +36,7 @@ Answer = TypeVar("Answer")
 
 TOPICS = ("inbox", "runs", "envelopes", "deliveries")
 _READERS = 8
+_SQLITE_READERS = 4
 _CANARY = ("credentials", "canary", "zekt")
 _log = structlog.get_logger()
 
@@ -60,10 +59,13 @@ class Database:
         backend: Backend
         if path:
             backend = SqliteBackend(engine.sqlite_writer(path))
-            self._reader = engine.sqlite_reader(path)
+            self._reader: Reader = SqliteReader(
+                engine.sqlite_reader(path, _SQLITE_READERS), _SQLITE_READERS
+            )
         else:
             backend = PostgresqlBackend(engine.postgresql(self.address, size=1))
-            self._reader = engine.postgresql(self.address, size=_READERS)
+            self._reader = PostgresqlReader(engine.postgresql(self.address, size=_READERS))
+        self._batcher = Batcher(self._reader)
         self._writer = Writer(backend, clock, self._committed)
         self._listener = Listener(self.direct, clock, self._wake, self._tell)
         self._auditors: list[Callable[[Sequence[Entry]], None]] = []
@@ -90,7 +92,7 @@ class Database:
         """Finish what waits to be written and close every connection."""
         await self._listener.close()
         await self._writer.close()
-        await self._reader.dispose()
+        await self._reader.close()
         if self._lock:
             self._lock.release()
 
@@ -135,8 +137,7 @@ class Database:
 
     async def schema_is_current(self) -> bool:
         """Whether the schema is this version's."""
-        async with self.read() as connection:
-            return await connection.run_sync(schema.is_current)
+        return await self.query(schema.is_current)
 
     async def write(
         self,
@@ -148,23 +149,23 @@ class Database:
         """Write `row` with `fn`, together with what else waits (see `db/writer.py`)."""
         return await self._writer.write(fn, row, weight=weight)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for reading.
+    async def query(self, fn: Callable[..., Answer], *args: object) -> Answer:
+        """Read with `fn(connection, *args)`.
 
         Raises:
             StorageUnavailable: the database cannot be reached.
         """
-        try:
-            async with self._reader.connect() as connection:
-                yield connection
-        except (DBAPIError, NoConnectionFree, OSError) as error:
-            raise StorageUnavailable from error
+        return await self._reader.query(fn, *args)
 
-    async def query(self, fn: Callable[..., Answer], *args: object) -> Answer:
-        """Read with `fn(connection, *args)`."""
-        async with self.read() as connection:
-            return await connection.run_sync(fn, *args)
+    async def ask(
+        self, fn: Callable[[Connection, Sequence[Row]], Sequence[Answer]], row: Row
+    ) -> Answer:
+        """What `fn` answers to `row`, read together with whoever asks the same (`db/reader.py`).
+
+        Raises:
+            StorageUnavailable: the database cannot be reached.
+        """
+        return await self._batcher.ask(fn, row)
 
     async def check(self) -> None:
         """Store a row that changes: raises StorageUnavailable unless this process can store."""

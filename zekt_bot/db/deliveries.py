@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, insert, select, tuple_, update
+from sqlalchemy import and_, bindparam, func, insert, select, tuple_, update
 
 from zekt_bot.db import audit, lanes, mirror, pauses, sequences, versions
-from zekt_bot.db.sql import insert_new
+from zekt_bot.db.sql import insert_new, one_of
 from zekt_bot.db.tables import (
     attempts,
     deliveries,
@@ -20,7 +20,7 @@ from zekt_bot.db.tables import (
 from zekt_bot.domain.deliveries import (
     DeliveryPolicyFacts,
     DeliveryState,
-    sources_of,
+    may_move,
 )
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
                 connection, row.renamed[0], {"full_name": row.renamed[1]}, row.now
             )
     lanes.wake(connection, {row.lane: row.now for row in rows})
-    answers = [_record(connection, *each) for each in zip(rows, stands, strict=True)]
+    _add_attempts(connection, [row for row in rows if row.attempt is not None])
+    answers = _change(connection, rows, stands)
     mine = [row for row, own in zip(rows, answers, strict=True) if own]
     lanes.give_back(connection, [row.lane for row in mine if not row.sent])
     for limit in sorted((row.limit for row in rows if row.limit), key=lambda each: each.lane):
@@ -114,7 +115,66 @@ def _stands(connection: Connection, facts: DeliveryPolicyFacts | None) -> bool:
     )
 
 
-def _next(row: Change) -> dict[str, Any]:
+# What a result changes. Read and locked first: then one statement serves all rows of a unit.
+_CHANGED = (
+    "state",
+    "updated_at",
+    "due_at",
+    "waits_for",
+    "blocked_reason",
+    "reason",
+    "prove_by",
+    "failures",
+    "tried_for_us",
+    "dispatched_at",
+    "attempts",
+    "lease",
+)
+_HELD = (
+    select(deliveries.c.id, *(deliveries.c[name] for name in _CHANGED))
+    .where(one_of(deliveries.c.id, "ids"))
+    .order_by(deliveries.c.id)
+    .with_for_update()
+)
+_SET = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("own"))
+    .values({name: bindparam(f"new_{name}") for name in _CHANGED})
+)
+
+
+def _change(connection: Connection, rows: Sequence[Change], stands: Sequence[bool]) -> list[bool]:
+    """Set the new states; False: the lease is another's, or the state has moved on."""
+    ids = {row.delivery_id for row in rows}
+    found = connection.execute(_HELD, {"ids": ids}).mappings()
+    present = {row["id"]: dict(row) for row in found}
+    changed: dict[str, dict[str, Any]] = {}
+    answers = []
+    for row, stand in zip(rows, stands, strict=True):
+        now = present.get(row.delivery_id)
+        own = now is not None and now["lease"] == row.lease and _may(now["state"], row.to)
+        answers.append(own)
+        if now is None or not own:
+            continue
+        now |= _next(row, now) if stand else {"due_at": row.now}
+        now |= {"lease": None, "attempts": now["attempts"] + (row.attempt is not None)}
+        changed[row.delivery_id] = now
+        if stand:
+            audit.record(connection, row.entry)
+    if changed:
+        values = [
+            {"own": own, **{f"new_{name}": now[name] for name in _CHANGED}}
+            for own, now in changed.items()
+        ]
+        connection.execute(_SET, values)
+    return answers
+
+
+def _may(state: DeliveryState, to: DeliveryState) -> bool:
+    return state == to or may_move(state, to)
+
+
+def _next(row: Change, present: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {
         "state": row.to,
         "updated_at": row.now,
@@ -123,44 +183,34 @@ def _next(row: Change) -> dict[str, Any]:
         "blocked_reason": row.blocked_reason,
         "reason": row.reason,
         "prove_by": row.prove_by,
-        "failures": deliveries.c.failures + 1 if row.failed else 0,
-        "tried_for_us": deliveries.c.tried_for_us + row.tried_for // timedelta(microseconds=1),
+        "failures": present["failures"] + 1 if row.failed else 0,
+        "tried_for_us": present["tried_for_us"] + row.tried_for // timedelta(microseconds=1),
     }
     if row.to == "dispatched":
         values |= {"dispatched_at": row.now, "tried_for_us": 0}
     return values
 
 
-def _record(connection: Connection, row: Change, stands: bool) -> bool:
-    values = _next(row) if stands else {"due_at": row.now}
-    made = 1 if row.attempt is not None else 0
-    if made:
-        _add_attempt(connection, row)
-    own = connection.execute(
-        update(deliveries)
-        .where(
-            deliveries.c.id == row.delivery_id,
-            deliveries.c.lease == row.lease,
-            deliveries.c.state.in_((*sources_of(row.to), row.to)),
-        )
-        .values({**values, "lease": None, "attempts": deliveries.c.attempts + made})
-    ).rowcount
-    if own and stands:
-        audit.record(connection, row.entry)
-    return bool(own)
+_TRIED = (
+    select(attempts.c.delivery, func.max(attempts.c.n))
+    .where(one_of(attempts.c.delivery, "ids"))
+    .group_by(attempts.c.delivery)
+)
+_ATTEMPT = insert(attempts)
 
 
-def _add_attempt(connection: Connection, row: Change) -> None:
-    taken = select(func.coalesce(func.max(attempts.c.n), 0)).where(
-        attempts.c.delivery == row.delivery_id
-    )
-    n = connection.execute(taken).scalar_one() + 1
-    connection.execute(
-        insert(attempts).values(
-            **{**(row.attempt or {}), "delivery": row.delivery_id, "n": n, "at": row.now},
-            error=row.seal_error(n) if row.seal_error else None,
-        )
-    )
+def _add_attempts(connection: Connection, rows: Sequence[Change]) -> None:
+    if not rows:
+        return
+    found = connection.execute(_TRIED, {"ids": {row.delivery_id for row in rows}})
+    last: dict[str, int] = dict(found.all())
+    made = []
+    for row in rows:
+        n = last[row.delivery_id] = last.get(row.delivery_id, 0) + 1
+        error = row.seal_error(n) if row.seal_error else None
+        own = {"delivery": row.delivery_id, "n": n, "at": row.now, "error": error}
+        made.append({**(row.attempt or {}), **own})
+    connection.execute(_ATTEMPT, made)
 
 
 def release(connection: Connection, rows: Sequence[tuple[str, str, datetime]]) -> list[None]:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, StaticPool
+from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from zekt_bot.db import libpq
 from zekt_bot.errors import ConfigurationError
@@ -83,15 +83,17 @@ def sqlite_writer(path: Path) -> Engine:
     return engine
 
 
-def sqlite_reader(path: Path) -> AsyncEngine:
-    """Reading connections, which never wait for the writer."""
-    engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=str(path)),
-        poolclass=AsyncAdaptedQueuePool,
-        pool_size=4,
+def sqlite_reader(path: Path, size: int) -> Engine:
+    """Up to `size` reading connections, which never wait for the writer."""
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        poolclass=QueuePool,
+        pool_size=size,
+        max_overflow=0,
+        connect_args={"check_same_thread": False},
         hide_parameters=True,
     )
-    _prepare(engine.sync_engine, "BEGIN")
+    _prepare(engine, "BEGIN")
     return engine
 
 

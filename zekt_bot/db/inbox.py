@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import bindparam, select, update
 
 from zekt_bot.db import audit
-from zekt_bot.db.sql import insert_new
+from zekt_bot.db.sql import insert_new, one_of
 from zekt_bot.db.tables import inbox
 
 if TYPE_CHECKING:
@@ -32,14 +32,46 @@ def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Added:
     if not rows:
         return Added(set(), {})
     insert_new(connection, inbox, sorted(rows, key=lambda row: (row["app"], row["guid"])))
-    keys = [(row["app"], row["guid"]) for row in rows]
-    columns = inbox.c.id, inbox.c.app, inbox.c.guid, inbox.c.state
-    found = connection.execute(
-        select(*columns).where(tuple_(inbox.c.app, inbox.c.guid).in_(keys))
-    ).all()
+    keys = {"apps": {row["app"] for row in rows}, "guids": {row["guid"] for row in rows}}
+    found = connection.execute(_THERE, keys).all()
     new = {row.id for row in found} & {row["id"] for row in rows}
     before = (row for row in found if row.id not in new and row.state == "set_aside")
     return Added(new, {(row.app, row.guid): row.id for row in before})
+
+
+_THERE = select(inbox.c.id, inbox.c.app, inbox.c.guid, inbox.c.state).where(
+    one_of(inbox.c.app, "apps"), one_of(inbox.c.guid, "guids")
+)
+_LOADED = select(
+    inbox.c.id,
+    inbox.c.app,
+    inbox.c.event,
+    inbox.c.action,
+    inbox.c.guid,
+    inbox.c.installation_id,
+    inbox.c.account_id,
+    inbox.c.observed,
+    inbox.c.recovered,
+    inbox.c.repository_id,
+    inbox.c.run_id,
+    inbox.c.run_attempt,
+    inbox.c.raw,
+    inbox.c.failures,
+    inbox.c.lease,
+    inbox.c.received_at,
+).where(one_of(inbox.c.id, "ids"))
+_PROCESSED = (
+    update(inbox)
+    .where(one_of(inbox.c.id, "ids"))
+    .values(
+        state="processed",
+        processed_at=bindparam("now"),
+        raw=None,
+        reason=None,
+        due_at=None,
+        lease=None,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +99,7 @@ def requeue(connection: Connection, rows: Sequence[Requeue]) -> list[bool]:
 
 def load(connection: Connection, ids: Sequence[str]) -> list[RowMapping]:
     """The rows with their sealed bodies."""
-    columns = (
-        inbox.c.id,
-        inbox.c.app,
-        inbox.c.event,
-        inbox.c.action,
-        inbox.c.guid,
-        inbox.c.installation_id,
-        inbox.c.account_id,
-        inbox.c.observed,
-        inbox.c.recovered,
-        inbox.c.repository_id,
-        inbox.c.run_id,
-        inbox.c.run_attempt,
-        inbox.c.raw,
-        inbox.c.failures,
-        inbox.c.lease,
-        inbox.c.received_at,
-    )
-    return list(connection.execute(select(*columns).where(inbox.c.id.in_(ids))).mappings())
+    return list(connection.execute(_LOADED, {"ids": ids}).mappings())
 
 
 def known(connection: Connection, app: str, guids: Iterable[str]) -> set[str]:
@@ -96,11 +110,7 @@ def known(connection: Connection, app: str, guids: Iterable[str]) -> set[str]:
 
 def processed(connection: Connection, ids: Sequence[str], now: datetime) -> None:
     """Mark rows as done: the body goes, the row stays for deduplication."""
-    connection.execute(
-        update(inbox)
-        .where(inbox.c.id.in_(ids))
-        .values(state="processed", processed_at=now, raw=None, reason=None, due_at=None, lease=None)
-    )
+    connection.execute(_PROCESSED, {"ids": ids, "now": now})
 
 
 def done(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[None]:

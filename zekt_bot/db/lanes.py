@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, case, func, literal, or_, select, update
 
-from zekt_bot.db.sql import among, insert_new
+from zekt_bot.db.sql import among, insert_new, one_of
 from zekt_bot.db.tables import deliveries, lanes
 from zekt_bot.domain.deliveries import GIVE_UP_AFTER
 from zekt_bot.domain.lanes import (
@@ -54,19 +54,19 @@ class LaneClaim:
     lane: str | None = None
 
 
-def ready(now: datetime, limit: int, lane: str | None = None) -> Select[Any]:
-    """The lanes worth looking at; those that another worker holds are skipped."""
-    found = (
-        select(lanes.c.name)
-        .where(lanes.c.next_ready_at <= now)
-        .order_by(lanes.c.next_ready_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return found if lane is None else found.where(lanes.c.name == lane)
+_NOW = bindparam("now", type_=lanes.c.next_ready_at.type)
+# The lanes worth looking at; those that another worker holds are skipped.
+READY = (
+    select(lanes.c.name)
+    .where(lanes.c.next_ready_at <= _NOW)
+    .order_by(lanes.c.next_ready_at)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)
+_READY_ONE = READY.where(lanes.c.name == bindparam("lane"))
 
 
-def looks(names: Sequence[str], now: datetime) -> Select[Any]:
+def _looks() -> Select[Any]:
     """Locked lanes, with what is in flight in each and when its next row is due.
 
     A statement of its own, after the lock: it must see what the former holder committed.
@@ -75,25 +75,25 @@ def looks(names: Sequence[str], now: datetime) -> Select[Any]:
     in_flight = (
         select(func.count())
         .select_from(deliveries)
-        .where(of_lane, deliveries.c.lease.is_not(None), deliveries.c.due_at > now)
+        .where(of_lane, deliveries.c.lease.is_not(None), deliveries.c.due_at > _NOW)
         .scalar_subquery()
     )
     next_due = (
         select(func.min(deliveries.c.due_at))
-        .where(of_lane, deliveries.c.due_at > now)
+        .where(of_lane, deliveries.c.due_at > _NOW)
         .scalar_subquery()
     )
     return select(lanes, in_flight.label("in_flight"), next_due.label("next_due")).where(
-        lanes.c.name.in_(names)
+        one_of(lanes.c.name, "names")
     )
 
 
-def due(names: Sequence[str], now: datetime) -> Select[Any]:
+def _due() -> Select[Any]:
     """The first due deliveries of each lane: one more than a claim takes, to see what is left."""
     inner = deliveries.alias("inner")
     first = (
         select(inner.c.id)
-        .where(inner.c.lane == lanes.c.name, inner.c.due_at <= now)
+        .where(inner.c.lane == lanes.c.name, inner.c.due_at <= _NOW)
         .order_by(inner.c.due_at)
         .limit(MOST_A_CLAIM + 1)
         .correlate(lanes)
@@ -102,9 +102,30 @@ def due(names: Sequence[str], now: datetime) -> Select[Any]:
     return (
         select(deliveries.c.id, deliveries.c.lane)
         .select_from(lanes.join(deliveries, among(deliveries.c.id, first)))
-        .where(lanes.c.name.in_(names))
+        .where(one_of(lanes.c.name, "names"))
         .order_by(deliveries.c.due_at)
     )
+
+
+_LOOKS, _DUE = _looks(), _due()
+_LOOKED_AT = (
+    update(lanes)
+    .where(lanes.c.name == bindparam("lane"))
+    .values(
+        tokens=bindparam("left"),
+        refilled_at=bindparam("at"),
+        next_ready_at=bindparam("ready"),
+        per_minute=bindparam("tempo"),
+        paced_at=bindparam("since"),
+    )
+)
+# A slow worker may meanwhile have recorded a row whose lease ran out: it is due no more.
+_LEASE = (
+    update(deliveries)
+    .where(one_of(deliveries.c.id, "ids"), deliveries.c.due_at <= _NOW)
+    .values(due_at=bindparam("until"), lease=bindparam("held"))
+    .returning(deliveries.c.id)
+)
 
 
 def claim(connection: Connection, rows: Sequence[LaneClaim]) -> list[list[str]]:
@@ -113,12 +134,18 @@ def claim(connection: Connection, rows: Sequence[LaneClaim]) -> list[list[str]]:
 
 
 def _claim(connection: Connection, request: LaneClaim) -> list[str]:
-    names = list(connection.execute(ready(request.now, _LANES_A_CLAIM, request.lane)).scalars())
+    now = {"now": request.now}
+    ready = now | {"limit": _LANES_A_CLAIM}
+    if request.lane is None:
+        names = list(connection.execute(READY, ready).scalars())
+    else:
+        names = list(connection.execute(_READY_ONE, ready | {"lane": request.lane}).scalars())
     if not names or request.limit < 1:
         return []
-    found = {row["name"]: row for row in connection.execute(looks(names, request.now)).mappings()}
+    looked = connection.execute(_LOOKS, now | {"names": names}).mappings()
+    found = {row["name"]: row for row in looked}
     waiting: dict[str, list[str]] = {name: [] for name in names}
-    for row in connection.execute(due(names, request.now)):
+    for row in connection.execute(_DUE, now | {"names": names}):
         waiting[row.lane].append(row.id)
     taken: list[str] = []
     written: list[dict[str, Any]] = []
@@ -128,26 +155,11 @@ def _claim(connection: Connection, request: LaneClaim) -> list[str]:
         mine, after = _take(found[name], waiting[name], request, request.limit - len(taken))
         taken.extend(mine)
         written.append(after)
-    connection.execute(
-        update(lanes)
-        .where(lanes.c.name == bindparam("lane"))
-        .values(
-            tokens=bindparam("left"),
-            refilled_at=bindparam("at"),
-            next_ready_at=bindparam("ready"),
-            per_minute=bindparam("tempo"),
-            paced_at=bindparam("since"),
-        ),
-        written,
-    )
-    # A slow worker may meanwhile have recorded a row whose lease ran out: it is due no more.
-    still_due = (
-        update(deliveries)
-        .where(deliveries.c.id.in_(taken), deliveries.c.due_at <= request.now)
-        .values(due_at=request.until, lease=request.lease)
-        .returning(deliveries.c.id)
-    )
-    return list(connection.execute(still_due).scalars()) if taken else []
+    connection.execute(_LOOKED_AT, written)
+    if not taken:
+        return []
+    held = now | {"ids": taken, "until": request.until, "held": request.lease}
+    return list(connection.execute(_LEASE, held).scalars())
 
 
 def _take(
@@ -194,23 +206,25 @@ def open_new(connection: Connection, names: Iterable[str], now: datetime, pace: 
     insert_new(connection, lanes, rows)
 
 
+_AT = bindparam("at", type_=lanes.c.next_ready_at.type)
+_OPENS = case((lanes.c.open_at > _AT, lanes.c.open_at), else_=_AT)
+_LOWER = or_(lanes.c.next_ready_at.is_(None), lanes.c.next_ready_at > _OPENS)
+_WAKE = (
+    update(lanes)
+    .where(lanes.c.name == bindparam("lane"))
+    .values(next_ready_at=case((_LOWER, _OPENS), else_=lanes.c.next_ready_at))
+)
+
+
 def wake(connection: Connection, ready_at: dict[str, datetime]) -> None:
     """Lower `next_ready_at` of lanes in which rows became due, always in the same order.
 
     The update is unconditional: one whose condition is false takes no lock, and a claim in
     between would then write NULL over it.
     """
-    at = bindparam("at", type_=lanes.c.next_ready_at.type)
-    opens = case((lanes.c.open_at > at, lanes.c.open_at), else_=at)
-    lower = or_(lanes.c.next_ready_at.is_(None), lanes.c.next_ready_at > opens)
-    statement = (
-        update(lanes)
-        .where(lanes.c.name == bindparam("lane"))
-        .values(next_ready_at=case((lower, opens), else_=lanes.c.next_ready_at))
-    )
     if ready_at:
         rows = [{"lane": name, "at": moment} for name, moment in sorted(ready_at.items())]
-        connection.execute(statement, rows)
+        connection.execute(_WAKE, rows)
 
 
 def close(connection: Connection, name: str, until: datetime) -> None:
@@ -250,13 +264,15 @@ def obey(connection: Connection, limit: Limit) -> None:
         close(connection, limit.lane, limit.until)
 
 
+_GIVE_BACK = (
+    update(lanes).where(lanes.c.name == bindparam("lane")).values(tokens=lanes.c.tokens + 1)
+)
+
+
 def give_back(connection: Connection, names: Sequence[str]) -> None:
     """Return a token for each name: nothing was sent for it."""
-    statement = (
-        update(lanes).where(lanes.c.name == bindparam("lane")).values(tokens=lanes.c.tokens + 1)
-    )
     if names:
-        connection.execute(statement, [{"lane": name} for name in sorted(names)])
+        connection.execute(_GIVE_BACK, [{"lane": name} for name in sorted(names)])
 
 
 def bring_back(connection: Connection, now: datetime) -> None:

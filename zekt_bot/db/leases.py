@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, Table, case, func, literal, or_, select, update
+from sqlalchemy import Select, Table, Update, bindparam, case, func, literal, or_, select, update
 
 from zekt_bot.db import audit, lanes
+from zekt_bot.db.sql import one_of
 from zekt_bot.db.tables import deliveries, envelopes, inbox, runs
 from zekt_bot.db.tables import lanes as lanes_table
 from zekt_bot.domain.lanes import MOST_SKEW
@@ -39,15 +41,26 @@ class Claim:
     limit: int
 
 
-def due(table: Table, now: datetime, limit: int) -> Select[Any]:
-    """The statement that finds what is due, longest due first; rows of other claims are skipped."""
-    return (
+@cache
+def _claims(name: str) -> tuple[Select[Any], Update]:
+    """What finds the rows that are due, longest due first, and what leases them.
+
+    Rows of other claims are skipped.
+    """
+    table = LEASED[name]
+    find = (
         select(table.c.id)
-        .where(table.c.due_at <= now)
+        .where(table.c.due_at <= bindparam("now", type_=table.c.due_at.type))
         .order_by(table.c.due_at)
-        .limit(limit)
+        .limit(bindparam("limit"))
         .with_for_update(skip_locked=True)
     )
+    take = (
+        update(table)
+        .where(one_of(table.c.id, "ids"))
+        .values(due_at=bindparam("until"), lease=bindparam("held"))
+    )
+    return find, take
 
 
 def claim(connection: Connection, rows: Sequence[Claim]) -> list[list[str]]:
@@ -56,12 +69,10 @@ def claim(connection: Connection, rows: Sequence[Claim]) -> list[list[str]]:
 
 
 def _claim(connection: Connection, row: Claim) -> list[str]:
-    table = LEASED[row.table]
-    ids: list[str] = list(connection.execute(due(table, row.now, row.limit)).scalars())
+    find, take = _claims(row.table)
+    ids: list[str] = list(connection.execute(find, {"now": row.now, "limit": row.limit}).scalars())
     if ids:
-        connection.execute(
-            update(table).where(table.c.id.in_(ids)).values(due_at=row.until, lease=row.lease)
-        )
+        connection.execute(take, {"ids": ids, "until": row.until, "held": row.lease})
     return ids
 
 
@@ -108,11 +119,15 @@ def _soon(table: Table, now: datetime) -> ColumnElement[datetime]:
 
 def next_due(connection: Connection, topic: str) -> datetime | None:
     """When the next row of a queue is due: work may be waiting for nothing but time."""
+    found: datetime | None = connection.execute(_earliest(topic)).scalar_one()
+    return found
+
+
+@cache
+def _earliest(topic: str) -> Select[Any]:
     ready_at = lanes_table.c.next_ready_at
     column = ready_at if topic == "deliveries" else LEASED[topic].c.due_at
-    earliest = select(func.min(column)).where(column.is_not(None))  # so that its index serves
-    found: datetime | None = connection.execute(earliest).scalar_one()
-    return found
+    return select(func.min(column)).where(column.is_not(None))  # so that its index serves
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import aiosqlite
 import asyncpg
 import structlog
 
@@ -87,11 +88,11 @@ class Listener:
         await self._clock.sleep_until(self._clock.now() + _LOOK_EVERY)
 
     async def _poll(self, path: Path) -> None:
-        with contextlib.closing(sqlite3.connect(path)) as connection:
+        async with aiosqlite.connect(path) as connection:
             seen = None
             while True:
                 with contextlib.suppress(sqlite3.OperationalError):
-                    (version,) = connection.execute("PRAGMA data_version").fetchone()
+                    ((version,),) = await connection.execute_fetchall("PRAGMA data_version")
                     if seen is not None and version != seen:
                         self._wake(set(_TOPICS))
                     seen = version

@@ -9,12 +9,12 @@ from sqlalchemy import or_, select, update
 
 from zekt_bot.db import transfers, versions
 from zekt_bot.db.rows import APP, RepositoryRows
-from zekt_bot.db.sql import in_pages, insert_new, upsert
+from zekt_bot.db.sql import in_pages, insert_new, one_of, upsert
 from zekt_bot.db.tables import accounts, installations, repositories
 from zekt_bot.domain.catalog import Account, Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -22,15 +22,26 @@ if TYPE_CHECKING:
 _NOTED = 500
 _ROWS = RepositoryRows("r_")
 _REPOSITORIES = select(*_ROWS.columns).select_from(_ROWS.joined())
+_BY_ID = _REPOSITORIES.where(one_of(_ROWS.table.c.id, "ids"))
 
 
 def repositories_by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Repository]:
     """The known ones of `ids`."""
-    known: dict[int, Repository] = {}
-    for some in in_pages(ids):
-        found = connection.execute(_REPOSITORIES.where(_ROWS.table.c.id.in_(some))).mappings()
-        known |= {row["r_id"]: _ROWS.read(row) for row in found}
-    return known
+    found = connection.execute(_BY_ID, {"ids": ids}).mappings()
+    return {row["r_id"]: _ROWS.read(row) for row in found}
+
+
+_VERSIONS = select(repositories.c.id, repositories.c.version, repositories.c.updated_at).where(
+    one_of(repositories.c.id, "ids")
+)
+
+
+def versions_of(connection: Connection, ids: Collection[int]) -> dict[int, tuple[int, datetime]]:
+    """What changes when a repository does: its version, which begins anew after an erasure."""
+    if not ids:
+        return {}
+    found = connection.execute(_VERSIONS, {"ids": ids})
+    return {row.id: (row.version, row.updated_at) for row in found}
 
 
 def repository_by_name(connection: Connection, full_name: str) -> Repository | None:
@@ -177,7 +188,9 @@ def rename_account(connection: Connection, account_id: int, login: str, now: dat
 
 def put_installation(connection: Connection, row: Mapping[str, Any]) -> None:
     """Learn an installation, or its new state."""
-    if not insert_new(connection, installations, [{**row, "version": 1}]):
+    if insert_new(connection, installations, [{**row, "version": 1}]):
+        _raise_versions(connection, row["id"], row["updated_at"])
+    else:
         values = {name: row[name] for name in row if name not in {"app", "id", "updated_at"}}
         _change_installation(connection, row["id"], values, row["updated_at"])
 
@@ -201,14 +214,17 @@ def _change_installation(
         .values(**values, version=columns.version + 1, updated_at=now)
     ).rowcount
     if changed:
-        held = repositories.c.installation_id == installation_id
-        in_order = select(repositories.c.id).where(held).order_by(repositories.c.id)
-        connection.execute(in_order.with_for_update())  # as `versions.hold` locks them
-        connection.execute(
-            update(repositories)
-            .where(held)
-            .values(version=repositories.c.version + 1, updated_at=now)
-        )
+        _raise_versions(connection, installation_id, now)
+
+
+def _raise_versions(connection: Connection, installation_id: int, now: datetime) -> None:
+    """Raise the versions of an installation's repositories: its state is a fact of theirs."""
+    held = repositories.c.installation_id == installation_id
+    in_order = select(repositories.c.id).where(held).order_by(repositories.c.id)
+    connection.execute(in_order.with_for_update())  # as `versions.hold` locks them
+    connection.execute(
+        update(repositories).where(held).values(version=repositories.c.version + 1, updated_at=now)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,59 +1,54 @@
-"""Leased deliveries with all that sending them needs, and whether that still stands."""
+"""All that sending a delivery needs, and whether it still stands.
+
+A decision is a pure function of its facts, and a fact of its row's version. So repositories,
+services and subscriptions that were read once are kept until their version moves.
+"""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, select
+from sqlalchemy import select
 
-from zekt_bot.db import pauses
+from zekt_bot.db import mirror, pauses, services, subscriptions, versions, workflows
 from zekt_bot.db.rows import (
-    ALLOWED,
     DELIVERY,
     ENVELOPE,
     MESSAGE,
-    OWNER,
     RUN,
-    SERVICE,
-    SUBSCRIPTION,
-    RepositoryRows,
-    allowed_of,
     delivery_of,
     envelope_of,
-    labelled,
     message_of,
     run_of,
-    service_of,
-    subscription_of,
 )
-from zekt_bot.db.tables import (
-    accounts,
-    allowed_workflows,
-    deliveries,
-    envelopes,
-    messages,
-    runs,
-    services,
-    subscriptions,
-)
+from zekt_bot.db.sql import one_of
+from zekt_bot.db.tables import deliveries, envelopes, messages, runs
+from zekt_bot.db.tables import repositories as repositories_table
+from zekt_bot.db.tables import services as services_table
+from zekt_bot.db.tables import subscriptions as subscriptions_table
 from zekt_bot.domain.deliveries import DeliveryPolicyFacts, RunPolicyFacts
 from zekt_bot.domain.pauses import holding
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection, RowMapping, Select
+    from sqlalchemy import Connection, RowMapping, Select, Table
 
+    from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service
     from zekt_bot.domain.deliveries import Delivery
     from zekt_bot.domain.events import Envelope, Message, Run
     from zekt_bot.domain.pauses import Subject
+    from zekt_bot.domain.subscriptions import Subscription
+
+_MOST_KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """All that sending a delivery needs, read in one statement. Bodies are still sealed."""
+    """All that sending a delivery needs. Bodies are still sealed."""
 
     delivery: Delivery
     lease: str
@@ -70,130 +65,195 @@ class Work:
     settings: bytes | None
 
 
-_PROVIDER, _CONSUMER = RepositoryRows("p_"), RepositoryRows("c_")
+class Kept:
+    """Values by what they were read from: a kind, a key, and versions that rise with a change."""
+
+    def __init__(self, most: int = _MOST_KEPT) -> None:
+        """Nothing yet; beyond `most`, what was not used for the longest time goes."""
+        self._most = most
+        self._values: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+
+    def of(
+        self,
+        kind: str,
+        present: Mapping[Any, Any],
+        read: Callable[[list[Any]], Mapping[Any, Any]],
+    ) -> dict[Any, Any]:
+        """Values of `present` (key → version); `read` gives those that are not kept."""
+        found, missing = {}, []
+        for key, version in present.items():
+            place = (kind, key, version)
+            if place in self._values:
+                self._values.move_to_end(place)
+                found[key] = self._values[place]
+            else:
+                missing.append(key)
+        if missing:
+            for key, value in read(missing).items():
+                found[key] = self._values[kind, key, present[key]] = value
+            while len(self._values) > self._most:
+                self._values.popitem(last=False)
+        return found
 
 
-def _work(*unread: str) -> Select[Any]:
-    """Everything about deliveries, but the columns `unread` of envelopes and messages."""
-    events = deliveries.join(envelopes, envelopes.c.id == deliveries.c.envelope).join(
-        runs, runs.c.id == envelopes.c.run
-    )
-    source = _PROVIDER.joined(events, _PROVIDER.table.c.id == runs.c.repository_id)
-    target = _CONSUMER.table.c.id == deliveries.c.target_repository_id
-    joined = (
-        _CONSUMER.joined(source, target)
-        .outerjoin(messages, messages.c.id == envelopes.c.message)
-        .outerjoin(services, services.c.id == deliveries.c.service_id)
-        .outerjoin(accounts, accounts.c.id == services.c.account_id)
-        .outerjoin(
-            subscriptions,
-            and_(
-                deliveries.c.cause_kind == "subscription",
-                subscriptions.c.id == deliveries.c.cause_id,
-            ),
-        )
-        .outerjoin(
-            allowed_workflows,
-            and_(
-                allowed_workflows.c.repository_id == runs.c.repository_id,
-                allowed_workflows.c.path == runs.c.workflow_path,
-            ),
-        )
-    )
-    return select(
-        *labelled("d_", deliveries, DELIVERY),
-        *labelled("e_", envelopes, tuple(name for name in ENVELOPE if name not in unread)),
-        *labelled("r_", runs, RUN),
-        *_PROVIDER.columns,
-        *_CONSUMER.columns,
-        *labelled("m_", messages, tuple(name for name in MESSAGE if name not in unread)),
-        *labelled("s_", services, SERVICE),
-        *labelled("o_", accounts, OWNER),
-        *labelled("u_", subscriptions, (*SUBSCRIPTION, "settings")),
-        *labelled("a_", allowed_workflows, ALLOWED),
-    ).select_from(joined)
+def _columns(table: Table, names: Iterable[str]) -> Select[Any]:
+    return select(*(table.c[name] for name in names)).where(one_of(table.c.id, "ids"))
 
 
-_WHOLE, _FACTS = _work(), _work("body")
+_OWN = (
+    "lease",
+    "failures",
+    "tried_for_us",
+    "sequence_key",
+    "service_id",
+    "provider_account_id",
+    "consumer_account_id",
+)
+_DELIVERIES = _columns(deliveries, dict.fromkeys((*DELIVERY, *_OWN)))
+_ENVELOPES = _columns(envelopes, ENVELOPE)
+_RUNS = _columns(runs, RUN)
+_MESSAGES = _columns(messages, MESSAGE)
+LEASES = _columns(deliveries, ("id", "lease"))
 
 
-def load(connection: Connection, ids: Sequence[str]) -> list[Work]:
-    """Everything needed to send these deliveries, with facts as they are now."""
-    found = connection.execute(_WHOLE.where(deliveries.c.id.in_(ids))).mappings().all()
-    active = pauses.active(connection)
-    return [_work_of(row, active, row["e_body"], row["m_body"]) for row in found]
+def load(connection: Connection, ids: Sequence[str], kept: Kept | None = None) -> list[Work]:
+    """Everything needed to send these deliveries, with facts as they are now.
 
-
-def _versions() -> Select[Any]:
-    """What tells whether the facts of one delivery have moved: few columns, asked at each POST."""
-    provider, consumer = _PROVIDER.table, _CONSUMER.table
-    joined = (
-        deliveries.join(envelopes, envelopes.c.id == deliveries.c.envelope)
-        .join(runs, runs.c.id == envelopes.c.run)
-        .join(provider, provider.c.id == runs.c.repository_id)
-        .join(consumer, consumer.c.id == deliveries.c.target_repository_id)
-        .outerjoin(services, services.c.id == deliveries.c.service_id)
-        .outerjoin(subscriptions, subscriptions.c.id == deliveries.c.cause_id)
-    )
-    versions_ = (each.c.version for each in (provider, consumer, services, subscriptions))
-    own = (
-        deliveries.c.id == bindparam("delivery"),
-        deliveries.c.lease == bindparam("held"),
-        ~pauses.any_active(),
-    )
-    return select(*versions_).select_from(joined).where(*own)
-
-
-VERSIONS = _versions()
-
-
-def stands(connection: Connection, work: Work) -> bool:
-    """Whether it is still leased, nothing is on hold, and no fact has moved since it was read.
-
-    A decision is a pure function of its facts: as long as they stand, it does.
+    A fixed number of statements, whatever their number.
     """
-    names = {"delivery": work.delivery.id, "held": work.lease}
-    found = connection.execute(VERSIONS, names).first()
-    facts = work.facts
-    read = (facts.provider, facts.consumer, facts.service, facts.subscription)
-    return found is not None and tuple(found) == tuple(each and each.version for each in read)
+    found = connection.execute(_DELIVERIES, {"ids": ids}).mappings().all()
+    sealed = _by_id(connection, _ENVELOPES, {row["envelope"] for row in found})
+    ran = _by_id(connection, _RUNS, {row["run"] for row in sealed.values()})
+    said = _by_id(connection, _MESSAGES, {row["message"] for row in sealed.values()} - {None})
+    events = {key: envelope_of(row) for key, row in sealed.items()}
+    ended = {key: run_of(row) for key, row in ran.items()}
+    facts = _Facts(connection, found, ended.values(), kept or Kept())
+    active = pauses.active(connection)
+    works = []
+    for row in found:
+        event = events.get(row["envelope"])
+        run = ended.get(event.run_id) if event else None
+        if event is None or run is None or (known := facts.of(row, run, event)) is None:
+            continue  # it was erased between two of these statements
+        message = said.get(event.message_id or "")
+        ends = row["provider_account_id"], row["consumer_account_id"]
+        held = known.subscription
+        works.append(
+            Work(
+                delivery=delivery_of(row),
+                lease=row["lease"] or "",
+                run=run,
+                envelope=event,
+                envelope_body=sealed[event.id]["body"],
+                message=message_of(message) if message else None,
+                message_body=message["body"] if message else None,
+                facts=known,
+                failures=row["failures"],
+                tried_for=timedelta(microseconds=row["tried_for_us"]),
+                sequence_key=row["sequence_key"],
+                on_hold=holding(ends, row["service_id"], row["cause_id"], active),
+                settings=facts.settings.get(held.id) if held else None,
+            )
+        )
+    return works
+
+
+def _by_id(connection: Connection, statement: Select[Any], ids: set[Any]) -> dict[str, RowMapping]:
+    if not ids:
+        return {}
+    return {row["id"]: row for row in connection.execute(statement, {"ids": ids}).mappings()}
+
+
+class _Facts:
+    """What decides about deliveries: each repository, service and subscription once."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        rows: Sequence[RowMapping],
+        ran: Iterable[Run],
+        kept: Kept,
+    ) -> None:
+        workflow = {(r.key.repository_id, r.facts.workflow_path) for r in ran if r.facts}
+        ends = {row["target_repository_id"] for row in rows} | {r.key.repository_id for r in ran}
+        at = mirror.versions_of(connection, ends)
+        self._repositories: dict[int, Repository] = kept.of(
+            "repository", at, lambda ids: mirror.repositories_by_id(connection, ids)
+        )
+        self._allowed: dict[tuple[int, str], AllowedWorkflow | None] = kept.of(
+            "allowed",
+            {each: at[each[0]] for each in workflow if each[0] in at},
+            lambda keys: dict.fromkeys(keys) | workflows.allowed(connection, keys),
+        )
+        self._services: dict[str, Service] = kept.of(
+            "service",
+            services.versions_of(connection, {row["service_id"] for row in rows} - {None}),
+            lambda ids: services.by_ids(connection, ids),
+        )
+        held: dict[str, tuple[Subscription, bytes | None]] = kept.of(
+            "subscription",
+            versions.now(connection, subscriptions_table, {row["cause_id"] for row in rows}),
+            lambda ids: subscriptions.by_ids(connection, ids),
+        )
+        self._subscriptions = {key: value for key, (value, _) in held.items()}
+        self.settings = {key: settings for key, (_, settings) in held.items()}
+
+    def of(self, row: RowMapping, run: Run, event: Envelope) -> DeliveryPolicyFacts | None:
+        """The facts of one delivery; None: an end of it is unknown."""
+        provider = self._repositories.get(run.key.repository_id)
+        consumer = self._repositories.get(row["target_repository_id"])
+        if provider is None or consumer is None:
+            return None
+        path = run.facts.workflow_path if run.facts else ""
+        allowed = self._allowed.get((provider.id, path))
+        made_between = row["provider_account_id"], row["consumer_account_id"]
+        return DeliveryPolicyFacts(
+            run=RunPolicyFacts(provider, allowed, run.facts, run.from_fork),
+            service=self._services.get(row["service_id"]),
+            subscription=self._subscriptions.get(row["cause_id"]),
+            provider=provider,
+            consumer=consumer,
+            event_type=event.event_type,
+            changed_hands=made_between != (provider.account_id, consumer.account_id),
+        )
 
 
 def reload(connection: Connection, work: Work) -> Work | None:
     """The same with facts as they are now; None: its lease is another's."""
-    own = deliveries.c.id == work.delivery.id, deliveries.c.lease == work.lease
-    row = connection.execute(_FACTS.where(*own)).mappings().first()
-    if row is None:
-        return None
-    return _work_of(row, pauses.active(connection), work.envelope_body, work.message_body)
+    found = load(connection, [work.delivery.id])
+    return found[0] if found and found[0].lease == work.lease else None
 
 
-def _work_of(
-    row: RowMapping, active: frozenset[Subject], envelope_body: bytes, message_body: bytes | None
-) -> Work:
-    ends = row["d_provider_account_id"], row["d_consumer_account_id"]
-    run, envelope = run_of(row, "r_"), envelope_of(row, "e_")
-    provider, consumer = _PROVIDER.read(row), _CONSUMER.read(row)
-    return Work(
-        delivery=delivery_of(row, "d_"),
-        lease=row["d_lease"] or "",
-        run=run,
-        envelope=envelope,
-        envelope_body=envelope_body,
-        message=message_of(row, "m_") if row["m_id"] else None,
-        message_body=message_body,
-        facts=DeliveryPolicyFacts(
-            run=RunPolicyFacts(provider, allowed_of(row, "a_"), run.facts, run.from_fork),
-            service=service_of(row, "s_", row["o_login"]),
-            subscription=subscription_of(row, "u_"),
-            provider=provider,
-            consumer=consumer,
-            event_type=envelope.event_type,
-            changed_hands=ends != (provider.account_id, consumer.account_id),
+def stands(connection: Connection, works: Sequence[Work]) -> list[bool]:
+    """Whether each is still leased, nothing is on hold, and no fact has moved since it was read."""
+    ids = [work.delivery.id for work in works]
+    leases: dict[str, str | None] = dict(connection.execute(LEASES, {"ids": ids}).all())
+    read = [work.facts for work in works]
+    ends = {end.id for facts in read for end in (facts.provider, facts.consumer)}
+    known = (
+        versions.now(connection, repositories_table, ends),
+        versions.now(connection, services_table, {f.service.id for f in read if f.service}),
+        versions.now(
+            connection, subscriptions_table, {f.subscription.id for f in read if f.subscription}
         ),
-        failures=row["d_failures"],
-        tried_for=timedelta(microseconds=row["d_tried_for_us"]),
-        sequence_key=row["d_sequence_key"],
-        on_hold=holding(ends, row["d_service_id"], row["d_cause_id"], active),
-        settings=row["u_settings"],
+    )
+    paused = bool(pauses.active(connection))
+    return [
+        not paused and leases.get(work.delivery.id) == work.lease and _unmoved(work.facts, *known)
+        for work in works
+    ]
+
+
+def _unmoved(
+    facts: DeliveryPolicyFacts,
+    ends: Mapping[Any, int],
+    published: Mapping[Any, int],
+    held: Mapping[Any, int],
+) -> bool:
+    service, subscription = facts.service, facts.subscription
+    return (
+        ends.get(facts.provider.id) == facts.provider.version
+        and ends.get(facts.consumer.id) == facts.consumer.version
+        and (service is None or published.get(service.id) == service.version)
+        and (subscription is None or held.get(subscription.id) == subscription.version)
     )

@@ -15,22 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Exists
+    from sqlalchemy import ColumnElement, Connection
 
     from zekt_bot.domain.audit import Entry
 
 PAGE = 500
 _ACTIVE = pauses.c.resumed_at.is_(None)
+_ALL = select(pauses.c.subject).where(_ACTIVE)
 
 
 def active(connection: Connection) -> frozenset[Subject]:
     """What is on hold now; an operator's few decisions, so all of them at once."""
-    return frozenset(connection.execute(select(pauses.c.subject).where(_ACTIVE)).scalars())
-
-
-def any_active() -> Exists:
-    """Whether anything is on hold, as a part of a statement."""
-    return select(pauses.c.subject).where(_ACTIVE).exists()
+    return frozenset(connection.execute(_ALL).scalars())
 
 
 def held(connection: Connection, subjects: Iterable[Subject]) -> frozenset[Subject]:
@@ -58,12 +54,14 @@ def _begin(connection: Connection, row: Mapping[str, Any], entry: Entry) -> bool
     new = insert_new(connection, pauses, [{**row, "resumed_at": None}])
     if not new:  # perhaps it was being resumed
         again = and_(pauses.c.subject == row["subject"], pauses.c.resumed_at.is_not(None))
-        new = connection.execute(
-            update(pauses).where(again).values(by=row["by"], at=row["at"], resumed_at=None)
-        ).rowcount
+        new = bool(
+            connection.execute(
+                update(pauses).where(again).values(by=row["by"], at=row["at"], resumed_at=None)
+            ).rowcount
+        )
     if new:
         audit.record(connection, entry)
-    return bool(new)
+    return new
 
 
 def end(connection: Connection, rows: Sequence[tuple[Subject, datetime, Entry]]) -> list[bool]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from zekt_bot.db.rows import job_of, message_of, run_of
-from zekt_bot.db.sql import in_pages, insert_new, upsert
+from zekt_bot.db.sql import in_pages, insert_new, one_of, upsert
 from zekt_bot.db.tables import RUN_IS_OPEN, envelopes, jobs, messages, runs
+from zekt_bot.domain.events import RunKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Update
 
-    from zekt_bot.domain.events import Job, Message, Run, RunKey
+    from zekt_bot.domain.events import Job, Message, Run
 
 
 def meet(connection: Connection, key: RunKey, fresh: Mapping[str, Any]) -> Run:
@@ -26,20 +28,23 @@ def meet(connection: Connection, key: RunKey, fresh: Mapping[str, Any]) -> Run:
     """
     row = {**fresh, **key._asdict(), "state": "open", "version": 1, "hops": 0, "failures": 0}
     insert_new(connection, runs, [row])
-    found = (
-        connection.execute(
-            select(runs)
-            .where(
-                runs.c.repository_id == key.repository_id,
-                runs.c.run_id == key.run_id,
-                runs.c.run_attempt == key.run_attempt,
-            )
-            .with_for_update()
-        )
-        .mappings()
-        .one()
-    )
-    return run_of(found)
+    return run_of(connection.execute(_MET, key._asdict()).mappings().one())
+
+
+_MET = (
+    select(runs)
+    .where(*(runs.c[name] == bindparam(name) for name in RunKey._fields))
+    .with_for_update()
+)
+_ENVELOPE = insert(envelopes)
+_JOBS = select(jobs).where(one_of(jobs.c.run, "ids")).order_by(jobs.c.started_at, jobs.c.job_id)
+_RUNS = select(runs).where(one_of(runs.c.id, "ids"))
+_UNSENT = (
+    select(messages)
+    .outerjoin(envelopes, envelopes.c.message == messages.c.id)
+    .where(one_of(messages.c.run, "ids"), envelopes.c.id.is_(None))
+    .order_by(messages.c.id)
+)
 
 
 def by_key(connection: Connection, key: RunKey) -> Run | None:
@@ -86,11 +91,16 @@ def still_open(
 
 def change(connection: Connection, run_id: str, **values: Any) -> None:
     """Set `values` and raise the version: whatever is decided about this run is decided anew."""
-    connection.execute(
-        update(runs)
-        .where(runs.c.id == run_id)
-        .values(version=runs.c.version + 1, lease=None, **values)
-    )
+    new = {f"new_{name}": value for name, value in values.items()}
+    connection.execute(_change(tuple(values)), new | {"own": run_id})
+
+
+@cache
+def _change(names: tuple[str, ...]) -> Update:
+    """An update of these columns, the same statement each time."""
+    new = {name: bindparam(f"new_{name}", type_=runs.c[name].type) for name in names}
+    raised = {"version": runs.c.version + 1, "lease": None}
+    return update(runs).where(runs.c.id == bindparam("own")).values({**raised, **new})
 
 
 def put_job(connection: Connection, run_id: str, job: Job) -> None:
@@ -106,9 +116,7 @@ def put_job(connection: Connection, run_id: str, job: Job) -> None:
 
 def jobs_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[Job]]:
     """Each run's jobs in the order in which they began."""
-    found = connection.execute(
-        select(jobs).where(jobs.c.run.in_(run_ids)).order_by(jobs.c.started_at, jobs.c.job_id)
-    ).mappings()
+    found = connection.execute(_JOBS, {"ids": run_ids}).mappings()
     by_run: dict[str, list[Job]] = {run_id: [] for run_id in run_ids}
     for row in found:
         by_run[row["run"]].append(job_of(row))
@@ -117,18 +125,13 @@ def jobs_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[Jo
 
 def runs_of(connection: Connection, ids: Sequence[str]) -> list[Run]:
     """The runs with these ids."""
-    found = connection.execute(select(runs).where(runs.c.id.in_(ids))).mappings()
+    found = connection.execute(_RUNS, {"ids": ids}).mappings()
     return [run_of(row) for row in found]
 
 
 def unsent_messages(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[Message]]:
     """Each run's messages that stand in no envelope yet, oldest first."""
-    found = connection.execute(
-        select(messages)
-        .outerjoin(envelopes, envelopes.c.message == messages.c.id)
-        .where(messages.c.run.in_(run_ids), envelopes.c.id.is_(None))
-        .order_by(messages.c.id)
-    ).mappings()
+    found = connection.execute(_UNSENT, {"ids": run_ids}).mappings()
     by_run: dict[str, list[Message]] = {run_id: [] for run_id in run_ids}
     for row in found:
         by_run[row["run"]].append(message_of(row))
@@ -158,6 +161,11 @@ def add_message(connection: Connection, row: Mapping[str, Any]) -> bool:
     return insert_new(connection, messages, [row]) == 1
 
 
+@cache
+def _settle(names: tuple[str, ...]) -> Update:
+    return _change(names).where(runs.c.version == bindparam("read"))
+
+
 def settle(
     connection: Connection,
     run: Run,
@@ -166,12 +174,10 @@ def settle(
     now: datetime,
 ) -> bool:
     """Apply what aggregation decided about `run`, as it was read; False: it has changed since."""
-    applied = connection.execute(
-        update(runs)
-        .where(runs.c.id == run.id, runs.c.version == run.version)
-        .values(version=runs.c.version + 1, lease=None, **values)
-    ).rowcount
+    own = {"own": run.id, "read": run.version}
+    new = {f"new_{name}": value for name, value in values.items()}
+    applied = connection.execute(_settle(tuple(values)), own | new).rowcount
     if applied and new_envelopes:
         rows = [{**row, "created_at": now, "due_at": now} for row in new_envelopes]
-        connection.execute(envelopes.insert(), rows)
+        connection.execute(_ENVELOPE, rows)
     return bool(applied)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, exists, func, select, tuple_, update
 
 from zekt_bot.db.rows import OWNER, SERVICE, labelled, service_of
-from zekt_bot.db.sql import insert_new
+from zekt_bot.db.sql import insert_new, one_of
 from zekt_bot.db.tables import accounts, aliases, services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, RowMapping
@@ -35,6 +35,26 @@ def of_workflows(connection: Connection, workflows: Iterable[Workflow]) -> dict[
     key = tuple_(services.c.repository_id, services.c.workflow_path)
     found = _services(connection, key.in_(list(set(workflows))))
     return {(service.repository_id, service.workflow_path): service for service in found}
+
+
+_VERSIONS = (
+    select(services.c.id, services.c.version, accounts.c.login)
+    .select_from(services.outerjoin(accounts, accounts.c.id == services.c.account_id))
+    .where(one_of(services.c.id, "ids"))
+)
+
+
+def versions_of(connection: Connection, ids: Collection[str]) -> dict[str, tuple[int, str | None]]:
+    """What changes when a service does: its version, and its owner's present login."""
+    if not ids:
+        return {}
+    found = connection.execute(_VERSIONS, {"ids": ids})
+    return {row.id: (row.version, row.login) for row in found}
+
+
+def by_ids(connection: Connection, ids: Sequence[str]) -> dict[str, Service]:
+    """The services with these ids."""
+    return {each.id: each for each in _services(connection, services.c.id.in_(ids))}
 
 
 def by_id(connection: Connection, service_id: str) -> Service | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
+from sqlalchemy import BigInteger, Text, TypeDecorator, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -11,13 +14,62 @@ from sqlalchemy.sql.functions import FunctionElement
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import ColumnElement, Connection, Dialect, Table
     from sqlalchemy.sql.compiler import SQLCompiler
+    from sqlalchemy.types import TypeEngine
 
 Id = TypeVar("Id", int, str)
 
 _PAGE = 1000
-_MOST_PARAMETERS = 32_000  # a statement: PostgreSQL takes 32,767, SQLite 32,766
+
+
+class _ListOf(TypeDecorator[Any]):
+    """A list in one parameter: an array on PostgreSQL, JSON on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, item: type[TypeEngine[Any]]) -> None:
+        """`item` is the type of what is in it."""
+        super().__init__()
+        self.item = item
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the parameter's type."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(postgresql.ARRAY(self.item))
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """Pack any collection."""
+        listed = list(value)
+        return orjson.dumps(listed).decode() if dialect.name == "sqlite" else listed
+
+
+class _one_of(FunctionElement[bool]):  # noqa: N801
+    inherit_cache = True
+
+
+@compiles(_one_of)
+def _in_json(element: _one_of, compiler: SQLCompiler, **options: Any) -> str:
+    column, listed = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({listed}))"  # noqa: S608 - both are ours
+
+
+@compiles(_one_of, "postgresql")
+def _in_array(element: _one_of, compiler: SQLCompiler, **options: Any) -> str:
+    column, listed = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} = ANY ({listed})"
+
+
+def one_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Whether a column is one of the parameter `name`, a collection.
+
+    The statement is the same for any number of them: neither SQLAlchemy nor the database reads it
+    anew, as for an IN with a parameter each.
+    """
+    item = BigInteger if isinstance(column.type, BigInteger) else Text
+    return _one_of(column, bindparam(name, type_=_ListOf(item)))
 
 
 class among(FunctionElement[Any]):  # noqa: N801
@@ -48,34 +100,42 @@ def in_pages(ids: Iterable[Id]) -> Iterator[list[Id]]:
         yield left[start : start + _PAGE]
 
 
-def _insert(connection: Connection, table: Table) -> Any:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+@cache
+def _insert(table: Table, dialect: str) -> Any:
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert the rows whose keys are not there yet, as few statements as can be; how many were.
+@cache
+def _insert_new(table: Table, dialect: str) -> Any:
+    return _insert(table, dialect).on_conflict_do_nothing()
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Insert the rows whose keys are not there yet; of a single one, whether it was new.
 
     All rows have the first one's columns.
     """
     if not rows:
-        return 0
-    page = _MOST_PARAMETERS // len(rows[0])
-    statement = _insert(connection, table).on_conflict_do_nothing()
-    return sum(
-        int(connection.execute(statement.values(list(rows[start : start + page]))).rowcount)
-        for start in range(0, len(rows), page)
-    )
+        return False
+    statement = _insert_new(table, connection.dialect.name)
+    if len(rows) == 1:
+        return bool(connection.execute(statement, rows[0]).rowcount)
+    # One statement a row, sent together: SQLAlchemy would compile VALUES of many rows each time.
+    connection.execute(statement, rows)
+    return True
 
 
 def upsert(
     connection: Connection, table: Table, row: Mapping[str, Any], changed: Sequence[str]
 ) -> None:
     """Insert `row`, or set the `changed` columns of the row that has its primary key."""
-    statement = _insert(connection, table).values(row)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(table.primary_key.columns),
-            set_={name: statement.excluded[name] for name in changed},
-        )
+    connection.execute(_upsert(table, connection.dialect.name, tuple(changed)), row)
+
+
+@cache
+def _upsert(table: Table, dialect: str, changed: tuple[str, ...]) -> Any:
+    statement = _insert(table, dialect)
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={name: statement.excluded[name] for name in changed},
     )

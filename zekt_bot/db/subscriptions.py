@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, func, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, or_, select, update
 
 from zekt_bot.db.rows import SUBSCRIPTION, RepositoryRows, labelled, subscription_of
 from zekt_bot.db.sql import insert_new
@@ -116,6 +116,15 @@ def listed(connection: Connection, subscription_id: str) -> RowMapping | None:
     return connection.execute(one).mappings().first()
 
 
+def by_ids(
+    connection: Connection, ids: Sequence[str]
+) -> dict[str, tuple[Subscription, bytes | None]]:
+    """The subscriptions with these ids, and their channels' sealed settings."""
+    wanted = select(*labelled("", subscriptions, (*SUBSCRIPTION, "settings")))
+    found = connection.execute(wanted.where(subscriptions.c.id.in_(ids))).mappings()
+    return {row["id"]: (held, row["settings"]) for row in found if (held := subscription_of(row))}
+
+
 def by_id(connection: Connection, subscription_id: str) -> Subscription | None:
     """The subscription with this id."""
     wanted = select(*labelled("", subscriptions, SUBSCRIPTION))
@@ -138,22 +147,30 @@ def change(connection: Connection, subscription_id: str, **values: Any) -> None:
     )
 
 
+_CONSUMER = RepositoryRows("r_")
+_SUBSCRIBERS = (
+    select(*labelled("u_", subscriptions, SUBSCRIPTION), *_CONSUMER.columns)
+    .select_from(
+        _CONSUMER.joined(subscriptions, _CONSUMER.table.c.id == subscriptions.c.repository_id)
+    )
+    .where(
+        subscriptions.c.service_id == bindparam("service"),
+        subscriptions.c.id > bindparam("after"),
+    )
+    .order_by(subscriptions.c.id)
+    .limit(bindparam("limit"))
+)
+
+
 def subscribers(
     connection: Connection, service_id: str, after: str, limit: int
 ) -> Sequence[tuple[Subscription, Repository]]:
     """Subscriptions of a service with their repositories, in pages by id."""
-    consumers = RepositoryRows("r_")
-    joined = consumers.joined(subscriptions, consumers.table.c.id == subscriptions.c.repository_id)
-    found = connection.execute(
-        select(*labelled("u_", subscriptions, SUBSCRIPTION), *consumers.columns)
-        .select_from(joined)
-        .where(subscriptions.c.service_id == service_id, subscriptions.c.id > after)
-        .order_by(subscriptions.c.id)
-        .limit(limit)
-    ).mappings()
+    asked = {"service": service_id, "after": after, "limit": limit}
+    found = connection.execute(_SUBSCRIBERS, asked).mappings()
     page = []
     for row in found:
         held = subscription_of(row, "u_")
         if held is not None:
-            page.append((held, consumers.read(row)))
+            page.append((held, _CONSUMER.read(row)))
     return page

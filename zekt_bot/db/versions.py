@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Table, select
 
+from zekt_bot.db.sql import one_of
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from typing import Any
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
+
+
+@cache
+def _of(table: Table) -> Select[Any]:
+    return select(table.c.id, table.c.version).where(one_of(table.c.id, "ids"))
+
+
+@cache
+def _held(table: Table, *, to_change: bool) -> Select[Any]:
+    return _of(table).order_by(table.c.id).with_for_update(read=not to_change)
+
+
+def now(connection: Connection, table: Table, ids: Collection[Any]) -> dict[Any, int]:
+    """The present versions of these rows (id → version)."""
+    return dict(connection.execute(_of(table), {"ids": ids}).all()) if ids else {}
 
 
 def hold(
@@ -23,11 +41,6 @@ def hold(
     """
     if not read:
         return True
-    rows = connection.execute(
-        select(table.c.id, table.c.version)
-        .where(table.c.id.in_(list(read)))
-        .order_by(table.c.id)
-        .with_for_update(read=not to_change)
-    )
+    rows = connection.execute(_held(table, to_change=to_change), {"ids": list(read)})
     there = {each: version for each, version in read.items() if version is not None}
     return {row.id: row.version for row in rows} == there

@@ -34,6 +34,8 @@ def holding(
     accounts: tuple[int, int], service_id: str | None, cause_id: str, active: Collection[Subject]
 ) -> Subject | None:
     """Which of the `active` pauses holds a delivery between these accounts, if one does."""
+    if not active:
+        return None
     subjects = [EVERYTHING, *(account(each) for each in accounts)]
     subjects += [service(service_id)] if service_id else []
     subjects.append(subscription(cause_id))

@@ -62,11 +62,11 @@ class Permit:
         self.granted += 1
 
     async def _ask(self) -> Refusal | None:
-        query = self._broker.database.query
+        database = self._broker.database
         try:
-            if await query(outgoing.stands, self.work):
+            if await database.ask(outgoing.stands, self.work):
                 return None  # what was decided on these very facts
-            found = await query(outgoing.reload, self.work)
+            found = await database.query(outgoing.reload, self.work)
         except StorageUnavailable as error:
             return Refusal(error=error)
         if found is None:

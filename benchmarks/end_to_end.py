@@ -1,0 +1,118 @@
+"""From a webhook to its recorded dispatch, in one process: how many, and how long it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from benchmarks import harness, world
+from benchmarks.delivery import unsent
+from benchmarks.harness import Options, Table, median, percentile, served
+from benchmarks.traffic import Sink, hammer, open_sink, paced
+from zekt_bot import config
+from zekt_bot.app import open_broker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.harness import Served
+    from zekt_bot.operations.broker import Broker
+
+_OF = world.World(services=200, subscribers=1)
+_PER_SECOND = 100.0
+
+
+async def throughput(
+    broker: Broker, process: Served, sink: Sink, requests: list[bytes]
+) -> tuple[float, float]:
+    """Events a second, and CPU microseconds an event."""
+    sink.expect(len(requests))
+    used, began = process.cpu(), time.perf_counter()
+    await hammer(process.port, iter(requests))
+    await asyncio.wait_for(sink.reached.wait(), 600)
+    while await broker.database.query(unsent):
+        await asyncio.sleep(0.02)
+    took, cpu = time.perf_counter() - began, process.cpu() - used
+    return len(requests) / took, cpu / len(requests) * 1e6
+
+
+async def latency(
+    port: int, sink: Sink, requests: dict[int, bytes], per_second: float = _PER_SECOND
+) -> list[float]:
+    """Milliseconds from each webhook's being sent until its dispatch has come.
+
+    `requests` are webhooks by their numbers.
+    """
+    came: dict[int, float] = {}
+
+    def hear(body: bytes) -> None:
+        came.setdefault(world.run_number(body), time.perf_counter())
+
+    sink.heard = hear
+    sink.expect(len(requests))
+    sent: dict[int, float] = {}
+
+    def timed() -> Iterator[bytes]:
+        for number, request in requests.items():
+            sent[number] = time.perf_counter()
+            yield request
+
+    await paced(port, timed(), per_second)
+    await asyncio.wait_for(sink.reached.wait(), 600)
+    sink.heard = lambda body: None
+    return [(came[number] - moment) * 1000 for number, moment in sent.items()]
+
+
+async def once(
+    asked: Options, url: str, sink: Sink, shape: bytes, **more: str
+) -> tuple[float, float, float, float]:
+    """Events a second, CPU an event, p50 and p99."""
+    unpaced = {"ZEKT_LANE_PER_MINUTE": "0", "ZEKT_LANE_IN_FLIGHT": "50"}
+    environ = world.environ(url, sink.port, **unpaced, **more)
+    settings = config.load(environ)
+    await world.migrated(settings)
+    warm, many, slow = 400, asked.size(10_000, 2_500), asked.size(1_500, 500)
+    async with open_broker(settings) as broker:
+        await _OF.settle(broker)
+        async with served("whole", environ=environ) as process:
+            await throughput(broker, process, sink, world.webhooks(shape, warm, _OF.services))
+            some = world.webhooks(shape, slow, _OF.services, warm)
+            taken = await latency(process.port, sink, dict(enumerate(some, warm)))
+            requests = world.webhooks(shape, many, _OF.services, warm + slow)
+            rate, cpu = await throughput(broker, process, sink, requests)
+    return rate, cpu, percentile(taken, 0.5), percentile(taken, 0.99)
+
+
+async def main(asked: Options) -> None:
+    """Measure and report."""
+    shape = await world.template(9 * 1024)
+    sink, listening = await open_sink()
+    table = Table(
+        ("way", "events/s", "CPU µs each", "events per CPU second", "p50 ms at 100/s", "p99 ms")
+    )
+    told = []
+    with harness.postgres(asked) as server:
+        for way in asked.databases:
+            found = []
+            for _ in range(asked.runs):
+                with harness.fresh(way, server) as url:
+                    found.append(await once(asked, url, sink, shape))
+            rate, cpu, middle, slow = (median(values) for values in zip(*found, strict=True))
+            table.add(
+                way,
+                f"{rate:,.0f}",
+                f"{cpu:.0f}",
+                f"{1e6 / cpu:,.0f}",
+                f"{middle:.0f}",
+                f"{slow:.0f}",
+            )
+            with harness.fresh(way, server) as url, harness.profiled() as profile:
+                await once(asked, url, sink, shape, **profile)
+                told.append(harness.where(profile, f"the server on {way}"))
+    listening.close()
+    harness.report(asked, "end_to_end", table, *told)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(harness.options(__doc__)))

@@ -1,0 +1,109 @@
+"""Durable 202s a second, beside a bare handler that checks the HMAC, parses and stores nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from benchmarks import harness, world
+from benchmarks.harness import Options, Table, median, percentile, served
+from benchmarks.traffic import hammer
+from zekt_bot import config
+from zekt_bot.app import open_broker
+
+if TYPE_CHECKING:
+    from benchmarks.harness import Served
+
+SIZES = (9, 17)
+_SERVICES = 50
+_NORMAL = "sqlite, NORMAL"
+
+
+@dataclass
+class Measured:
+    """The runs of one way of taking webhooks."""
+
+    rates: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+    slow: list[float] = field(default_factory=list)
+
+    async def once(self, process: Served, requests: list[bytes]) -> None:
+        """Send them all; adds webhooks a second, CPU microseconds a webhook, p99 in ms."""
+        await hammer(process.port, iter(requests[:200]))
+        rest = requests[200:]
+        used, began = process.cpu(), asyncio.get_running_loop().time()
+        answers = await hammer(process.port, iter(rest))
+        took = asyncio.get_running_loop().time() - began
+        if answers.bad or answers.good != len(rest):
+            raise RuntimeError(f"{answers.bad} refused, {answers.good} of {len(rest)} taken")
+        self.rates.append(len(rest) / took)
+        self.costs.append((process.cpu() - used) / len(rest) * 1e6)
+        self.slow.append(percentile(answers.seconds, 0.99) * 1000)
+
+
+async def measure(asked: Options, size: int, server: str | None, table: Table) -> None:
+    """All ways of taking webhooks of this size, one after the other, so often."""
+    count = asked.size(8_000, 3_000)
+    shape = await world.template(size * 1024)
+    ways = ["bare", *asked.databases]
+    if "sqlite" in asked.databases:
+        ways.append(_NORMAL)
+    found = {way: Measured() for way in ways}
+    for _ in range(asked.runs):
+        for way in ways:
+            requests = world.webhooks(shape, count + 200, _SERVICES)
+            if way == "bare":
+                async with served("bare") as process:
+                    await found[way].once(process, requests)
+                continue
+            kind, mode = ("sqlite", "relaxed") if way == _NORMAL else (way, "web")
+            with harness.fresh(kind, server) as url:
+                environ = world.environ(url)
+                await prepare(environ)
+                async with served(mode, environ=environ) as process:
+                    await found[way].once(process, requests)
+    bare = found["bare"]
+    for way in ways:
+        got = found[way]
+        table.add(
+            f"{size} KB",
+            way,
+            f"{median(got.rates):,.0f}",
+            f"{median(got.rates) / median(bare.rates):.2f}",
+            f"{median(got.costs):.0f}",
+            f"{median(bare.costs) / median(got.costs):.2f}",
+            f"{median(got.slow):.0f}",
+        )
+
+
+async def prepare(environ: dict[str, str]) -> None:
+    """An empty database with the providers in it."""
+    settings = config.load(environ)
+    await world.migrated(settings)
+    async with open_broker(settings) as broker:
+        await world.World(_SERVICES, 1).settle(broker)
+
+
+async def main(asked: Options) -> None:
+    """Measure and report."""
+    table = Table(
+        ("body", "way", "202/s", "of bare", "CPU µs each", "of bare, by CPU", "p99 ms"),
+    )
+    with harness.postgres(asked) as server:
+        for size in SIZES:
+            await measure(asked, size, server, table)
+        told = []
+        for way in asked.databases:
+            with harness.fresh(way, server) as url, harness.profiled() as profile:
+                environ = world.environ(url) | profile
+                await prepare(environ)
+                requests = world.webhooks(await world.template(9 * 1024), 3_000, _SERVICES)
+                async with served("web", environ=environ) as process:
+                    await Measured().once(process, requests)
+                told.append(harness.where(profile, f"the web process on {way}, 9 KB"))
+    harness.report(asked, "ingest", table, *told)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(harness.options(__doc__)))

@@ -1,0 +1,124 @@
+"""The processes that are measured: `python -m benchmarks.served MODE`.
+
+`bare`: an aiohttp handler that checks the HMAC and parses the JSON, and stores nothing. `posts URL
+COUNT BYTES`: plain aiohttp POSTs, 64 at a time. `web`, `worker`, `whole`: Zekt as `serve
+--no-worker`, `worker` and `serve` run it, on the settings of the environment. `relaxed`: `web` with
+`synchronous=NORMAL`.
+
+With ZEKT_BENCH_PROFILE the process writes there where its CPU time went.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+import sys
+import time
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import orjson
+from aiohttp import web
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
+
+from benchmarks.sampling import sampled
+from zekt_bot import config, logs
+from zekt_bot.app import open_broker, serving, working
+from zekt_bot.cli.server import stop_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+SECRET = "a webhook secret of the benchmarks"
+SENDERS = 64
+_NORMAL = "PRAGMA synchronous = NORMAL"
+
+
+async def bare() -> None:
+    """The most that aiohttp can do with a webhook."""
+    secret = SECRET.encode()
+
+    async def handle(request: web.Request) -> web.Response:
+        body = await request.read()
+        digest = hmac.new(secret, body, hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(f"sha256={digest}", request.headers["X-Hub-Signature-256"]):
+            return web.Response(status=401)
+        orjson.loads(body)
+        return web.Response(status=202, body=b"{}", content_type="application/json")
+
+    app = web.Application()
+    app.router.add_post("/webhooks/github", handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    with stop_signals() as stop:
+        print("ready", runner.addresses[0][1], flush=True)
+        await stop.wait()
+    await runner.cleanup()
+
+
+async def posts(url: str, count: int, size: int) -> None:
+    """What aiohttp's client can do at most."""
+    headers = {
+        "authorization": "token ghs_benchmark0123456789",
+        "accept": "application/vnd.github+json",
+        "content-type": "application/json",
+        "user-agent": "zekt-benchmark",
+    }
+    body, left = b'{"x": "%s"}' % (b"x" * (size - 9)), iter(range(count))
+    async with aiohttp.ClientSession() as session:
+
+        async def sender() -> None:
+            for _ in left:
+                async with session.post(url, data=body, headers=headers) as response:
+                    await response.read()
+
+        print("ready 0", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)  # told to begin
+        began, used = time.perf_counter(), time.process_time()
+        await asyncio.gather(*(sender() for _ in range(SENDERS)))
+        wall, cpu = time.perf_counter() - began, time.process_time() - used
+    print("done", wall, cpu, flush=True)
+
+
+async def zekt(*, serve: bool, work: bool) -> None:
+    """The product's own parts, put together as its command line does."""
+    settings = config.load()
+    logs.configure(settings.log_level, settings.log_format)
+    with stop_signals() as stop:
+        async with open_broker(settings, server=True) as broker, AsyncExitStack() as parts:
+            if work:
+                await parts.enter_async_context(working(broker))
+            port = await parts.enter_async_context(serving(broker)) if serve else 0
+            print("ready", port, flush=True)
+            await stop.wait()
+
+
+async def relaxed() -> None:
+    """As `web`, on SQLite that syncs no commit: what FULL costs. The product has no such switch."""
+    event.listen(Pool, "checkout", lambda connection, *_: connection.execute(_NORMAL))
+    await zekt(serve=True, work=False)
+
+
+def main() -> None:
+    """Run the mode that the command line names."""
+    mode, *rest = sys.argv[1:]
+    modes: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+        "bare": bare,
+        "posts": lambda: posts(rest[0], int(rest[1]), int(rest[2])),
+        "web": lambda: zekt(serve=True, work=False),
+        "relaxed": relaxed,
+        "worker": lambda: zekt(serve=False, work=True),
+        "whole": lambda: zekt(serve=True, work=True),
+    }
+    with sampled(os.environ.get("ZEKT_BENCH_PROFILE")):
+        asyncio.run(modes[mode]())
+
+
+if __name__ == "__main__":
+    main()

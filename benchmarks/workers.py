@@ -1,0 +1,63 @@
+"""One, two and four worker processes on PostgreSQL: no delivery twice, and not slower together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import AsyncExitStack
+
+from benchmarks import harness, world
+from benchmarks.delivery import unsent
+from benchmarks.harness import Options, Table, median, served
+from benchmarks.traffic import Sink, open_sink
+from zekt_bot import config
+from zekt_bot.app import open_broker
+
+_OF = world.World(services=200, subscribers=10)
+
+
+async def once(asked: Options, url: str, sink: Sink, workers: int) -> tuple[float, int]:
+    """Dispatches a second of all together, and how many were sent more than once."""
+    environ = world.environ(url, sink.port)
+    settings = config.load(environ)
+    await world.migrated(settings)
+    seen: Counter[bytes] = Counter()
+
+    def hear(body: bytes) -> None:
+        seen[body.partition(b'"deliveryId":"')[2][:30]] += 1
+
+    async with open_broker(settings) as broker, AsyncExitStack() as processes:
+        await _OF.settle(broker)
+        count = await _OF.backlog(broker, asked.size(10, 2))
+        sink.heard = hear
+        sink.expect(count)
+        for _ in range(workers):
+            await processes.enter_async_context(served("worker", environ=environ, anywhere=True))
+        await asyncio.wait_for(sink.reached.wait(), 600)
+        while await broker.database.query(unsent):
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(1)  # would one be sent once more?
+    sink.heard = lambda body: None
+    return count / (sink.last_at - sink.first_at), sum(each > 1 for each in seen.values())
+
+
+async def main(asked: Options) -> None:
+    """Measure and report."""
+    sink, listening = await open_sink()
+    table = Table(("workers", "dispatches/s together", "of one worker's", "sent twice"))
+    with harness.postgres(asked) as server:
+        found: dict[int, list[tuple[float, int]]] = {1: [], 2: [], 4: []}
+        for _ in range(asked.runs):
+            for workers, runs in found.items():
+                with harness.fresh("postgresql", server) as url:
+                    runs.append(await once(asked, url, sink, workers))
+    listening.close()
+    alone = median([rate for rate, _ in found[1]])
+    for workers, runs in found.items():
+        rate, twice = median([rate for rate, _ in runs]), sum(twice for _, twice in runs)
+        table.add(workers, f"{rate:,.0f}", f"{rate / alone:.2f}", twice)
+    harness.report(asked, "workers", table)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(harness.options(__doc__)))
