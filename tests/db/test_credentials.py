@@ -36,8 +36,7 @@ NO_SETTINGS = Settings()
 
 
 def put_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[None]:
-    for row in rows:
-        upsert(connection, credentials, row, ["body", "version"])
+    upsert(connection, credentials, rows, ["body", "version"])
     return [None] * len(rows)
 
 

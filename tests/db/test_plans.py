@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 
 from tests.db.rows import PACE, delivery_row, envelope_row, inbox_row, plant, put, run_row
 from tests.factories import ran
-from zekt_bot.db import chores, deliveries, lanes, leases, outgoing, proofs, retention, tables
+from zekt_bot.db import chores, deliveries, lanes, leases, outgoing, proofs, retention, runs, tables
 from zekt_bot.domain.events import Run, RunKey
 from zekt_bot.testing.clock import START
 
@@ -48,6 +48,10 @@ def purge_of(name: str) -> Work:
 SIXTEEN = [f"dlv_{n:026}" for n in range(16)]
 
 RUN = Run("run_1", RunKey(2, 10, 1), "cor_1", "open", 1, 0, None)
+FRESH = {
+    RunKey(2, n, 1): {"id": f"run_{n}", "correlation_id": f"cor_{n}", "received_at": START}
+    for n in range(10, 74)
+}
 NAMED = ran(event="repository_dispatch", display_title=f"Zekt {SIXTEEN[1]}")
 
 # What is asked all the time, and how many statements that takes at least.
@@ -56,6 +60,8 @@ OFTEN: dict[str, tuple[Work, int]] = {
     "claim of runs": (claim_of("runs"), 2),
     "claim of envelopes": (claim_of("envelopes"), 2),
     "claim of deliveries": (claim_of_lanes, 5),
+    "runs by their keys": (lambda c: runs.meet(c, FRESH), 2),
+    "runs as they were read": (lambda c: runs.held(c, ["run_1", "run_2"]), 1),
     "next of the inbox": (lambda c: leases.next_due(c, "inbox"), 1),
     "next of the runs": (lambda c: leases.next_due(c, "runs"), 1),
     "next of the envelopes": (lambda c: leases.next_due(c, "envelopes"), 1),

@@ -124,7 +124,7 @@ async def test_what_a_worker_makes_of_it_meanwhile_goes_too(
         if not made:
             made.append(new_id("run", now))
             row = {"id": made[0], "correlation_id": new_correlation_id(), "received_at": now}
-            meet(connection, key, {**row, "account_id": rows[0].account_id})
+            meet(connection, {key: {**row, "account_id": rows[0].account_id}})
         return [0] * len(rows)
 
     monkeypatch.setattr(parts, "PARTS", (*parts.PARTS, make))

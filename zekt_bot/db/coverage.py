@@ -34,5 +34,5 @@ def of(connection: Connection, name: str) -> Coverage:
 def save(connection: Connection, rows: Sequence[Coverage]) -> list[None]:
     """Keep them; the last one of a name counts."""
     for row in rows:
-        upsert(connection, coverage, asdict(row), _CHANGED)
+        upsert(connection, coverage, [asdict(row)], _CHANGED)
     return [None] * len(rows)

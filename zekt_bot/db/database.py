@@ -249,7 +249,7 @@ def _put_canary(connection: Connection, rows: Sequence[bytes]) -> Sequence[bytes
 
 
 def _touch(connection: Connection, rows: Sequence[datetime]) -> Sequence[datetime]:
-    upsert(connection, chores, {"name": "check", "due_at": rows[-1]}, ["due_at"])
+    upsert(connection, chores, [{"name": "check", "due_at": rows[-1]}], ["due_at"])
     return rows
 
 

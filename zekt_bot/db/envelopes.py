@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
@@ -13,8 +12,9 @@ from zekt_bot.db.tables import envelopes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
-    from sqlalchemy import Connection, Update
+    from sqlalchemy import Connection
 
     from zekt_bot.domain.events import Envelope
 
@@ -30,21 +30,37 @@ def envelopes_of(connection: Connection, ids: Sequence[str]) -> list[Envelope]:
     return [envelope_of(row) for row in found]
 
 
-def advance(connection: Connection, envelope: Envelope, filtered: int, **values: Any) -> bool:
-    """Apply what matching decided about `envelope`, as it was read; False: it has changed."""
-    own = {"own": envelope.id, "read": envelope.version, "more": filtered}
-    new = {f"new_{name}": value for name, value in values.items()}
-    return bool(connection.execute(_advance(tuple(values)), own | new).rowcount)
+class Advance(NamedTuple):
+    """What matching did with one page of an envelope's subscribers.
+
+    `to` is the last of them, `more` how many of them did not want it. `again_at`: when the next
+    page follows; None: there is none, or `blocked` says why nobody hears of it.
+    """
+
+    envelope_id: str
+    to: str
+    more: int = 0
+    again_at: datetime | None = None
+    blocked: str | None = None
 
 
-@cache
-def _advance(names: tuple[str, ...]) -> Update:
-    """An update of these columns, the same statement each time."""
-    new = {name: bindparam(f"new_{name}", type_=envelopes.c[name].type) for name in names}
-    raised = {
-        "version": envelopes.c.version + 1,
-        "filtered": envelopes.c.filtered + bindparam("more"),
-        "lease": None,
-    }
-    as_read = envelopes.c.id == bindparam("own"), envelopes.c.version == bindparam("read")
-    return update(envelopes).where(*as_read).values({**raised, **new})
+_ADVANCED = (
+    update(envelopes)
+    .where(envelopes.c.id == bindparam("envelope_id"))
+    .values(
+        fanned_out_to=bindparam("to"),
+        filtered=envelopes.c.filtered + bindparam("more"),
+        due_at=bindparam("again_at"),
+        blocked_reason=bindparam("blocked"),
+        version=envelopes.c.version + 1,
+        failures=0,
+        reason=None,
+        lease=None,
+    )
+)
+
+
+def advance(connection: Connection, rows: Sequence[Advance]) -> None:
+    """Apply what matching decided about envelopes that are held."""
+    if rows:
+        connection.execute(_ADVANCED, [row._asdict() for row in rows])

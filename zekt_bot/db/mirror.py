@@ -159,7 +159,7 @@ def put_account(
         "listed": True,  # else nothing of it would have come here
         "updated_at": now,
     }
-    upsert(connection, accounts, row, ("login", "login_lower", "kind", "updated_at"))
+    upsert(connection, accounts, [row], ("login", "login_lower", "kind", "updated_at"))
 
 
 def _take_login(connection: Connection, account_id: int, login: str) -> None:

@@ -37,7 +37,7 @@ class Fault(NamedTuple):
 def put(connection: Connection, rows: Sequence[Fault]) -> list[None]:
     """Keep these faults, or that they still are."""
     for row in rows:
-        upsert(connection, plugin_faults, row._asdict(), ("hook", "at"))
+        upsert(connection, plugin_faults, [row._asdict()], ("hook", "at"))
     return [None] * len(rows)
 
 

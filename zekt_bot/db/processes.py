@@ -38,7 +38,7 @@ class Beat(NamedTuple):
 def beat(connection: Connection, rows: Sequence[Beat]) -> list[None]:
     """Keep the newest of each process, and forget those that died an hour before."""
     for row in rows:
-        upsert(connection, processes, row._asdict(), _CHANGED)
+        upsert(connection, processes, [row._asdict()], _CHANGED)
     oldest = max(row.beat_at for row in rows) - _FORGOTTEN_AFTER
     connection.execute(delete(processes).where(processes.c.beat_at < oldest))
     return [None] * len(rows)

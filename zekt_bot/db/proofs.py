@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import String, and_, case, cast, func, literal, select, true, update
+from sqlalchemy import String, and_, bindparam, case, cast, func, literal, select, true, update
 
 from zekt_bot.db import audit, lanes, sequences
+from zekt_bot.db.sql import one_of
 from zekt_bot.db.tables import RUN_HAS_HOPS, deliveries, envelopes, repositories, runs
 from zekt_bot.domain.deliveries import SENDABLE, may_move
 from zekt_bot.domain.proof import (
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, RowMapping
+    from sqlalchemy import ColumnElement, Connection, RowMapping, Select
 
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.deliveries import DeliveryState
@@ -73,46 +74,33 @@ _CAUSES = deliveries.join(envelopes, envelopes.c.id == deliveries.c.envelope).jo
 )
 
 
+_HERE = bindparam("here", type_=deliveries.c.target_repository_id.type)
+_SINCE, _UNTIL, _JUST_BEFORE = (
+    bindparam(name, type_=deliveries.c.dispatched_at.type) for name in ("since", "until", "just")
+)
+_NAMED = (
+    select(
+        deliveries.c.id,
+        func.coalesce(runs.c.root_run_id, runs.c.id).label("root"),
+        runs.c.hops,
+    )
+    .select_from(_CAUSES)
+    .where(one_of(deliveries.c.id, "ids"), deliveries.c.target_repository_id == _HERE)
+    .order_by(deliveries.c.id)
+)
+
+
 def _named(connection: Connection, repository_id: int, ids: Collection[str]) -> RowMapping | None:
     """The first of these deliveries that went to this repository."""
     if not ids:
         return None
-    root = func.coalesce(runs.c.root_run_id, runs.c.id).label("root")
-    found = connection.execute(
-        select(deliveries.c.id, root, runs.c.hops)
-        .select_from(_CAUSES)
-        .where(deliveries.c.id.in_(ids), deliveries.c.target_repository_id == repository_id)
-        .order_by(deliveries.c.id)
-    )
-    return found.mappings().first()
+    return connection.execute(_NAMED, {"here": repository_id, "ids": ids}).mappings().first()
 
 
-def _sent_before(connection: Connection, repository_id: int, facts: RunFacts) -> Sent:
-    """What was sent to this repository before the run was made, or is being sent now."""
-    at, to_it = deliveries.c.dispatched_at, deliveries.c.target_repository_id == repository_id
-    lately = and_(at >= facts.created_at - HOPS_WITHIN, at <= facts.created_at + LEEWAY)
-    # GitHub may have acted on a POST whose answer nobody has written down yet.
-    lane = literal("github:").concat(cast(repositories.c.installation_id, String))
-    paced = select(lane).where(repositories.c.id == repository_id).scalar_subquery()
-    under_way = and_(deliveries.c.lease.is_not(None), deliveries.c.lane == paced)
-    just_now = at >= facts.created_at - PROBABLE_WITHIN
-    seen = (
-        _sent(connection, facts.display_title, and_(to_it, lately), just_now),
-        _sent(connection, facts.display_title, and_(to_it, under_way), true()),
-    )
-    return Sent(
-        of_type=_most(each.of_type for each in seen),
-        of_any=_most(each.of_any for each in seen),
-        probable=tuple({name for each in seen for name in each.probable}),
-    )
-
-
-def _sent(
-    connection: Connection, title: str, which: ColumnElement[bool], probable: ColumnElement[bool]
-) -> Sent:
-    of_type = envelopes.c.event_type == title
+def _sent(which: ColumnElement[bool], probable: ColumnElement[bool]) -> Select[Any]:
+    of_type = envelopes.c.event_type == bindparam("title")
     likely = case((and_(of_type, probable), deliveries.c.id))
-    found = connection.execute(
+    return (
         select(
             func.max(case((of_type, runs.c.hops))),
             func.max(runs.c.hops),
@@ -120,25 +108,54 @@ def _sent(
             func.max(likely),
         )
         .select_from(_CAUSES)
-        .where(which)
-    ).one()
-    return Sent(found[0], found[1], tuple({name for name in found[2:] if name is not None}))
+        .where(deliveries.c.target_repository_id == _HERE, which)
+    )
+
+
+_AT = deliveries.c.dispatched_at
+_LATELY = _sent(and_(_AT >= _SINCE, _AT <= _UNTIL), _AT >= _JUST_BEFORE)
+# GitHub may have acted on a POST whose answer nobody has written down yet.
+_LANE = literal("github:").concat(cast(repositories.c.installation_id, String))
+_PACED = select(_LANE).where(repositories.c.id == _HERE).scalar_subquery()
+_UNDER_WAY = _sent(and_(deliveries.c.lease.is_not(None), deliveries.c.lane == _PACED), true())
+
+
+def _sent_before(connection: Connection, repository_id: int, facts: RunFacts) -> Sent:
+    """What was sent to this repository before the run was made, or is being sent now."""
+    to_it = {"here": repository_id, "title": facts.display_title}
+    around = {
+        "since": facts.created_at - HOPS_WITHIN,
+        "until": facts.created_at + LEEWAY,
+        "just": facts.created_at - PROBABLE_WITHIN,
+    }
+    seen = [
+        connection.execute(_LATELY, to_it | around).one(),
+        connection.execute(_UNDER_WAY, to_it).one(),
+    ]
+    return Sent(
+        of_type=_most(row[0] for row in seen),
+        of_any=_most(row[1] for row in seen),
+        probable=tuple({name for row in seen for name in row[2:] if name is not None}),
+    )
 
 
 def _most(counts: Iterable[int | None]) -> int | None:
     return max((count for count in counts if count is not None), default=None)
 
 
+_AROUND = [
+    select(func.max(runs.c.hops)).where(
+        runs.c.repository_id == _HERE, RUN_HAS_HOPS, at >= _SINCE, at <= _UNTIL
+    )
+    for at in (runs.c.created_at, runs.c.completed_at)
+]
+
+
 def _most_hops_around(connection: Connection, repository_id: int, moment: datetime) -> int:
     """The most hops of this repository's runs that were made or ended before this moment."""
-    own = (runs.c.repository_id == repository_id, RUN_HAS_HOPS)
+    around = {"since": moment - HOPS_WITHIN, "until": moment + LEEWAY}
     found = (
-        connection.execute(
-            select(func.max(runs.c.hops)).where(
-                *own, at >= moment - HOPS_WITHIN, at <= moment + LEEWAY
-            )
-        ).scalar_one()
-        for at in (runs.c.created_at, runs.c.completed_at)
+        connection.execute(each, around | {"here": repository_id}).scalar_one() for each in _AROUND
     )
     return _most(found) or 0
 

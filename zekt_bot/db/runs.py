@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, insert, select, update
 
 from zekt_bot.db.rows import job_of, message_of, run_of
-from zekt_bot.db.sql import in_pages, insert_new, one_of, upsert
+from zekt_bot.db.sql import in_pages, insert_new, one_of, rows_of, upsert
 from zekt_bot.db.tables import RUN_IS_OPEN, envelopes, jobs, messages, runs
 from zekt_bot.domain.events import RunKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Update
@@ -21,19 +21,26 @@ if TYPE_CHECKING:
     from zekt_bot.domain.events import Job, Message, Run
 
 
-def meet(connection: Connection, key: RunKey, fresh: Mapping[str, Any]) -> Run:
-    """The run of `key`; `fresh` (id, correlation_id, account_id, received_at) if it is new.
+_KEY = tuple(runs.c[name] for name in RunKey._fields)
+_NEW = {"state": "open", "version": 1, "hops": 0, "failures": 0}
 
-    The row stays locked until the transaction ends.
+
+def meet(connection: Connection, fresh: Mapping[RunKey, Mapping[str, Any]]) -> dict[RunKey, Run]:
+    """The runs of these keys; `fresh` (id, correlation_id, account_id, received_at) if new.
+
+    Their rows stay locked until the transaction ends.
     """
-    row = {**fresh, **key._asdict(), "state": "open", "version": 1, "hops": 0, "failures": 0}
-    insert_new(connection, runs, [row])
-    return run_of(connection.execute(_MET, key._asdict()).mappings().one())
+    keys = sorted(fresh)  # every unit locks runs in this order
+    insert_new(connection, runs, [{**fresh[key], **key._asdict(), **_NEW} for key in keys])
+    found = connection.execute(_MET, {"keys": keys}).mappings()
+    return {run.key: run for run in map(run_of, found)}
 
 
-_MET = (
-    select(runs)
-    .where(*(runs.c[name] == bindparam(name) for name in RunKey._fields))
+_MET = select(runs).where(rows_of(_KEY, "keys")).order_by(*_KEY).with_for_update()
+_AS_READ = (
+    select(runs.c.id, runs.c.version)
+    .where(one_of(runs.c.id, "ids"))
+    .order_by(*_KEY)
     .with_for_update()
 )
 _ENVELOPE = insert(envelopes)
@@ -89,10 +96,14 @@ def still_open(
     return [(row.run_id, row.run_attempt) for row in rows]
 
 
-def change(connection: Connection, run_id: str, **values: Any) -> None:
-    """Set `values` and raise the version: whatever is decided about this run is decided anew."""
-    new = {f"new_{name}": value for name, value in values.items()}
-    connection.execute(_change(tuple(values)), new | {"own": run_id})
+def change(connection: Connection, changes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Set values by id and raise versions: whatever is decided about these is decided anew."""
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for run_id, values in changes.items():
+        new = {f"new_{name}": value for name, value in values.items()}
+        alike.setdefault(tuple(values), []).append({"own": run_id, **new})
+    for names, rows in alike.items():
+        connection.execute(_change(names), rows)
 
 
 @cache
@@ -103,19 +114,24 @@ def _change(names: tuple[str, ...]) -> Update:
     return update(runs).where(runs.c.id == bindparam("own")).values({**raised, **new})
 
 
-def put_job(connection: Connection, run_id: str, job: Job) -> None:
-    """Learn a job; a completed one stays completed, whatever comes late."""
-    row = {"run": run_id, **{name: getattr(job, name) for name in job.__dataclass_fields__}}
-    if job.status == "completed":
-        upsert(
-            connection, jobs, row, ("name", "status", "conclusion", "started_at", "completed_at")
-        )
-        return
-    insert_new(connection, jobs, [row])
+def put_jobs(connection: Connection, learned: Mapping[str, Job]) -> None:
+    """Learn a job of each run; a completed one stays completed, whatever comes late."""
+    rows = [{"run": run_id, **_job(job)} for run_id, job in learned.items()]
+    upsert(connection, jobs, [row for row in rows if row["status"] == "completed"], _OF_JOB)
+    insert_new(connection, jobs, [row for row in rows if row["status"] != "completed"])
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {name: getattr(job, name) for name in job.__dataclass_fields__}
+
+
+_OF_JOB = ("name", "status", "conclusion", "started_at", "completed_at")
 
 
 def jobs_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[Job]]:
     """Each run's jobs in the order in which they began."""
+    if not run_ids:
+        return {}
     found = connection.execute(_JOBS, {"ids": run_ids}).mappings()
     by_run: dict[str, list[Job]] = {run_id: [] for run_id in run_ids}
     for row in found:
@@ -161,23 +177,12 @@ def add_message(connection: Connection, row: Mapping[str, Any]) -> bool:
     return insert_new(connection, messages, [row]) == 1
 
 
-@cache
-def _settle(names: tuple[str, ...]) -> Update:
-    return _change(names).where(runs.c.version == bindparam("read"))
+def held(connection: Connection, ids: Collection[str]) -> dict[str, int]:
+    """The present versions of these runs, which stay so until this transaction ends."""
+    return dict(connection.execute(_AS_READ, {"ids": ids}).all()) if ids else {}
 
 
-def settle(
-    connection: Connection,
-    run: Run,
-    values: Mapping[str, Any],
-    new_envelopes: Sequence[Mapping[str, Any]],
-    now: datetime,
-) -> bool:
-    """Apply what aggregation decided about `run`, as it was read; False: it has changed since."""
-    own = {"own": run.id, "read": run.version}
-    new = {f"new_{name}": value for name, value in values.items()}
-    applied = connection.execute(_settle(tuple(values)), own | new).rowcount
-    if applied and new_envelopes:
-        rows = [{**row, "created_at": now, "due_at": now} for row in new_envelopes]
+def add_envelopes(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert envelopes."""
+    if rows:
         connection.execute(_ENVELOPE, rows)
-    return bool(applied)

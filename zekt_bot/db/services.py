@@ -4,36 +4,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, delete, exists, func, select, tuple_, update
+from sqlalchemy import and_, delete, exists, func, select, update
 
 from zekt_bot.db.rows import OWNER, SERVICE, labelled, service_of
-from zekt_bot.db.sql import insert_new, one_of
+from zekt_bot.db.sql import insert_new, one_of, rows_of
 from zekt_bot.db.tables import accounts, aliases, services
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, RowMapping
+    from sqlalchemy import Connection, RowMapping, Select
 
     from zekt_bot.db.workflows import Workflow
     from zekt_bot.domain.catalog import Service
 
 
-def _services(
-    connection: Connection, which: ColumnElement[bool], limit: int | None = None
+_SERVICES = (
+    select(*labelled("s_", services, SERVICE), *labelled("o_", accounts, OWNER))
+    .select_from(services.outerjoin(accounts, accounts.c.id == services.c.account_id))
+    .order_by(services.c.id)
+)
+_OF_WORKFLOWS = _SERVICES.where(
+    rows_of((services.c.repository_id, services.c.workflow_path), "workflows")
+)
+_GONE = _OF_WORKFLOWS.where(services.c.rests == "workflow_gone")
+_BY_IDS = _SERVICES.where(one_of(services.c.id, "ids"))
+
+
+def _read(
+    connection: Connection, statement: Select[Any], given: Mapping[str, Any] | None = None
 ) -> list[Service]:
-    joined = services.outerjoin(accounts, accounts.c.id == services.c.account_id)
-    columns = (*labelled("s_", services, SERVICE), *labelled("o_", accounts, OWNER))
-    statement = select(*columns).select_from(joined).where(which).order_by(services.c.id)
-    found = connection.execute(statement.limit(limit)).mappings()
+    found = connection.execute(statement, given).mappings()
     return [s for row in found if (s := service_of(row, "s_", row["o_login"]))]
 
 
 def of_workflows(connection: Connection, workflows: Iterable[Workflow]) -> dict[Workflow, Service]:
     """The services that publish those of `workflows` that are published."""
-    key = tuple_(services.c.repository_id, services.c.workflow_path)
-    found = _services(connection, key.in_(list(set(workflows))))
+    found = _read(connection, _OF_WORKFLOWS, {"workflows": set(workflows)})
     return {(service.repository_id, service.workflow_path): service for service in found}
 
 
@@ -54,12 +62,12 @@ def versions_of(connection: Connection, ids: Collection[str]) -> dict[str, tuple
 
 def by_ids(connection: Connection, ids: Sequence[str]) -> dict[str, Service]:
     """The services with these ids."""
-    return {each.id: each for each in _services(connection, services.c.id.in_(ids))}
+    return {each.id: each for each in _read(connection, _BY_IDS, {"ids": ids})}
 
 
 def by_id(connection: Connection, service_id: str) -> Service | None:
     """The service with this id."""
-    return next(iter(_services(connection, services.c.id == service_id)), None)
+    return by_ids(connection, [service_id]).get(service_id)
 
 
 def by_name(connection: Connection, owner: str, slug: str) -> Service | None:
@@ -77,7 +85,7 @@ def by_name(connection: Connection, owner: str, slug: str) -> Service | None:
     else:  # only what shows the alias: it must not lead to its owner's other services
         known = select(aliases.c.account_id).where(aliases.c.name_lower == name).scalar_subquery()
         whose = and_(services.c.account_id == known, func.lower(services.c.alias) == name)
-    return next(iter(_services(connection, and_(whose, services.c.slug == slug))), None)
+    return next(iter(_read(connection, _SERVICES.where(whose, services.c.slug == slug))), None)
 
 
 def page(
@@ -94,7 +102,7 @@ def page(
             services.c.listed,
             services.c.visibility == "public",
         )
-    return _services(connection, which, limit)
+    return _read(connection, _SERVICES.where(which).limit(limit))
 
 
 def claim_alias(connection: Connection, alias: str, account_id: int, now: datetime) -> bool:
@@ -162,15 +170,11 @@ def watched(connection: Connection, after: int, limit: int) -> list[int]:
 
 def published_by(connection: Connection, repository_id: int) -> list[Service]:
     """The published services of a repository."""
-    return _services(
-        connection,
-        and_(services.c.repository_id == repository_id, services.c.published_at.is_not(None)),
-    )
+    own = services.c.repository_id == repository_id
+    return _read(connection, _SERVICES.where(own, services.c.published_at.is_not(None)))
 
 
 def gone(connection: Connection, workflows: Iterable[Workflow]) -> list[Service]:
     """The services that rest because GitHub had these workflows no longer."""
-    key = tuple_(services.c.repository_id, services.c.workflow_path)
-    ran = list(set(workflows))
-    which = and_(key.in_(ran), services.c.rests == "workflow_gone")
-    return _services(connection, which) if ran else []
+    ran = set(workflows)
+    return _read(connection, _GONE, {"workflows": ran}) if ran else []

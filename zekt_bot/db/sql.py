@@ -72,6 +72,44 @@ def one_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     return _one_of(column, bindparam(name, type_=_ListOf(item)))
 
 
+class _rows_of(FunctionElement[bool]):  # noqa: N801
+    inherit_cache = True
+
+
+@compiles(_rows_of)
+def _in_json_rows(element: _rows_of, compiler: SQLCompiler, **options: Any) -> str:
+    *columns, listed = (compiler.process(each, **options) for each in element.clauses)
+    parts = ", ".join(f"json_extract(value, '$[{n}]')" for n in range(len(columns)))
+    return f"({', '.join(columns)}) IN (SELECT {parts} FROM json_each({listed}))"  # noqa: S608
+
+
+@compiles(_rows_of, "postgresql")
+def _in_jsonb_rows(element: _rows_of, compiler: SQLCompiler, **options: Any) -> str:
+    *keys, listed = element.clauses
+    types = [each.type.compile(compiler.dialect) for each in keys]
+    parts = ", ".join(f"CAST(value ->> {n} AS {name})" for n, name in enumerate(types))
+    columns = ", ".join(compiler.process(each, **options) for each in keys)
+    rows = f"SELECT jsonb_array_elements(CAST({compiler.process(listed, **options)} AS jsonb))"
+    # Of an array PostgreSQL expects ten rows and asks the index, of a function a hundred.
+    return f"({columns}) IN (SELECT {parts} FROM unnest(ARRAY({rows})) AS value)"  # noqa: S608
+
+
+class _Json(TypeDecorator[Any]):
+    """Any collection of tuples, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:
+        """Pack it."""
+        return orjson.dumps([tuple(row) for row in value]).decode()
+
+
+def rows_of(columns: Sequence[ColumnElement[Any]], name: str) -> ColumnElement[bool]:
+    """Whether these columns are one of the parameter `name`, a collection of tuples (`one_of`)."""
+    return _rows_of(*columns, bindparam(name, type_=_Json()))
+
+
 class among(FunctionElement[Any]):  # noqa: N801
     """Whether a column is one of what a correlated subquery finds: `among(column, subquery)`.
 
@@ -126,10 +164,11 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 
 
 def upsert(
-    connection: Connection, table: Table, row: Mapping[str, Any], changed: Sequence[str]
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], changed: Sequence[str]
 ) -> None:
-    """Insert `row`, or set the `changed` columns of the row that has its primary key."""
-    connection.execute(_upsert(table, connection.dialect.name, tuple(changed)), row)
+    """Insert the rows, or set the `changed` columns of those that have their primary keys."""
+    if rows:
+        connection.execute(_upsert(table, connection.dialect.name, tuple(changed)), rows)
 
 
 @cache

@@ -31,16 +31,24 @@ def now(connection: Connection, table: Table, ids: Collection[Any]) -> dict[Any,
     return dict(connection.execute(_of(table), {"ids": ids}).all()) if ids else {}
 
 
+def held(
+    connection: Connection, table: Table, ids: Collection[Any], *, to_change: bool = False
+) -> dict[Any, int]:
+    """The present versions of these rows, which stay so until this transaction ends.
+
+    `to_change` them oneself, and nobody else may hold them either.
+    """
+    if not ids:
+        return {}
+    return dict(connection.execute(_held(table, to_change=to_change), {"ids": ids}).all())
+
+
 def hold(
     connection: Connection, table: Table, read: Mapping[Any, int | None], *, to_change: bool = False
 ) -> bool:
     """Whether every row of `read` (id → version; None: there was none) still has that version.
 
-    The rows stay locked against change until this transaction ends; `to_change` them oneself, and
-    nobody else may hold them either.
+    They are held, as `held` does.
     """
-    if not read:
-        return True
-    rows = connection.execute(_held(table, to_change=to_change), {"ids": list(read)})
     there = {each: version for each, version in read.items() if version is not None}
-    return {row.id: row.version for row in rows} == there
+    return held(connection, table, read.keys(), to_change=to_change) == there

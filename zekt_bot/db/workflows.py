@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, or_, select, tuple_, update
+from sqlalchemy import and_, delete, or_, select, update
 
 from zekt_bot.db.rows import ALLOWED, allowed_of, labelled
-from zekt_bot.db.sql import insert_new
+from zekt_bot.db.sql import insert_new, rows_of
 from zekt_bot.db.tables import allowed_workflows
 
 if TYPE_CHECKING:
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 
 Workflow = tuple[int, str]  # repository id and path
 
+_ENTRIES = select(*labelled("", allowed_workflows, ALLOWED))
+_ALLOWED = _ENTRIES.where(
+    rows_of((allowed_workflows.c.repository_id, allowed_workflows.c.path), "workflows")
+)
+
 
 def allowed(
     connection: Connection, workflows: Iterable[Workflow]
 ) -> dict[Workflow, AllowedWorkflow]:
     """The allow-list entries of those of `workflows` that have one."""
-    t = allowed_workflows
-    wanted = tuple_(t.c.repository_id, t.c.path).in_(list(set(workflows)))
-    found = connection.execute(select(*labelled("", t, ALLOWED)).where(wanted)).mappings()
+    found = connection.execute(_ALLOWED, {"workflows": set(workflows)}).mappings()
     entries = [entry for row in found if (entry := allowed_of(row))]
     return {(entry.repository_id, entry.path): entry for entry in entries}
 
@@ -58,6 +61,6 @@ def disallow(connection: Connection, repository_id: int, path: str) -> bool:
 def of_repository(connection: Connection, repository_id: int) -> list[AllowedWorkflow]:
     """The allow-list of a repository, by path."""
     t = allowed_workflows
-    statement = select(*labelled("", t, ALLOWED)).where(t.c.repository_id == repository_id)
+    statement = _ENTRIES.where(t.c.repository_id == repository_id)
     found = connection.execute(statement.order_by(t.c.path)).mappings()
     return [entry for row in found if (entry := allowed_of(row))]

@@ -228,7 +228,7 @@ def _former(connection: Connection, row: _Storing) -> Stored | None:
 
 
 def _store_one(connection: Connection, row: _Storing, account_id: int) -> Stored:
-    run = runs.meet(connection, row.key, {**row.run, "account_id": account_id})
+    run = runs.meet(connection, {row.key: {**row.run, "account_id": account_id}})[row.key]
     if not runs.add_message(connection, {**row.message, "run": run.id}):
         former = _former(connection, row)
         assert former is not None, "the unique key refused it, so it is there"  # noqa: S101
@@ -237,13 +237,14 @@ def _store_one(connection: Connection, row: _Storing, account_id: int) -> Stored
     # set aside is tried anew, for this message was promised its way.
     if run.state == "set_aside":
         state = "gathering" if run.aggregated_at is None else "done"
-        runs.change(connection, run.id, state=state, due_at=row.now, failures=0, reason=None)
+        again = {"state": state, "due_at": row.now, "failures": 0, "reason": None}
+        runs.change(connection, {run.id: again})
         audit.wake(connection, "runs")
     elif run.state == "done" and run.blocked_reason is None:
-        runs.change(connection, run.id, due_at=row.now)
+        runs.change(connection, {run.id: {"due_at": row.now}})
         audit.wake(connection, "runs")
     else:
-        runs.change(connection, run.id)
+        runs.change(connection, {run.id: {}})
     audit.record(connection, replace(row.entry, correlation_id=run.correlation_id))
     return Stored(row.message["id"], row.message["envelope_id"], run.correlation_id, False)
 

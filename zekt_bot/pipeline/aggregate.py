@@ -159,7 +159,8 @@ async def _entry(broker: Broker, run: Run, verb: str, details: Mapping[str, str 
 
 def _envelope(broker: Broker, read: _Read, draft: Draft) -> dict[str, Any]:
     promised = {message.id: message.envelope_id for message in read.messages}
-    envelope_id = promised.get(draft.message_id or "") or new_id("evt", broker.now())
+    now = broker.now()
+    envelope_id = promised.get(draft.message_id or "") or new_id("evt", now)
     body = orjson.dumps(metadata(read.run, read.jobs, read.repository.full_name))
     return {
         "id": envelope_id,
@@ -173,6 +174,8 @@ def _envelope(broker: Broker, read: _Read, draft: Draft) -> dict[str, Any]:
         "fanned_out_to": "",
         "filtered": 0,
         "failures": 0,
+        "created_at": now,
+        "due_at": now,
     }
 
 
@@ -215,30 +218,44 @@ def _wire(moment: datetime | None) -> str | None:
 
 
 def _settle(connection: Connection, rows: Sequence[_Settling]) -> list[bool]:
-    answers = []
-    for row in rows:
-        read = {row.read.repository.id: row.read.repository.version}
-        applied = (
-            versions.hold(connection, repositories, read)
-            and _has_room(connection, row)
-            and runs.settle(connection, row.read.run, row.values, row.envelopes, row.now)
-        )
-        if applied and row.counts:
-            usage.add(connection, row.read.repository.account_id, row.now, _ONE)
-        if applied and row.entry and _is_told(connection, row):
+    standing = _standing(connection, rows)
+    applied = {
+        row.read.run.id: row
+        for row, stands in zip(rows, standing, strict=True)
+        if stands and _has_room(connection, row)
+    }
+    runs.change(connection, {run_id: row.values for run_id, row in applied.items()})
+    made = [envelope for row in applied.values() for envelope in row.envelopes]
+    runs.add_envelopes(connection, made)
+    if made:
+        audit.wake(connection, "envelopes")
+    for row in applied.values():
+        if row.entry and _is_told(connection, row):
             audit.record(connection, row.entry)
-        if applied and row.envelopes:
-            audit.wake(connection, "envelopes")
-        answers.append(applied)
-    return answers
+    return [row.read.run.id in applied for row in rows]
+
+
+def _standing(connection: Connection, rows: Sequence[_Settling]) -> list[bool]:
+    """Whether what each was decided on is still so; it is held, all rows' facts together."""
+    read = [row.read for row in rows]
+    known = versions.held(connection, repositories, {each.repository.id for each in read})
+    seen = runs.held(connection, {each.run.id for each in read})
+    return [
+        known.get(each.repository.id) == each.repository.version
+        and seen.get(each.run.id) == each.run.version
+        for each in read
+    ]
 
 
 def _has_room(connection: Connection, row: _Settling) -> bool:
-    """Whether an event that is let out is still within the quota; it is held from here on."""
+    """Whether an event that is let out is still within the quota; it is counted from here on."""
     if not row.counts:
         return True
-    used = usage.hold(connection, row.read.repository.account_id, row.now)
-    return used.leaves(row.quota, _ONE)
+    account_id = row.read.repository.account_id
+    if not usage.hold(connection, account_id, row.now).leaves(row.quota, _ONE):
+        return False
+    usage.add(connection, account_id, row.now, _ONE)
+    return True
 
 
 def _is_told(connection: Connection, row: _Settling) -> bool:

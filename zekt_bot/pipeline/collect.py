@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from zekt_bot.db.proofs import Proving
     from zekt_bot.db.workflows import Workflow
     from zekt_bot.domain.audit import Entry
-    from zekt_bot.domain.catalog import Service
+    from zekt_bot.domain.catalog import Repository, Service
     from zekt_bot.domain.events import Run
     from zekt_bot.operations.broker import Broker
     from zekt_bot.operations.installations import News
@@ -45,6 +46,15 @@ class _Collected:
     entry: Entry | None = None
     recovered: bool = False
     proving: Proving | None = None
+
+    @property
+    def completed(self) -> bool:
+        """Whether this tells a run's end."""
+        return self.facts is not None and self.facts.status == "completed"
+
+    def ends(self, run: Run) -> bool:
+        """Whether gathering ends with this, if all jobs are done."""
+        return run.state == "gathering" if self.job else run.state == "open" and self.completed
 
 
 def run_facts(body: Mapping[str, Any]) -> RunFacts:
@@ -171,78 +181,84 @@ def _write(
     met: dict[str, str] = {}
     ran: dict[str, Workflow] = {}
     proved: dict[str, Proving] = {}
-    for row in sorted(rows, key=lambda row: row.key):  # every unit locks runs in this order
-        repository = known.get(row.key.repository_id)
-        fresh = {**row.fresh, "account_id": repository.account_id if repository else None}
-        run = runs.meet(connection, row.key, fresh)
-        met[row.inbox_id] = run.correlation_id
-        if row.facts:
-            if run.state == "open":
+    for some in _rounds(rows):
+        news = _meet(connection, some, known)
+        for row, run in news:
+            met[row.inbox_id] = run.correlation_id
+            if row.facts and run.state == "open":
                 ran[row.inbox_id] = (row.key.repository_id, row.facts.workflow_path)
-            provider = repository is not None and repository.provider
-            delivery_id = _learn_run(connection, row, run, provider=provider)
-            if delivery_id and row.proving:
-                proved[delivery_id] = row.proving
-        if row.job:
-            _learn_job(connection, row, run)
+        proved |= _learn(connection, news, {key for key, each in known.items() if each.provider})
     proofs.settle(connection, proved)
     resting = services.gone(connection, ran.values())
     inbox.processed(connection, [row.inbox_id for row in rows], rows[0].now)
     return [(met[each], _of(resting, ran.get(each))) for each in (row.inbox_id for row in rows)]
 
 
+def _rounds(rows: Sequence[_Collected]) -> list[list[_Collected]]:
+    """Each run's news one after another: at most one of a run in a round."""
+    of_run: dict[RunKey, list[_Collected]] = {}
+    for row in rows:
+        of_run.setdefault(row.key, []).append(row)
+    return [[row for row in some if row] for some in zip_longest(*of_run.values())]
+
+
+def _meet(
+    connection: Connection, rows: Sequence[_Collected], known: Mapping[int, Repository]
+) -> list[tuple[_Collected, Run]]:
+    owners = {key: repository.account_id for key, repository in known.items()}
+    fresh = {
+        row.key: {**row.fresh, "account_id": owners.get(row.key.repository_id)} for row in rows
+    }
+    met = runs.meet(connection, fresh)
+    return [(row, met[row.key]) for row in rows]
+
+
 def _of(found: Sequence[Service], workflow: Workflow | None) -> tuple[Service, ...]:
     return tuple(each for each in found if (each.repository_id, each.workflow_path) == workflow)
 
 
-def _learn_run(connection: Connection, row: _Collected, run: Run, *, provider: bool) -> str | None:
-    """Answers the delivery that it came of for certain."""
-    facts = row.facts
-    if facts is None or run.state != "open":
-        return None  # a run ends once: what was sent about it is not taken back
-    binding = proofs.bind(connection, run, facts)
-    values = {name: getattr(facts, name) for name in facts.__dataclass_fields__}
-    values |= binding._asdict()
-    if facts.status == "completed":
-        values["recovered_at"] = row.now if row.recovered else None
-        _end_run(connection, row, run, values, provider=provider)
-    else:
-        runs.change(connection, run.id, **values)
-    return binding.caused_by_delivery_id if binding.bound_by in EXACT else None
-
-
-def _end_run(
-    connection: Connection, row: _Collected, run: Run, values: Mapping[str, Any], *, provider: bool
-) -> None:
-    if row.entry:
-        audit.record(connection, replace(row.entry, correlation_id=run.correlation_id))
-    if not provider:
-        runs.change(connection, run.id, **values, state="done")
-        return
-    gather_until = row.now + row.grace
-    runs.change(
-        connection,
-        run.id,
-        **values,
-        state="gathering",
-        gather_until=gather_until,
-        due_at=row.now if _jobs_are_done(connection, run.id) else gather_until,
-    )
-    audit.wake(connection, "runs")
-
-
-def _jobs_are_done(connection: Connection, run_id: str) -> bool:
-    return every_seen_job_completed(runs.jobs_of(connection, [run_id])[run_id])
-
-
-def _learn_job(connection: Connection, row: _Collected, run: Run) -> None:
-    if row.job is None:
-        return
-    runs.put_job(connection, run.id, row.job)
-    if run.state == "gathering" and every_seen_job_completed(
-        runs.jobs_of(connection, [run.id])[run.id]
-    ):
-        runs.change(connection, run.id, due_at=row.now)
+def _learn(
+    connection: Connection, news: Sequence[tuple[_Collected, Run]], providers: set[int]
+) -> dict[str, Proving]:
+    """Write one news of each run; answers what proves the deliveries that they came of."""
+    runs.put_jobs(connection, {run.id: row.job for row, run in news if row.job})
+    ending = [run.id for row, run in news if row.ends(run)]
+    jobs = runs.jobs_of(connection, ending)
+    done = {run_id for run_id in ending if every_seen_job_completed(jobs[run_id])}
+    changes: dict[str, Mapping[str, Any]] = {}
+    proved: dict[str, Proving] = {}
+    for row, run in news:
+        if row.job:
+            changes[run.id] = {"due_at": row.now} if run.id in done else {}
+        elif row.facts and run.state == "open":  # it ends once: what was sent is not taken back
+            binding = proofs.bind(connection, run, row.facts)
+            ended = _ended(row, row.key.repository_id in providers, run.id in done)
+            changes[run.id] = _columns(row.facts) | binding._asdict() | ended
+            if binding.caused_by_delivery_id and binding.bound_by in EXACT and row.proving:
+                proved[binding.caused_by_delivery_id] = row.proving
+            if row.entry:
+                audit.record(connection, replace(row.entry, correlation_id=run.correlation_id))
+    runs.change(connection, changes)
+    if any("due_at" in values for values in changes.values()):
         audit.wake(connection, "runs")
-    else:
-        runs.change(connection, run.id)
+    return proved
+
+
+def _columns(facts: RunFacts) -> dict[str, Any]:
+    return {name: getattr(facts, name) for name in facts.__dataclass_fields__}
+
+
+def _ended(row: _Collected, provider: bool, jobs_are_done: bool) -> dict[str, Any]:
+    """What becomes of a run that has ended; nothing yet of one that has not."""
+    if not row.completed:
+        return {}
+    recovered_at = row.now if row.recovered else None
+    if not provider:
+        return {"recovered_at": recovered_at, "state": "done"}
+    gather_until = row.now + row.grace
+    return {
+        "recovered_at": recovered_at,
+        "state": "gathering",
+        "gather_until": gather_until,
+        "due_at": row.now if jobs_are_done else gather_until,
+    }

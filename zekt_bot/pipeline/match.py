@@ -23,6 +23,7 @@ from zekt_bot.db import (
     versions,
     workflows,
 )
+from zekt_bot.db.envelopes import Advance
 from zekt_bot.domain.audit import Entry
 from zekt_bot.domain.deliveries import (
     Delivery,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
 
     from zekt_bot.domain.catalog import Repository, Service
     from zekt_bot.domain.events import Envelope, Run
@@ -75,12 +76,11 @@ class _Read:
 @dataclass(frozen=True, slots=True)
 class _Matching:
     read: _Read
-    values: Mapping[str, Any]
-    filtered: int
-    rows: Sequence[Mapping[str, Any]]
-    entries: Sequence[Entry]
+    advance: Advance
     pace: Pace
     now: datetime
+    rows: Sequence[Mapping[str, Any]] = ()
+    entries: Sequence[Entry] = ()
 
 
 async def match(broker: Broker, envelope_ids: Sequence[str], pace: Pace) -> dict[str, Exception]:
@@ -102,7 +102,7 @@ async def _match(broker: Broker, read: _Read, pace: Pace) -> bool:
         correlation_id=read.run.correlation_id,
         event_id=read.envelope.id,
         deliveries=len(matching.rows),
-        blocked=matching.values.get("blocked_reason"),
+        blocked=matching.advance.blocked,
         service=read.service.slug if read.service else None,
     )
     return True
@@ -142,9 +142,9 @@ def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Rea
 
 async def _decide(broker: Broker, read: _Read, pace: Pace) -> _Matching:
     now, service = broker.now(), read.service
-    done: dict[str, Any] = {"due_at": None, "failures": 0, "reason": None}
+    done = Advance(read.envelope.id, read.envelope.fanned_out_to)
     if service is None or not service.published:
-        return _Matching(read, done, 0, (), (), pace, now)
+        return _Matching(read, done, pace, now)
     blocked = await broker.plugins.block_reason(read.envelope, EnvelopePolicyFacts(service))
     if blocked:
         entry = await broker.entry(
@@ -154,8 +154,8 @@ async def _decide(broker: Broker, read: _Read, pace: Pace) -> _Matching:
             repository_id=read.run.key.repository_id,
             details={**blocked._asdict(), "event": read.envelope.id},
         )
-        done["blocked_reason"] = blocked.reason
-        return _Matching(read, done, 0, (), (entry,), pace, now)
+        done = done._replace(blocked=blocked.reason)
+        return _Matching(read, done, pace, now, entries=(entry,))
     wanting = [
         (held, consumer)
         for held, consumer in read.page
@@ -163,10 +163,11 @@ async def _decide(broker: Broker, read: _Read, pace: Pace) -> _Matching:
     ]
     decided = await _deliveries(broker, read, wanting)
     rows = [row for row, _ in decided]
-    cursor = read.page[-1][0].id if read.page else read.envelope.fanned_out_to
-    values = {**done, "fanned_out_to": cursor, "due_at": None if read.last else now}
+    done = done._replace(more=len(read.page) - len(rows), again_at=None if read.last else now)
+    if read.page:
+        done = done._replace(to=read.page[-1][0].id)
     entries = await broker.entries([_entry(read, *each) for each in decided])
-    return _Matching(read, values, len(read.page) - len(rows), rows, entries, pace, now)
+    return _Matching(read, done, pace, now, rows, entries)
 
 
 async def _deliveries(
@@ -263,7 +264,7 @@ def _apply(connection: Connection, rows: Sequence[_Matching]) -> list[bool]:
     """Decisions whose facts still stand; all their deliveries at once, so that every unit locks
     lanes in the same order.
     """
-    answers = [_advance(connection, row) for row in rows]
+    answers = _standing(connection, rows)
     standing = [row for row, stands in zip(rows, answers, strict=True) if stands]
     new = [delivery for row in standing for delivery in row.rows]
     if new:
@@ -271,6 +272,7 @@ def _apply(connection: Connection, rows: Sequence[_Matching]) -> list[bool]:
         deliveries.add(connection, new)
         turns = {each["sequence_key"]: rows[0].now for each in new if each["sequence_key"]}
         sequences.advance(connection, turns)
+    envelopes.advance(connection, [row.advance for row in standing])
     for row in standing:
         for entry in row.entries:
             audit.record(connection, entry)
@@ -279,17 +281,43 @@ def _apply(connection: Connection, rows: Sequence[_Matching]) -> list[bool]:
     return answers
 
 
-def _advance(connection: Connection, row: _Matching) -> bool:
-    read = row.read
-    involved = {consumer.id: consumer.version for _, consumer in read.page}
-    involved[read.provider.repository.id] = read.provider.repository.version
-    held = {subscription.id: subscription.version for subscription, _ in read.page}
-    service = {read.service.id: read.service.version} if read.service else {}
-    on_hold = {each["reason"] for each in row.rows if each["waits_for"] == "pause"}
-    return (
-        pauses.hold(connection, on_hold)
-        and versions.hold(connection, tables.repositories, involved)
-        and versions.hold(connection, tables.services, service)
-        and versions.hold(connection, tables.subscriptions, held)
-        and envelopes.advance(connection, read.envelope, row.filtered, **row.values)
-    )
+def _standing(connection: Connection, rows: Sequence[_Matching]) -> list[bool]:
+    """Whether what each was decided on is still so; it is held, all rows' facts together."""
+    read = [_versions(row.read) for row in rows]
+    waiting = [
+        {each["reason"] for each in row.rows if each["waits_for"] == "pause"} for row in rows
+    ]
+    on_hold = pauses.held(connection, set().union(*waiting))
+    present = [
+        versions.held(connection, table, set().union(*(each[table] for each in read)))
+        for table in _READ_IN_THIS_ORDER
+    ]
+    return [
+        paused <= on_hold
+        and all(
+            version == there.get(key)
+            for table, there in zip(_READ_IN_THIS_ORDER, present, strict=True)
+            for key, version in each[table].items()
+        )
+        for paused, each in zip(waiting, read, strict=True)
+    ]
+
+
+# As everybody locks them.
+_READ_IN_THIS_ORDER = (
+    tables.repositories,
+    tables.services,
+    tables.subscriptions,
+    tables.envelopes,
+)
+
+
+def _versions(read: _Read) -> dict[Table, dict[Any, int]]:
+    ends = [read.provider.repository, *(consumer for _, consumer in read.page)]
+    service = [read.service] if read.service else []
+    held = [subscription for subscription, _ in read.page]
+    facts: tuple[Sequence[Any], ...] = (ends, service, held, [read.envelope])
+    return {
+        table: {each.id: each.version for each in some}
+        for table, some in zip(_READ_IN_THIS_ORDER, facts, strict=True)
+    }
