@@ -359,8 +359,8 @@ class Worker:
     async def _sweep(self) -> None:
         await self._broker.database.write(lanes.sweep, self._broker.now())
         await pauses.finish(self._broker)
-        await unproven.send_again(self._broker)
-        await ordering.look(self._broker)
+        await unproven.send_again(self._broker, self._stopping.is_set)
+        await ordering.look(self._broker, self._stopping.is_set)
         await subscription_moves.expire(self._broker)
 
     async def _finish_replays(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests import factories
 from zekt_bot.domain.events import Run, RunFacts, RunKey
-from zekt_bot.domain.recovery import in_time, withheld
+from zekt_bot.domain.recovery import Coverage, heard_to, in_time, withheld
 
 ENDED = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -60,3 +60,21 @@ def test_a_run_that_has_not_ended_is_not_late() -> None:
     open_run = run(ENDED, None)
     assert withheld(open_run, factories.repository(), HOUR) is None
     assert in_time(factories.subscription(approved_at=ENDED + HOUR), open_run)
+
+
+@pytest.mark.parametrize(
+    ("covered", "problem", "heard"),
+    [
+        (None, None, ENDED),  # no pass has ended yet
+        (None, "no list", ENDED),
+        (ENDED - 3 * HOUR, None, ENDED - 3 * HOUR),
+        (ENDED - HOUR / 2, "no list", ENDED - HOUR / 2),
+        (ENDED - 3 * HOUR, "no list", ENDED - HOUR),  # it may never be given
+        (ENDED + HOUR, None, ENDED),  # the clock was ahead
+    ],
+)
+def test_until_when_nothing_is_missing(
+    covered: datetime | None, problem: str | None, heard: datetime
+) -> None:
+    webhooks = Coverage("hook_deliveries", covered_to=covered, problem=problem)
+    assert heard_to(webhooks, ENDED) == heard

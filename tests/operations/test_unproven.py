@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Engine, event, update
 
+from tests.db.rows import put
 from tests.operations.people import people
 from tests.operations.subscribing import ENDS
+from tests.pipeline.missing import lose, recover
+from tests.pipeline.sending import execute
 from tests.stage import ME
 from zekt_bot.db import unproven as rows_of
-from zekt_bot.db.tables import audit, deliveries, subscriptions
+from zekt_bot.db.tables import audit, deliveries, inbox, subscriptions
 from zekt_bot.domain.subscriptions import Durable
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import subscriptions as operations
@@ -22,7 +26,9 @@ from zekt_bot.operations.durability import make_durable
 from zekt_bot.operations.preflight.findings import RUN_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from sqlalchemy import Connection
 
     from tests.stage import Stage
 
@@ -36,6 +42,19 @@ def react(
     named: Any = {"run_name": run_name} if run_name else {}
     path = f".github/workflows/{file}"
     stage.github.add_workflow(stage.consumer, path, on_dispatch_types=("*",), **named, **options)
+
+
+@contextmanager
+def commits() -> Iterator[list[Connection]]:
+    """The transactions that were committed meanwhile, reads too."""
+    seen: list[Connection] = []
+
+    def committed(connection: Connection) -> None:
+        seen.append(connection)
+
+    event.listen(Engine, "commit", committed)
+    yield seen
+    event.remove(Engine, "commit", committed)
 
 
 async def durable(stage: Stage, *, sends: int = 3, force: bool = True) -> None:
@@ -104,6 +123,56 @@ async def test_a_run_in_time_is_the_end_of_it(stage: Stage) -> None:
     await stage.listen()
     assert await overdue(stage) == 0
     assert ((await row(stage))["state"], len(stage.github.dispatches)) == ("completed", 1)
+
+
+async def test_after_an_outage_what_confirmed_it_is_read_before_it_is_sent_again(
+    stage: Stage,
+) -> None:
+    react(stage, finishes="success")
+    await durable(stage, force=False)
+    await recover(stage)
+    await lose(stage)  # all that tells of its run
+    assert await overdue(stage) == 0
+    assert await recover(stage) > 0
+    assert await overdue(stage) == 0  # it waits in the inbox
+    await stage.listen()
+    assert await overdue(stage) == 0
+    assert ((await row(stage))["state"], len(stage.github.dispatches)) == ("completed", 1)
+
+
+async def test_what_waits_in_the_inbox_is_read_first_and_nothing_else_holds_it_up(
+    stage: Stage,
+) -> None:
+    react(stage)
+    await durable(stage, force=False)
+    await stage.take()
+    assert await overdue(stage) == 0
+    assert (await row(stage))["state"] == "dispatched"
+    other = {"event": "installation_repositories", "recovered": True}
+    await execute(stage, update(inbox).values(other))
+    assert await overdue(stage) == 1
+
+
+async def test_what_github_does_not_list_is_not_waited_for_for_ever(stage: Stage) -> None:
+    await durable(stage)
+    await recover(stage)
+    stage.github.fail("GET", "/app/hook/deliveries", status=502, times=100)
+    stage.clock.advance(TEN)
+    await recover(stage)
+    assert await overdue(stage) == 0
+    stage.clock.advance(timedelta(hours=1))
+    assert await overdue(stage) == 1
+
+
+async def test_many_are_answered_in_few_commits(stage: Stage) -> None:
+    await durable(stage)
+    (found,) = await stage.rows(deliveries)
+    several = [{**found, "id": f"dlv_{n:026}", "replay_no": n} for n in range(1, 100)]
+    await stage.broker.database.write(put, (deliveries, several))
+    stage.clock.advance(TEN)
+    with commits() as seen:
+        assert await unproven.send_again(stage.broker) == 100
+    assert len(seen) < 10
 
 
 async def test_a_run_that_is_probably_its_own_stops_the_sending(stage: Stage) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, case, func, select, update
 
-from zekt_bot.db import audit, lanes, sequences
+from zekt_bot.db import audit, coverage, lanes, sequences
 from zekt_bot.db.rows import durable_of
-from zekt_bot.db.tables import attempts, deliveries, envelopes, runs, subscriptions
+from zekt_bot.db.tables import attempts, deliveries, envelopes, inbox, runs, subscriptions
+from zekt_bot.domain.recovery import heard_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.subscriptions import Durable
 
-PAGE = 100
+PAGE = 64  # of one commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,21 @@ class Unproven:
     durable: Durable | None
 
 
-def overdue(connection: Connection, now: datetime) -> list[Unproven]:
-    """A page of them, the longest overdue first."""
+def heard(connection: Connection, now: datetime) -> datetime | None:
+    """Until when a proof that came is known; None: some that were missed wait in the inbox."""
+    waiting = inbox.c.due_at.is_not(None), inbox.c.event == "workflow_run"
+    late = func.count(case((inbox.c.recovered, inbox.c.id)))
+    since, missed = connection.execute(
+        select(func.min(inbox.c.received_at), late).where(*waiting)
+    ).one()
+    if missed:
+        return None
+    until = heard_to(coverage.of(connection, coverage.HOOK_DELIVERIES), now)
+    return min(until, since) if since else until
+
+
+def overdue(connection: Connection, until: datetime) -> list[Unproven]:
+    """A page of those whose time was over by then, the longest overdue first."""
     taken = and_(attempts.c.delivery == deliveries.c.id, attempts.c.outcome == "dispatched")
     found = connection.execute(
         select(
@@ -62,7 +76,7 @@ def overdue(connection: Connection, now: datetime) -> list[Unproven]:
         .join(envelopes, envelopes.c.id == deliveries.c.envelope)
         .join(runs, runs.c.id == envelopes.c.run)
         .outerjoin(subscriptions, subscriptions.c.id == deliveries.c.cause_id)
-        .where(deliveries.c.prove_by <= now)
+        .where(deliveries.c.prove_by <= until)
         .order_by(deliveries.c.prove_by)
         .limit(PAGE)
     ).mappings()

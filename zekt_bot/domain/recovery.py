@@ -7,15 +7,19 @@ reach back.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from zekt_bot.domain.catalog import Repository
     from zekt_bot.domain.deliveries import BlockedReason
     from zekt_bot.domain.events import Run
     from zekt_bot.domain.subscriptions import Subscription
+
+
+_PATIENCE = timedelta(hours=1)  # with a list that GitHub does not give
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,14 @@ class Coverage:
     cursor: str | None = None
     checked_at: datetime | None = None
     problem: str | None = None
+
+
+def heard_to(webhooks: Coverage, now: datetime) -> datetime:
+    """Until when nothing that GitHub sent is missing; now, where nobody ever found that out."""
+    if webhooks.covered_to is None:
+        return now
+    known = min(now, webhooks.covered_to)
+    return max(known, now - _PATIENCE) if webhooks.problem else known
 
 
 def withheld(run: Run, repository: Repository, max_age: timedelta) -> BlockedReason | None:

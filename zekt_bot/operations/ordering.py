@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.db import sequences
@@ -11,10 +12,14 @@ from zekt_bot.operations.subscription_moves import change
 from zekt_bot.operations.subscription_parties import parties
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from zekt_bot.domain.access import Principal
     from zekt_bot.domain.subscriptions import Ordered, Subscription
     from zekt_bot.operations.broker import Broker
     from zekt_bot.operations.subscription_parties import Named
+
+_PAGE = 64  # of one commit
 
 
 async def make_ordered(
@@ -43,11 +48,15 @@ async def make_ordered(
     return await change(broker, principal, found, "configured", values)
 
 
-async def look(broker: Broker) -> None:
+async def look(broker: Broker, stopped: Callable[[], bool] = lambda: False) -> None:
     """Let the next go where a run was waited for long enough, or the terms have changed.
 
     Raises:
         StorageUnavailable.
     """
-    for key in await broker.database.query(sequences.open_ones):
-        await broker.database.write(sequences.look, (key, broker.now()))
+    keys = await broker.database.query(sequences.open_ones)
+    for start in range(0, len(keys), _PAGE):
+        if stopped():
+            return
+        rows = [(key, broker.now()) for key in keys[start : start + _PAGE]]
+        await asyncio.gather(*(broker.database.write(sequences.look, row) for row in rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
@@ -11,6 +12,7 @@ from zekt_bot.db.unproven import Answer
 from zekt_bot.operations.broker import SYSTEM
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from zekt_bot.db.unproven import Unproven
@@ -19,20 +21,22 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 
-async def send_again(broker: Broker) -> int:
+async def send_again(broker: Broker, stopped: Callable[[], bool] = lambda: False) -> int:
     """Make due once more what nobody confirmed in time, or give it up; answers how many.
 
     It takes its turn in its lane, and the policy is asked again before the POST. A run that it
-    probably led to is answer enough: it rests as it is.
+    probably led to is answer enough: it rests as it is. While what GitHub sent is missing, as after
+    an outage, nobody can say that no run confirmed it: that is read first.
 
     Raises:
         StorageUnavailable.
     """
-    moved, last = 0, False
-    while not last:
-        page = await broker.database.query(rows_of.overdue, broker.now())
-        moved += sum([await _answer(broker, each, broker.now()) for each in page])
-        last = len(page) < rows_of.PAGE
+    until = await broker.database.query(rows_of.heard, broker.now())
+    moved, last = 0, until is None
+    while not (last or stopped()):
+        page = await broker.database.query(rows_of.overdue, until)
+        answers = await asyncio.gather(*(_answer(broker, each, broker.now()) for each in page))
+        moved, last = moved + sum(answers), len(page) < rows_of.PAGE
     return moved
 
 

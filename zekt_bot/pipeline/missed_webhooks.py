@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from zekt_bot.github.hook_deliveries import HookDelivery
     from zekt_bot.operations.broker import Broker
 
-NAME = "hook_deliveries"
+NAME = coverage.HOOK_DELIVERIES
 CHORE, EVERY = "recovery", timedelta(minutes=5)
 SETTLED = timedelta(minutes=1)  # what came a moment ago may be on its way into the inbox
 _OVERLAP = timedelta(minutes=15)  # GitHub's list may show a delivery late
