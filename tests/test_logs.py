@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -73,6 +74,23 @@ def test_what_json_does_not_know_is_written_all_the_same() -> None:
     log, out = written("json")
     log.info("step", moment=datetime(2026, 7, 1, tzinfo=UTC), raw=b"\xff")
     assert set(json.loads(out.getvalue())) == {"event", "level", "timestamp", "moment", "raw"}
+
+
+@dataclass
+class Key:
+    """A value that does not show all of itself."""
+
+    name: str
+    secret: str = field(repr=False)
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+@pytest.mark.parametrize("beside", ["", "\udc00"], ids=["plain", "half a character"])
+def test_what_a_value_hides_is_not_logged(style: Style, beside: str) -> None:
+    log, out = written(style)
+    log.info("step", key=Key("mine", "hush"), several=[Key("mine", "hush")], beside=beside)
+    assert "mine" in out.getvalue()
+    assert "hush" not in out.getvalue()
 
 
 def test_the_console_shows_fields_without_colours_off_a_terminal() -> None:

@@ -36,6 +36,7 @@ A class's docstring is its default message.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -178,3 +179,9 @@ class InstallationSuspended(GitHubError):
 
 class RepositoryNotGranted(GitHubError):
     """The installation does not grant this repository or permission."""
+
+
+def is_own_cancellation(error: BaseException) -> bool:
+    """Whether the current task is being cancelled; else a CancelledError came out of an await."""
+    own = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and (own is None or own.cancelling() > 0)

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from typing import Literal, TextIO
 
 
+# orjson alone would write each field of a dataclass, also those that its repr hides.
+_BY_REPR = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
 def _json(line: Any, **options: Any) -> str:
     """As fast as can be; what orjson does not take or would not escape is ASCII all the same."""
     try:
-        made = orjson.dumps(line, default=options.get("default"))
+        made = orjson.dumps(line, default=options.get("default"), option=_BY_REPR)
     except TypeError:  # half a character, or a number of more than 64 bits
         return json.dumps(line, **options)
     return made.decode() if made.isascii() else json.dumps(line, **options)

@@ -35,8 +35,8 @@ Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 
 TOPICS = ("inbox", "runs", "envelopes", "deliveries")
-_READERS = 8
-_SQLITE_READERS = 4
+_READERS = 7
+_PROMPT = 1  # and one for what is asked before each POST, which waits behind no long list
 _CANARY = ("credentials", "canary", "zekt")
 _log = structlog.get_logger()
 
@@ -59,13 +59,10 @@ class Database:
         backend: Backend
         if path:
             backend = SqliteBackend(engine.sqlite_writer(path))
-            self._reader: Reader = SqliteReader(
-                engine.sqlite_reader(path, _SQLITE_READERS), _SQLITE_READERS
-            )
         else:
             backend = PostgresqlBackend(engine.postgresql(self.address, size=1))
-            self._reader = PostgresqlReader(engine.postgresql(self.address, size=_READERS))
-        self._batcher = Batcher(self._reader)
+        self._reader = _reader(self.address, _READERS)
+        self._batcher = Batcher(_reader(self.address, _PROMPT))
         self._writer = Writer(backend, clock, self._committed)
         self._listener = Listener(self.direct, clock, self._wake, self._tell)
         self._auditors: list[Callable[[Sequence[Entry]], None]] = []
@@ -92,6 +89,7 @@ class Database:
         """Finish what waits to be written and close every connection."""
         await self._listener.close()
         await self._writer.close()
+        await self._batcher.close()
         await self._reader.close()
         if self._lock:
             self._lock.release()
@@ -209,6 +207,13 @@ class Database:
         for topic in topics:
             for event in self._wakes.get(topic, ()):
                 event.set()
+
+
+def _reader(address: engine.Address, size: int) -> Reader:
+    """A reader of `size` connections."""
+    if address.path:
+        return SqliteReader(engine.sqlite_reader(address.path, size), size)
+    return PostgresqlReader(engine.postgresql(address, size=size))
 
 
 def _direct(settings: Settings) -> engine.Address | None:

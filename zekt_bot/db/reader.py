@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from zekt_bot.errors import StorageUnavailable
+from zekt_bot.errors import StorageUnavailable, is_own_cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,9 +48,12 @@ class SqliteReader:
         """Take the engine over; `close` disposes of it."""
         self._engine = engine
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="zekt-reader")
+        self._closed = False
 
     async def query(self, fn: Callable[..., Answer], *args: object) -> Answer:
         """Read in one of the threads."""
+        if self._closed:
+            raise StorageUnavailable
         return await asyncio.get_running_loop().run_in_executor(
             self._threads, self._query, fn, args
         )
@@ -64,6 +67,7 @@ class SqliteReader:
 
     async def close(self) -> None:
         """Wait for what is being read, and close."""
+        self._closed = True
         await asyncio.to_thread(self._threads.shutdown)
         self._engine.dispose()
 
@@ -74,9 +78,12 @@ class PostgresqlReader:
     def __init__(self, engine: AsyncEngine) -> None:
         """Take the engine over; `close` disposes of it."""
         self._engine = engine
+        self._closed = False
 
     async def query(self, fn: Callable[..., Answer], *args: object) -> Answer:
         """Read on one of the pool's connections."""
+        if self._closed:  # the engine would open a new one, which nobody closes
+            raise StorageUnavailable
         try:
             async with self._engine.connect() as connection:
                 return await connection.run_sync(fn, *args)
@@ -85,6 +92,7 @@ class PostgresqlReader:
 
     async def close(self) -> None:
         """Close the pool."""
+        self._closed = True
         await self._engine.dispose()
 
 
@@ -101,7 +109,7 @@ class Batcher:
     """
 
     def __init__(self, reader: Reader) -> None:
-        """Ask nothing yet."""
+        """Ask nothing yet. The reader is taken over; `close` closes it."""
         self._reader = reader
         self._waiting: dict[Callable[..., Any], list[_Question]] = {}
         self._asking: set[asyncio.Task[None]] = set()
@@ -121,17 +129,39 @@ class Batcher:
         answer: Answer = await question.answer
         return answer
 
+    async def close(self) -> None:
+        """Close the reader."""
+        await self._reader.close()
+
     async def _serve(self, fn: Callable[[Connection, Sequence[Any]], Sequence[Any]]) -> None:
-        while questions := self._waiting[fn][:_MOST_A_CALL]:
-            del self._waiting[fn][: len(questions)]
-            try:
-                answers = await self._reader.query(fn, [each.row for each in questions])
-            except Exception as error:
-                for each in questions:
-                    with contextlib.suppress(asyncio.InvalidStateError):  # its asker is gone
-                        each.answer.set_exception(error)
-            else:
-                for each, answer in zip(questions, answers, strict=True):
-                    with contextlib.suppress(asyncio.InvalidStateError):
-                        each.answer.set_result(answer)
-        del self._waiting[fn]
+        try:
+            while questions := self._waiting[fn][:_MOST_A_CALL]:
+                del self._waiting[fn][: len(questions)]
+                await self._answer(fn, questions)
+        finally:  # whoever asks from now on begins anew, whatever ended this
+            _fail(self._waiting.pop(fn), StorageUnavailable())
+
+    async def _answer(
+        self,
+        fn: Callable[[Connection, Sequence[Any]], Sequence[Any]],
+        questions: Sequence[_Question],
+    ) -> None:
+        """Answer these questions; nobody may wait for ever, whatever is raised."""
+        try:
+            answers = await self._reader.query(fn, [each.row for each in questions])
+            if len(answers) != len(questions):
+                raise ValueError(f"{len(answers)} answers to {len(questions)} questions")
+        except BaseException as error:
+            _fail(questions, error if isinstance(error, Exception) else StorageUnavailable())
+            if is_own_cancellation(error):
+                raise
+        else:
+            for each, answer in zip(questions, answers, strict=True):
+                with contextlib.suppress(asyncio.InvalidStateError):  # its asker is gone
+                    each.answer.set_result(answer)
+
+
+def _fail(questions: Sequence[_Question], error: Exception) -> None:
+    for each in questions:
+        with contextlib.suppress(asyncio.InvalidStateError):
+            each.answer.set_exception(error)
