@@ -14,8 +14,8 @@ help:
 	@echo 'make test       the tests and their coverage gate'
 	@echo 'make test-long  the same promises, repeated at length'
 	@echo 'make lint       ruff, mypy, import-linter'
-	@echo 'make bench      how fast, beside what aiohttp can do alone; RECORD=1 writes docs/benchmarks.md'
-	@echo 'make bench-quick  the same, small'
+	@echo 'make bench      how fast, beside what aiohttp can do alone'
+	@echo '                RECORD=1 writes docs/benchmarks.md; make bench-quick is the same, small'
 	@echo 'make docs       the documentation site, in site/'
 	@echo 'make setup      only the environment (.venv), which all others make as needed'
 

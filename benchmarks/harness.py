@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.sampling import spent
 from tests import databases
+from zekt_bot import logs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -62,6 +63,7 @@ def options(about: str) -> Options:
     parser.add_argument("--database", choices=("sqlite", "postgresql"))
     given = parser.parse_args()
     os.sched_setaffinity(0, LOAD)
+    logs.configure("WARNING", "console")
     chosen = (given.database,) if given.database else ("sqlite", "postgresql")
     return Options(given.quick, given.record, max(1, given.runs), chosen)
 

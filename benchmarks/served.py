@@ -1,9 +1,9 @@
 """The processes that are measured: `python -m benchmarks.served MODE`.
 
 `bare`: an aiohttp handler that checks the HMAC and parses the JSON, and stores nothing. `posts URL
-COUNT BYTES`: plain aiohttp POSTs, 64 at a time. `web`, `worker`, `whole`: Zekt as `serve
---no-worker`, `worker` and `serve` run it, on the settings of the environment. `relaxed`: `web` with
-`synchronous=NORMAL`.
+COUNT BYTES`: plain aiohttp POSTs, as many at a time as a worker sends. `web`, `worker`, `whole`:
+Zekt as `serve --no-worker`, `worker` and `serve` run it, on the settings of the environment.
+`relaxed`: `web` with `synchronous=NORMAL`.
 
 With ZEKT_BENCH_PROFILE the process writes there where its CPU time went.
 """
@@ -29,12 +29,15 @@ from benchmarks.sampling import sampled
 from zekt_bot import config, logs
 from zekt_bot.app import open_broker, serving, working
 from zekt_bot.cli.server import stop_signals
+from zekt_bot.operations.heartbeat import beating
+from zekt_bot.worker import SENDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from zekt_bot.operations.heartbeat import Kind
+
 SECRET = "a webhook secret of the benchmarks"
-SENDERS = 64
 _NORMAL = "PRAGMA synchronous = NORMAL"
 
 
@@ -89,14 +92,17 @@ async def posts(url: str, count: int, size: int) -> None:
 async def zekt(*, serve: bool, work: bool) -> None:
     """The product's own parts, put together as its command line does."""
     settings = config.load()
+    kind: Kind = "serve" if serve and work else "web" if serve else "worker"
     logs.configure(settings.log_level, settings.log_format)
     with stop_signals() as stop:
         async with open_broker(settings, server=True) as broker, AsyncExitStack() as parts:
-            if work:
-                await parts.enter_async_context(working(broker))
+            await parts.enter_async_context(beating(broker, kind))
+            running = await parts.enter_async_context(working(broker)) if work else None
             port = await parts.enter_async_context(serving(broker)) if serve else 0
             print("ready", port, flush=True)
             await stop.wait()
+            if running:
+                running.stop()
 
 
 async def relaxed() -> None:

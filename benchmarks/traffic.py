@@ -7,6 +7,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -82,11 +83,17 @@ async def hammer(port: int, requests: Iterator[bytes], connections: int = 64) ->
 
 
 async def paced(port: int, requests: Iterator[bytes], per_second: float) -> Answers:
-    """Send one request each so often, whether the ones before were answered or not."""
+    """Send one request each so often, whether the ones before were answered or not.
+
+    Each is taken from `requests` when it is its turn, not before.
+    """
     answers, pending = Answers(), set()
     began, loop = time.perf_counter(), asyncio.get_running_loop()
-    for number, request in enumerate(requests):
+    for number in count():
         await asyncio.sleep(began + number / per_second - time.perf_counter())
+        request = next(requests, None)
+        if request is None:
+            break
         one = iter((request,))
         made = loop.create_connection(partial(_Caller, one, answers), "127.0.0.1", port)
         _, caller = await made

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
 
 _PAGE = 64
-_SENDERS = 96  # GitHub allows a hundred requests at once
+SENDERS = 96  # GitHub allows a hundred requests at once
 _HELD = 256  # so that a claim takes many: it costs the same for one
 _AFTER_OUTAGE = timedelta(seconds=1)
 _APP_RETRY = timedelta(minutes=1)
@@ -149,7 +149,7 @@ class Worker:
         self._router = build_router()
         self._pace = broker.settings.pace
         self._kept = Kept()
-        self._senders = _Pool[tuple["Work", datetime]](_SENDERS, _HELD, self._send)
+        self._senders = _Pool[tuple["Work", datetime]](SENDERS, _HELD, self._send)
         self._routers = _Pool[Any](2 * _PAGE, 2 * _PAGE, self._route)
         self._missed_runs = MissedRuns(broker)
         self._stopping = asyncio.Event()
