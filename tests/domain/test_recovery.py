@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests import factories
+from zekt_bot.domain.catalog import AllowedWorkflow
 from zekt_bot.domain.events import Run, RunFacts, RunKey
-from zekt_bot.domain.recovery import Coverage, heard_to, in_time, withheld
+from zekt_bot.domain.recovery import Coverage, heard_to, in_time, provides_since, withheld
 
 ENDED = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -37,7 +38,30 @@ def test_what_is_stored_and_not_sent(
 ) -> None:
     repository = factories.repository(provider_since=enabled)
     found = run(recovered, factories.ran(completed_at=ENDED))
-    assert withheld(found, repository, 72 * HOUR) == reason
+    assert withheld(found, repository, None, 72 * HOUR) == reason
+
+
+@pytest.mark.parametrize(
+    ("back", "allowed", "reason"),
+    [
+        (ENDED, None, None),
+        (ENDED + timedelta(microseconds=1), None, "enabled_later"),
+        (None, ENDED, None),
+        (None, ENDED + timedelta(microseconds=1), "enabled_later"),
+        (ENDED, ENDED + HOUR, "enabled_later"),
+    ],
+)
+def test_what_ended_before_consent_was_whole_is_not_sent(
+    back: datetime | None, allowed: datetime | None, reason: str | None
+) -> None:
+    repository = factories.repository(provider_since=ENDED - HOUR, heard_since=back)
+    entry = AllowedWorkflow(1, factories.ran().workflow_path, since=allowed)
+    found = run(ENDED + HOUR, factories.ran(completed_at=ENDED))
+    assert withheld(found, repository, entry, 72 * HOUR) == reason
+
+
+def test_who_provides_nothing_is_not_heard_because_its_account_came_back() -> None:
+    assert provides_since(factories.repository(heard_since=ENDED)) is None
 
 
 @pytest.mark.parametrize(
@@ -56,9 +80,15 @@ def test_who_was_approved_later_hears_nothing(
     assert in_time(held, run(recovered, factories.ran(completed_at=ENDED))) is heard
 
 
+@pytest.mark.parametrize(("resumed", "heard"), [(ENDED, True), (ENDED + HOUR, False)])
+def test_what_ended_during_a_pause_is_not_made_up_for(resumed: datetime, heard: bool) -> None:
+    held = factories.subscription(approved_at=ENDED - HOUR, resumed_at=resumed)
+    assert in_time(held, run(ENDED + HOUR, factories.ran(completed_at=ENDED))) is heard
+
+
 def test_a_run_that_has_not_ended_is_not_late() -> None:
     open_run = run(ENDED, None)
-    assert withheld(open_run, factories.repository(), HOUR) is None
+    assert withheld(open_run, factories.repository(), None, HOUR) is None
     assert in_time(factories.subscription(approved_at=ENDED + HOUR), open_run)
 
 

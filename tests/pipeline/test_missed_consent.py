@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.pipeline.missing import HOUR, asked, flow, lose, recover
-from tests.stage import ME, SERVICE, Stage, open_stage
-from zekt_bot.db import mirror
+from tests.stage import ME, RELEASE, SERVICE, Stage, open_stage
+from zekt_bot.db import admissions, mirror
+from zekt_bot.db.admissions import Listed
 from zekt_bot.db.tables import deliveries, inbox, runs
-from zekt_bot.operations import accounts, subscriptions
+from zekt_bot.operations import accounts, subscriptions, workflows
 from zekt_bot.operations.subscription_parties import Ends
+from zekt_bot.pipeline.missed_runs import MissedRuns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
 
 
 async def test_a_run_that_ended_before_its_repository_was_enabled_is_never_sent(
@@ -66,6 +76,103 @@ async def test_of_a_blocked_account_nothing_is_asked_for(stage: Stage) -> None:
     await lose(stage)
     await accounts.block(stage.broker, ME, "aurora-labs")
     assert (await recover(stage), asked(stage)) == (0, 0)
+
+
+async def away(stage: Stage, why: str) -> None:
+    """Two hours in which a run of the provider ends while it is not to be heard."""
+    if why == "block":
+        await accounts.block(stage.broker, ME, "aurora-labs")
+    else:
+        await stage.github.suspend(stage.providing)
+        await stage.listen()
+    stage.clock.advance(HOUR)
+    await stage.finish_run("build")
+    await lose(stage)
+    stage.clock.advance(HOUR)
+    if why == "block":
+        await accounts.allow(stage.broker, ME, "aurora-labs")
+    else:
+        await stage.github.unsuspend(stage.providing)
+        await stage.listen()
+
+
+@pytest.mark.parametrize("why", ["block", "suspend"])
+async def test_what_ended_while_it_was_not_to_be_heard_is_never_sent(
+    stage: Stage, why: str
+) -> None:
+    await stage.serve()
+    await away(stage, why)
+    assert await recover(stage) == 0
+    assert await MissedRuns(stage.broker).recover() == 0
+    await stage.finish_run("build")
+    await lose(stage)
+    assert await recover(stage) > 0
+    await flow(stage)
+    assert len(stage.github.dispatches) == 1
+
+
+async def test_what_ended_before_the_list_let_its_account_in_again_is_not_sent(
+    stage: Stage,
+) -> None:
+    await stage.serve()
+    now = stage.clock.now()
+    await stage.broker.database.write(admissions.settle, Listed(("kestrel-bank",), now))
+    await stage.finish_run("build")
+    await lose(stage)
+    stage.clock.advance(HOUR)
+    await stage.broker.database.write(admissions.settle, Listed((), stage.clock.now()))
+    assert await recover(stage) == 0
+
+
+async def test_an_account_that_was_never_out_is_heard_from_the_beginning(stage: Stage) -> None:
+    await stage.serve()
+    await stage.finish_run("build")
+    await lose(stage)
+    await accounts.allow(stage.broker, ME, "aurora-labs")
+    assert await recover(stage) > 0
+    await flow(stage)
+    assert len(stage.github.dispatches) == 1
+
+
+async def test_what_ended_outside_of_the_installation_is_not_sent(stage: Stage) -> None:
+    await stage.serve()
+    one, now = {"id": stage.provider.id}, stage.clock.now()
+    values = {**one, "installation_id": stage.providing.id, "private": True}
+
+    def leave_and_return(connection: Connection, rows: Sequence[datetime]) -> list[None]:
+        mirror.detach(connection, stage.providing.id, [stage.provider.id], now)
+        mirror.change_repository(connection, stage.provider.id, values, rows[0])
+        return [None]
+
+    await stage.finish_run("build")
+    await lose(stage)
+    stage.clock.advance(HOUR)
+    await stage.broker.database.write(leave_and_return, stage.clock.now())
+    assert await recover(stage) == 0
+
+
+async def test_what_ended_during_a_pause_or_before_its_workflow_was_allowed_is_not_sent(
+    stage: Stage,
+) -> None:
+    await stage.serve()
+    ends = Ends(SERVICE, stage.consumer.full_name)
+    await subscriptions.pause(stage.broker, ME, ends)
+    await stage.finish_run("build")
+    await lose(stage)
+    stage.clock.advance(HOUR)
+    await subscriptions.resume(stage.broker, ME, ends)
+    await recover(stage)
+    await flow(stage)
+    assert await stage.rows(deliveries) == []
+    await workflows.disallow(stage.broker, ME, stage.provider.full_name, RELEASE)
+    await stage.finish_run("build")
+    await lose(stage)
+    stage.clock.advance(HOUR)
+    await workflows.allow(stage.broker, ME, stage.provider.full_name, RELEASE)
+    await recover(stage)
+    await flow(stage)
+    reasons = [row["blocked_reason"] for row in await stage.rows(runs)]
+    assert reasons == [None, "enabled_later"]
 
 
 async def test_of_an_account_that_is_not_admitted_nothing_is_stored(migrated_url: str) -> None:

@@ -320,6 +320,9 @@ async def test_of_a_blocked_account_nothing_is_taken(stage: Stage) -> None:
     await unheard(stage, "build")
     await accounts.block(stage.broker, ME, "aurora-labs")
     assert await recover(stage) == 0
+    assert len(asked(stage)) == 2  # both of the consumer
+    await accounts.allow(stage.broker, ME, "aurora-labs")
+    assert await recover(stage) == 0
     assert await stage.rows(inbox) == []
 
 

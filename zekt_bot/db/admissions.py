@@ -80,6 +80,8 @@ def settle(connection: Connection, rows: Sequence[Listed]) -> list[None]:
         connection.execute(
             update(accounts).where(accounts.c.id.in_(some)).values(listed=~accounts.c.listed)
         )
+        let_in = [each for each in some if each in inside and known[each].rule is None]
+        _hear_again(connection, let_in, listed.now)
         _touch(connection, some)
     return [None] * len(rows)
 
@@ -89,16 +91,26 @@ def rule(connection: Connection, rows: Sequence[Ruling]) -> list[bool]:
     answers = []
     for row in rows:
         account = accounts.c
+        shut_out = (account.rule == "block") | (account.rule.is_(None) & ~account.listed)
+        known = select(account.id).where(account.id == row.account_id, shut_out)
+        let_in = list(connection.execute(known).scalars()) if row.rule == "allow" else []
         changed = connection.execute(
             update(accounts)
             .where(account.id == row.account_id, account.rule.is_distinct_from(row.rule))
             .values(rule=row.rule, rule_by=row.entry.actor, rule_at=row.now)
         ).rowcount
         if changed:
+            _hear_again(connection, let_in, row.now)
             _touch(connection, [row.account_id])
             audit.record(connection, row.entry)
         answers.append(bool(changed))
     return answers
+
+
+def _hear_again(connection: Connection, account_ids: Sequence[int], now: datetime) -> None:
+    """What happened to these accounts' repositories until now is not made up for."""
+    owned = repositories.c.account_id.in_(account_ids)
+    connection.execute(update(repositories).where(owned).values(heard_since=now))
 
 
 def _touch(connection: Connection, account_ids: Iterable[int]) -> None:

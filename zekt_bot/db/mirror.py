@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import case, literal, or_, select, update
 
 from zekt_bot.db import transfers, versions
 from zekt_bot.db.rows import APP, RepositoryRows
@@ -189,7 +189,7 @@ def rename_account(connection: Connection, account_id: int, login: str, now: dat
 def put_installation(connection: Connection, row: Mapping[str, Any]) -> None:
     """Learn an installation, or its new state."""
     if insert_new(connection, installations, [{**row, "version": 1}]):
-        _raise_versions(connection, row["id"], row["updated_at"])
+        _raise_versions(connection, row["id"], row["updated_at"], {})
     else:
         values = {name: row[name] for name in row if name not in {"app", "id", "updated_at"}}
         _change_installation(connection, row["id"], values, row["updated_at"])
@@ -207,24 +207,29 @@ def _change_installation(
 ) -> None:
     """Set `values`; if one is new the version rises, and that of all its repositories."""
     columns = installations.c
+    own = (columns.app == APP, columns.id == installation_id)
+    known = select(columns.state).where(*own).with_for_update()
+    former = connection.execute(known).scalar_one_or_none()
     differs = or_(*(columns[name].is_distinct_from(value) for name, value in values.items()))
     changed = connection.execute(
         update(installations)
-        .where(columns.app == APP, columns.id == installation_id, differs)
+        .where(*own, differs)
         .values(**values, version=columns.version + 1, updated_at=now)
     ).rowcount
     if changed:
-        _raise_versions(connection, installation_id, now)
+        back = values["state"] == "active" and former != "active"
+        _raise_versions(connection, installation_id, now, {"heard_since": now} if back else {})
 
 
-def _raise_versions(connection: Connection, installation_id: int, now: datetime) -> None:
+def _raise_versions(
+    connection: Connection, installation_id: int, now: datetime, also: Mapping[str, Any]
+) -> None:
     """Raise the versions of an installation's repositories: its state is a fact of theirs."""
     held = repositories.c.installation_id == installation_id
     in_order = select(repositories.c.id).where(held).order_by(repositories.c.id)
     connection.execute(in_order.with_for_update())  # as `versions.hold` locks them
-    connection.execute(
-        update(repositories).where(held).values(version=repositories.c.version + 1, updated_at=now)
-    )
+    values = {**also, "version": repositories.c.version + 1, "updated_at": now}
+    connection.execute(update(repositories).where(held).values(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,11 +296,16 @@ def change_repository(
         held = repositories.c.full_name_lower == values["full_name_lower"]
         others = update(repositories).where(held, repositories.c.id != repository_id)
         connection.execute(others.values(full_name_lower=""))  # GitHub gives a name to one
-    differs = or_(*(repositories.c[name].is_distinct_from(value) for name, value in values.items()))
+    own = repositories.c
+    differs = or_(*(own[name].is_distinct_from(value) for name, value in values.items()))
+    if values.get("installation_id") is not None:
+        stays = own.installation_id == values["installation_id"]
+        back = literal(now, own.heard_since.type)
+        values = {**values, "heard_since": case((stays, own.heard_since), else_=back)}
     connection.execute(
         update(repositories)
-        .where(repositories.c.id == repository_id, differs)
-        .values(**values, version=repositories.c.version + 1, updated_at=now)
+        .where(own.id == repository_id, differs)
+        .values(**values, version=own.version + 1, updated_at=now)
     )
 
 

@@ -164,6 +164,7 @@ class RepositoryRows:
             version=row[p + "version"],
             provider_since=row[p + "provider_enabled_at"],
             consumer_since=row[p + "consumer_enabled_at"],
+            heard_since=row[p + "heard_since"],
         )
 
 
@@ -177,7 +178,8 @@ def allowed_of(row: Row, p: str = "") -> AllowedWorkflow | None:
         conclusions=tuple(json.loads(row[p + "conclusions"])),
         forks=row[p + "forks"],
     )
-    return AllowedWorkflow(row[p + "repository_id"], row[p + "path"], conditions)
+    since = row[p + "created_at"]
+    return AllowedWorkflow(row[p + "repository_id"], row[p + "path"], conditions, since)
 
 
 def service_of(row: Row, p: str, owner: str | None) -> Service | None:
@@ -234,6 +236,7 @@ def subscription_of(row: Row, p: str = "") -> Subscription | None:
         lane=row[p + "lane"],
         version=row[p + "version"],
         approved_at=row[p + "approved_at"],
+        resumed_at=row[p + "resumed_at"],
         durable=durable_of(row[p + "durable_after"], row[p + "durable_sends"]),
         ordered=ordered_of(row, p),
     )

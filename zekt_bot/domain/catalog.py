@@ -67,7 +67,8 @@ class Account:
 class Repository:
     """A repository in the mirror, with what Zekt may do to it.
 
-    `blocked`: its account is shut out or not admitted.
+    `blocked`: its account is shut out or not admitted. `heard_since`: when it last came back from
+    a block, a suspension or outside of the installation; None: it was never away.
     """
 
     id: int
@@ -83,6 +84,7 @@ class Repository:
     version: int
     provider_since: datetime | None = None
     consumer_since: datetime | None = None
+    heard_since: datetime | None = None
 
     @property
     def consented(self) -> bool:
@@ -117,11 +119,12 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class AllowedWorkflow:
-    """An entry of a provider's workflow allow-list."""
+    """An entry of a provider's workflow allow-list, which stands there `since` then."""
 
     repository_id: int
     path: str
     conditions: Conditions = Conditions()
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

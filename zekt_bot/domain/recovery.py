@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from zekt_bot.domain.catalog import Repository
+    from zekt_bot.domain.catalog import AllowedWorkflow, Repository
     from zekt_bot.domain.deliveries import BlockedReason
     from zekt_bot.domain.events import Run
     from zekt_bot.domain.subscriptions import Subscription
@@ -45,19 +45,37 @@ def heard_to(webhooks: Coverage, now: datetime) -> datetime:
     return max(known, now - _PATIENCE) if webhooks.problem else known
 
 
-def withheld(run: Run, repository: Repository, max_age: timedelta) -> BlockedReason | None:
-    """Why a run that was read from GitHub is stored and not sent, or None."""
+def provides_since(repository: Repository) -> datetime | None:
+    """Since when it may be heard as a provider without interruption; None: it may not."""
+    return _latest(repository.provider_since, repository.heard_since)
+
+
+def withheld(
+    run: Run, repository: Repository, allowed: AllowedWorkflow | None, max_age: timedelta
+) -> BlockedReason | None:
+    """Why a run that was read from GitHub is stored and not sent, or None.
+
+    Without an entry in the allow-list the policy has something against it.
+    """
     ended = run.facts.completed_at if run.facts else None
     if run.recovered_at is None or ended is None:
         return None
-    if repository.provider_since is None or ended < repository.provider_since:
+    since = _latest(provides_since(repository), allowed.since if allowed else None)
+    if since is None or ended < since:
         return "enabled_later"
     return "too_old" if run.recovered_at - ended > max_age else None
 
 
 def in_time(held: Subscription, run: Run) -> bool:
-    """Whether a subscription was approved when this run ended, if the run comes late."""
+    """Whether a subscription was approved when this run ended, if the run comes late.
+
+    What ended while it was paused is not made up for.
+    """
     ended = run.facts.completed_at if run.facts else None
-    if run.recovered_at is None or ended is None or held.approved_at is None:
-        return True
-    return held.approved_at <= ended
+    since = _latest(held.approved_at, held.resumed_at)
+    return run.recovered_at is None or ended is None or since is None or since <= ended
+
+
+def _latest(first: datetime | None, later: datetime | None) -> datetime | None:
+    """The later of both, if there is a first one."""
+    return max(first, later) if first and later else first

@@ -123,6 +123,7 @@ class Subscription:
     lane: str | None
     version: int
     approved_at: datetime | None = None
+    resumed_at: datetime | None = None
     durable: Durable | None = None
     ordered: Ordered | None = None
 

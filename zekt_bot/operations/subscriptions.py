@@ -183,7 +183,8 @@ async def resume(broker: Broker, principal: Principal, named: Named) -> Subscrip
     found = await parties(broker, principal, "subscription:pause", named)
     if not found.approved().paused:
         raise Conflict(f"The subscription of {found.full_name} to {found.name} is not paused.")
-    return await change(broker, principal, found, "resumed", {"paused_at": None})
+    values = {"paused_at": None, "resumed_at": broker.now()}
+    return await change(broker, principal, found, "resumed", values)
 
 
 async def configure(

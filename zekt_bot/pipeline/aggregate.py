@@ -130,7 +130,7 @@ async def _decide(broker: Broker, read: _Read) -> _Settling:
     known = (read.repository, read.allowed, run.facts, run.from_fork)
     facts = RunPolicyFacts(*known, over_quota=over, most_hops=broker.settings.max_hops)
     done = {"state": "done", "due_at": None, "failures": 0, "reason": None, "hops": run.hops}
-    late = withheld(run, read.repository, broker.settings.recover_max_age)
+    late = withheld(run, read.repository, read.allowed, broker.settings.recover_max_age)
     if late:
         entry = await _entry(broker, run, "zekt:run:blocked", {"reason": late})
         return _Settling(read, {**done, "blocked_reason": late}, (), entry, now, quota)

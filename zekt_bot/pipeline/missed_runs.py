@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from zekt_bot.db import chores, coverage, inbox, mirror, runs
+from zekt_bot.domain.recovery import provides_since
 from zekt_bot.errors import (
     GitHubAnswered,
     GitHubError,
@@ -116,7 +117,7 @@ class MissedRuns:
         """
         problem, left_out = None, set[int | None]()
         for repository in page:
-            if stopped() or repository.installation_id in left_out:
+            if stopped() or repository.blocked or repository.installation_id in left_out:
                 continue
             try:
                 await self._compare(repository, since)
@@ -277,7 +278,7 @@ def _ended_pass(state: Coverage, began: datetime, since: datetime) -> Coverage:
 
 
 def _enabled_at(repository: Repository) -> datetime:
-    return min(at for at in (repository.provider_since, repository.consumer_since) if at)
+    return min(at for at in (provides_since(repository), repository.consumer_since) if at)
 
 
 def _is_no_longer_shown(error: GitHubError) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from zekt_bot.db import chores, coverage, inbox, mirror
+from zekt_bot.domain.recovery import provides_since
 from zekt_bot.errors import GitHubAnswered, GitHubError, WebhookRefused
 from zekt_bot.github import hook_deliveries
 from zekt_bot.github.hook_deliveries import Carried
@@ -128,7 +129,8 @@ def _is_wanted(each: HookDelivery, repository: Repository | None) -> bool:
         return False
     if each.event == "repository":
         return True
-    if repository.provider_since is not None and repository.provider_since <= each.delivered_at:
+    provides = provides_since(repository)
+    if provides is not None and provides <= each.delivered_at:
         return True
     # Most runs of a consumer were answered and not stored: not all of them are asked for.
     since = repository.consumer_since

@@ -80,6 +80,8 @@ repositories = Table(
     Column("archived", Boolean, nullable=False),
     Column("provider_enabled_at", UtcDateTime),
     Column("consumer_enabled_at", UtcDateTime),
+    # When consent last came back: its installation, its place in it, its account's admission.
+    Column("heard_since", UtcDateTime),
     Column("version", Integer, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
 )
@@ -152,6 +154,7 @@ subscriptions = Table(
     Column("answer", Text),
     Column("expires_at", UtcDateTime),
     Column("paused_at", UtcDateTime),
+    Column("resumed_at", UtcDateTime),
     # Seconds to wait for a proof, and how often to send in all; NULL: it is not durable.
     Column("durable_after", Integer),
     Column("durable_sends", Integer),

@@ -19,6 +19,7 @@ def upgrade() -> None:
     _retention()
     _quotas()
     _missed_webhooks()
+    _consent_of_then()
     _processes()
     _proof()
     op.add_column("services", sa.Column("former_alias", sa.Text(), nullable=True))
@@ -75,6 +76,11 @@ def _missed_webhooks() -> None:
         sa.Column("problem", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_coverage")),
     )
+
+
+def _consent_of_then() -> None:
+    op.add_column("repositories", sa.Column("heard_since", UtcDateTime(), nullable=True))
+    op.add_column("subscriptions", sa.Column("resumed_at", UtcDateTime(), nullable=True))
 
 
 def _processes() -> None:
