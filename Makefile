@@ -34,12 +34,12 @@ demo: $(STAMP)
 	@$(BIN)/zekt demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --durations=20 --cov --cov-report=
+	$(BIN)/python -m pytest -n 3 --durations=20 --cov --cov-report=
 	$(BIN)/python -m coverage json --quiet -o .coverage.json
 	$(BIN)/python tools/coverage_gate.py .coverage.json
 
 test-long: $(STAMP)
-	ZEKT_TEST_PROFILE=long $(BIN)/python -m pytest -n 2 --durations=20 -m 'long or not long' \
+	ZEKT_TEST_PROFILE=long $(BIN)/python -m pytest -n 3 --durations=20 -m 'long or not long' \
 	  --timeout=1200 -o faulthandler_timeout=1500
 
 lint: $(STAMP)

@@ -16,7 +16,7 @@ from coverage import Coverage
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
-from tests import databases, figures, plain_logs, wheel
+from tests import compiled, databases, figures, plain_logs, wheel
 from zekt_bot.db import engine, schema
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _MEASURED = ("domain/", "operations/", "pipeline/", "plugins/", "test_plugins", 
 _TABLES = ("tests/operations/", "tests/pipeline/")
 PROFILE = os.environ.get("ZEKT_TEST_PROFILE", "gate")
 settings.load_profile(PROFILE)
+compiled.share()
 
 
 def pytest_configure(config: pytest.Config) -> None:

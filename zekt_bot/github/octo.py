@@ -14,6 +14,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -68,13 +69,18 @@ def app_config(credentials: AppCredentials) -> GitHubAppIntegrationConfig:
         raise ConfigurationError(f"ZEKT_ORCHESTRATOR_PRIVATE_KEY is not set. {KEY_WANTED}")
     pem = pem_of(credentials.private_key)
     try:
-        values = {"app_id": str(credentials.app_id), "private_key": pem, "app_name": "zekt"}
-        config = GitHubAppIntegrationConfig(**values)
+        config = _parsed(str(credentials.app_id), pem)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ConfigurationError(KEY_WANTED) from None
     if not isinstance(_key(config), RSAPrivateKey):
         raise ConfigurationError(KEY_WANTED)
     return config
+
+
+@lru_cache(maxsize=2)  # the server's check and its first request ask for the same
+def _parsed(app_id: str, pem: str) -> GitHubAppIntegrationConfig:
+    values = {"app_id": app_id, "private_key": pem, "app_name": "zekt"}
+    return GitHubAppIntegrationConfig(**values)
 
 
 def _key(config: GitHubAppIntegrationConfig) -> Any:
