@@ -71,7 +71,7 @@ OFTEN: dict[str, tuple[Work, int]] = {
     "load of deliveries": (lambda c: outgoing.load(c, SIXTEEN), 1),
     "leases of deliveries": (lambda c: c.execute(outgoing.LEASES, {"ids": SIXTEEN}), 1),
     "hops of a run": (lambda c: proofs.bind(c, RUN, ran(event="workflow_run")), 2),
-    "cause of a run": (lambda c: proofs.bind(c, RUN, ran(event="repository_dispatch")), 2),
+    "cause of a run": (lambda c: proofs.bind(c, RUN, ran(event="repository_dispatch")), 3),
     "cause by a title": (lambda c: proofs.bind(c, RUN, NAMED), 1),
     "proof": (lambda c: proofs.settle(c, {SIXTEEN[1]: proofs.Proving({}, START)}), 3),
     "chore": (lambda c: chores.take(c, [("lanes", START, LATER)]), 3),

@@ -5,11 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import String, and_, bindparam, case, cast, func, literal, select, true, update
+from sqlalchemy import (
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from zekt_bot.db import audit, lanes, sequences
 from zekt_bot.db.sql import one_of
-from zekt_bot.db.tables import RUN_HAS_HOPS, deliveries, envelopes, repositories, runs
+from zekt_bot.db.tables import RUN_HAS_HOPS, attempts, deliveries, envelopes, repositories, runs
 from zekt_bot.domain.deliveries import SENDABLE, may_move
 from zekt_bot.domain.proof import (
     EXACT,
@@ -22,6 +35,7 @@ from zekt_bot.domain.proof import (
     named_in,
     verdict,
 )
+from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -108,28 +122,51 @@ def _sent(which: ColumnElement[bool], probable: ColumnElement[bool]) -> Select[A
             func.max(likely),
         )
         .select_from(_CAUSES)
-        .where(deliveries.c.target_repository_id == _HERE, which)
+        .where(
+            deliveries.c.target_repository_id == _HERE,
+            deliveries.c.channel == REPOSITORY_DISPATCH,
+            which,
+        )
     )
 
 
+def _tried(since: ColumnElement[Any]) -> ColumnElement[bool]:
+    """An attempt on which GitHub acted, or may have: it refused nothing."""
+    at, status = attempts.c.at, attempts.c.status
+    acted = or_(status.is_(None), status < 300, status >= 500)
+    mine = attempts.c.delivery == deliveries.c.id, at >= since, at <= _UNTIL, acted
+    # Not EXISTS, which PostgreSQL may answer by reading all attempts.
+    return select(func.count()).where(*mine).correlate(deliveries).scalar_subquery() > 0
+
+
+def _sent_since(since: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Its last sending was then; or an earlier one, of what was sent again since."""
+    return or_(and_(since <= _AT, _AT <= _UNTIL), and_(_AT > _UNTIL, _tried(since)))
+
+
 _AT = deliveries.c.dispatched_at
-_LATELY = _sent(and_(_AT >= _SINCE, _AT <= _UNTIL), _AT >= _JUST_BEFORE)
-# GitHub may have acted on a POST whose answer nobody has written down yet.
+_LATELY = _sent(and_(_AT >= _SINCE, _sent_since(_SINCE)), _sent_since(_JUST_BEFORE))
+# GitHub may have acted on a POST whose answer nobody has written down yet, or that was no answer.
 _LANE = literal("github:").concat(cast(repositories.c.installation_id, String))
 _PACED = select(_LANE).where(repositories.c.id == _HERE).scalar_subquery()
 _UNDER_WAY = _sent(and_(deliveries.c.lease.is_not(None), deliveries.c.lane == _PACED), true())
+_IS_RETRYING = deliveries.c.state == literal_column("'retrying'")  # as its index has it
+_UNANSWERED = _sent(
+    and_(_IS_RETRYING, deliveries.c.updated_at >= _SINCE, _tried(_SINCE)), _tried(_JUST_BEFORE)
+)
 
 
 def _sent_before(connection: Connection, repository_id: int, facts: RunFacts) -> Sent:
     """What was sent to this repository before the run was made, or is being sent now."""
     to_it = {"here": repository_id, "title": facts.display_title}
-    around = {
+    around = to_it | {
         "since": facts.created_at - HOPS_WITHIN,
         "until": facts.created_at + LEEWAY,
         "just": facts.created_at - PROBABLE_WITHIN,
     }
     seen = [
-        connection.execute(_LATELY, to_it | around).one(),
+        connection.execute(_LATELY, around).one(),
+        connection.execute(_UNANSWERED, around).one(),
         connection.execute(_UNDER_WAY, to_it).one(),
     ]
     return Sent(

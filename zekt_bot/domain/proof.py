@@ -19,8 +19,9 @@ EXACT: tuple[BoundBy, ...] = ("title",)
 PROBABLE_WITHIN = timedelta(minutes=2)
 HOPS_WITHIN = timedelta(minutes=10)
 REACTS_WITHIN = timedelta(minutes=10)
-# GitHub tells whole seconds, its clock is another, and a POST may answer 20 s after it acted.
-LEEWAY = timedelta(seconds=30)
+# GitHub tells whole seconds, a POST may answer 20 s after it acted, and its clock is another: one
+# behind by more would hide the very delivery that led to a run. Too much counts too many hops only.
+LEEWAY = timedelta(minutes=2)
 
 _DISPATCHED = "repository_dispatch"
 _DELIVERY_ID = re.compile(r"dlv_[0-9a-z]{26}")

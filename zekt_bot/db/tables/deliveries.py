@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from zekt_bot.db.tables.base import ID, id_column, metadata, partial
@@ -87,6 +88,12 @@ partial(
     deliveries.c.dispatched_at.is_not(None),
     deliveries.c.target_repository_id,
     deliveries.c.dispatched_at,
+)
+partial(
+    "ix_deliveries_retrying",
+    text("state = 'retrying'"),
+    deliveries.c.target_repository_id,
+    deliveries.c.updated_at,
 )
 Index("ix_deliveries_provider", deliveries.c.provider_account_id, deliveries.c.created_at)
 Index("ix_deliveries_consumer", deliveries.c.consumer_account_id, deliveries.c.created_at)

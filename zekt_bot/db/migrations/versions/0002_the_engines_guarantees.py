@@ -117,6 +117,12 @@ def _proof() -> None:
             "dispatched_at IS NOT NULL",
         ),
         (
+            "ix_deliveries_retrying",
+            "deliveries",
+            ["target_repository_id", "updated_at"],
+            "state = 'retrying'",
+        ),
+        (
             "ix_deliveries_sequence",
             "deliveries",
             ["sequence_key", "waits_for", "envelope", "id"],
