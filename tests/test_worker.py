@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
+from structlog.testing import capture_logs
 
 from tests import databases
 from tests.db.rows import until
-from tests.stage import RELEASE, Stage, clock, open_stage, stage
-from zekt_bot import hookimpl
+from tests.stage import LEASE, RELEASE, Stage, clock, open_stage, stage
+from zekt_bot import hookimpl, worker
 from zekt_bot.app import working
 from zekt_bot.db.tables import deliveries, inbox, lanes, runs
+from zekt_bot.pipeline.deliver import deliver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pytest
     from sqlalchemy import Connection
 
     from zekt_bot.domain.events import Run
@@ -176,8 +179,9 @@ async def test_stopping_waits_for_what_is_in_flight(stage: Stage) -> None:
     assert await states(stage) == ["dispatched"]
 
 
-async def _posted(stage: Stage) -> bool:
-    return any(request.path.endswith("/dispatches") for request in stage.github.requests)
+async def _posted(stage: Stage, many: int = 1) -> bool:
+    asked = [request.path for request in stage.github.requests]
+    return sum(path.endswith("/dispatches") for path in asked) >= many
 
 
 async def test_what_does_not_end_in_time_is_given_back(migrated_url: str) -> None:
@@ -191,6 +195,105 @@ async def test_what_does_not_end_in_time_is_given_back(migrated_url: str) -> Non
         assert (row["state"], row["lease"]) == ("pending", None)
         stage.github.clear_faults()
         assert [outcome and outcome.kind for outcome in await stage.deliver()] == ["dispatched"]
+
+
+async def one_behind_the_other(stage: Stage, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    """So many deliveries are due, of which one is sent at a time."""
+    monkeypatch.setattr(worker, "SENDERS", 1)
+    await stage.serve()
+    for _ in range(many):
+        await stage.finish_run("build")
+    await stage.prepare()
+
+
+async def test_who_stops_gives_back_at_once_what_only_waits(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_behind_the_other(stage, monkeypatch, 3)
+    stage.github.fail("POST", DISPATCH, delay=1)
+
+    async def given_back() -> bool:
+        rows = await stage.rows(deliveries)
+        return sorted((row["state"], row["lease"] is None) for row in rows) == [
+            ("pending", False),
+            ("pending", True),
+            ("pending", True),
+        ]
+
+    async with working(stage.broker) as working_one:
+        await until(lambda: _posted(stage))
+        working_one.stop()
+        await until(given_back)
+    assert sorted(await states(stage)) == ["dispatched", "pending", "pending"]
+
+
+async def test_what_waited_for_half_its_lease_is_leased_anew(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_behind_the_other(stage, monkeypatch, 2)
+    stage.github.fail("POST", DISPATCH, delay=0.4, times=2)
+    async with working(stage.broker):
+        await until(lambda: _posted(stage))
+        stage.clock.advance(LEASE / 2 + _SECOND)
+        await until(lambda: _posted(stage, 2))
+        (under_way,) = [row for row in await stage.rows(deliveries) if row["lease"]]
+        assert under_way["due_at"] == stage.clock.now() + LEASE
+    assert await states(stage) == ["dispatched"] * 2
+
+
+async def test_what_waits_behind_a_refused_key_does_not_try_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_behind_the_other(stage, monkeypatch, 5)
+    stage.github.fail("POST", MINT, status=401, times=99)
+    began = len(minted(stage))
+
+    async def paused() -> bool:
+        rows = await stage.rows(deliveries)
+        waits = [row["waits_for"] for row in rows]
+        return waits.count("app") == 1 and not any(row["lease"] for row in rows)
+
+    async def gone_through() -> bool:
+        stage.clock.advance(_SECOND)
+        return await _all(stage, "dispatched")
+
+    async with working(stage.broker):
+        await until(paused)
+        assert len(minted(stage)) == began + 2  # the first one alone, with a new JWT once more
+        stage.github.clear_faults()
+        await until(gone_through)
+    assert len(stage.github.dispatches) == 5
+
+
+async def test_a_sender_that_was_cancelled_is_replaced(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_behind_the_other(stage, monkeypatch, 1)
+    async with working(stage.broker):
+        await stage.github.wait_for_dispatches(1, timeout=10)
+        for task in asyncio.all_tasks():
+            if task.get_name() == "zekt-pool":
+                task.cancel()
+        await finished(stage)
+        await stage.github.wait_for_dispatches(2, timeout=10)
+
+
+async def test_a_stray_cancellation_is_told_and_its_sender_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_behind_the_other(stage, monkeypatch, 2)
+    strays = [asyncio.CancelledError()]
+
+    async def cancelled_once(*of: Any) -> Any:
+        if strays:
+            raise strays.pop()
+        return await deliver(*of)
+
+    monkeypatch.setattr(worker, "deliver", cancelled_once)
+    with capture_logs() as said:
+        async with working(stage.broker):
+            await stage.github.wait_for_dispatches(1, timeout=10)
+    assert [line["event"] for line in said if line["log_level"] == "error"] == ["worker.failed"]
 
 
 async def test_a_webhook_that_is_not_routed_in_time_is_given_back(migrated_url: str) -> None:
@@ -212,16 +315,17 @@ async def test_while_the_app_is_refused_the_worker_sleeps(stage: Stage) -> None:
     await stage.serve()
     stage.github.fail("POST", MINT, status=401, times=99)
 
-    async def all_asleep() -> bool:
-        return len(stage.clock.waiting_until) == _LOOPS
-
     async with working(stage.broker):
         await finished(stage)
         await until(lambda: _refused(stage))
-        await until(all_asleep)
+        await until(lambda: _all_asleep(stage))
         for _ in range(200):
             await asyncio.sleep(0)
-            assert await all_asleep()
+            assert await _all_asleep(stage)
+
+
+async def _all_asleep(stage: Stage) -> bool:
+    return len(stage.clock.waiting_until) == _LOOPS
 
 
 async def _refused(stage: Stage) -> bool:
@@ -238,6 +342,7 @@ async def test_one_delivery_at_a_time_tries_a_refused_key(stage: Stage) -> None:
     async with working(stage.broker):
         await until(lambda: _attempts(stage, 5))
         for number in range(1, 4):
+            await until(lambda: _all_asleep(stage))
             stage.clock.advance(_MINUTE)
             await until(lambda wanted=5 + number: _attempts(stage, wanted))  # type: ignore[misc]
             assert not await _attempts(stage, 6 + number)

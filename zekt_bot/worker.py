@@ -18,7 +18,7 @@ from zekt_bot.db import chores, deliveries, inbox, lanes, leases, outgoing
 from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim
 from zekt_bot.db.outgoing import Kept
-from zekt_bot.errors import StorageUnavailable
+from zekt_bot.errors import StorageUnavailable, is_own_cancellation
 from zekt_bot.operations import (
     accounts,
     ordering,
@@ -45,8 +45,9 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
 
 _PAGE = 64
-SENDERS = 96  # GitHub allows a hundred requests at once
-_HELD = 256  # so that a claim takes many: it costs the same for one
+SENDERS = 96  # lanes bound what each installation has in flight
+_HELD = SENDERS + _PAGE  # a page waits, so that no sender does: more would grow old in their lease
+_FRESH = 0.5  # of its lease a row must have left to be begun with
 _AFTER_OUTAGE = timedelta(seconds=1)
 _APP_RETRY = timedelta(minutes=1)
 _KEY_IS_NEW = timedelta(minutes=2)
@@ -80,8 +81,8 @@ class _Pool(Generic[T]):
         self.freed = asyncio.Event()  # set when a page fits again
         self._size, self._most, self._work = tasks, held, work
         self._waiting: asyncio.Queue[T] = asyncio.Queue()
-        self._running: dict[int, T] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._running: dict[asyncio.Task[None] | None, T] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def room(self) -> int:
@@ -90,40 +91,42 @@ class _Pool(Generic[T]):
 
     def give(self, row: T) -> None:
         """Let a task work on it as soon as one is free."""
-        if not self._tasks:
-            self._tasks = [asyncio.create_task(self._run(n)) for n in range(self._size)]
+        while len(self._tasks) < self._size:  # at first, and where one was cancelled
+            task = asyncio.create_task(self._run(), name="zekt-pool")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         self._waiting.put_nowait(row)
 
-    async def _run(self, number: int) -> None:
+    async def _run(self) -> None:
+        own = asyncio.current_task()
         while True:
-            row = self._running[number] = await self._waiting.get()
+            row = self._running[own] = await self._waiting.get()
             try:
                 await self._work(row)
-            except asyncio.CancelledError:
-                own = asyncio.current_task()
-                if own is None or own.cancelling():
-                    raise  # this task is being cancelled; else it is a stray one
-            except Exception:
+            except (Exception, asyncio.CancelledError) as error:
+                if is_own_cancellation(error):
+                    raise
                 _log.exception("worker.failed")
             finally:
-                del self._running[number]
+                del self._running[own]
                 if self.room >= _PAGE or not self._running:
                     self.freed.set()
 
+    def withdraw(self) -> list[T]:
+        """Take back what waits."""
+        return [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]
+
     async def drain(self, timeout: timedelta) -> list[T]:
-        """Let what is under way end within `timeout`; answers what did not, and what waited."""
-        left: list[T] = []
-        while not self._waiting.empty():
-            left.append(self._waiting.get_nowait())
+        """Let what is under way end within `timeout`; answers what did not."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout.total_seconds()):
                 while self._running:
                     self.freed.clear()
                     await self.freed.wait()
-        left.extend(self._running.values())
-        for task in self._tasks:
+        left, tasks = list(self._running.values()), list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         return left
 
 
@@ -139,6 +142,15 @@ class _Pause:
     proof: tuple[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A leased delivery; `pause` is the one in which it was claimed, to try the key."""
+
+    work: Work
+    lease_ends_at: datetime
+    pause: _Pause | None
+
+
 class Worker:
     """One process's share of the work."""
 
@@ -149,7 +161,7 @@ class Worker:
         self._router = build_router()
         self._pace = broker.settings.pace
         self._kept = Kept()
-        self._senders = _Pool[tuple["Work", datetime]](SENDERS, _HELD, self._send)
+        self._senders = _Pool[_Held](SENDERS, _HELD, self._send)
         self._routers = _Pool[Any](2 * _PAGE, 2 * _PAGE, self._route)
         self._missed_runs = MissedRuns(broker)
         self._stopping = asyncio.Event()
@@ -208,9 +220,8 @@ class Worker:
             _log.warning("worker.storage_unavailable", queue=name, error=str(error))
             await self._wait(asyncio.Event(), self._broker.now() + _AFTER_OUTAGE)
         except (Exception, asyncio.CancelledError) as error:
-            own = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and (own is None or own.cancelling()):
-                raise  # this loop itself is being cancelled; else it is a stray one
+            if is_own_cancellation(error):
+                raise
             _log.exception("worker.failed", queue=name)
             await self._wait(asyncio.Event(), self._broker.now() + _AFTER_OUTAGE)
 
@@ -286,13 +297,16 @@ class Worker:
         ids = await self._broker.database.write(lanes.claim, claim)
         works = await self._broker.database.query(outgoing.load, ids, self._kept) if ids else []
         for work in works:
-            self._senders.give((work, claim.until))
+            self._senders.give(_Held(work, claim.until, self._pause))
         return bool(ids)
 
-    async def _send(self, held: tuple[Work, datetime]) -> None:
-        work, lease_ends_at = held
+    async def _send(self, held: _Held) -> None:
+        work = held.work
         try:
-            outcome = await deliver(self._broker, work, lease_ends_at)
+            if self._waited_too_long(held):
+                await self._release(held)
+                return
+            outcome = await deliver(self._broker, work, held.lease_ends_at)
         except StorageUnavailable as error:
             _log.warning("delivery.unrecorded", delivery_id=work.delivery.id, error=str(error))
             return
@@ -303,6 +317,16 @@ class Worker:
             used = await self._broker.credentials.get("orchestrator")
             until = self._broker.now() + self._retry_in()
             self._pause = _Pause(until, used.version, self._broker.github.proof)
+
+    def _waited_too_long(self, held: _Held) -> bool:
+        """Whether a POST might outlive the lease, or GitHub has refused the key meanwhile."""
+        left = held.lease_ends_at - self._broker.now()
+        refused = self._pause is not None and self._pause is not held.pause
+        return refused or left < self._timing.lease * _FRESH
+
+    async def _release(self, held: _Held) -> None:
+        row = held.work.delivery.id, held.work.lease, self._broker.now()
+        await self._broker.database.write(deliveries.release, row)
 
     def _retry_in(self) -> timedelta:
         """GitHub needs some seconds until it knows a new key."""
@@ -381,12 +405,19 @@ class Worker:
     async def _drain(self) -> None:
         """Let what is in flight end; give back the leases of what does not."""
         timeout = self._broker.settings.shutdown_timeout
-        works, rows = await asyncio.gather(
-            self._senders.drain(timeout), self._routers.drain(timeout)
+        works, rows, _ = await asyncio.gather(
+            self._senders.drain(timeout),
+            self._routers.drain(timeout),
+            self._give_back(self._senders.withdraw(), self._routers.withdraw()),
         )
+        await self._give_back(works, rows)
+
+    async def _give_back(self, works: list[_Held], rows: list[Any]) -> None:
+        """Let another process have them, all in a commit or two."""
         now, write = self._broker.now(), self._broker.database.write
-        with contextlib.suppress(StorageUnavailable):
-            for work, _ in works:
-                await write(deliveries.release, (work.delivery.id, work.lease, now))
-            for row in rows:
-                await write(leases.give_back, leases.Return("inbox", row["id"], row["lease"], now))
+        returns = [leases.Return("inbox", row["id"], row["lease"], now) for row in rows]
+        with contextlib.suppress(StorageUnavailable):  # the leases run out
+            await asyncio.gather(
+                *(self._release(held) for held in works),
+                *(write(leases.give_back, each) for each in returns),
+            )

@@ -167,10 +167,12 @@ async def test_a_released_delivery_is_due_at_once_and_has_cost_nothing(database:
     rows = await plant(database, *(delivery_row(n) for n in range(3)))
     await claim(database)
     tokens = (await lane(database))["tokens"]
+    woken = database.subscribe("deliveries")
     for row in rows:
         await database.write(deliveries.release, (row, "lea_1", START + SECOND))
     assert (await lane(database))["tokens"] == tokens + 3
     assert await database.query(leases.next_due, "deliveries") == START + SECOND
+    assert woken.is_set()
     assert sorted(await claim(database, "lea_2", START + SECOND)) == rows
 
 

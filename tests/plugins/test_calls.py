@@ -12,7 +12,7 @@ import pytest
 
 from zekt_bot.errors import PluginFailed
 from zekt_bot.plugins import calls
-from zekt_bot.plugins.calls import Call, Caller, attempt, guarded
+from zekt_bot.plugins.calls import Call, Caller, attempt, guarded, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,6 +158,26 @@ async def test_a_coroutine_gives_its_answer() -> None:
 async def test_whatever_a_coroutine_raises_is_the_plugins_failure(error: BaseException) -> None:
     with pytest.raises(PluginFailed):
         await guarded(lambda: _raise(error), SECOND)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), SystemExit(3), asyncio.CancelledError(), TimeoutError()]
+)
+async def test_whatever_a_built_in_raises_is_its_failure(error: BaseException) -> None:
+    with pytest.raises(PluginFailed, match=type(error).__name__):
+        await trusted(lambda: _raise(error), SECOND)
+
+
+async def test_a_built_in_that_is_stopped_has_not_failed() -> None:
+    with pytest.raises(TimeoutError):
+        await trusted(lambda: asyncio.sleep(20), timedelta(milliseconds=5))
+    task = asyncio.create_task(trusted(lambda: asyncio.sleep(20), SECOND * 20))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(KeyboardInterrupt):
+        await trusted(lambda: _raise(KeyboardInterrupt()), SECOND)
 
 
 async def test_what_is_no_coroutine_is_the_plugins_failure() -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import and_, bindparam, func, insert, select, update
 
 from zekt_bot.db import audit, lanes, mirror, pauses, sequences, versions
-from zekt_bot.db.sql import insert_new, one_of
+from zekt_bot.db.sql import insert_new, one_of, rows_of
 from zekt_bot.db.tables import (
     attempts,
     deliveries,
@@ -213,15 +213,23 @@ def _add_attempts(connection: Connection, rows: Sequence[Change]) -> None:
     connection.execute(_ATTEMPT, made)
 
 
+_LEASED = rows_of((deliveries.c.id, deliveries.c.lease), "held")
+_LEASED_IN = select(deliveries.c.lane).where(_LEASED).distinct()
+_RELEASE = (
+    update(deliveries)
+    .where(_LEASED)
+    .values(due_at=bindparam("now"), lease=None)
+    .returning(deliveries.c.lane)
+)
+
+
 def release(connection: Connection, rows: Sequence[tuple[str, str, datetime]]) -> list[None]:
     """Give leases back untouched (id, lease, now): nothing was sent."""
-    now = rows[0][2]
-    held = tuple_(deliveries.c.id, deliveries.c.lease).in_([row[:2] for row in rows])
-    lanes.wake(connection, _lanes(connection, held, at=now))
-    freed = connection.execute(
-        update(deliveries).where(held).values(due_at=now, lease=None).returning(deliveries.c.lane)
-    ).scalars()
+    now, held = rows[0][2], {"held": [row[:2] for row in rows]}
+    lanes.wake(connection, dict.fromkeys(connection.execute(_LEASED_IN, held).scalars(), now))
+    freed = connection.execute(_RELEASE, held | {"now": now}).scalars()
     lanes.give_back(connection, list(freed))
+    audit.wake(connection, "deliveries")
     return [None] * len(rows)
 
 

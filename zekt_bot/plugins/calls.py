@@ -15,7 +15,7 @@ from datetime import timedelta
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zekt_bot.errors import PluginFailed
+from zekt_bot.errors import PluginFailed, is_own_cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -86,13 +86,17 @@ async def trusted(call: Callable[[], Awaitable[Answer]], within: timedelta) -> A
     """As `guarded`, but in the caller's own task: for a built-in, which ends when it is told to.
 
     Raises:
-        PluginFailed: it raised.
+        PluginFailed: it raised anything at all, a CancelledError of its own too.
         TimeoutError: it took too long; it was cancelled.
     """
     async with asyncio.timeout(within.total_seconds()):
         try:
             return await call()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if is_own_cancellation(error):
+                raise
             raise PluginFailed(f"A plugin raised {type(error).__name__}.") from error
 
 
