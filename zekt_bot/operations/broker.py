@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.domain.audit import Entry
@@ -54,6 +55,11 @@ class Broker:
     def now(self) -> datetime:
         """The present moment."""
         return self.clock.now()
+
+    def answer_by(self) -> datetime | None:
+        """Until when a question that is asked now waits for its answer; None: for ever."""
+        days = self.settings.request_days
+        return self.now() + timedelta(days=days) if days else None
 
     async def entry(self, verb: str, actor: str, **facts: Any) -> Entry:
         """An audit entry with what plugins add, made before the write begins."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zekt_bot.db import transfers
-from zekt_bot.operations.subscription_terms import answer_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,5 +25,5 @@ async def foresee(
     """
     plain = await broker.database.query(transfers.foreseen, tuple(owners), tuple(moved))
     return transfers.Consequences(
-        answer_by(broker), transfers.prepared(plain, await broker.entries(plain))
+        broker.answer_by(), transfers.prepared(plain, await broker.entries(plain))
     )

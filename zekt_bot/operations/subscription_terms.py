@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.domain.subscriptions import Filters, check_filters
@@ -12,7 +11,6 @@ from zekt_bot.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from zekt_bot.domain.access import Principal
     from zekt_bot.operations.broker import Broker
@@ -96,14 +94,8 @@ def asked(
         "approved_by": None,
         "approved_account_id": None,
         "approved_at": None,
-        "expires_at": answer_by(broker),
+        "expires_at": broker.answer_by(),
     }
-
-
-def answer_by(broker: Broker) -> datetime | None:
-    """Until when a question that is asked now waits for its answer; None: for ever."""
-    days = broker.settings.request_days
-    return broker.now() + timedelta(days=days) if days else None
 
 
 def consented(broker: Broker, principal: Principal, account_id: int) -> dict[str, Any]:
