@@ -30,7 +30,7 @@ from zekt_bot.operations import (
     unproven,
 )
 from zekt_bot.operations.broker import new_lease
-from zekt_bot.pipeline import missed_webhooks
+from zekt_bot.pipeline import missed_webhooks, recovery
 from zekt_bot.pipeline.aggregate import aggregate
 from zekt_bot.pipeline.deliver import deliver
 from zekt_bot.pipeline.match import match
@@ -174,9 +174,9 @@ class Worker:
             await self._broker.database.write(leases.release_all, self._broker.now())
         await self._resume()  # whoever changed the key may have restarted the process for it
         await accounts.settle(self._broker)
-        now, every = self._broker.now(), missed_webhooks.EVERY
-        just_done = now + every - _AT_START
-        await self._broker.database.write(chores.hasten, (missed_webhooks.CHORE, now, just_done))
+        now = self._broker.now()
+        just_done = now + recovery.EVERY - _AT_START
+        await self._broker.database.write(chores.hasten, (recovery.CHORE, now, just_done))
         loops = [
             self._loop("inbox", self._route_page),
             self._loop("runs", lambda: self._page("runs", self._aggregate)),
@@ -186,7 +186,7 @@ class Worker:
             self._chore("replays", _SWEEP_EVERY, self._finish_replays),
             self._chore("workflows", _LOOK_EVERY, self._look),
             self._chore("retention", _PURGE_EVERY, self._purge),
-            self._chore(missed_webhooks.CHORE, missed_webhooks.EVERY, self._recover),
+            self._chore(recovery.CHORE, recovery.EVERY, self._recover),
         ]
         async with asyncio.TaskGroup() as group:
             for loop in loops:

@@ -14,7 +14,8 @@ from zekt_bot.app import working
 from zekt_bot.config import AppCredentials
 from zekt_bot.db.tables import coverage, deliveries, inbox, runs
 from zekt_bot.domain.webhooks import Receipt
-from zekt_bot.pipeline import missed_webhooks
+from zekt_bot.github import hook_deliveries
+from zekt_bot.pipeline import hook_list, missed_webhooks
 from zekt_bot.testing.ratelimits import Caller
 
 
@@ -122,7 +123,7 @@ async def test_it_stops_when_the_process_does(stage: Stage) -> None:
         await stage.finish_run("build")
     sent = await lose(stage)
     stage.clock.advance(HOUR)
-    stops = iter([False, True])
+    stops = iter([False, False, True])
     taken = await missed_webhooks.recover(stage.broker, lambda: next(stops))
     assert 0 < taken < len(sent)
     assert (await covered(stage))["covered_to"] == sent[0].delivered_at
@@ -247,7 +248,7 @@ async def test_without_an_app_there_is_nothing_to_ask(migrated_url: str) -> None
 async def test_a_pass_takes_so_many_of_the_oldest(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(missed_webhooks, "_MOST", 4)
+    monkeypatch.setattr(hook_list, "_MOST", 4)
     await stage.serve()
     await stage.finish_run("build")
     sent = await lose(stage)
@@ -265,3 +266,73 @@ async def test_a_payload_that_no_parser_takes_is_told_as_a_gap(stage: Stage) -> 
     stage.github.fail("GET", f"/app/hook/deliveries/{sent[0].id}", status=200, body=body)
     assert await recover(stage) == len(sent) - 1
     assert (await covered(stage))["no_gap_since"] == sent[0].delivered_at
+
+
+async def hours_of(stage: Stage, requests: int, most: int) -> int:
+    """After how many hours, each with so many requests, the list was read to its end."""
+    bucket = stage.github.core.limits.look(Caller("app", 5000))
+    for hour in range(1, most):
+        bucket.used = 2500 - requests
+        await missed_webhooks.recover(stage.broker)
+        row = await covered(stage)
+        if row["covered_to"] == stage.clock.now() - MINUTE:
+            assert (row["problem"], row["cursor"]) == (None, None)
+            return hour
+        stage.clock.advance(HOUR)
+    return most
+
+
+async def test_a_list_with_more_pages_than_an_hour_has_requests_is_read_to_its_end(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hook_deliveries, "_PAGE", 4)
+    monkeypatch.setattr(hook_list, "_STRETCH", 2)
+    await stage.serve()
+    sent = []
+    for _ in range(12):
+        await stage.finish_run("build")
+        stage.clock.advance(MINUTE)
+        sent += await lose(stage)
+    assert len(sent) > 60  # 15 pages
+    for one in sent[3:-3]:
+        await stage.receive(one)
+    stage.clock.advance(2 * MINUTE)
+    assert await hours_of(stage, requests=8, most=12) < 12
+    assert {row["guid"] for row in await stage.rows(inbox)} == {one.guid for one in sent}
+    assert asked(stage) == 6
+    first = sent[0].delivered_at
+    assert first is not None
+    assert (await covered(stage))["no_gap_since"] < first - 2 * DAY
+
+
+async def test_a_place_that_github_forgot_is_left(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hook_deliveries, "_PAGE", 4)
+    await stage.serve()
+    await stage.finish_run("build", "test")
+    sent = await lose(stage)
+    bucket = stage.github.core.limits.look(Caller("app", 5000))
+    bucket.used = 2500
+    assert await recover(stage) == 0
+    assert (await covered(stage))["cursor"]
+    stage.clock.advance(HOUR)
+    stage.github.fail("GET", "/app/hook/deliveries", status=422)
+    assert await recover(stage) == 0
+    row = await covered(stage)
+    assert row["cursor"] is None
+    assert "422" in row["problem"]
+    assert await recover(stage) == len(sent)
+
+
+async def test_it_stops_between_two_pages_when_the_process_does(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hook_deliveries, "_PAGE", 4)
+    await stage.serve()
+    await stage.finish_run("build", "test")
+    sent = await lose(stage)
+    stage.clock.advance(HOUR)
+    stops = iter([False, True])
+    assert await missed_webhooks.recover(stage.broker, lambda: next(stops)) == 0
+    assert await recover(stage) == len(sent)

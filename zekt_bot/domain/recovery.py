@@ -26,7 +26,7 @@ _PATIENCE = timedelta(hours=1)  # with a list that GitHub does not give
 class Coverage:
     """Nothing is missing from `no_gap_since` to `covered_to`, as GitHub's list `name` tells it.
 
-    `cursor` is where a pass under way goes on; `problem` says why the last one did not end.
+    `cursor` is where a pass under way goes on; `problem`: what the last one could not read.
     """
 
     name: str

@@ -9,7 +9,8 @@
 7. `render`     what is sent, as bytes; pure
 8. `deliver`    policy again, POST, record
 
-`missed_webhooks` and `missed_runs` read from GitHub what never came, and `store` it.
+`missed_webhooks` and `missed_runs` read from GitHub what never came, and `store` it
+(`hook_list` reads GitHub's list of deliveries, `recovery` is what both share).
 `pages` runs a step on a page of rows. `permit` asks the policy about a delivery. `prove` says what
 a consumer's run may prove about one.
 """

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from zekt_bot.db import chores, coverage, inbox, mirror, runs
+from zekt_bot.db import coverage, inbox, mirror, runs
 from zekt_bot.domain.recovery import provides_since
 from zekt_bot.errors import (
     GitHubAnswered,
@@ -28,8 +28,7 @@ from zekt_bot.github.http import Answer
 from zekt_bot.github.workflow_runs import MOST_PAGES, PAGE, Search
 from zekt_bot.operations import fields
 from zekt_bot.operations.workflows import told_by_github
-from zekt_bot.pipeline.missed_webhooks import CHORE, SETTLED
-from zekt_bot.pipeline.missed_webhooks import EVERY as CHORE_EVERY
+from zekt_bot.pipeline.recovery import SETTLED, few_left, is_few, note
 from zekt_bot.pipeline.store import CONSUMER_RUNS, store
 from zekt_bot.pipeline.verify import from_api
 
@@ -49,8 +48,6 @@ _REPOSITORIES = 50
 _MOST_OPEN = 20  # of a repository in a pass
 _MOST_ATTEMPTS = 10  # of a run
 _MOST_SEEN = 20_000
-_KEEP = 0.5  # of the installation's requests in an hour: they are the dispatches'
-_FEW_LEFT = "the installation has few requests left in this hour"
 _NO_LONGER_SHOWN = frozenset({403, 404, 410, 451})
 _log = structlog.get_logger()
 
@@ -96,15 +93,15 @@ class MissedRuns:
             try:
                 problem = await self._compare_all(page, since, stopped)
             except GitHubError as error:
-                await self._note(replace(state, problem=str(error)))
+                await note(self._broker, replace(state, problem=str(error)))
                 return self._taken
             if stopped():
                 return self._taken
             after = page[-1].id
             former = state.problem if state.cursor else None
             state = replace(state, problem=former or problem, cursor=f"{after}@{began.isoformat()}")
-            await self._note(state)
-        await self._note(_ended_pass(state, began, since))
+            await note(self._broker, state)
+        await note(self._broker, _ended_pass(state, began, since))
         return self._taken
 
     async def _compare_all(
@@ -131,12 +128,6 @@ class MissedRuns:
                 left_out.add(repository.installation_id)
         return problem
 
-    async def _note(self, state: Coverage) -> None:
-        """Keep how far it is, and let no other process begin meanwhile."""
-        now, write = self._broker.now(), self._broker.database.write
-        await write(coverage.save, replace(state, checked_at=now))
-        await write(chores.put_off, (CHORE, now + CHORE_EVERY))
-
     async def _compare(self, repository: Repository, since: datetime) -> None:
         start = max(since, _enabled_at(repository)) - _BEFORE
         for event in (None,) if repository.provider else sorted(CONSUMER_RUNS):
@@ -162,8 +153,8 @@ class MissedRuns:
         listed = await workflow_runs.page(self._broker.github, repository, search, number, known)
         if listed is None:
             return seen or _Seen(None, full=False, oldest=None)
-        if listed.share_left < _KEEP:
-            raise GitHubAnswered(200, _FEW_LEFT)
+        if is_few(listed.share_left):
+            raise few_left("installation")
         settled = [row for row in listed.rows if self._is_settled(row)]
         await self._take_in(repository, settled)
         oldest = _moment(listed.rows[-1], "created_at") if listed.rows else None
@@ -232,13 +223,13 @@ class MissedRuns:
         jobs = await self._jobs(repository, key, row)
         for job in jobs.rows if jobs else ():
             body = {"action": job.get("status"), "workflow_job": job, **about}
-            await self._keep(f"job-{repository.id}-{job.get('id')}", "workflow_job", body)
+            await self._store_webhook(f"job-{repository.id}-{job.get('id')}", "workflow_job", body)
         # The run's own `name` is its title where `run-name` is set.
         workflow = {"workflow": {"name": workflow_name}} if workflow_name else {}
         body = {"action": "completed", "workflow_run": row, **workflow, **about}
-        self._taken += await self._keep(_guid(repository, key), "workflow_run", body)
-        if jobs and jobs.share_left < _KEEP:
-            raise GitHubAnswered(200, _FEW_LEFT)
+        self._taken += await self._store_webhook(_guid(repository, key), "workflow_run", body)
+        if jobs and is_few(jobs.share_left):
+            raise few_left("installation")
 
     async def _jobs(
         self, repository: Repository, key: tuple[int, int], row: Mapping[str, Any]
@@ -250,7 +241,7 @@ class MissedRuns:
             return None
         return await workflow_runs.jobs(self._broker.github, repository, *key)
 
-    async def _keep(self, guid: str, event: str, body: Mapping[str, Any]) -> bool:
+    async def _store_webhook(self, guid: str, event: str, body: Mapping[str, Any]) -> bool:
         try:
             webhook = from_api("orchestrator", guid, event, body)
         except WebhookRefused as error:

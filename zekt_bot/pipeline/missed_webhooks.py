@@ -8,49 +8,33 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
-from zekt_bot.db import chores, coverage, inbox, mirror
-from zekt_bot.domain.recovery import provides_since
+from zekt_bot.db import coverage
 from zekt_bot.errors import GitHubAnswered, GitHubError, WebhookRefused
 from zekt_bot.github import hook_deliveries
 from zekt_bot.github.hook_deliveries import Carried
+from zekt_bot.pipeline import hook_list
+from zekt_bot.pipeline.recovery import SETTLED, few_left, is_few, note
 from zekt_bot.pipeline.store import store
-from zekt_bot.pipeline.verify import HANDLED, from_api
+from zekt_bot.pipeline.verify import from_api
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
-    from sqlalchemy import Connection
-
-    from zekt_bot.domain.catalog import Repository
     from zekt_bot.domain.recovery import Coverage
     from zekt_bot.github.hook_deliveries import HookDelivery
     from zekt_bot.operations.broker import Broker
+    from zekt_bot.pipeline.hook_list import Found
 
 NAME = coverage.HOOK_DELIVERIES
-CHORE, EVERY = "recovery", timedelta(minutes=5)
-SETTLED = timedelta(minutes=1)  # what came a moment ago may be on its way into the inbox
-_OVERLAP = timedelta(minutes=15)  # GitHub's list may show a delivery late
-_MOST = 20_000  # of the oldest, in a pass
 _AT_ONCE = 8
 _MOST_FAILURES = 3
-_KEEP = 0.5  # of the App's requests in an hour, for whoever mints tokens
-_FEW_LEFT = "the App has few requests left in this hour"
+_NO_SUCH_PLACE = frozenset({400, 404, 422})
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What is missing, the oldest first. `oldest`: where the list ended. `whole`: it is all."""
-
-    missing: Sequence[HookDelivery]
-    oldest: datetime | None
-    whole: bool
 
 
 async def recover(broker: Broker, stopped: Callable[[], bool] = lambda: False) -> int:
@@ -64,78 +48,48 @@ async def recover(broker: Broker, stopped: Callable[[], bool] = lambda: False) -
     """
     if not (await broker.credentials.get("orchestrator")).app_id:
         return 0
+    taken, goes_on = 0, True
+    while goes_on:
+        more, goes_on = await _pass(broker, stopped)
+        taken += more
+    return taken
+
+
+async def _pass(broker: Broker, stopped: Callable[[], bool]) -> tuple[int, bool]:
+    """Read the list once; how many were taken in, and whether there is a place to go on at."""
     before = await broker.database.query(coverage.of, NAME)
-    until = broker.now() - SETTLED
     try:
-        found = await _list(broker, before.covered_to, until)
+        found = await hook_list.read(broker, before, stopped)
     except GitHubError as error:
         _log.warning("webhooks.not_listed", error=str(error))
-        await _note(broker, replace(before, problem=str(error)))
-        return 0
-    since = _no_gap_since(before, found, until)
-    progress = _Progress(replace(before, no_gap_since=since, problem=None))
+        await _not_listed(broker, error)
+        return 0, False
+    if found is None:
+        return 0, False
+    progress = _Progress(_begun(broker, found))
     ended = await _take_in(broker, progress, found, stopped)
     if ended and progress.complete and found.whole:
-        progress.reach(until)
-    await _note(broker, progress.state)
-    return progress.taken
+        progress.reach(found.until)
+    left = hook_list.places(progress.state, broker.now())
+    await note(broker, hook_list.at_places(progress.state, left))
+    return progress.taken, bool(ended and progress.complete and left)
 
 
-def _no_gap_since(before: Coverage, found: _Found, until: datetime) -> datetime:
+async def _not_listed(broker: Broker, error: GitHubError) -> None:
+    state = await broker.database.query(coverage.of, NAME)  # with the places of this pass
+    if isinstance(error, GitHubAnswered) and error.status in _NO_SUCH_PLACE:
+        state = replace(state, cursor=None)
+    await note(broker, replace(state, problem=str(error)))
+
+
+def _begun(broker: Broker, found: Found) -> Coverage:
     """GitHub's list reaches back three days at least; what came before that may be lost."""
-    reach = until - hook_deliveries.KEPT
+    before, reach = found.state, broker.now() - SETTLED - hook_deliveries.KEPT
     reached = min(found.oldest, reach) if found.oldest else reach
-    if before.covered_to is None or before.no_gap_since is None or before.covered_to < reached:
-        return reached
-    return before.no_gap_since
-
-
-async def _list(broker: Broker, since: datetime | None, until: datetime) -> _Found:
-    """By GUID, so that of an event's attempts the first one counts."""
-    missing: dict[str, HookDelivery] = {}
-    oldest, cursor, whole = None, None, True
-    while True:
-        page = await hook_deliveries.page(broker.github, cursor)
-        wanted = [each for each in page.deliveries if each.delivered_at <= until]
-        for each in await broker.database.query(_missing, wanted):
-            missing[each.guid] = each
-        while len(missing) > _MOST:  # the newest are left to the next pass
-            del missing[next(iter(missing))]
-            whole = False
-        oldest = page.deliveries[-1].delivered_at if page.deliveries else oldest
-        if page.cursor is None or (since and oldest and oldest < since - _OVERLAP):
-            in_order = sorted(missing.values(), key=lambda each: (each.delivered_at, each.id))
-            return _Found(in_order, oldest, whole)
-        if page.share_left < _KEEP:
-            raise GitHubAnswered(200, _FEW_LEFT)
-        cursor = page.cursor
-
-
-def _missing(connection: Connection, listed: Sequence[HookDelivery]) -> list[HookDelivery]:
-    """Those to ask for, as the list alone tells."""
-    handled = [each for each in listed if each.event in HANDLED]
-    about = {each.repository_id for each in handled if each.repository_id is not None}
-    known = mirror.repositories_by_id(connection, about)
-    wanted = [each for each in handled if _is_wanted(each, known.get(each.repository_id or 0))]
-    there = inbox.known(connection, "orchestrator", {each.guid for each in wanted})
-    return [each for each in wanted if each.guid not in there]
-
-
-def _is_wanted(each: HookDelivery, repository: Repository | None) -> bool:
-    """Whether `store` would take it: news of installations, or of what was enabled by then."""
-    if each.repository_id is None:
-        return True
-    if repository is None or repository.blocked:
-        return False
-    if each.event == "repository":
-        return True
-    provides = provides_since(repository)
-    if provides is not None and provides <= each.delivered_at:
-        return True
-    # Most runs of a consumer were answered and not stored: not all of them are asked for.
-    since = repository.consumer_since
-    proves = each.event == "workflow_run" and not each.answered
-    return proves and since is not None and since <= each.delivered_at
+    unknown = before.covered_to is None or before.no_gap_since is None
+    if unknown or (before.covered_to and before.covered_to < reached):
+        return replace(before, no_gap_since=reached, problem=None)
+    return replace(before, problem=None)
 
 
 @dataclass(slots=True)
@@ -169,7 +123,7 @@ class _Progress:
 
 
 async def _take_in(
-    broker: Broker, progress: _Progress, found: _Found, stopped: Callable[[], bool]
+    broker: Broker, progress: _Progress, found: Found, stopped: Callable[[], bool]
 ) -> bool:
     """The oldest first, some at once; how far it got is kept. False: it ended before its time."""
     for start in range(0, len(found.missing), _AT_ONCE):
@@ -182,10 +136,10 @@ async def _take_in(
                 progress.failed(answer)
             else:
                 progress.had(each, await _store(broker, each, answer))
-        await _note(broker, progress.state)
+        await note(broker, progress.state)
         left = [one.share_left for one in answers if isinstance(one, Carried)]
-        if left and min(left) < _KEEP:
-            progress.failed(GitHubAnswered(200, _FEW_LEFT))
+        if left and is_few(min(left)):
+            progress.failed(few_left("App"))
             return False
     return True
 
@@ -216,10 +170,3 @@ async def _store(broker: Broker, each: HookDelivery, found: Carried) -> bool | N
         ignored=receipt.ignored,
     )
     return new
-
-
-async def _note(broker: Broker, state: Coverage) -> None:
-    """Keep how far it is, and let no other process begin meanwhile."""
-    now = broker.now()
-    await broker.database.write(coverage.save, replace(state, checked_at=now))
-    await broker.database.write(chores.put_off, (CHORE, now + EVERY))
