@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -294,6 +295,24 @@ async def test_a_stray_cancellation_is_told_and_its_sender_goes_on(
         async with working(stage.broker):
             await stage.github.wait_for_dispatches(1, timeout=10)
     assert [line["event"] for line in said if line["log_level"] == "error"] == ["worker.failed"]
+
+
+async def test_a_chore_that_waits_for_github_holds_up_no_stop(migrated_url: str) -> None:
+    async with open_stage(migrated_url, shutdown_timeout=timedelta(0)) as stage:
+        await stage.serve()
+        stage.github.fail("GET", "/app/hook/deliveries", hang=True)
+        stage.github.fail("POST", DISPATCH, hang=True)
+        async with working(stage.broker):
+            await finished(stage)
+            await until(lambda: _posted(stage))
+            await until(lambda: _listing(stage))
+            began = time.monotonic()
+        assert time.monotonic() - began < 5  # GitHub is waited for 20 s
+        assert (await stage.row(deliveries))["lease"] is None
+
+
+async def _listing(stage: Stage) -> bool:
+    return any(request.path == "/app/hook/deliveries" for request in stage.github.requests)
 
 
 async def test_a_webhook_that_is_not_routed_in_time_is_given_back(migrated_url: str) -> None:

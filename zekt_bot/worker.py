@@ -39,7 +39,7 @@ from zekt_bot.pipeline.pages import failed
 from zekt_bot.pipeline.route import build_router, route
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from zekt_bot.db.outgoing import Work
     from zekt_bot.operations.broker import Broker
@@ -55,6 +55,7 @@ _AFTER_NEW_KEY = timedelta(seconds=5)
 _SWEEP_EVERY = timedelta(minutes=1)
 _LOOK_EVERY = timedelta(hours=1)
 _PURGE_EVERY = timedelta(hours=1)
+_CHORES_END = timedelta(seconds=1)  # what a chore has to end by itself
 _AT_START = timedelta(minutes=1)  # processes that start together look for missed webhooks once
 _log = structlog.get_logger()
 
@@ -182,6 +183,8 @@ class Worker:
             self._loop("runs", lambda: self._page("runs", self._aggregate)),
             self._loop("envelopes", lambda: self._page("envelopes", self._match)),
             self._loop("deliveries", self._send_page),
+        ]
+        periodic = [
             self._chore("lanes", _SWEEP_EVERY, self._sweep),
             self._chore("replays", _SWEEP_EVERY, self._finish_replays),
             self._chore("workflows", _LOOK_EVERY, self._look),
@@ -191,7 +194,15 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             for loop in loops:
                 group.create_task(loop)
+            await self._end([group.create_task(chore) for chore in periodic])
         await self._drain()
+
+    async def _end(self, periodic: Sequence[asyncio.Task[None]]) -> None:
+        """At the stop: what they wait for may take longer than is left, and they outlive a kill."""
+        await self._stopping.wait()
+        await asyncio.wait(periodic, timeout=_CHORES_END.total_seconds())
+        for chore in periodic:
+            chore.cancel()
 
     def stop(self) -> None:
         """Take no more work."""
