@@ -214,7 +214,7 @@ class Worker:
 
         async def turn() -> None:
             woken.clear()
-            if not await work():
+            if not await work():  # it took all that was due, or `_next_due` says what is left
                 await self._wait(woken, await self._next_due(topic))
 
         while not self._stopping.is_set():
@@ -267,7 +267,7 @@ class Worker:
         rows = await self._broker.database.query(inbox.load, ids) if ids else []
         for row in rows:
             self._routers.give(row)
-        return bool(ids)
+        return len(ids) == _PAGE
 
     async def _until_freed(self, pool: _Pool[Any]) -> None:
         pool.freed.clear()
@@ -284,7 +284,7 @@ class Worker:
         ids = await self._broker.database.write(leases.claim, claim)
         found = await step(ids) if ids else {}
         await asyncio.gather(*(self._failed(claim, *row) for row in found.items()))
-        return bool(ids)
+        return len(ids) == _PAGE
 
     async def _failed(self, claim: Claim, row_id: str, error: Exception) -> None:
         with contextlib.suppress(StorageUnavailable):  # the lease runs out, the row is due again
@@ -309,7 +309,7 @@ class Worker:
         works = await self._broker.database.query(outgoing.load, ids, self._kept) if ids else []
         for work in works:
             self._senders.give(_Held(work, claim.until, self._pause))
-        return bool(ids)
+        return len(ids) >= _PAGE
 
     async def _send(self, held: _Held) -> None:
         work = held.work
