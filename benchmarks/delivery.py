@@ -40,6 +40,7 @@ async def posts(sink: Sink, count: int, found: Measured) -> None:
     sink.expect(count)
     url = f"http://127.0.0.1:{sink.port}/repos/octo/one/dispatches"
     async with served("posts", url, str(count), str(_BYTES)) as process:
+        assert process.process is not None
         assert process.process.stdin is not None
         process.process.stdin.write(b"begin\n")
         _, wall, cpu = (await process.until("done")).split()
@@ -48,19 +49,20 @@ async def posts(sink: Sink, count: int, found: Measured) -> None:
 
 
 async def backlog(
-    url: str, sink: Sink, of: world.World, events: int, **more: str
+    asked: Options, url: str, sink: Sink, of: world.World, **more: str
 ) -> tuple[float, float]:
     """Zekt's worker, from the first POST until the last result is recorded.
 
     One delivery of each lane goes before: then every installation's token is there.
     """
+    events = asked.size(10, 2, 1)
     environ = world.environ(url, sink.port, **more)
     settings = config.load(environ)
     await world.migrated(settings)
     async with open_broker(settings) as broker:
         await of.settle(broker)
         sink.expect(await of.backlog(broker, 1))
-        async with served("worker", environ=environ) as process:
+        async with served("worker", environ=environ, here=asked.here) as process:
             await all_sent(broker, sink)
             count = await of.backlog(broker, events, due_at=None)
             sink.expect(count)
@@ -98,23 +100,22 @@ def unsent(connection: Connection) -> int:
 
 async def main(asked: Options) -> None:
     """Measure and report."""
-    of = world.World(services=200, subscribers=10)
-    events = asked.size(10, 2)
+    of = world.World(services=asked.size(200, 200, 3), subscribers=10)
     ways = ["posts", *asked.databases]
     found = {way: Measured() for way in ways}
     sink, listening = await open_sink()
     with harness.postgres(asked) as server:
         for _ in range(asked.runs):
-            await posts(sink, of.lanes * events, found["posts"])
+            await posts(sink, of.lanes * asked.size(10, 2, 1), found["posts"])
             for way in asked.databases:
                 with harness.fresh(way, server) as url:
-                    rate, cost = await backlog(url, sink, of, events)
+                    rate, cost = await backlog(asked, url, sink, of)
                     found[way].rates.append(rate)
                     found[way].costs.append(cost)
         told = []
-        for way in asked.databases:
+        for way in asked.profiled:
             with harness.fresh(way, server) as url, harness.profiled() as profile:
-                await backlog(url, sink, of, events, **profile)
+                await backlog(asked, url, sink, of, **profile)
                 told.append(harness.where(profile, f"the worker on {way}"))
     listening.close()
     bare = found["posts"]

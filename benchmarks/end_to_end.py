@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks import harness, world
+from benchmarks import harness, webhooks, world
 from benchmarks.delivery import unsent
 from benchmarks.harness import Options, Table, median, percentile, served
 from benchmarks.traffic import Sink, hammer, open_sink, paced
@@ -37,20 +38,29 @@ async def throughput(
     return len(requests) / took, cpu / len(requests) * 1e6
 
 
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds from each webhook's being sent until its dispatch has come, or its answer."""
+
+    dispatches: list[float]
+    answers: list[float]
+
+
 async def latency(
     port: int, sink: Sink, requests: dict[int, bytes], per_second: float = _PER_SECOND
-) -> list[float]:
-    """Milliseconds from each webhook's being sent until its dispatch has come.
-
-    `requests` are webhooks by their numbers.
-    """
+) -> Latency:
+    """Send webhooks, by their numbers, at a steady pace; other dispatches may come in between."""
     came: dict[int, float] = {}
+    all_came = asyncio.Event()
 
     def hear(body: bytes) -> None:
-        came.setdefault(world.run_number(body), time.perf_counter())
+        number = webhooks.run_number(body)
+        if number in requests:
+            came.setdefault(number, time.perf_counter())
+            if len(came) == len(requests):
+                all_came.set()
 
     sink.heard = hear
-    sink.expect(len(requests))
     sent: dict[int, float] = {}
 
     def timed() -> Iterator[bytes]:
@@ -58,10 +68,15 @@ async def latency(
             sent[number] = time.perf_counter()
             yield request
 
-    await paced(port, timed(), per_second)
-    await asyncio.wait_for(sink.reached.wait(), 600)
+    answers = await paced(port, timed(), per_second)
+    await asyncio.wait_for(all_came.wait(), 600)
     sink.heard = lambda body: None
-    return [(came[number] - moment) * 1000 for number, moment in sent.items()]
+    if answers.bad:
+        raise RuntimeError(f"{answers.bad} of {len(requests)} webhooks were refused")
+    return Latency(
+        [(came[number] - moment) * 1000 for number, moment in sent.items()],
+        [seconds * 1000 for seconds in answers.seconds],
+    )
 
 
 async def once(
@@ -72,21 +87,22 @@ async def once(
     environ = world.environ(url, sink.port, **unpaced, **more)
     settings = config.load(environ)
     await world.migrated(settings)
-    warm, many, slow = 400, asked.size(10_000, 2_500), asked.size(1_500, 500)
+    warm, slow = asked.size(400, 400, 10), asked.size(1_500, 500, 5)
+    many, of = asked.size(10_000, 2_500, 20), _OF.repositories
     async with open_broker(settings) as broker:
         await _OF.settle(broker)
-        async with served("whole", environ=environ) as process:
-            await throughput(broker, process, sink, world.webhooks(shape, warm, _OF.services))
-            some = world.webhooks(shape, slow, _OF.services, warm)
-            taken = await latency(process.port, sink, dict(enumerate(some, warm)))
-            requests = world.webhooks(shape, many, _OF.services, warm + slow)
+        async with served("whole", environ=environ, here=asked.here) as process:
+            await throughput(broker, process, sink, webhooks.webhooks(shape, warm, of))
+            some = webhooks.webhooks(shape, slow, of, warm)
+            taken = (await latency(process.port, sink, dict(enumerate(some, warm)))).dispatches
+            requests = webhooks.webhooks(shape, many, of, warm + slow)
             rate, cpu = await throughput(broker, process, sink, requests)
     return rate, cpu, percentile(taken, 0.5), percentile(taken, 0.99)
 
 
 async def main(asked: Options) -> None:
     """Measure and report."""
-    shape = await world.template(9 * 1024)
+    shape = await webhooks.template(9 * 1024)
     sink, listening = await open_sink()
     table = Table(
         ("way", "events/s", "CPU µs each", "events per CPU second", "p50 ms at 100/s", "p99 ms")
@@ -107,6 +123,7 @@ async def main(asked: Options) -> None:
                 f"{middle:.0f}",
                 f"{slow:.0f}",
             )
+        for way in asked.profiled:
             with harness.fresh(way, server) as url, harness.profiled() as profile:
                 await once(asked, url, sink, shape, **profile)
                 told.append(harness.where(profile, f"the server on {way}"))

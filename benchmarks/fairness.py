@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
 
-from benchmarks import harness, world
+from benchmarks import harness, webhooks, world
 from benchmarks.end_to_end import latency
 from benchmarks.harness import Options, Table, median, percentile, served
 from benchmarks.traffic import Sink, open_sink
@@ -48,16 +48,17 @@ async def once(asked: Options, url: str, sink: Sink, shape: bytes, waiting: int)
         await _OF.settle(broker)
         if waiting:
             await crowd(broker, waiting)
-        async with served("whole", environ=environ) as process:
-            made = enumerate(world.webhooks(shape, asked.size(1_200, 400), _OF.services))
-            others = {number: request for number, request in made if number % _OF.services}
-            return (await latency(process.port, sink, others, _PER_SECOND))[_OF.services :]
+        async with served("whole", environ=environ, here=asked.here) as process:
+            others, warm = _OF.repositories[1:], asked.size(200, 200, 5)
+            made = webhooks.webhooks(shape, warm + asked.size(1_000, 200, 5), others)
+            taken = await latency(process.port, sink, dict(enumerate(made)), _PER_SECOND)
+            return taken.dispatches[warm:]
 
 
 async def main(asked: Options) -> None:
     """Measure and report."""
-    waiting = asked.size(50_000, 5_000)
-    shape = await world.template(9 * 1024)
+    waiting = asked.size(50_000, 5_000, 50)
+    shape = await webhooks.template(9 * 1024)
     sink, listening = await open_sink()
     table = Table(("way", "waiting", "p50 ms", "p99 ms", "p99 with / without"))
     with harness.postgres(asked) as server:

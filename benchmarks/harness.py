@@ -1,7 +1,8 @@
 """What all benchmarks share: processes on cores of their own, databases, tables, the record.
 
-Run one as `python -m benchmarks.NAME`. `--quick` (or QUICK=1) makes it small; `--database` chooses
-one of the two; `--record` writes the result into docs/benchmarks.md.
+Run one as `python -m benchmarks.NAME`. `--quick` (or QUICK=1) makes it small, `--trial` so small
+that it only shows that it runs; `--database` chooses one of the two; `--record` writes the result
+into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from benchmarks.sampling import spent
+from benchmarks.served import MODES
 from tests import databases
 from zekt_bot import logs
 
@@ -38,26 +40,40 @@ _TICK = os.sysconf("SC_CLK_TCK")
 _CORES = sorted(os.sched_getaffinity(0))
 SERVED, LOAD = {_CORES[0]}, set(_CORES[1:]) or {_CORES[0]}
 _DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+Scale = Literal["full", "quick", "trial"]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What was asked for on the command line."""
 
-    quick: bool
+    scale: Scale
     record: bool
     runs: int
     databases: tuple[str, ...]
 
-    def size(self, full: int, quick: int) -> int:
-        """How many, by whether it is to be quick."""
-        return quick if self.quick else full
+    def size(self, full: int, quick: int, trial: int) -> int:
+        """How many, by the scale."""
+        return {"full": full, "quick": quick, "trial": trial}[self.scale]
+
+    @property
+    def here(self) -> bool:
+        """Whether what is measured runs in this process: to start one takes longer than a trial."""
+        return self.scale == "trial"
+
+    @property
+    def profiled(self) -> tuple[str, ...]:
+        """The databases for which to tell where the time goes: none for a trial."""
+        return () if self.scale == "trial" else self.databases
 
 
 def options(about: str) -> Options:
     """Read the command line, and keep this process off the core of what is measured."""
     parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--quick", action="store_true", default=bool(os.environ.get("QUICK")))
+    scale = parser.add_mutually_exclusive_group()
+    for name in ("quick", "trial"):
+        scale.add_argument(f"--{name}", dest="scale", action="store_const", const=name)
+    parser.set_defaults(scale="quick" if os.environ.get("QUICK") else "full")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--database", choices=("sqlite", "postgresql"))
@@ -65,30 +81,32 @@ def options(about: str) -> Options:
     os.sched_setaffinity(0, LOAD)
     logs.configure("WARNING", "console")
     chosen = (given.database,) if given.database else ("sqlite", "postgresql")
-    return Options(given.quick, given.record, max(1, given.runs), chosen)
+    return Options(given.scale, given.record, max(1, given.runs), chosen)
 
 
 @dataclass
 class Served:
     """A process that is measured. `port` is what it listens on, if it does."""
 
-    process: asyncio.subprocess.Process
+    pid: int
     port: int
+    process: asyncio.subprocess.Process | None = None
 
     def cpu(self) -> float:
         """Seconds of CPU that it has used so far, in all its threads."""
-        stat = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii")
+        stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii")
         fields = stat.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICK
 
     def memory(self) -> float:
         """MB that it holds in memory."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         return int(found.group(1)) / 1024 if found else 0.0
 
     async def until(self, word: str) -> str:
         """The next line of its output that begins with `word`."""
+        assert self.process is not None
         assert self.process.stdout is not None
         async with asyncio.timeout(600):
             while line := (await self.process.stdout.readline()).decode():
@@ -99,9 +117,19 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    *mode: str, environ: dict[str, str] | None = None, anywhere: bool = False
+    *mode: str,
+    environ: dict[str, str] | None = None,
+    anywhere: bool = False,
+    here: bool = False,
 ) -> AsyncIterator[Served]:
-    """`benchmarks.served MODE` on the core of what is measured (or on any), once it is ready."""
+    """`benchmarks.served MODE` on the core of what is measured (or on any), once it is ready.
+
+    `here`: in this process.
+    """
+    if here:
+        async with MODES[mode[0]](environ or {}) as port:
+            yield Served(os.getpid(), port)
+        return
     cores = set(_CORES) if anywhere else SERVED
     with Path(os.environ.get("ZEKT_BENCH_LOG", os.devnull)).open("ab") as log:
         process = await asyncio.create_subprocess_exec(
@@ -116,7 +144,7 @@ async def served(
             stderr=log,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
-    running = Served(process, 0)
+    running = Served(process.pid, 0, process)
     try:
         running.port = int((await running.until("ready")).split()[1])
         yield running
@@ -141,9 +169,16 @@ def fresh(kind: str, server: str | None) -> Iterator[str]:
 
 @contextlib.contextmanager
 def postgres(asked: Options) -> Iterator[str | None]:
-    """A PostgreSQL server that syncs each commit to the disk, if one is asked for."""
+    """A PostgreSQL server that syncs each commit to the disk, if one is asked for.
+
+    For a trial any will do.
+    """
     if "postgresql" not in asked.databases:
         yield None
+        return
+    if asked.scale == "trial":
+        with databases.server() as url:
+            yield url
         return
     with databases.own_server(**_DURABLE, shared_buffers="512MB", max_wal_size="4GB") as url:
         yield url
@@ -225,8 +260,8 @@ def where(environ: dict[str, str], name: str) -> str:
 
 def report(asked: Options, name: str, *parts: object) -> None:
     """Print the parts; with `--record` they become the section `name` of docs/benchmarks.md."""
-    small = " In small (`make bench-quick`)." if asked.quick else ""
-    told = f"Measured {machine()}{small} Runs: {asked.runs}."
+    small = {"full": "", "quick": " In small (`make bench-quick`).", "trial": " A trial."}
+    told = f"Measured {machine()}{small[asked.scale]} Runs: {asked.runs}."
     text = "\n\n".join(str(part) for part in (told, *parts))
     print(f"\n## {name}\n\n{text}\n")
     if not asked.record:

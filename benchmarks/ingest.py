@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmarks import harness, world
+from benchmarks import harness, webhooks, world
 from benchmarks.harness import Options, Table, median, percentile, served
 from benchmarks.traffic import hammer
 from zekt_bot import config
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.harness import Served
 
 SIZES = (9, 17)
-_SERVICES = 50
+_OF = world.World(services=50, subscribers=1)
 _NORMAL = "sqlite, NORMAL"
 
 
@@ -44,24 +44,24 @@ class Measured:
 
 async def measure(asked: Options, size: int, server: str | None, table: Table) -> None:
     """All ways of taking webhooks of this size, one after the other, so often."""
-    count = asked.size(8_000, 3_000)
-    shape = await world.template(size * 1024)
+    count = asked.size(8_000, 3_000, 100)
+    shape = await webhooks.template(size * 1024)
     ways = ["bare", *asked.databases]
     if "sqlite" in asked.databases:
         ways.append(_NORMAL)
     found = {way: Measured() for way in ways}
     for _ in range(asked.runs):
         for way in ways:
-            requests = world.webhooks(shape, count + 200, _SERVICES)
+            requests = webhooks.webhooks(shape, count + 200, _OF.repositories)
             if way == "bare":
-                async with served("bare") as process:
+                async with served("bare", here=asked.here) as process:
                     await found[way].once(process, requests)
                 continue
             kind, mode = ("sqlite", "relaxed") if way == _NORMAL else (way, "web")
             with harness.fresh(kind, server) as url:
                 environ = world.environ(url)
                 await prepare(environ)
-                async with served(mode, environ=environ) as process:
+                async with served(mode, environ=environ, here=asked.here) as process:
                     await found[way].once(process, requests)
     bare = found["bare"]
     for way in ways:
@@ -82,7 +82,7 @@ async def prepare(environ: dict[str, str]) -> None:
     settings = config.load(environ)
     await world.migrated(settings)
     async with open_broker(settings) as broker:
-        await world.World(_SERVICES, 1).settle(broker)
+        await _OF.settle(broker)
 
 
 async def main(asked: Options) -> None:
@@ -91,14 +91,15 @@ async def main(asked: Options) -> None:
         ("body", "way", "202/s", "of bare", "CPU µs each", "of bare, by CPU", "p99 ms"),
     )
     with harness.postgres(asked) as server:
-        for size in SIZES:
+        for size in SIZES[: asked.size(2, 2, 1)]:
             await measure(asked, size, server, table)
         told = []
-        for way in asked.databases:
+        for way in asked.profiled:
             with harness.fresh(way, server) as url, harness.profiled() as profile:
                 environ = world.environ(url) | profile
                 await prepare(environ)
-                requests = world.webhooks(await world.template(9 * 1024), 3_000, _SERVICES)
+                shape = await webhooks.template(9 * 1024)
+                requests = webhooks.webhooks(shape, 3_000, _OF.repositories)
                 async with served("web", environ=environ) as process:
                     await Measured().once(process, requests)
                 told.append(harness.where(profile, f"the web process on {way}, 9 KB"))

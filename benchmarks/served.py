@@ -16,8 +16,9 @@ import hmac
 import os
 import sys
 import time
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
 
 import aiohttp
 import orjson
@@ -33,7 +34,10 @@ from zekt_bot.operations.heartbeat import beating
 from zekt_bot.worker import SENDERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from sqlalchemy.engine.interfaces import DBAPIConnection
 
     from zekt_bot.operations.heartbeat import Kind
 
@@ -41,7 +45,8 @@ SECRET = "a webhook secret of the benchmarks"
 _NORMAL = "PRAGMA synchronous = NORMAL"
 
 
-async def bare() -> None:
+@asynccontextmanager
+async def bare() -> AsyncIterator[int]:
     """The most that aiohttp can do with a webhook."""
     secret = SECRET.encode()
 
@@ -59,10 +64,10 @@ async def bare() -> None:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    with stop_signals() as stop:
-        print("ready", runner.addresses[0][1], flush=True)
-        await stop.wait()
-    await runner.cleanup()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
 
 
 async def posts(url: str, count: int, size: int) -> None:
@@ -89,41 +94,63 @@ async def posts(url: str, count: int, size: int) -> None:
     print("done", wall, cpu, flush=True)
 
 
-async def zekt(*, serve: bool, work: bool) -> None:
+@asynccontextmanager
+async def zekt(environ: Mapping[str, str], *, serve: bool, work: bool) -> AsyncIterator[int]:
     """The product's own parts, put together as its command line does."""
-    settings = config.load()
+    settings = config.load(environ)
     kind: Kind = "serve" if serve and work else "web" if serve else "worker"
-    logs.configure(settings.log_level, settings.log_format)
-    with stop_signals() as stop:
-        async with open_broker(settings, server=True) as broker, AsyncExitStack() as parts:
-            await parts.enter_async_context(beating(broker, kind))
-            running = await parts.enter_async_context(working(broker)) if work else None
-            port = await parts.enter_async_context(serving(broker)) if serve else 0
-            print("ready", port, flush=True)
-            await stop.wait()
+    async with open_broker(settings, server=True) as broker, AsyncExitStack() as parts:
+        await parts.enter_async_context(beating(broker, kind))
+        running = await parts.enter_async_context(working(broker)) if work else None
+        port = await parts.enter_async_context(serving(broker)) if serve else 0
+        try:
+            yield port
+        finally:
             if running:
                 running.stop()
 
 
-async def relaxed() -> None:
+@asynccontextmanager
+async def relaxed(environ: Mapping[str, str]) -> AsyncIterator[int]:
     """As `web`, on SQLite that syncs no commit: what FULL costs. The product has no such switch."""
-    event.listen(Pool, "checkout", lambda connection, *_: connection.execute(_NORMAL))
-    await zekt(serve=True, work=False)
+
+    def relax(connection: DBAPIConnection, *_: object) -> None:
+        connection.execute(_NORMAL)
+
+    event.listen(Pool, "checkout", relax)
+    try:
+        async with zekt(environ, serve=True, work=False) as port:
+            yield port
+    finally:
+        event.remove(Pool, "checkout", relax)
+
+
+MODES: dict[str, Callable[[Mapping[str, str]], AbstractAsyncContextManager[int]]] = {
+    "bare": lambda environ: bare(),
+    "web": partial(zekt, serve=True, work=False),
+    "relaxed": relaxed,
+    "worker": partial(zekt, serve=False, work=True),
+    "whole": partial(zekt, serve=True, work=True),
+}
+
+
+async def until_stopped(mode: str) -> None:
+    """Say the port, then serve until SIGTERM."""
+    logs.configure("INFO", "json")
+    with stop_signals() as stop:
+        async with MODES[mode](os.environ) as port:
+            print("ready", port, flush=True)
+            await stop.wait()
 
 
 def main() -> None:
     """Run the mode that the command line names."""
     mode, *rest = sys.argv[1:]
-    modes: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
-        "bare": bare,
-        "posts": lambda: posts(rest[0], int(rest[1]), int(rest[2])),
-        "web": lambda: zekt(serve=True, work=False),
-        "relaxed": relaxed,
-        "worker": lambda: zekt(serve=False, work=True),
-        "whole": lambda: zekt(serve=True, work=True),
-    }
     with sampled(os.environ.get("ZEKT_BENCH_PROFILE")):
-        asyncio.run(modes[mode]())
+        if mode == "posts":
+            asyncio.run(posts(rest[0], int(rest[1]), int(rest[2])))
+        else:
+            asyncio.run(until_stopped(mode))
 
 
 if __name__ == "__main__":

@@ -13,14 +13,13 @@ from benchmarks.traffic import Sink, open_sink
 from zekt_bot import config
 from zekt_bot.app import open_broker
 
-_OF = world.World(services=200, subscribers=10)
-
 
 async def once(asked: Options, url: str, sink: Sink, workers: int) -> tuple[float, int]:
     """Dispatches a second of all together, and how many were sent more than once.
 
     Nothing is due until all of them run.
     """
+    of = world.World(services=asked.size(200, 200, 3), subscribers=10)
     environ = world.environ(url, sink.port)
     settings = config.load(environ)
     await world.migrated(settings)
@@ -30,17 +29,18 @@ async def once(asked: Options, url: str, sink: Sink, workers: int) -> tuple[floa
         seen[body.partition(b'"deliveryId":"')[2][:30]] += 1
 
     async with open_broker(settings) as broker, AsyncExitStack() as processes:
-        await _OF.settle(broker)
-        count = await _OF.backlog(broker, asked.size(10, 2), due_at=None)
+        await of.settle(broker)
+        count = await of.backlog(broker, asked.size(10, 2, 1), due_at=None)
         sink.heard = hear
         sink.expect(count)
         for _ in range(workers):
-            await processes.enter_async_context(served("worker", environ=environ, anywhere=True))
+            one = served("worker", environ=environ, anywhere=True, here=asked.here)
+            await processes.enter_async_context(one)
         await broker.database.write(wake, broker.now())
         await asyncio.wait_for(sink.reached.wait(), 600)
         while await broker.database.query(unsent):
             await asyncio.sleep(0.02)
-        await asyncio.sleep(1)  # would one be sent once more?
+        await asyncio.sleep(asked.size(1, 1, 0))  # would one be sent once more?
     sink.heard = lambda body: None
     if len(seen) != count:
         raise RuntimeError(f"{len(seen)} of {count} deliveries came")
@@ -55,7 +55,9 @@ async def main(asked: Options) -> None:
     sink, listening = await open_sink()
     table = Table(("workers", "dispatches/s together", "of one worker's", "sent twice"))
     with harness.postgres(asked) as server:
-        found: dict[int, list[tuple[float, int]]] = {1: [], 2: [], 4: []}
+        found: dict[int, list[tuple[float, int]]] = {
+            workers: [] for workers in (1, 2, 4)[: asked.size(3, 3, 2)]
+        }
         for _ in range(asked.runs):
             for workers, runs in found.items():
                 with harness.fresh("postgresql", server) as url:
