@@ -70,7 +70,7 @@ class Stage:
     consuming: Installation
     held: list[WebhookDelivery]
     pace: Pace = PACE
-    kept: outgoing.Kept = field(default_factory=outgoing.Kept)
+    kept: outgoing.KeptFacts = field(default_factory=outgoing.KeptFacts)
     router: Any = field(default_factory=route.build_router)
 
     async def publish(self, *event_types: str) -> Service:

@@ -272,9 +272,9 @@ async def test_a_sender_that_was_cancelled_is_replaced(
     await one_behind_the_other(stage, monkeypatch, 1)
     async with working(stage.broker):
         await stage.github.wait_for_dispatches(1, timeout=10)
-        for task in asyncio.all_tasks():
-            if task.get_name() == "zekt-pool":
-                task.cancel()
+        senders = [task for task in asyncio.all_tasks() if task.get_name() == "zekt-pool"]
+        assert all(task.cancel() for task in senders)
+        assert senders
         await finished(stage)
         await stage.github.wait_for_dispatches(2, timeout=10)
 

@@ -17,7 +17,7 @@ import structlog
 from zekt_bot.db import chores, deliveries, inbox, lanes, leases, outgoing
 from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim
-from zekt_bot.db.outgoing import Kept
+from zekt_bot.db.outgoing import KeptFacts
 from zekt_bot.errors import StorageUnavailable, is_own_cancellation
 from zekt_bot.operations import (
     accounts,
@@ -161,7 +161,7 @@ class Worker:
         self._timing = timing or Timing(lease=broker.settings.lease)
         self._router = build_router()
         self._pace = broker.settings.pace
-        self._kept = Kept()
+        self._kept = KeptFacts()
         self._senders = _Pool[_Held](SENDERS, _HELD, self._send)
         self._routers = _Pool[Any](2 * _PAGE, 2 * _PAGE, self._route)
         self._missed_runs = MissedRuns(broker)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from tests.db.rows import (
+    DEADLINE,
     PACE,
     change,
     delivery,
     delivery_row,
     lane,
+    open_transaction,
     plant,
     put,
     stored,
@@ -106,6 +110,18 @@ async def test_without_the_lease_only_the_attempt_is_kept(
     assert await delivery(database, row) == before
     assert await attempted(database) == [(row, 1, "dispatched")]
     assert await audited(database) == []
+
+
+async def test_a_result_waits_for_no_attempt_of_another_worker(
+    postgres: Database, migrated_postgres: str
+) -> None:
+    """Who adds an attempt holds its delivery's key; both would else wait for each other."""
+    (row,) = await plant(postgres, delivery_row(1))
+    await claim(postgres)
+    async with open_transaction(migrated_postgres) as other:
+        adds = select(tables.deliveries.c.id).where(tables.deliveries.c.id == row)
+        await other.execute(adds.with_for_update(read=True, key_share=True))
+        assert await asyncio.wait_for(record(postgres, row), DEADLINE)
 
 
 async def test_attempts_are_numbered_one_after_another(database: Database) -> None:

@@ -20,6 +20,7 @@ from zekt_bot.db.tables import (
     installations,
     metadata,
     principals,
+    repositories,
     runs,
 )
 from zekt_bot.domain.events import RunKey
@@ -94,6 +95,24 @@ async def test_the_other_side_keeps_what_is_its_own(stage: Stage) -> None:
     for table in ("runs", "messages", "envelopes", "jobs", "services", "allowed_workflows"):
         assert found[table] == [], table
     assert found["repositories"] == []
+
+
+async def test_anothers_repository_in_its_installation_changes_with_it(stage: Stage) -> None:
+    """As after a transfer of which GitHub's news have not come yet."""
+    await stage.serve()
+    await stage.broker.database.write(stray, (stage.provider.id, stage.consuming.id))
+    (before,) = [row for row in await stage.rows(repositories) if row["id"] == stage.provider.id]
+    await erasure.erase(stage.broker, ME, CONSUMER)
+    (after,) = await stage.rows(repositories)
+    assert (after["id"], after["version"]) == (stage.provider.id, before["version"] + 1)
+
+
+def stray(connection: Connection, rows: Sequence[tuple[int, int]]) -> list[None]:
+    """Let a repository stand in this installation."""
+    for repository_id, installation_id in rows:
+        moved = update(repositories).where(repositories.c.id == repository_id)
+        connection.execute(moved.values(installation_id=installation_id))
+    return [None] * len(rows)
 
 
 async def test_nothing_new_of_it_comes_in(stage: Stage) -> None:

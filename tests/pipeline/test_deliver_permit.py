@@ -6,22 +6,23 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Engine, event, update
 
 from tests.db.rows import until
-from tests.pipeline.between import interfere, writing
+from tests.pipeline.between import elsewhere, interfere, writing
 from tests.pipeline.sending import DISPATCHES, PACED, execute, matched, posts, tokens, verbs
-from tests.stage import LEASE, ME
+from tests.stage import LEASE, ME, RELEASE
 from zekt_bot import hookimpl
+from zekt_bot.db import mirror, outgoing, workflows
 from zekt_bot.db.tables import attempts, deliveries, services, subscriptions
 from zekt_bot.domain.deliveries import Delivery, Outcome
 from zekt_bot.errors import StorageUnavailable
 from zekt_bot.operations import pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from sqlalchemy import Executable
+    from sqlalchemy import Connection, Executable
 
     from tests.stage import Stage
     from zekt_bot.domain.deliveries import DispatchRequest
@@ -94,6 +95,39 @@ async def test_what_is_put_on_hold_while_the_token_is_minted_waits(stage: Stage)
     assert await sending == [None]
     assert posts(stage) == []
     assert (await stage.row(deliveries))["waits_for"] == "pause"
+
+
+class WithoutRepositories(outgoing.KeptFacts):
+    """Other facts are kept, but repositories went to make room."""
+
+    def of(self, kind: str, present: Mapping[Any, Any], read: Callable[..., Any]) -> Any:
+        return read([*present]) if kind == "repository" else super().of(kind, present, read)
+
+
+async def test_a_workflow_disallowed_while_its_facts_are_read_is_not_sent(stage: Stage) -> None:
+    stage.kept = WithoutRepositories()
+    await stage.serve()
+    await stage.finish_run("build")
+    await stage.flow()
+    await stage.finish_run("build")
+    await stage.prepare()
+    made, left = len(posts(stage)), [1]
+
+    def disallow(connection: Connection) -> None:
+        workflows.disallow(connection, stage.provider.id, RELEASE)
+        mirror.touch(connection, stage.provider.id)
+
+    def between(*told: Any) -> None:
+        if "repositories.version, repositories.updated_at" in told[2] and left:
+            left.pop()
+            elsewhere(stage, writing(disallow))
+
+    event.listen(Engine, "after_cursor_execute", between)
+    (work,) = await stage.works()
+    event.remove(Engine, "after_cursor_execute", between)
+    assert not left
+    assert await stage.send(work) is None
+    assert len(posts(stage)) == made
 
 
 class Hesitant:

@@ -90,8 +90,8 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
                 connection, row.renamed[0], {"full_name": row.renamed[1]}, row.now
             )
     lanes.wake(connection, {row.lane: row.now for row in rows})
-    _add_attempts(connection, [row for row in rows if row.attempt is not None])
     answers = _change(connection, rows, stands)
+    _add_attempts(connection, [row for row in rows if row.attempt is not None])
     mine = [row for row, own in zip(rows, answers, strict=True) if own]
     lanes.give_back(connection, [row.lane for row in mine if not row.sent])
     for limit in sorted((row.limit for row in rows if row.limit), key=lambda each: each.lane):
@@ -130,11 +130,12 @@ _CHANGED = (
     "attempts",
     "lease",
 )
-_HELD = (
+# An attempt shares its delivery's key: as strong a lock as needed, and before attempts are added.
+_PRESENT = (
     select(deliveries.c.id, *(deliveries.c[name] for name in _CHANGED))
     .where(one_of(deliveries.c.id, "ids"))
     .order_by(deliveries.c.id)
-    .with_for_update()
+    .with_for_update(key_share=True)
 )
 _SET = (
     update(deliveries)
@@ -146,7 +147,7 @@ _SET = (
 def _change(connection: Connection, rows: Sequence[Change], stands: Sequence[bool]) -> list[bool]:
     """Set the new states; False: the lease is another's, or the state has moved on."""
     ids = {row.delivery_id for row in rows}
-    found = connection.execute(_HELD, {"ids": ids}).mappings()
+    found = connection.execute(_PRESENT, {"ids": ids}).mappings()
     present = {row["id"]: dict(row) for row in found}
     changed: dict[str, dict[str, Any]] = {}
     answers = []

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, or_, select, update
 
-from zekt_bot.db import audit
+from zekt_bot.db import audit, mirror
 from zekt_bot.db.retention import delete_deliveries, delete_runs
+from zekt_bot.db.rows import APP
 from zekt_bot.db.tables import (
     accounts,
     admissions,
@@ -141,6 +142,7 @@ def _drop_names(connection: Connection, row: Names) -> bool:
     connection.execute(delete(services).where(_of(own)))
     allowed = allowed_workflows.c.repository_id.in_(_repositories(own))
     connection.execute(delete(allowed_workflows).where(allowed))
+    _lose_installations(connection, own)
     for table in (repositories, installations, aliases, admissions):
         connection.execute(delete(table).where(table.c.account_id == own))
     account = update(accounts).where(accounts.c.id == own)
@@ -149,3 +151,14 @@ def _drop_names(connection: Connection, row: Names) -> bool:
     connection.execute(person.values(name=None))
     audit.record(connection, row.entry)
     return True
+
+
+def _lose_installations(connection: Connection, account_id: int) -> None:
+    """Others' repositories may still stand in its installations: what is known of them changes."""
+    of_it = (installations.c.account_id == account_id, installations.c.app == APP)
+    theirs = select(repositories.c.id).join(
+        installations, installations.c.id == repositories.c.installation_id
+    )
+    in_order = theirs.where(*of_it).order_by(repositories.c.id)
+    for each in list(connection.execute(in_order).scalars()):
+        mirror.touch(connection, each)

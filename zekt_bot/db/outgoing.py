@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.pauses import Subject
     from zekt_bot.domain.subscriptions import Subscription
 
-_MOST_KEPT = 20_000
+_MOST_KEPT = 100_000  # ten thousand lanes in turn: a consumer and a subscription each, and more
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,11 @@ class Work:
     settings: bytes | None
 
 
-class Kept:
-    """Values by what they were read from: a kind, a key, and versions that rise with a change."""
+class KeptFacts:
+    """Values by what they were read from: a kind, a key, and versions that rise with a change.
+
+    One `load` at a time uses it: it runs in a reader's thread. `reload` has to stay without it.
+    """
 
     def __init__(self, most: int = _MOST_KEPT) -> None:
         """Nothing yet; beyond `most`, what was not used for the longest time goes."""
@@ -116,7 +119,7 @@ _MESSAGES = _columns(messages, MESSAGE)
 LEASES = _columns(deliveries, ("id", "lease"))
 
 
-def load(connection: Connection, ids: Sequence[str], kept: Kept | None = None) -> list[Work]:
+def load(connection: Connection, ids: Sequence[str], kept: KeptFacts | None = None) -> list[Work]:
     """Everything needed to send these deliveries, with facts as they are now.
 
     A fixed number of statements, whatever their number.
@@ -127,7 +130,7 @@ def load(connection: Connection, ids: Sequence[str], kept: Kept | None = None) -
     said = _by_id(connection, _MESSAGES, {row["message"] for row in sealed.values()} - {None})
     events = {key: envelope_of(row) for key, row in sealed.items()}
     ended = {key: run_of(row) for key, row in ran.items()}
-    facts = _Facts(connection, found, ended.values(), kept or Kept())
+    facts = _Facts(connection, found, ended.values(), kept or KeptFacts())
     active = pauses.active(connection)
     works = []
     for row in found:
@@ -172,7 +175,7 @@ class _Facts:
         connection: Connection,
         rows: Sequence[RowMapping],
         ran: Iterable[Run],
-        kept: Kept,
+        kept: KeptFacts,
     ) -> None:
         workflow = {(r.key.repository_id, r.facts.workflow_path) for r in ran if r.facts}
         ends = {row["target_repository_id"] for row in rows} | {r.key.repository_id for r in ran}
@@ -181,8 +184,12 @@ class _Facts:
             "repository", at, lambda ids: mirror.repositories_by_id(connection, ids)
         )
         self._allowed: dict[tuple[int, str], AllowedWorkflow | None] = kept.of(
-            "allowed",
-            {each: at[each[0]] for each in workflow if each[0] in at},
+            "allowed",  # of the repository in hand, whose version `stands` looks at
+            {
+                each: (at[each[0]], self._repositories[each[0]].version)
+                for each in workflow
+                if each[0] in self._repositories
+            },
             lambda keys: dict.fromkeys(keys) | workflows.allowed(connection, keys),
         )
         self._services: dict[str, Service] = kept.of(
