@@ -417,6 +417,20 @@ async def _attempts(stage: Stage, wanted: int) -> bool:
     return bool(made == wanted)
 
 
+async def test_requests_that_hang_hold_up_no_other(migrated_sqlite: str) -> None:
+    """As many as there are tasks that make requests."""
+    async with open_stage(migrated_sqlite) as stage:
+        stage.github.fail("GET", "/app/installations/*", hang=True, times=300)
+        ask = stage.broker.github.ask_as_app
+        hanging = [asyncio.create_task(ask(f"/app/installations/{n}")) for n in range(224)]
+        await until(lambda: _asked(stage, 100))
+        assert (await asyncio.wait_for(ask("/app"), 5)).status == 200
+        assert not any(task.done() for task in hanging)
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+
 async def test_news_that_github_is_slow_to_confirm_holds_up_nobody(migrated_url: str) -> None:
     async with open_stage(migrated_url, shutdown_timeout=timedelta(0)) as stage:
         await stage.serve()
@@ -429,6 +443,6 @@ async def test_news_that_github_is_slow_to_confirm_holds_up_nobody(migrated_url:
             await stage.github.wait_for_dispatches(1, timeout=10)
 
 
-async def _asked(stage: Stage) -> bool:
+async def _asked(stage: Stage, many: int = 1) -> bool:
     asked = [request.path for request in stage.github.requests if request.method == "GET"]
-    return any("/app/installations/" in path for path in asked)
+    return sum("/app/installations/" in path for path in asked) >= many

@@ -57,7 +57,7 @@ async def open_broker(
     vitals, traces = Vitals(), open_traces(wanted=settings.traces)
     async with (
         open_database(settings, clock, alone=server) as database,
-        aiohttp.ClientSession(trace_configs=[_watching(vitals.figures)]) as session,
+        _session(vitals.figures) as session,
     ):
         credentials = CredentialStore(settings, database, clock)
         github = GitHub(settings, credentials, clock, session)
@@ -72,6 +72,15 @@ async def open_broker(
         finally:
             await loaded.close(settings.shutdown_timeout)
             await asyncio.to_thread(traces.close)
+
+
+def _session(figures: Figures) -> aiohttp.ClientSession:
+    """For requests to GitHub; who makes them bounds how many there are at once.
+
+    One that waited for a connection would spend its own time on waiting.
+    """
+    connector = aiohttp.TCPConnector(limit=0)
+    return aiohttp.ClientSession(connector=connector, trace_configs=[_watching(figures)])
 
 
 def _watching(figures: Figures) -> aiohttp.TraceConfig:
