@@ -53,6 +53,11 @@ def admitted(connection: Connection, listed: Listed, asking: Mapping[int, str]) 
     return ruled | (_let_in(connection, listed, asking) - set(rules))
 
 
+_PINNED = select(admissions.c.account_id).where(
+    one_of(admissions.c.account_id, "accounts"), one_of(admissions.c.login_lower, "logins")
+)
+
+
 def _let_in(connection: Connection, listed: Listed, asking: Mapping[int, str]) -> set[int]:
     """Which of `asking` the list lets in."""
     if not listed.logins:
@@ -63,10 +68,8 @@ def _let_in(connection: Connection, listed: Listed, asking: Mapping[int, str]) -
         if login.lower() in listed.logins
     ]
     insert_new(connection, admissions, fresh)
-    pinned = select(admissions.c.account_id).where(
-        admissions.c.account_id.in_(list(asking)), admissions.c.login_lower.in_(listed.logins)
-    )
-    return set(connection.execute(pinned).scalars())
+    of = {"accounts": asking, "logins": listed.logins}
+    return set(connection.execute(_PINNED, of).scalars())
 
 
 def settle(connection: Connection, rows: Sequence[Listed]) -> list[None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, insert, select, text, update
 
-from zekt_bot.db.sql import insert_new
+from zekt_bot.db.sql import insert_if_new, insert_new
 from zekt_bot.db.tables import audit, audit_chains, principals
 from zekt_bot.db.types import microseconds
 from zekt_bot.domain.audit import GENESIS, Entry, chain_hash
@@ -121,6 +121,6 @@ def _take_chain(connection: Connection) -> tuple[str, int, str]:
             "head_seq": 0,
             "head_hash": GENESIS,
         }
-        if insert_new(connection, audit_chains, [row]) == 1:
+        if insert_if_new(connection, audit_chains, row):
             return chain, 0, GENESIS
         number += 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, update
 
 from zekt_bot.db import leases
-from zekt_bot.db.sql import insert_new
+from zekt_bot.db.sql import insert_if_new
 from zekt_bot.db.tables import chores
 from zekt_bot.domain.lanes import MOST_SKEW
 
@@ -43,7 +43,7 @@ def put_off(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> lis
 
 
 def _take(connection: Connection, name: str, now: datetime, again_at: datetime) -> bool:
-    insert_new(connection, chores, [{"name": name, "due_at": now}])
+    insert_if_new(connection, chores, {"name": name, "due_at": now})
     mine = select(chores.c.due_at).where(chores.c.name == name)
     due_at = connection.execute(mine.with_for_update(skip_locked=True)).scalar()
     set_back = due_at is not None and due_at > again_at + MOST_SKEW

@@ -16,7 +16,7 @@ from zekt_bot.db import audit, engine, schema
 from zekt_bot.db.crypto import Keyring, key_beside
 from zekt_bot.db.listener import Listener
 from zekt_bot.db.reader import Batcher, PostgresqlReader, Reader, SqliteReader
-from zekt_bot.db.sql import insert_new, upsert
+from zekt_bot.db.sql import insert_if_new, upsert
 from zekt_bot.db.tables import chores, credentials
 from zekt_bot.db.writer import Backend, PostgresqlBackend, SqliteBackend, Writer
 from zekt_bot.errors import ConfigurationError, DecryptionFailed, StorageUnavailable
@@ -245,11 +245,8 @@ def _canary(connection: Connection) -> bytes | None:
 
 
 def _put_canary(connection: Connection, rows: Sequence[bytes]) -> Sequence[bytes]:
-    insert_new(
-        connection,
-        credentials,
-        [{"app": "zekt", "name": "canary", "body": rows[0], "version": "1"}],
-    )
+    row = {"app": "zekt", "name": "canary", "body": rows[0], "version": "1"}
+    insert_if_new(connection, credentials, row)
     return rows
 
 

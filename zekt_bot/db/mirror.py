@@ -9,7 +9,7 @@ from sqlalchemy import case, literal, or_, select, update
 
 from zekt_bot.db import transfers, versions
 from zekt_bot.db.rows import APP, RepositoryRows
-from zekt_bot.db.sql import in_pages, insert_new, one_of, upsert
+from zekt_bot.db.sql import in_pages, insert_if_new, insert_new, one_of, upsert
 from zekt_bot.db.tables import accounts, installations, repositories
 from zekt_bot.domain.catalog import Account, Repository
 
@@ -188,7 +188,7 @@ def rename_account(connection: Connection, account_id: int, login: str, now: dat
 
 def put_installation(connection: Connection, row: Mapping[str, Any]) -> None:
     """Learn an installation, or its new state."""
-    if insert_new(connection, installations, [{**row, "version": 1}]):
+    if insert_if_new(connection, installations, {**row, "version": 1}):
         _raise_versions(connection, row["id"], row["updated_at"], {})
     else:
         values = {name: row[name] for name in row if name not in {"app", "id", "updated_at"}}
@@ -279,10 +279,10 @@ def put_repository(
     if transfers.changes_hands(connection, row["id"], row["account_id"]):
         values |= {"provider_enabled_at": None, "consumer_enabled_at": None}
         transfers.end_consent(connection, row["id"], row["account_id"], consequences)
-    insert_new(
+    insert_if_new(
         connection,
         repositories,
-        [{"archived": False, "installation_id": None, **values, "version": 1, "updated_at": now}],
+        {"archived": False, "installation_id": None, **values, "version": 1, "updated_at": now},
     )
     change_repository(connection, row["id"], values, now)
 

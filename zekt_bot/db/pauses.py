@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, false, or_, select, true, update
 
 from zekt_bot.db import audit, lanes, mirror, services, subscriptions
-from zekt_bot.db.sql import insert_new
+from zekt_bot.db.sql import insert_if_new
 from zekt_bot.db.tables import deliveries, pauses
 from zekt_bot.domain.pauses import EVERYTHING, Subject
 
@@ -51,7 +51,7 @@ def begin(connection: Connection, rows: Sequence[tuple[Mapping[str, Any], Entry]
 
 
 def _begin(connection: Connection, row: Mapping[str, Any], entry: Entry) -> bool:
-    new = insert_new(connection, pauses, [{**row, "resumed_at": None}])
+    new = insert_if_new(connection, pauses, {**row, "resumed_at": None})
     if not new:  # perhaps it was being resumed
         again = and_(pauses.c.subject == row["subject"], pauses.c.resumed_at.is_not(None))
         new = bool(

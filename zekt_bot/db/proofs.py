@@ -204,6 +204,24 @@ class Proving(NamedTuple):
     now: datetime
 
 
+_WAITING = select(deliveries.c.lane, deliveries.c.id).where(
+    one_of(deliveries.c.id, "ids"), deliveries.c.state.in_(SENDABLE)
+)
+_SETTLED = (
+    select(deliveries)
+    .where(one_of(deliveries.c.id, "ids"))
+    .order_by(deliveries.c.id)
+    .with_for_update()
+)
+_BOUND = select(
+    runs.c.caused_by_delivery_id,
+    runs.c.run_id,
+    runs.c.run_attempt,
+    runs.c.status,
+    runs.c.conclusion,
+).where(one_of(runs.c.caused_by_delivery_id, "ids"), runs.c.bound_by.in_(EXACT))
+
+
 def settle(connection: Connection, told: Mapping[str, Proving]) -> None:
     """Move each delivery (id → the news that may have proved something) to where its runs say.
 
@@ -212,19 +230,11 @@ def settle(connection: Connection, told: Mapping[str, Proving]) -> None:
     ids = sorted(told)
     if not ids:
         return
-    waiting = select(deliveries.c.lane, deliveries.c.id).where(
-        deliveries.c.id.in_(ids), deliveries.c.state.in_(SENDABLE)
-    )
-    freed = {row.lane: told[row.id].now for row in connection.execute(waiting)}
+    freed = {row.lane: told[row.id].now for row in connection.execute(_WAITING, {"ids": ids})}
     if freed:
         lanes.wake(connection, freed)
         audit.wake(connection, "deliveries")
-    found = connection.execute(
-        select(deliveries)
-        .where(deliveries.c.id.in_(ids))
-        .order_by(deliveries.c.id)
-        .with_for_update()
-    ).mappings()
+    found = connection.execute(_SETTLED, {"ids": ids}).mappings()
     proved = _verdicts(connection, ids)
     moved = {}
     for row in found.all():
@@ -236,14 +246,8 @@ def settle(connection: Connection, told: Mapping[str, Proving]) -> None:
 
 
 def _verdicts(connection: Connection, ids: Collection[str]) -> dict[str, DeliveryState]:
-    names = (runs.c.run_id, runs.c.run_attempt, runs.c.status, runs.c.conclusion)
-    found = connection.execute(
-        select(runs.c.caused_by_delivery_id, *names).where(
-            runs.c.caused_by_delivery_id.in_(ids), runs.c.bound_by.in_(EXACT)
-        )
-    )
     bound: dict[str, list[BoundRun]] = {}
-    for row in found:
+    for row in connection.execute(_BOUND, {"ids": ids}):
         bound.setdefault(row[0], []).append(BoundRun(*row[1:]))
     return {name: state for name, each in bound.items() if (state := verdict(each))}
 

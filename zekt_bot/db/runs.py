@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, insert, select, update
 
 from zekt_bot.db.rows import job_of, message_of, run_of
-from zekt_bot.db.sql import in_pages, insert_new, one_of, rows_of, upsert
+from zekt_bot.db.sql import in_pages, insert_if_new, insert_new, one_of, rows_of, upsert
 from zekt_bot.db.tables import RUN_IS_OPEN, envelopes, jobs, messages, runs
 from zekt_bot.domain.events import RunKey
 
@@ -174,7 +174,7 @@ def message_like(
 
 def add_message(connection: Connection, row: Mapping[str, Any]) -> bool:
     """Insert a message; False: the run has the same one already."""
-    return insert_new(connection, messages, [row]) == 1
+    return insert_if_new(connection, messages, row)
 
 
 def held(connection: Connection, ids: Collection[str]) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, exists, func, select, update
 
 from zekt_bot.db.rows import OWNER, SERVICE, labelled, service_of
-from zekt_bot.db.sql import insert_new, one_of, rows_of
+from zekt_bot.db.sql import insert_if_new, one_of, rows_of
 from zekt_bot.db.tables import accounts, aliases, services
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def claim_alias(connection: Connection, alias: str, account_id: int, now: dateti
         return False
     row = {"name_lower": name, "name": alias, "account_id": account_id, "created_at": now}
     while True:
-        insert_new(connection, aliases, [row])
+        insert_if_new(connection, aliases, row)
         holder = _lock_alias(connection, name)
         if holder is not None:  # else it was freed between the two statements
             return holder == account_id
@@ -148,7 +148,7 @@ def showing(
 
 def add(connection: Connection, row: Mapping[str, Any]) -> bool:
     """Add a service; False: its slug or its workflow is taken."""
-    return insert_new(connection, services, [row]) == 1
+    return insert_if_new(connection, services, row)
 
 
 def change(connection: Connection, service_id: str, **values: Any) -> None:

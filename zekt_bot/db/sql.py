@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
-from sqlalchemy import BigInteger, Text, TypeDecorator, bindparam
+from sqlalchemy import BigInteger, String, Text, TypeDecorator, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -62,14 +62,22 @@ def _in_array(element: _one_of, compiler: SQLCompiler, **options: Any) -> str:
     return f"{column} = ANY ({listed})"
 
 
+_ITEMS: dict[type[TypeEngine[Any]], type[TypeEngine[Any]]] = {BigInteger: BigInteger, String: Text}
+
+
 def one_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """Whether a column is one of the parameter `name`, a collection.
 
     The statement is the same for any number of them: neither SQLAlchemy nor the database reads it
     anew, as for an IN with a parameter each.
+
+    Raises:
+        TypeError: the column holds neither big numbers nor text.
     """
-    item = BigInteger if isinstance(column.type, BigInteger) else Text
-    return _one_of(column, bindparam(name, type_=_ListOf(item)))
+    for kind, item in _ITEMS.items():
+        if isinstance(column.type, kind):
+            return _one_of(column, bindparam(name, type_=_ListOf(item)))
+    raise TypeError(f"one_of does not know lists of {column.type!r} ({column}).")
 
 
 class _rows_of(FunctionElement[bool]):  # noqa: N801
@@ -148,19 +156,16 @@ def _insert_new(table: Table, dialect: str) -> Any:
     return _insert(table, dialect).on_conflict_do_nothing()
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Insert the rows whose keys are not there yet; of a single one, whether it was new.
+def insert_if_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row; False: its key is there already."""
+    return bool(connection.execute(_insert_new(table, connection.dialect.name), row).rowcount)
 
-    All rows have the first one's columns.
-    """
-    if not rows:
-        return False
-    statement = _insert_new(table, connection.dialect.name)
-    if len(rows) == 1:
-        return bool(connection.execute(statement, rows[0]).rowcount)
-    # One statement a row, sent together: SQLAlchemy would compile VALUES of many rows each time.
-    connection.execute(statement, rows)
-    return True
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the rows whose keys are not there yet. All have the first one's columns."""
+    if rows:
+        # One statement a row, sent together: SQLAlchemy would compile VALUES of many each time.
+        connection.execute(_insert_new(table, connection.dialect.name), rows)
 
 
 def upsert(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, bindparam, case, func, or_, select, update
 
 from zekt_bot.db.rows import SUBSCRIPTION, RepositoryRows, labelled, subscription_of
-from zekt_bot.db.sql import insert_new
+from zekt_bot.db.sql import insert_if_new, one_of
 from zekt_bot.db.tables import accounts, repositories, services, subscriptions
 from zekt_bot.domain.subscriptions import ALIVE
 
@@ -116,12 +116,16 @@ def listed(connection: Connection, subscription_id: str) -> RowMapping | None:
     return connection.execute(one).mappings().first()
 
 
+_BY_IDS = select(*labelled("", subscriptions, (*SUBSCRIPTION, "settings"))).where(
+    one_of(subscriptions.c.id, "ids")
+)
+
+
 def by_ids(
     connection: Connection, ids: Sequence[str]
 ) -> dict[str, tuple[Subscription, bytes | None]]:
     """The subscriptions with these ids, and their channels' sealed settings."""
-    wanted = select(*labelled("", subscriptions, (*SUBSCRIPTION, "settings")))
-    found = connection.execute(wanted.where(subscriptions.c.id.in_(ids))).mappings()
+    found = connection.execute(_BY_IDS, {"ids": ids}).mappings()
     return {row["id"]: (held, row["settings"]) for row in found if (held := subscription_of(row))}
 
 
@@ -135,7 +139,7 @@ def by_id(connection: Connection, subscription_id: str) -> Subscription | None:
 
 def add(connection: Connection, values: Mapping[str, Any]) -> bool:
     """Add a subscription; False: there is one already."""
-    return insert_new(connection, subscriptions, [values]) == 1
+    return insert_if_new(connection, subscriptions, values)
 
 
 def change(connection: Connection, subscription_id: str, **values: Any) -> None:

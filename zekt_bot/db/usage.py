@@ -6,9 +6,9 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 
-from zekt_bot.db.sql import insert_new
+from zekt_bot.db.sql import insert_if_new, one_of
 from zekt_bot.db.tables import repositories, subscriptions, usage
 from zekt_bot.domain.quotas import Used, day_of
 
@@ -22,17 +22,23 @@ _TOLD_EVERY = timedelta(hours=1)
 _COUNTED = ("events", "messages", "bytes")
 
 
+_USED = select(usage).where(
+    one_of(usage.c.account_id, "accounts"),
+    usage.c.day == bindparam("today", type_=usage.c.day.type),
+)
+
+
 def used(connection: Connection, account_ids: Iterable[int], now: datetime) -> dict[int, Used]:
     """What these accounts have had today; who had nothing is not named."""
-    own = (usage.c.account_id.in_(sorted(set(account_ids))), usage.c.day == day_of(now))
-    rows = connection.execute(select(usage).where(*own)).mappings()
+    of = {"accounts": set(account_ids), "today": day_of(now)}
+    rows = connection.execute(_USED, of).mappings()
     return {row["account_id"]: Used(**{name: row[name] for name in _COUNTED}) for row in rows}
 
 
 def hold(connection: Connection, account_id: int, now: datetime) -> Used:
     """What an account has had today; nobody else counts until this transaction ends."""
     nothing = {"account_id": account_id, "day": day_of(now), **asdict(Used())}
-    insert_new(connection, usage, [nothing])
+    insert_if_new(connection, usage, nothing)
     own = (usage.c.account_id == account_id, usage.c.day == day_of(now))
     row = connection.execute(select(usage).where(*own).with_for_update()).mappings().one()
     return Used(**{name: row[name] for name in _COUNTED})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, delete, or_, select, update
 
 from zekt_bot.db.rows import ALLOWED, allowed_of, labelled
-from zekt_bot.db.sql import insert_new, rows_of
+from zekt_bot.db.sql import insert_if_new, rows_of
 from zekt_bot.db.tables import allowed_workflows
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def allow(connection: Connection, entry: AllowedWorkflow, now: datetime) -> bool
         name: value if isinstance(value, bool) else json.dumps(value)
         for name, value in asdict(entry.conditions).items()
     }
-    if insert_new(connection, t, [{**key, **values, "created_at": now}]):
+    if insert_if_new(connection, t, {**key, **values, "created_at": now}):
         return True
     differs = or_(*(t.c[name] != value for name, value in values.items()))
     same = and_(t.c.repository_id == entry.repository_id, t.c.path == entry.path)
