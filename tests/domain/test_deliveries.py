@@ -17,7 +17,6 @@ from zekt_bot.domain.deliveries import (
     DeliveryState,
     may_move,
     retry_delay,
-    sources_of,
 )
 
 # Spelled out once more, as the architecture has it.
@@ -58,15 +57,6 @@ def test_a_walk_along_the_table_keeps_its_promises(data: st.DataObject) -> None:
     assert proven == sorted(proven), "a proof is never taken back"
     sent = walked.index("dispatched") if "dispatched" in walked else len(walked)
     assert "pending" not in walked[1:sent], "only an unconfirmed dispatch is due again"
-
-
-@given(st.sampled_from(STATES), st.sampled_from(STATES))
-def test_sources_are_the_tables_inverse(state: DeliveryState, to: DeliveryState) -> None:
-    assert (state in sources_of(to)) == (to in TRANSITIONS[state]) == may_move(state, to)
-
-
-def test_a_new_delivery_is_no_source() -> None:
-    assert all(None not in sources_of(to) for to in STATES)
 
 
 @pytest.mark.parametrize("state", STATES)

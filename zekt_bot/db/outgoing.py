@@ -103,16 +103,7 @@ def _columns(table: Table, names: Iterable[str]) -> Select[Any]:
     return select(*(table.c[name] for name in names)).where(one_of(table.c.id, "ids"))
 
 
-_OWN = (
-    "lease",
-    "failures",
-    "tried_for_us",
-    "sequence_key",
-    "service_id",
-    "provider_account_id",
-    "consumer_account_id",
-)
-_DELIVERIES = _columns(deliveries, dict.fromkeys((*DELIVERY, *_OWN)))
+_DELIVERIES = _columns(deliveries, DELIVERY)
 _ENVELOPES = _columns(envelopes, ENVELOPE)
 _RUNS = _columns(runs, RUN)
 _MESSAGES = _columns(messages, MESSAGE)

@@ -52,25 +52,25 @@ ALLOWED = tuple(column.name for column in allowed_workflows.c)
 OWNER = tuple(column.name for column in accounts.c)
 
 
-def run_of(row: Row, p: str = "") -> Run:
+def run_of(row: Row) -> Run:
     """A run; its facts are there once a `workflow_run` webhook told them."""
     facts = None
-    if row[p + "workflow_path"] is not None:
-        facts = RunFacts(**{name: row[p + name] for name in RunFacts.__dataclass_fields__})
+    if row["workflow_path"] is not None:
+        facts = RunFacts(**{name: row[name] for name in RunFacts.__dataclass_fields__})
     return Run(
-        id=row[p + "id"],
-        key=RunKey(row[p + "repository_id"], row[p + "run_id"], row[p + "run_attempt"]),
-        correlation_id=row[p + "correlation_id"],
-        state=row[p + "state"],
-        version=row[p + "version"],
-        hops=row[p + "hops"],
+        id=row["id"],
+        key=RunKey(row["repository_id"], row["run_id"], row["run_attempt"]),
+        correlation_id=row["correlation_id"],
+        state=row["state"],
+        version=row["version"],
+        hops=row["hops"],
         facts=facts,
-        gather_until=row[p + "gather_until"],
-        aggregated_at=row[p + "aggregated_at"],
-        recovered_at=row[p + "recovered_at"],
-        blocked_reason=row[p + "blocked_reason"],
-        caused_by_delivery_id=row[p + "caused_by_delivery_id"],
-        bound_by=row[p + "bound_by"],
+        gather_until=row["gather_until"],
+        aggregated_at=row["aggregated_at"],
+        recovered_at=row["recovered_at"],
+        blocked_reason=row["blocked_reason"],
+        caused_by_delivery_id=row["caused_by_delivery_id"],
+        bound_by=row["bound_by"],
     )
 
 
@@ -79,37 +79,37 @@ def job_of(row: Row) -> Job:
     return Job(**{name: row[name] for name in Job.__dataclass_fields__})
 
 
-def message_of(row: Row, p: str = "") -> Message:
+def message_of(row: Row) -> Message:
     """A message without its body."""
     return Message(
-        id=row[p + "id"],
-        run_id=row[p + "run"],
-        envelope_id=row[p + "envelope_id"],
-        event_type=row[p + "event_type"],
-        sha256=row[p + "sha256"],
-        size=row[p + "size"],
-        created_at=row[p + "created_at"],
+        id=row["id"],
+        run_id=row["run"],
+        envelope_id=row["envelope_id"],
+        event_type=row["event_type"],
+        sha256=row["sha256"],
+        size=row["size"],
+        created_at=row["created_at"],
     )
 
 
-def envelope_of(row: Row, p: str = "") -> Envelope:
+def envelope_of(row: Row) -> Envelope:
     """An envelope without its body."""
     return Envelope(
-        id=row[p + "id"],
-        run_id=row[p + "run"],
-        kind=row[p + "kind"],
-        event_type=row[p + "event_type"],
-        message_id=row[p + "message"],
-        version=row[p + "version"],
-        fanned_out_to=row[p + "fanned_out_to"],
-        created_at=row[p + "created_at"],
-        blocked_reason=row[p + "blocked_reason"],
+        id=row["id"],
+        run_id=row["run"],
+        kind=row["kind"],
+        event_type=row["event_type"],
+        message_id=row["message"],
+        version=row["version"],
+        fanned_out_to=row["fanned_out_to"],
+        created_at=row["created_at"],
+        blocked_reason=row["blocked_reason"],
     )
 
 
-def delivery_of(row: Row, p: str = "") -> Delivery:
+def delivery_of(row: Row) -> Delivery:
     """A delivery."""
-    return Delivery(**{name: row[p + name] for name in _DELIVERY}, envelope_id=row[p + "envelope"])
+    return Delivery(**{name: row[name] for name in _DELIVERY}, envelope_id=row["envelope"])
 
 
 _DELIVERY = tuple(name for name in Delivery.__dataclass_fields__ if name != "envelope_id")
@@ -168,24 +168,20 @@ class RepositoryRows:
         )
 
 
-def allowed_of(row: Row, p: str = "") -> AllowedWorkflow | None:
-    """An allow-list entry, or None where an outer join found none."""
-    if row[p + "path"] is None:
-        return None
+def allowed_of(row: Row) -> AllowedWorkflow:
+    """An allow-list entry."""
     conditions = Conditions(
-        branches=tuple(json.loads(row[p + "branches"])),
-        events=tuple(json.loads(row[p + "events"])),
-        conclusions=tuple(json.loads(row[p + "conclusions"])),
-        forks=row[p + "forks"],
+        branches=tuple(json.loads(row["branches"])),
+        events=tuple(json.loads(row["events"])),
+        conclusions=tuple(json.loads(row["conclusions"])),
+        forks=row["forks"],
     )
-    since = row[p + "created_at"]
-    return AllowedWorkflow(row[p + "repository_id"], row[p + "path"], conditions, since)
+    since = row["created_at"]
+    return AllowedWorkflow(row["repository_id"], row["path"], conditions, since)
 
 
-def service_of(row: Row, p: str, owner: str | None) -> Service | None:
-    """A service, or None where an outer join found none."""
-    if row[p + "id"] is None:
-        return None
+def service_of(row: Row, p: str, owner: str | None) -> Service:
+    """A service."""
     return Service(
         id=row[p + "id"],
         account_id=row[p + "account_id"],
@@ -220,10 +216,8 @@ def profile_columns(profile: Profile) -> dict[str, Any]:
     }
 
 
-def subscription_of(row: Row, p: str = "") -> Subscription | None:
-    """A subscription, or None where an outer join found none."""
-    if row[p + "id"] is None:
-        return None
+def subscription_of(row: Row, p: str = "") -> Subscription:
+    """A subscription."""
     return Subscription(
         id=row[p + "id"],
         service_id=row[p + "service_id"],

@@ -36,7 +36,7 @@ def _read(
     connection: Connection, statement: Select[Any], given: Mapping[str, Any] | None = None
 ) -> list[Service]:
     found = connection.execute(statement, given).mappings()
-    return [s for row in found if (s := service_of(row, "s_", row["o_login"]))]
+    return [service_of(row, "s_", row["o_login"]) for row in found]
 
 
 def of_workflows(connection: Connection, workflows: Iterable[Workflow]) -> dict[Workflow, Service]:

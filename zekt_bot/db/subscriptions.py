@@ -126,7 +126,7 @@ def by_ids(
 ) -> dict[str, tuple[Subscription, bytes | None]]:
     """The subscriptions with these ids, and their channels' sealed settings."""
     found = connection.execute(_BY_IDS, {"ids": ids}).mappings()
-    return {row["id"]: (held, row["settings"]) for row in found if (held := subscription_of(row))}
+    return {row["id"]: (subscription_of(row), row["settings"]) for row in found}
 
 
 def by_id(connection: Connection, subscription_id: str) -> Subscription | None:
@@ -172,9 +172,4 @@ def subscribers(
     """Subscriptions of a service with their repositories, in pages by id."""
     asked = {"service": service_id, "after": after, "limit": limit}
     found = connection.execute(_SUBSCRIBERS, asked).mappings()
-    page = []
-    for row in found:
-        held = subscription_of(row, "u_")
-        if held is not None:
-            page.append((held, _CONSUMER.read(row)))
-    return page
+    return [(subscription_of(row, "u_"), _CONSUMER.read(row)) for row in found]

@@ -33,7 +33,7 @@ def allowed(
 ) -> dict[Workflow, AllowedWorkflow]:
     """The allow-list entries of those of `workflows` that have one."""
     found = connection.execute(_ALLOWED, {"workflows": set(workflows)}).mappings()
-    entries = [entry for row in found if (entry := allowed_of(row))]
+    entries = [allowed_of(row) for row in found]
     return {(entry.repository_id, entry.path): entry for entry in entries}
 
 
@@ -63,4 +63,4 @@ def of_repository(connection: Connection, repository_id: int) -> list[AllowedWor
     t = allowed_workflows
     statement = _ENTRIES.where(t.c.repository_id == repository_id)
     found = connection.execute(statement.order_by(t.c.path)).mappings()
-    return [entry for row in found if (entry := allowed_of(row))]
+    return [allowed_of(row) for row in found]

@@ -77,11 +77,6 @@ def may_move(state: DeliveryState | None, to: DeliveryState) -> bool:
     return to in TRANSITIONS[state]
 
 
-def sources_of(to: DeliveryState) -> tuple[DeliveryState, ...]:
-    """The states from which the table lets a delivery move to `to`."""
-    return tuple(state for state in STATES if may_move(state, to))
-
-
 def retry_delay(delivery_id: str, attempts: int, age: timedelta) -> timedelta | None:
     """How long to wait after `attempts` failed attempts; None: give up.
 
@@ -266,5 +261,4 @@ __all__ = [
     "check_outcome",
     "may_move",
     "retry_delay",
-    "sources_of",
 ]
