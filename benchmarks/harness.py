@@ -51,6 +51,7 @@ class Options:
     record: bool
     runs: int
     databases: tuple[str, ...]
+    old: int | None = None  # deliveries that scale measures beside, instead of its own number
 
     def size(self, full: int, quick: int, trial: int) -> int:
         """How many, by the scale."""
@@ -77,11 +78,12 @@ def options(about: str) -> Options:
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--database", choices=("sqlite", "postgresql"))
+    parser.add_argument("--old", type=int, metavar="COUNT", help="of deliveries, for scale")
     given = parser.parse_args()
     os.sched_setaffinity(0, LOAD)
     logs.configure("WARNING", "console")
     chosen = (given.database,) if given.database else ("sqlite", "postgresql")
-    return Options(given.scale, given.record, max(1, given.runs), chosen)
+    return Options(given.scale, given.record, max(1, given.runs), chosen, given.old)
 
 
 @dataclass

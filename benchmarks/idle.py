@@ -37,10 +37,10 @@ async def once(
         used = sum(process.cpu() for process in processes)
         await asyncio.sleep(seconds)
         spent = sum(process.cpu() for process in processes) - used
+        memory = sum(process.memory() for process in processes)
         count = of.services + asked.size(40, 10, 2)
         requests = dict(enumerate(webhooks.webhooks(shape, count, of.repositories)))
         taken = (await latency(processes[0].port, sink, requests, 4.0)).dispatches
-        memory = sum(process.memory() for process in processes)
     return spent / seconds, memory, median(taken[of.services :])
 
 

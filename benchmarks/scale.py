@@ -66,6 +66,8 @@ async def old_rows(asked: Options, way: str, server: str | None, table: Table) -
     """Claims and ingest in a database without old deliveries and in one with, by turns."""
     of = world.World(asked.size(100, 100, 4), asked.size(100, 100, 20))  # 10,000 lanes
     rounds = asked.size(200 if way == "postgresql" else 100, 5, 1)
+    if asked.old is not None:
+        rounds = max(1, asked.old // of.lanes)
     count = asked.size(20, 20, 1) * _AT_ONCE
     shape = await webhooks.template(9 * 1024)
     found: dict[int, list[tuple[float, float]]] = {0: [], rounds: []}

@@ -10,13 +10,37 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
+from benchmarks.rows import WORKFLOW
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _NO_CONTENT = b"HTTP/1.1 204 No Content\r\nX-GitHub-Request-Id: 1:2:3:4:5\r\n\r\n"
-_TOKEN = b'{"token": "ghs_benchmark0123456789", "expires_at": "2099-01-01T00:00:00Z"}'
-_CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n%s" % (len(_TOKEN), _TOKEN)
+
+
+def _answer(status: bytes, body: bytes) -> bytes:
+    kind = b"Content-Type: application/json; charset=utf-8"
+    return b"HTTP/1.1 %s\r\n%s\r\nContent-Length: %d\r\n\r\n%s" % (status, kind, len(body), body)
+
+
+_TOKEN = _answer(
+    b"201 Created", b'{"token": "ghs_benchmark0123456789", "expires_at": "2099-01-01T00:00:00Z"}'
+)
+_NO_RUNS = _answer(b"200 OK", b'{"total_count": 0, "workflow_runs": []}')
+_WORKFLOWS = _answer(
+    b"200 OK",
+    b'{"total_count": 1, "workflows": [{"id": 1, "name": "Release", "path": "%s", '
+    b'"state": "active"}]}' % WORKFLOW.encode(),
+)
+_NO_WEBHOOKS = _answer(b"200 OK", b"[]")
+_NOT_FOUND = _answer(b"404 Not Found", b'{"message": "Not Found"}')
+_ANSWERS = {  # by what the request line has in it
+    b"/access_tokens": _TOKEN,
+    b"/actions/workflows": _WORKFLOWS,
+    b"/actions/runs": _NO_RUNS,  # nothing was missed
+    b"/app/hook/deliveries": _NO_WEBHOOKS,
+}
 
 
 @dataclass
@@ -104,7 +128,10 @@ async def paced(port: int, requests: Iterator[bytes], per_second: float) -> Answ
 
 @dataclass
 class Sink:
-    """A GitHub that takes every dispatch: 204, no thought. `heard(body)` is called for each."""
+    """A GitHub that takes every dispatch: 204, no thought. `heard(body)` is called for each.
+
+    It has the one workflow, and no runs and webhooks to tell of.
+    """
 
     port: int = 0
     count: int = 0
@@ -149,11 +176,13 @@ class _Taker(asyncio.Protocol):
             if not found or len(rest) < size:
                 return
             self._buffer = rest[size:]
-            if b"/dispatches " in head[:200]:
+            line = head.partition(b"\r\n")[0]
+            if b"/dispatches " in line:
                 self._sink.take(rest[:size])
                 self._transport.write(_NO_CONTENT)
             else:
-                self._transport.write(_CREATED)
+                answers = (answer for part, answer in _ANSWERS.items() if part in line)
+                self._transport.write(next(answers, _NOT_FOUND))
 
 
 async def open_sink() -> tuple[Sink, asyncio.Server]:
