@@ -61,6 +61,24 @@ async def test_the_audit_hears_of_it_once_an_hour(tight: Stage) -> None:
     assert await told(tight, "zekt:run:blocked") == 2
 
 
+async def test_the_hour_of_the_audit_goes_on_over_midnight(tight: Stage) -> None:
+    await tight.serve()
+    midnight = (tight.clock.now() + DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+    tight.clock.move_to(midnight - timedelta(minutes=10))
+    for _ in range(3):
+        await tight.finish_run("build")
+    await tight.flow()
+    tight.clock.advance(timedelta(minutes=15))
+    for _ in range(3):
+        await tight.finish_run("build")
+    await tight.flow()
+    assert await told(tight, "zekt:run:blocked") == 1
+    tight.clock.advance(timedelta(minutes=46))
+    await tight.finish_run("build")
+    await tight.flow()
+    assert await told(tight, "zekt:run:blocked") == 2
+
+
 async def test_a_late_message_of_a_counted_event_is_not_blocked(tight: Stage) -> None:
     await tight.serve("released", "zekt-workflow-completed")
     first = await tight.finish_run("build")

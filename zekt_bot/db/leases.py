@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, Table, Update, bindparam, case, func, literal, or_, select, update
 
-from zekt_bot.db import audit, lanes
+from zekt_bot.db import audit, clock_jumps, lanes
 from zekt_bot.db.sql import one_of
 from zekt_bot.db.tables import deliveries, envelopes, inbox, runs
 from zekt_bot.db.tables import lanes as lanes_table
@@ -108,6 +108,7 @@ def bring_back(connection: Connection, now: datetime) -> None:
         or_(deliveries.c.updated_at > ahead, deliveries.c.lease.is_not(None)),
     )
     connection.execute(late.values(due_at=_soon(deliveries, now)))
+    clock_jumps.bring_back(connection, now, ahead)
     for topic in (*LEASED, "deliveries"):
         audit.wake(connection, topic)
 

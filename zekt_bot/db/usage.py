@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from zekt_bot.db.sql import insert_if_new, one_of
 from zekt_bot.db.tables import repositories, subscriptions, usage
@@ -54,10 +54,14 @@ def add(connection: Connection, account_id: int, now: datetime, more: Used) -> N
 def tell(connection: Connection, account_id: int, now: datetime) -> bool:
     """Whether the audit is to be told that this account has no more room: once an hour."""
     hold(connection, account_id, now)
+    days = {day_of(now), day_of(now - _TOLD_EVERY)}  # the hour may have begun yesterday
+    theirs = (usage.c.account_id == account_id, usage.c.day.in_(days))
+    lately = select(usage.c.day).where(*theirs, usage.c.told_at > now - _TOLD_EVERY)
+    if connection.execute(lately).first():
+        return False
     own = (usage.c.account_id == account_id, usage.c.day == day_of(now))
-    quiet = or_(usage.c.told_at.is_(None), usage.c.told_at <= now - _TOLD_EVERY)
-    told = connection.execute(update(usage).where(*own, quiet).values(told_at=now))
-    return bool(told.rowcount)
+    connection.execute(update(usage).where(*own).values(told_at=now))
+    return True
 
 
 def subscribed(connection: Connection, account_id: int) -> int:
