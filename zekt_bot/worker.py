@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -37,6 +37,7 @@ from zekt_bot.pipeline.match import match
 from zekt_bot.pipeline.missed_runs import MissedRuns
 from zekt_bot.pipeline.pages import failed
 from zekt_bot.pipeline.route import build_router, route
+from zekt_bot.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
 
 _PAGE = 64
 SENDERS = 96  # lanes bound what each installation has in flight
-_HELD = SENDERS + _PAGE  # a page waits, so that no sender does: more would grow old in their lease
+_MOST_HELD = SENDERS + _PAGE  # a page waits, so that no sender does; more would grow old
+_ROUTERS = 2 * _PAGE
 _FRESH = 0.5  # of its lease a row must have left to be begun with
 _AFTER_OUTAGE = timedelta(seconds=1)
 _APP_RETRY = timedelta(minutes=1)
@@ -66,69 +68,6 @@ class Timing:
 
     lease: timedelta = timedelta(seconds=60)
     poll: timedelta = timedelta(seconds=5)
-
-
-T = TypeVar("T")
-
-
-class _Pool(Generic[T]):
-    """A fixed number of tasks that take one row after the other from a short queue.
-
-    A row's lease runs from its claim, so no more are held than the tasks soon come to.
-    """
-
-    def __init__(self, tasks: int, held: int, work: Callable[[T], Awaitable[None]]) -> None:
-        """`held`: how many rows at most, under way or waiting."""
-        self.freed = asyncio.Event()  # set when a page fits again
-        self._size, self._most, self._work = tasks, held, work
-        self._waiting: asyncio.Queue[T] = asyncio.Queue()
-        self._running: dict[asyncio.Task[None] | None, T] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def room(self) -> int:
-        """How many more may be given."""
-        return self._most - len(self._running) - self._waiting.qsize()
-
-    def give(self, row: T) -> None:
-        """Let a task work on it as soon as one is free."""
-        while len(self._tasks) < self._size:  # at first, and where one was cancelled
-            task = asyncio.create_task(self._run(), name="zekt-pool")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        self._waiting.put_nowait(row)
-
-    async def _run(self) -> None:
-        own = asyncio.current_task()
-        while True:
-            row = self._running[own] = await self._waiting.get()
-            try:
-                await self._work(row)
-            except (Exception, asyncio.CancelledError) as error:
-                if is_own_cancellation(error):
-                    raise
-                _log.exception("worker.failed")
-            finally:
-                del self._running[own]
-                if self.room >= _PAGE or not self._running:
-                    self.freed.set()
-
-    def withdraw(self) -> list[T]:
-        """Take back what waits."""
-        return [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]
-
-    async def drain(self, timeout: timedelta) -> list[T]:
-        """Let what is under way end within `timeout`; answers what did not."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout.total_seconds()):
-                while self._running:
-                    self.freed.clear()
-                    await self.freed.wait()
-        left, tasks = list(self._running.values()), list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return left
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +101,8 @@ class Worker:
         self._router = build_router()
         self._pace = broker.settings.pace
         self._kept = KeptFacts()
-        self._senders = _Pool[_Held](SENDERS, _HELD, self._send)
-        self._routers = _Pool[Any](2 * _PAGE, 2 * _PAGE, self._route)
+        self._senders = Pool[_Held](SENDERS, _MOST_HELD, _PAGE, self._send)
+        self._routers = Pool[Any](_ROUTERS, _ROUTERS, _PAGE, self._route)
         self._missed_runs = MissedRuns(broker)
         self._stopping = asyncio.Event()
         self._pause: _Pause | None = None
@@ -269,7 +208,7 @@ class Worker:
             self._routers.give(row)
         return len(ids) == _PAGE
 
-    async def _until_freed(self, pool: _Pool[Any]) -> None:
+    async def _until_freed(self, pool: Pool[Any]) -> None:
         pool.freed.clear()
         await self._wait(pool.freed, self._broker.now() + self._timing.poll)
 
