@@ -16,7 +16,7 @@ from tests.stage import LEASE, ME
 from zekt_bot.db.tables import deliveries
 from zekt_bot.domain.subscriptions import Ordered
 from zekt_bot.errors import InvalidInput
-from zekt_bot.operations import pauses
+from zekt_bot.operations import pauses, subscriptions
 from zekt_bot.operations.ordering import look, make_ordered
 from zekt_bot.operations.preflight.findings import RUN_NAME
 
@@ -115,6 +115,28 @@ async def test_what_is_ordered_no_longer_goes_at_once(stage: Stage) -> None:
     await look(stage.broker)
     await stage.deliver()
     assert sorted(sent(stage)) == sorted(ids)
+
+
+@pytest.mark.parametrize("terms", [Ordered(stops=True), Ordered("ended")], ids=["stop", "ended"])
+async def test_what_waits_when_consent_ends_is_blocked(stage: Stage, terms: Ordered) -> None:
+    await ordered(stage, terms)
+    if terms.stops:
+        stage.github.fail("POST", DISPATCHES, status=422)
+    await stage.deliver()
+    first = sent(stage)
+    await subscriptions.end(stage.broker, ME, "revoke", ENDS)
+    await look(stage.broker)
+    await stage.deliver()
+    assert await states(stage) == [
+        ("dead" if terms.stops else "dispatched", None),
+        *[("blocked", None)] * 2,
+    ]
+    await subscriptions.request(stage.broker, ME, ENDS)
+    await subscriptions.approve(stage.broker, ME, ENDS)
+    await stage.finish_run("build")
+    await stage.flow()
+    assert len(sent(stage)) == len(first) + 1
+    assert first == sent(stage)[:-1]
 
 
 async def test_a_pause_keeps_the_order(stage: Stage) -> None:

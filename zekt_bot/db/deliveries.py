@@ -35,12 +35,16 @@ if TYPE_CHECKING:
 
 
 def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert deliveries that are not there yet, and wake the lanes of those that are due."""
+    """Insert deliveries that are not there yet, and wake the lanes of those that are due.
+
+    And of those that may be in turn: their sequences find the lanes locked, in everybody's order.
+    """
     insert_new(connection, deliveries, rows)
     due: dict[str, datetime] = {}
     for row in rows:
-        if row["due_at"] is not None:
-            due[row["lane"]] = min(row["due_at"], due.get(row["lane"], row["due_at"]))
+        in_turn = row["updated_at"] if row.get("sequence_key") else None
+        if moment := row["due_at"] or in_turn:
+            due[row["lane"]] = min(moment, due.get(row["lane"], moment))
     lanes.wake(connection, due)
     if due:
         audit.wake(connection, "deliveries")

@@ -205,7 +205,8 @@ class Proving(NamedTuple):
 
 
 _WAITING = select(deliveries.c.lane, deliveries.c.id).where(
-    one_of(deliveries.c.id, "ids"), deliveries.c.state.in_(SENDABLE)
+    one_of(deliveries.c.id, "ids"),
+    or_(deliveries.c.state.in_(SENDABLE), deliveries.c.sequence_key.is_not(None)),
 )
 _SETTLED = (
     select(deliveries)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from zekt_bot.db import audit, lanes
 from zekt_bot.db.rows import ordered_of
@@ -30,17 +30,16 @@ _MOST = 500  # of one sequence in one unit; the rest goes in the next
 def advance(connection: Connection, turns: Mapping[str, datetime]) -> None:
     """Let the next of each sequence (key → now) go, if its turn has come.
 
-    The lane is locked first: of two that meet here the second sees what the first has done.
+    Their lanes are locked first, all in one order: of two that meet here the second sees what the
+    first has done.
     """
-    for key, now in sorted(turns.items()):
-        _advance(connection, key, now)
+    heads = {key: head["lane"] for key in sorted(turns) if (head := _head(connection, key))}
+    lanes.wake(connection, {lane: turns[key] for key, lane in heads.items()})
+    for key in heads:
+        _advance(connection, key, turns[key])
 
 
 def _advance(connection: Connection, key: str, now: datetime) -> None:
-    head = _head(connection, key)
-    if head is None:
-        return
-    lanes.wake(connection, {head["lane"]: now})
     terms = _terms(connection, key)
     for _ in range(_MOST):
         head = _head(connection, key)
@@ -74,24 +73,35 @@ def _let_go(connection: Connection, row: RowMapping, now: datetime, *, past: boo
 
 
 _PLACE = tuple(deliveries.c[name] for name in ("id", "lane", "state", "waits_for", "dispatched_at"))
+_HEADS = [
+    select(*_PLACE)
+    .where(
+        deliveries.c.sequence_key == bindparam("key"),
+        deliveries.c.waits_for == waits_for,  # of None: IS NULL
+    )
+    .order_by(deliveries.c.envelope, deliveries.c.id)
+    .limit(1)
+    for waits_for in (None, "pause", "app", "sequence")
+]
 
 
 def _head(connection: Connection, key: str) -> RowMapping | None:
     """Whose turn it is; else the first in the order of events, and of a run's messages."""
-    own = select(*_PLACE).where(deliveries.c.sequence_key == key)
-    for waits_for in (None, "pause", "app", "sequence"):
-        there = own.where(deliveries.c.waits_for == waits_for)  # of None: IS NULL
-        first = there.order_by(deliveries.c.envelope, deliveries.c.id).limit(1)
-        found = connection.execute(first).mappings().first()
+    for first in _HEADS:
+        found = connection.execute(first, {"key": key}).mappings().first()
         if found:
             return found
     return None
 
 
+_TERMS = select(
+    subscriptions.c.ordered_by, subscriptions.c.ordered_within, subscriptions.c.ordered_stops
+).where(subscriptions.c.id == bindparam("key"), subscriptions.c.state == "approved")
+
+
 def _terms(connection: Connection, key: str) -> Ordered | None:
-    names = ("ordered_by", "ordered_within", "ordered_stops")
-    told = select(*(subscriptions.c[name] for name in names)).where(subscriptions.c.id == key)
-    row = connection.execute(told).mappings().first()
+    """None: it is ordered no longer, or consent has ended and the policy blocks what is left."""
+    row = connection.execute(_TERMS, {"key": key}).mappings().first()
     return ordered_of(row) if row else None
 
 

@@ -114,12 +114,12 @@ def answer(connection: Connection, rows: Sequence[Answer]) -> list[bool]:
 
     Lanes before deliveries: everybody locks in this order.
     """
-    again = {row.unproven.lane: row.now for row in rows if row.to == "pending"}
-    lanes.wake(connection, again)
+    moved = [row for row in rows if row.to == "pending" or row.unproven.sequence_key]
+    lanes.wake(connection, {row.unproven.lane: row.now for row in moved})
     answers = [_answer(connection, row) for row in rows]
     ordered = {row.unproven.sequence_key: row.now for row in rows}
     sequences.advance(connection, {key: now for key, now in ordered.items() if key})
-    if again:
+    if moved:
         audit.wake(connection, "deliveries")
     return answers
 
