@@ -64,7 +64,7 @@ async def test_an_attempt_may_be_gone(fake: FakeGitHub, github: GitHub) -> None:
     fake.script("GET", ATTEMPT, 200, {"id": 7})
     fake.script("GET", ATTEMPT, 404, {})
     fake.script("GET", ATTEMPT, 502, {})
-    assert await workflow_runs.attempt(github, REPOSITORY, 7, 2) == {"id": 7}
-    assert await workflow_runs.attempt(github, REPOSITORY, 7, 2) is None
+    assert await workflow_runs.attempt(github, REPOSITORY, 7, 2) == ({"id": 7}, 1.0)
+    assert await workflow_runs.attempt(github, REPOSITORY, 7, 2) == (None, 1.0)
     with pytest.raises(GitHubAnswered, match="502"):
         await workflow_runs.attempt(github, REPOSITORY, 7, 2)

@@ -12,7 +12,7 @@ from tests.pipeline.missing import flow
 from tests.stage import ME, RELEASE, SERVICE, Stage, open_stage
 from zekt_bot.app import working
 from zekt_bot.db.tables import coverage, deliveries, inbox, runs
-from zekt_bot.operations import accounts, subscriptions
+from zekt_bot.operations import accounts, repositories, subscriptions
 from zekt_bot.operations.subscription_parties import Ends
 from zekt_bot.pipeline import missed_runs
 from zekt_bot.pipeline.missed_runs import MissedRuns
@@ -179,17 +179,91 @@ async def test_it_looks_once_an_hour(stage: Stage) -> None:
     assert len(asked(stage)) == before
 
 
-async def test_a_github_that_answers_nobody_is_asked_once(stage: Stage) -> None:
+def lists(stage: Stage) -> list[str]:
+    """Which repositories' runs were asked for; aiohttp asks twice if a kept connection is cut."""
+    paths = [each.path for each in stage.github.requests if each.path.endswith("/actions/runs")]
+    return list(dict.fromkeys(paths))
+
+
+async def providers(stage: Stage, count: int) -> None:
+    """More repositories of the provider's installation, enabled."""
+    for number in range(count):
+        stage.github.repository(stage.provider.owner, f"api-{number}", private=True)
+        await repositories.enable(stage.broker, ME, f"aurora-labs/api-{number}")
+
+
+async def test_a_github_that_answers_nobody_is_given_up_and_asked_again_soon(stage: Stage) -> None:
     await stage.serve()
     await unheard(stage, "build")
     stage.github.fail("GET", LIST, reset=True, times=10)
     assert await recover(stage) == 0
-    paths = {each.path for each in stage.github.requests if each.path.endswith("/actions/runs")}
-    assert len(paths) == 1  # though aiohttp asks twice if a kept connection is cut
     assert (await covered(stage))["problem"]
     stage.github.clear_faults()
     stage.clock.advance(5 * _MINUTE)
     assert await MissedRuns(stage.broker).recover() == 1
+    assert (await covered(stage))["problem"] is None
+
+
+async def test_after_three_in_a_row_a_pass_ends_and_goes_on_behind_them(stage: Stage) -> None:
+    await stage.serve()
+    await providers(stage, 3)
+    stage.github.fail("GET", LIST, reset=True, times=100)
+    assert await recover(stage) == 0
+    assert len(lists(stage)) == 3
+    stage.github.clear_faults()
+    stage.clock.advance(5 * _MINUTE)
+    assert await MissedRuns(stage.broker).recover() == 0
+    assert len(lists(stage)) == 5
+    row = await covered(stage)
+    assert (row["cursor"], row["covered_to"]) == (None, None)
+    await recover(stage)
+    row = await covered(stage)
+    assert (row["problem"], row["covered_to"]) == (None, stage.clock.now())
+
+
+async def test_one_repository_that_is_never_listed_holds_up_no_other(stage: Stage) -> None:
+    await stage.serve()
+    await unheard(stage, "build")
+    await providers(stage, 1)
+    path = f"/repositories/{stage.consumer.id}/actions/runs"
+    stage.github.fail("GET", path, reset=True, times=100)
+    assert await recover(stage) == 1
+    assert len(lists(stage)) == 3
+    row = await covered(stage)
+    assert (row["cursor"], row["covered_to"]) == (None, None)
+    before = len(asked(stage))
+    stage.clock.advance(5 * _MINUTE)
+    assert await MissedRuns(stage.broker).recover() == 0
+    assert len(asked(stage)) == before  # in an hour again
+
+
+async def test_an_installation_without_requests_is_asked_once_in_a_pass(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(missed_runs, "_REPOSITORIES", 1)
+    await stage.serve()
+    await providers(stage, 4)
+    stage.providing.rate_limit = 1
+    await recover(stage)
+    assert len(lists(stage)) == 2  # one of each installation
+    stage.clock.advance(5 * _MINUTE)
+    await MissedRuns(stage.broker).recover()
+    assert len(lists(stage)) == 2
+    stage.providing.rate_limit = 5000
+    await recover(stage)
+    assert (await covered(stage))["covered_to"] == stage.clock.now()
+
+
+async def test_what_is_known_already_is_compared_with_the_last_request(stage: Stage) -> None:
+    await stage.serve()
+    await stage.finish_run("build")
+    await stage.listen()
+    missed = MissedRuns(stage.broker)
+    stage.providing.rate_limit = 1
+    await recover(stage, missed)
+    stage.providing.rate_limit = 5000
+    await recover(stage, missed)
+    assert 304 in asked(stage)
 
 
 @pytest.mark.parametrize("status", [500, 429])
@@ -241,6 +315,20 @@ async def test_what_asks_for_many_jobs_leaves_the_half_too(stage: Stage) -> None
     assert sum(passes) == 9
     assert max(passes) < 9
     assert (await covered(stage))["problem"] is None
+
+
+async def test_what_asks_for_many_attempts_leaves_the_half_too(stage: Stage) -> None:
+    await stage.serve()
+    with stage.github.outage():
+        run = await stage.github.start_run(stage.consumer, "deploy.yml", event="workflow_run")
+        await run.complete()
+        for _ in range(9):
+            await run.rerun()
+            await run.complete()
+    stage.consuming.rate_limit = 10
+    passes = [await recover(stage) for _ in range(5)]
+    assert sum(passes) == 10
+    assert max(passes) < 9
 
 
 async def test_what_died_half_way_goes_on(stage: Stage) -> None:

@@ -88,8 +88,8 @@ async def jobs(github: GitHub, repository: Repository, run_id: int, attempt: int
 
 async def attempt(
     github: GitHub, repository: Repository, run_id: int, number: int
-) -> dict[str, Any] | None:
-    """One attempt of a run, or None if GitHub has it no longer.
+) -> tuple[dict[str, Any] | None, float]:
+    """One attempt of a run, or None if GitHub has it no longer; and `share_left` as of `Answer`.
 
     Raises:
         GitHubError: as in `page`.
@@ -99,10 +99,10 @@ async def attempt(
     path = f"/repositories/{repository.id:d}/actions/runs/{run_id:d}/attempts/{number:d}"
     answer = await github.ask_as_installation(repository.installation_id or 0, path)
     if answer.status == 404:
-        return None
+        return None, answer.share_left
     if answer.status != 200:
         raise answer.error()
-    return answer.mapping()
+    return answer.mapping(), answer.share_left
 
 
 def _listed(answer: Answer, name: str) -> Listed:

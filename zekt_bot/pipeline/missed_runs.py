@@ -48,6 +48,8 @@ _REPOSITORIES = 50
 _MOST_OPEN = 20  # of a repository in a pass
 _MOST_ATTEMPTS = 10  # of a run
 _MOST_SEEN = 20_000
+_MOST_SILENT = 3  # repositories in a row of which GitHub says nothing
+_LEFT_OUT = "an installation was left out in this hour"
 _NO_LONGER_SHOWN = frozenset({403, 404, 410, 451})
 _log = structlog.get_logger()
 
@@ -70,7 +72,8 @@ class MissedRuns:
         """Nothing is asked yet."""
         self._broker = broker
         self._seen: OrderedDict[tuple[int, str], _Seen] = OrderedDict()
-        self._taken = 0
+        self._left_out: set[int | None] = set()  # installations, in this pass
+        self._taken, self._silent, self._answered = 0, 0, False
 
     async def recover(
         self, stopped: Callable[[], bool] = lambda: False, every: timedelta = EVERY
@@ -83,50 +86,66 @@ class MissedRuns:
         """
         now = self._broker.now()
         state = await self._broker.database.query(coverage.of, NAME)
-        ended = state.cursor is None and state.problem is None
-        if ended and state.checked_at and now - state.checked_at < every:
+        if state.cursor is None and state.checked_at and now - state.checked_at < every:
             return 0
-        self._taken = 0
-        after, began = _resume(state, now)
+        if state.cursor is None:
+            self._left_out.clear()
+        self._taken, self._silent, self._answered = 0, 0, False
+        under_way = _resume(state, now)
+        begun_at = under_way.after
         since = state.covered_to or now - self._broker.settings.recover_max_age
-        while page := await self._broker.database.query(mirror.enabled, after, _REPOSITORIES):
-            try:
-                problem = await self._compare_all(page, since, stopped)
-            except GitHubError as error:
-                await note(self._broker, replace(state, problem=str(error)))
-                return self._taken
+        while page := await self._broker.database.query(
+            mirror.enabled, under_way.after, _REPOSITORIES
+        ):
+            done, problem = await self._compare_all(page, since, stopped)
             if stopped():
                 return self._taken
-            after = page[-1].id
-            former = state.problem if state.cursor else None
-            state = replace(state, problem=former or problem, cursor=f"{after}@{began.isoformat()}")
+            under_way = under_way.to(done, partial=problem is not None)
+            kept = problem or (state.problem if under_way.partial else None)
+            state = replace(state, problem=kept, cursor=str(under_way))
             await note(self._broker, state)
-        await note(self._broker, _ended_pass(state, began, since))
+            if self._silent >= _MOST_SILENT:
+                return self._taken
+        if self._silent and not self._answered and begun_at == 0:
+            under_way = _Pass(0, under_way.began, partial=False)  # GitHub is away: soon again
+            await note(self._broker, replace(state, cursor=str(under_way)))
+        else:
+            await note(self._broker, _ended_pass(state, under_way, since))
         return self._taken
 
     async def _compare_all(
         self, page: Sequence[Repository], since: datetime, stopped: Callable[[], bool]
-    ) -> str | None:
-        """Why some of them could not be compared; those of an installation share its limit.
+    ) -> tuple[int, str | None]:
+        """The last one that was tried, and why some could not be compared.
 
-        Raises:
-            GitHubError: GitHub answers nobody.
+        Those of an installation share its limit.
         """
-        problem, left_out = None, set[int | None]()
+        problem = None
         for repository in page:
-            if stopped() or repository.blocked or repository.installation_id in left_out:
+            if stopped() or repository.blocked or repository.installation_id in self._left_out:
+                problem = problem or (None if repository.blocked else _LEFT_OUT)
                 continue
             try:
                 await self._compare(repository, since)
+                self._heard()
             except GitHubError as error:
                 if _is_no_longer_shown(error):
+                    self._heard()
                     continue  # nobody may read it now, or there is nothing
                 _log.warning("runs.unknown", repository_id=repository.id, error=str(error))
-                if not isinstance(error, GitHubAnswered):
-                    raise
                 problem = str(error)
-                left_out.add(repository.installation_id)
-        return problem
+                if isinstance(error, GitHubAnswered):
+                    self._heard()
+                    self._left_out.add(repository.installation_id)
+                    continue
+                self._silent += 1
+                if self._silent >= _MOST_SILENT:
+                    return repository.id, problem
+        return page[-1].id, problem
+
+    def _heard(self) -> None:
+        """GitHub is there."""
+        self._silent, self._answered = 0, True
 
     async def _compare(self, repository: Repository, since: datetime) -> None:
         start = max(since, _enabled_at(repository)) - _BEFORE
@@ -153,14 +172,17 @@ class MissedRuns:
         listed = await workflow_runs.page(self._broker.github, repository, search, number, known)
         if listed is None:
             return seen or _Seen(None, full=False, oldest=None)
-        if is_few(listed.share_left):
-            raise few_left("installation")
         settled = [row for row in listed.rows if self._is_settled(row)]
-        await self._take_in(repository, settled)
+        missing = await self._missing(repository, settled)
+        few = is_few(listed.share_left)
+        if not (few and missing):
+            await self._store_all(repository, missing, {_key(row): row for row in settled})
         oldest = _moment(listed.rows[-1], "created_at") if listed.rows else None
         seen = _Seen(listed.tag, len(listed.rows) == PAGE, oldest)
-        if len(settled) == len(listed.rows):
+        if len(settled) == len(listed.rows) and not (few and missing):
             self._remember(key, seen)
+        if few:
+            raise few_left("installation")
         return seen
 
     def _is_settled(self, row: Mapping[str, Any]) -> bool:
@@ -174,19 +196,28 @@ class MissedRuns:
         while len(self._seen) > _MOST_SEEN:
             self._seen.popitem(last=False)
 
-    async def _take_in(self, repository: Repository, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Those of a page that ended and are missing, the oldest first."""
+    async def _missing(
+        self, repository: Repository, rows: Sequence[Mapping[str, Any]]
+    ) -> list[tuple[int, int]]:
+        """Those of a page that ended and of which nobody told, the oldest first."""
         ended = [key for row in reversed(rows) for key in _ended(row, _enabled_at(repository))]
         ids = {run_id for run_id, _ in ended}
         known = await self._broker.database.query(runs.ended, repository.id, ids)
-        told = {_key(row): row for row in rows}
-        await self._store_all(repository, [key for key in ended if key not in known], told)
+        return await self._not_waiting(repository, [key for key in ended if key not in known])
+
+    async def _not_waiting(
+        self, repository: Repository, keys: Sequence[tuple[int, int]]
+    ) -> list[tuple[int, int]]:
+        """Without those that wait in the inbox."""
+        asked = {_guid(repository, key): key for key in keys}
+        there = await self._broker.database.query(inbox.known, "orchestrator", asked)
+        return [key for guid, key in asked.items() if guid not in there]
 
     async def _ask_for_open(self, repository: Repository, start: datetime) -> None:
         """Runs that began before what is listed, and whose end nobody told."""
         window = (self._broker.now() - _LONGEST, start, _MOST_OPEN)
-        missing = await self._broker.database.query(runs.still_open, repository.id, *window)
-        await self._store_all(repository, missing, {})
+        still = await self._broker.database.query(runs.still_open, repository.id, *window)
+        await self._store_all(repository, await self._not_waiting(repository, still), {})
 
     async def _store_all(
         self,
@@ -196,17 +227,16 @@ class MissedRuns:
     ) -> None:
         if not missing:
             return
-        asked = {_guid(repository, key): key for key in missing}
-        there = await self._broker.database.query(inbox.known, "orchestrator", asked)
-        missing = [key for guid, key in asked.items() if guid not in there]
-        if not missing:
-            return
         github = self._broker.github
         names = {one.id: one.name for one in await told_by_github(self._broker, repository)}
         for key in missing:
-            row = told.get(key) or await workflow_runs.attempt(github, repository, *key)
+            row, share_left = told.get(key), 1.0
+            if row is None:
+                row, share_left = await workflow_runs.attempt(github, repository, *key)
             if row and row.get("status") == "completed":
                 await self._store(repository, key, row, names.get(row.get("workflow_id") or 0))
+            if is_few(share_left):
+                raise few_left("installation")
 
     async def _store(
         self,
@@ -254,18 +284,34 @@ class MissedRuns:
         return new
 
 
-def _resume(state: Coverage, now: datetime) -> tuple[int, datetime]:
-    """After which repository a pass goes on, and when it began."""
-    after, _, began = (state.cursor or "").partition("@")
-    return (int(after), datetime.fromisoformat(began)) if began else (0, now)
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """Since `began`; it goes on `after` this repository. `partial`: some were left out."""
+
+    after: int
+    began: datetime
+    partial: bool
+
+    def __str__(self) -> str:
+        return f"{self.after}@{self.began.isoformat()}" + ("@partial" if self.partial else "")
+
+    def to(self, after: int, *, partial: bool) -> _Pass:
+        return _Pass(after, self.began, self.partial or partial)
 
 
-def _ended_pass(state: Coverage, began: datetime, since: datetime) -> Coverage:
-    """Without a problem nothing is missing until it began."""
-    if state.cursor and state.problem:
+def _resume(state: Coverage, now: datetime) -> _Pass:
+    if state.cursor is None:
+        return _Pass(0, now, partial=False)
+    after, began, *partial = state.cursor.split("@")
+    return _Pass(int(after), datetime.fromisoformat(began), bool(partial))
+
+
+def _ended_pass(state: Coverage, ended: _Pass, since: datetime) -> Coverage:
+    """If it was whole nothing is missing until it began."""
+    if ended.partial:
         return replace(state, cursor=None)
     since = state.no_gap_since or since
-    return replace(state, cursor=None, problem=None, covered_to=began, no_gap_since=since)
+    return replace(state, cursor=None, problem=None, covered_to=ended.began, no_gap_since=since)
 
 
 def _enabled_at(repository: Repository) -> datetime:
