@@ -17,7 +17,7 @@ from tests.stage import ME, SERVICE, open_stage
 from zekt_bot import hookimpl
 from zekt_bot.db import tables
 from zekt_bot.db.tables import audit
-from zekt_bot.domain.subscriptions import Filters
+from zekt_bot.domain.subscriptions import Durable, Filters, Ordered
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import (
     repositories,
@@ -27,6 +27,9 @@ from zekt_bot.operations import (
     subscriptions,
     workflows,
 )
+from zekt_bot.operations.durability import make_durable
+from zekt_bot.operations.ordering import make_ordered
+from zekt_bot.operations.replay import let_provider
 from zekt_bot.operations.services import Publication
 from zekt_bot.operations.subscription_parties import Ends
 from zekt_bot.operations.subscription_terms import Terms
@@ -310,3 +313,20 @@ async def test_a_hidden_source_keeps_its_people_untold_when_it_was_an_invitation
     assert (shown["requested_by"], shown["approved_by"]) == (None, there.mia.actor)
     whole = await subscription_lists.show(stage.broker, there.ada, held.id)
     assert whole["requested_by"] == there.ada.actor
+
+
+@pytest.mark.parametrize("handed_over", [False, True])
+async def test_asked_anew_how_it_is_sent_is_agreed_anew(stage: Stage, handed_over: bool) -> None:
+    await stage.serve()
+    await make_durable(stage.broker, ME, ENDS, Durable(), force=True)
+    await make_ordered(stage.broker, ME, ENDS, Ordered(stops=True))
+    await let_provider(stage.broker, ME, ENDS, allowed=False)
+    ends = ENDS
+    if handed_over:
+        await transfer(stage, stage.consumer)
+        ends = Ends(SERVICE, stage.consumer.full_name)
+    else:
+        await subscriptions.end(stage.broker, ME, "end", ENDS)
+    held = await subscriptions.request(stage.broker, ME, ends)
+    assert (held.durable, held.ordered) == (None, None)
+    assert (await row_of(stage))["provider_may_replay"] is handed_over

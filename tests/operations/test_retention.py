@@ -174,7 +174,10 @@ async def test_blocked_events_and_deliveries_go_after_thirty_days(stage: Stage) 
     await put(stage, envelopes, blocked_reason="event_type_not_declared")
     await later(stage, 0)
     assert await counts(stage, envelopes, messages, runs) == [0, 1, 1]
-    await put(stage, runs, blocked_reason="from_fork")
+    await put(stage, runs, blocked_reason="from_fork", caused_by_delivery_id="dlv_1")
+    await later(stage, 0)
+    assert await counts(stage, runs) == [1]  # it tells what became of a delivery
+    await put(stage, runs, caused_by_delivery_id=None)
     await later(stage, 0)
     assert await counts(stage, *EVENT) == [0] * 4
 

@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import update
 
+from tests.pipeline.sending import execute
 from tests.stage import ME, open_stage
 from tests.strategies import at_length
 from zekt_bot.db.tables import audit, deliveries, runs
@@ -117,3 +119,15 @@ async def test_a_loop_through_workflow_run_is_cut_too(migrated_url: str) -> None
             await play(stage, 1)
         assert (await blocked(stage)).count("loop") == 1
         assert max(row["hops"] for row in await stage.rows(runs)) == 5
+
+
+async def test_a_late_message_does_not_block_what_was_let_out(migrated_url: str) -> None:
+    async with open_stage(migrated_url, max_hops=4) as stage:
+        await stage.serve("*")
+        run = await stage.finish_run("build")
+        await stage.flow()
+        await execute(stage, update(runs).values(hops=5))
+        await stage.post(run)
+        await stage.flow()
+        assert await blocked(stage) == []
+        assert len(stage.github.dispatches) == 2

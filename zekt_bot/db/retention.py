@@ -164,7 +164,10 @@ def _runs(connection: Connection, batch: Batch) -> int:
 
 
 def _blocked_runs(connection: Connection, batch: Batch) -> int:
-    return _drop_runs(connection, _blocked(runs, runs.c.received_at, batch), batch)
+    """Not those that tell what became of a delivery: they stay as long as events do."""
+    proves_nothing = runs.c.caused_by_delivery_id.is_(None)
+    found = _blocked(runs, runs.c.received_at, batch).where(proves_nothing)
+    return _drop_runs(connection, found, batch)
 
 
 def _runs_aside(connection: Connection, batch: Batch) -> int:

@@ -83,11 +83,28 @@ async def settings(broker: Broker, found: Parties, terms: Terms) -> dict[str, An
     return {"settings": sealed, "lane": lane}
 
 
+_AGREED_ANEW = (
+    "durable_after",
+    "durable_sends",
+    "ordered_by",
+    "ordered_within",
+    "ordered_stops",
+)
+
+
 def asked(
     broker: Broker, principal: Principal, found: Parties, by: int | None = None
 ) -> dict[str, Any]:
-    """The consent of who asks or invites, and how long it waits for an answer."""
+    """The consent of who asks or invites, and how long it waits for an answer.
+
+    How it is sent is agreed anew; who may replay stays as the consumer said, not a former owner.
+    """
+    anew: dict[str, Any] = dict.fromkeys(_AGREED_ANEW)
+    ends = {found.consumer.account_id, found.provider.account_id}
+    if found.row is not None and found.row["requested_account_id"] not in ends:
+        anew["provider_may_replay"] = True
     return {
+        **anew,
         "requested_by": principal.actor,
         "requested_account_id": by or found.consumer.account_id,
         "requested_at": broker.now(),

@@ -128,7 +128,9 @@ async def _decide(broker: Broker, read: _Read) -> _Settling:
     quota = broker.settings.quota
     over = read.over(quota)
     known = (read.repository, read.allowed, run.facts, run.from_fork)
-    facts = RunPolicyFacts(*known, over_quota=over, most_hops=broker.settings.max_hops)
+    # What was let out once stays so: a message that comes late counts no hops anew.
+    most_hops = broker.settings.max_hops if run.aggregated_at is None else None
+    facts = RunPolicyFacts(*known, over_quota=over, most_hops=most_hops)
     done = {"state": "done", "due_at": None, "failures": 0, "reason": None, "hops": run.hops}
     late = withheld(run, read.repository, read.allowed, broker.settings.recover_max_age)
     if late:
