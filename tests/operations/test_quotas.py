@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.stage import ME, SERVICE, open_stage
+from zekt_bot.db import usage as usage_of
 from zekt_bot.db.tables import audit, deliveries, messages, runs, usage
 from zekt_bot.domain.quotas import Quota
 from zekt_bot.errors import QuotaExceeded
@@ -44,7 +46,7 @@ async def test_events_beyond_it_are_blocked_until_the_next_day(tight: Stage) -> 
     found = [row["blocked_reason"] for row in await tight.rows(runs)]
     assert sorted(found, key=str) == [None, None, "quota", "quota"]
     assert len(await tight.rows(deliveries)) == 2
-    assert (await tight.row(usage))["events"] == 2
+    assert sum(row["events"] for row in await tight.rows(usage)) == 2
     tight.clock.advance(DAY)
     await tight.finish_run("build")
     await tight.flow()
@@ -87,7 +89,7 @@ async def test_a_late_message_of_a_counted_event_is_not_blocked(tight: Stage) ->
     await tight.post(first)
     await tight.flow()
     assert len(await tight.rows(deliveries)) == 3
-    assert (await tight.row(usage))["events"] == 2
+    assert sum(row["events"] for row in await tight.rows(usage)) == 2
 
 
 @pytest.mark.parametrize("bodies", [(b"1", b"2", b"3"), (b'"12345"', b'"123456"')], ids=["n", "b"])
@@ -135,8 +137,25 @@ async def test_subscriptions_beyond_it_are_refused(tight: Stage) -> None:
     other = tight.github.repository(tight.consumer.owner, "other")
     with pytest.raises(QuotaExceeded, match="end one first"):
         await tight.subscribe(other)
+    assert await told(tight, "person:subscription:refused") == 1
     await subscriptions.end(tight.broker, ME, "end", Ends(SERVICE, tight.consumer.full_name))
     await tight.subscribe(other)
+
+
+async def test_of_two_requests_at_once_one_has_room(tight: Stage) -> None:
+    await tight.publish()
+    names = [tight.consumer.full_name]
+    names.append(tight.github.repository(tight.consumer.owner, "other").full_name)
+    asking = (subscriptions.request(tight.broker, ME, Ends(SERVICE, name)) for name in names)
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert sorted(type(each).__name__ for each in found) == ["QuotaExceeded", "Subscription"]
+
+
+async def test_who_asks_again_for_what_it_has_takes_no_more_room(tight: Stage) -> None:
+    held = await tight.serve()
+    query = tight.broker.database.query
+    assert await query(usage_of.subscribed, tight.consumer.owner.id, held.id) == 0
+    assert await query(usage_of.subscribed, tight.consumer.owner.id, "sub_other") == 1
 
 
 async def test_without_a_quota_nothing_is_counted(stage: Stage) -> None:

@@ -64,13 +64,13 @@ def tell(connection: Connection, account_id: int, now: datetime) -> bool:
     return True
 
 
-def subscribed(connection: Connection, account_id: int) -> int:
-    """How many subscriptions the repositories of an account have, or have asked for."""
+def subscribed(connection: Connection, account_id: int, but: str) -> int:
+    """How many subscriptions the repositories of an account have, or have asked for, `but` one."""
     theirs = subscriptions.c.repository_id == repositories.c.id
     found = (
         select(func.count())
         .select_from(subscriptions.join(repositories, theirs))
         .where(repositories.c.account_id == account_id)
-        .where(subscriptions.c.state.in_(("requested", "approved")))
+        .where(subscriptions.c.state.in_(("requested", "approved")), subscriptions.c.id != but)
     )
     return connection.execute(found).scalar_one()

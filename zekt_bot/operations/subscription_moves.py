@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from zekt_bot.db import audit, mirror, tables, usage, versions
 from zekt_bot.db import subscriptions as rows_of
 from zekt_bot.domain.audit import Entry
-from zekt_bot.domain.subscriptions import SUBSCRIPTION_MOVES
+from zekt_bot.domain.subscriptions import SUBSCRIPTION_MOVES, Subscription
 from zekt_bot.errors import Conflict, QuotaExceeded
 from zekt_bot.operations.broker import SYSTEM
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
 
     from zekt_bot.domain.access import Principal
-    from zekt_bot.domain.subscriptions import Subscription, Verb
+    from zekt_bot.domain.subscriptions import Verb
     from zekt_bot.operations.broker import Broker
     from zekt_bot.operations.subscription_parties import Parties
 
@@ -54,6 +54,15 @@ class _Writing:
     enables: bool
     entries: tuple[Entry, ...]
     now: datetime
+    room: _Room | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """As many subscriptions as one account may have; `refusal` is told when there are no more."""
+
+    most: int
+    refusal: Entry
 
 
 async def move(
@@ -79,22 +88,19 @@ async def move(
         raise Conflict(
             f"The subscription of {found.full_name} to {found.name} is {state} {refused}."
         )
-    if changed.enables:
-        await _check_quota(broker, found)
     values = {"state": to, **changed.values}
     entry = await _entry(broker, principal, found, PAST[changed.verb])
     entries = (entry, *changed.also)
-    return await _write(broker, _Writing(found, values, changed.enables, entries, broker.now()))
-
-
-async def _check_quota(broker: Broker, found: Parties) -> None:
+    writing = _Writing(found, values, changed.enables, entries, broker.now())
     most = broker.settings.quota.subscriptions
-    held = await broker.database.query(usage.subscribed, found.consumer.account_id) if most else 0
-    if most and held >= most:
-        raise QuotaExceeded(
-            f"The account of {found.full_name} has {held} subscriptions, as many as this server "
-            "gives one account: end one first."
-        )
+    if changed.enables and most:
+        writing = replace(writing, room=_Room(most, await _refusal(broker, principal, found)))
+    return await _write(broker, writing)
+
+
+async def _refusal(broker: Broker, principal: Principal, found: Parties) -> Entry:
+    entry = await _entry(broker, principal, found, "refused")
+    return replace(entry, details={**(entry.details or {}), "reason": "quota"})
 
 
 async def change(
@@ -122,6 +128,11 @@ async def _entry(broker: Broker, principal: Principal, found: Parties, verb: str
 
 async def _write(broker: Broker, writing: _Writing) -> Subscription:
     written = await broker.database.write(_apply, writing)
+    if written == "over_quota":
+        raise QuotaExceeded(
+            f"The account of {writing.parties.full_name} has as many subscriptions as this server "
+            "gives one account: end one first."
+        )
     if written is None:
         raise Conflict(
             f"{writing.parties.name} or {writing.parties.full_name} changed at this moment: try "
@@ -130,11 +141,14 @@ async def _write(broker: Broker, writing: _Writing) -> Subscription:
     return written
 
 
-def _apply(connection: Connection, rows: Sequence[_Writing]) -> list[Subscription | None]:
+_Written = Subscription | Literal["over_quota"] | None
+
+
+def _apply(connection: Connection, rows: Sequence[_Writing]) -> list[_Written]:
     return [_apply_one(connection, row) for row in rows]
 
 
-def _apply_one(connection: Connection, row: _Writing) -> Subscription | None:
+def _apply_one(connection: Connection, row: _Writing) -> _Written:
     """The subscription as it now stands; None: a fact that it was decided on has moved."""
     found = row.parties
     ends = {each.id: each.version for each in (found.provider, found.consumer)}
@@ -147,6 +161,8 @@ def _apply_one(connection: Connection, row: _Writing) -> Subscription | None:
     )
     if not stands:
         return None
+    if row.room and not _has_room(connection, row, row.room):
+        return "over_quota"
     if found.row is not None:
         rows_of.change(connection, found.id, **row.values)
     elif not rows_of.add(connection, _fresh(row)):
@@ -156,6 +172,17 @@ def _apply_one(connection: Connection, row: _Writing) -> Subscription | None:
     for entry in row.entries:
         audit.record(connection, entry)
     return rows_of.by_id(connection, found.id)
+
+
+def _has_room(connection: Connection, row: _Writing, room: _Room) -> bool:
+    """Nobody else of the account counts meanwhile; the one that is asked for again counts once."""
+    account_id = row.parties.consumer.account_id
+    usage.hold(connection, account_id, row.now)
+    if usage.subscribed(connection, account_id, row.parties.id) < room.most:
+        return True
+    if usage.tell(connection, account_id, row.now):
+        audit.record(connection, room.refusal)
+    return False
 
 
 def _fresh(row: _Writing) -> dict[str, Any]:
