@@ -194,6 +194,21 @@ def known(connection: Connection, rows: Sequence[tuple[int, str]]) -> list[None]
     return [None] * len(rows)
 
 
+async def test_a_person_is_forgotten_in_the_runs_of_others(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "_WALK", 2)
+    await stage.serve()
+    ada = stage.github.account("Ada", kind="User")
+    for actor in (ada, stage.provider.owner, ada):
+        await stage.finish_run("build", actor=actor)
+    await stage.flow()
+    await stage.broker.database.write(known, (ada.id, "ada"))
+    await erasure.erase(stage.broker, ME, "ada")
+    actors = {row["run_number"]: row["actor"] for row in await stage.rows(runs)}
+    assert [actors[number] for number in sorted(actors)] == [None, PROVIDER, None]
+
+
 async def test_parts_follow_each_other(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(erasure, "_PART", 1)
     await stage.serve()

@@ -102,7 +102,8 @@ async def erase(broker: Broker, who: Principal, name: str, *, yes: bool) -> str:
     """Erase all that is stored of the account LOGIN, and shut it out.
 
     Its events, messages, deliveries from it and to it, services, subscriptions and names go. The
-    audit keeps its id.
+    audit keeps its id. Who started runs of others is forgotten too; what was sealed in their events
+    stays until these go by age.
     """
     if not yes:
         raise click.UsageError(f"this erases all of {name} for good: add --yes.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 
 from zekt_bot.db import audit, mirror
 from zekt_bot.db.retention import delete_deliveries, delete_runs
@@ -51,6 +51,15 @@ class Names:
     entry: Entry
 
 
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A page of all runs, after this id: who started some of them was `login`."""
+
+    login: str
+    after: str
+    limit: int
+
+
 def _repositories(account_id: int) -> Select[Any]:
     return select(repositories.c.id).where(repositories.c.account_id == account_id)
 
@@ -88,6 +97,18 @@ def drop_runs(connection: Connection, rows: Sequence[Part]) -> list[int]:
             connection.execute(delete(envelopes).where(envelopes.c.run.in_(ids)))
             delete_runs(connection, ids)
         answers.append(len(ids))
+    return answers
+
+
+def forget_actor(connection: Connection, rows: Sequence[Walk]) -> list[str | None]:
+    """Forget a person in others' runs; answers the last id of each page, None: that was all."""
+    answers = []
+    for row in rows:
+        page = select(runs.c.id).where(runs.c.id > row.after).order_by(runs.c.id).limit(row.limit)
+        ids = list(connection.execute(page).scalars())
+        theirs = update(runs).where(runs.c.id.in_(ids), func.lower(runs.c.actor) == row.login)
+        connection.execute(theirs.values(actor=None))
+        answers.append(ids[-1] if ids else None)
     return answers
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
 
 _PART = 200
+_WALK = 500  # runs of which few are changed
 
 
 async def erase(broker: Broker, principal: Principal, login: str) -> int:
@@ -35,6 +36,7 @@ async def erase(broker: Broker, principal: Principal, login: str) -> int:
     blocked = await broker.entry("person:account:blocked", principal.actor, account_id=account.id)
     await broker.database.write(admissions.rule, Ruling(account.id, "block", blocked, broker.now()))
     entry = await broker.entry("person:account:erased", principal.actor, account_id=account.id)
+    await _forget_actor(broker, account.login.lower())
     names, gone = Names(account.id, Person(account.id, login).actor, entry), False
     while not gone:
         for part in erasure.PARTS:
@@ -42,3 +44,10 @@ async def erase(broker: Broker, principal: Principal, login: str) -> int:
                 pass
         gone = await broker.database.write(erasure.drop_names, names)
     return account.id
+
+
+async def _forget_actor(broker: Broker, login: str) -> None:
+    after: str | None = ""
+    while after is not None:
+        walk = erasure.Walk(login, after, _WALK)
+        after = await broker.database.write(erasure.forget_actor, walk, weight=_PART)
