@@ -108,7 +108,7 @@ async def replay(broker: Broker, principal: Principal, delivery_id: str) -> str:
             raise NotFound(
                 f"There is no delivery {delivery_id}: list them with `zekt deliveries list`."
             )
-        which = Selection("", found["id"], found["id"], by_provider=by_provider)
+        which = Selection("", found["id"], only=found["id"], by_provider=by_provider)
         _check_one(found, which, delivery_id)
         step = _Step(which, [found], principal.actor, broker.now())
         written = await _write(broker, step)
