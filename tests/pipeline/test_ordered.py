@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import random
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from sqlalchemy import update
 
+from tests.db.rows import put
 from tests.operations.subscribing import ENDS
 from tests.pipeline.sending import DISPATCHES, execute
 from tests.stage import LEASE, ME
+from zekt_bot import hookimpl
 from zekt_bot.db.tables import deliveries
-from zekt_bot.domain.subscriptions import Ordered
+from zekt_bot.domain.deliveries import Delivery
+from zekt_bot.domain.subscriptions import Durable, Ordered
 from zekt_bot.errors import InvalidInput
-from zekt_bot.operations import pauses, subscriptions
+from zekt_bot.operations import pauses, subscriptions, unproven
+from zekt_bot.operations.durability import make_durable
 from zekt_bot.operations.ordering import look, make_ordered
 from zekt_bot.operations.preflight.findings import RUN_NAME
 
@@ -137,6 +141,55 @@ async def test_what_waits_when_consent_ends_is_blocked(stage: Stage, terms: Orde
     await stage.flow()
     assert len(sent(stage)) == len(first) + 1
     assert first == sent(stage)[:-1]
+
+
+async def test_what_is_blocked_at_match_holds_up_nobody(stage: Stage) -> None:
+    stage.broker.plugins.register(Picky(), "picky")
+    await stage.serve("*")
+    await make_ordered(stage.broker, ME, ENDS, Ordered())
+    await stage.finish_run("build", head_branch="poison")
+    await stage.flow()
+    stage.clock.advance(timedelta(seconds=1))
+    await stage.finish_run("build")
+    await stage.flow()
+    assert await states(stage) == [("blocked", None), ("dispatched", None)]
+    assert {row["sequence_key"] for row in await stage.rows(deliveries)} == {None}
+
+
+class Picky:
+    """A plugin that blocks the deliveries of one branch."""
+
+    @hookimpl
+    def zekt_block_reason(self, subject: object, facts: Any) -> str | None:
+        ran = facts.run.ran if isinstance(subject, Delivery) else None
+        return "no_poison" if ran and ran.head_branch == "poison" else None
+
+
+async def test_more_than_a_unit_lets_go_are_let_go_in_some(stage: Stage) -> None:
+    (first, *_) = await ordered(stage, Ordered(stops=True), 1)
+    stage.github.fail("POST", DISPATCHES, status=422)
+    await stage.deliver()
+    row = next(iter(await stage.rows(deliveries)))
+    behind = {"state": "pending", "waits_for": "sequence", "reason": None}
+    more = [{**row, **behind, "id": f"{first[:-4]}{n:04}", "replay_no": n} for n in range(1, 511)]
+    await stage.broker.database.write(put, (deliveries, more))
+    await make_ordered(stage.broker, ME, ENDS, None)
+    for left in (11, 0):
+        await look(stage.broker)
+        rows = await stage.rows(deliveries)
+        assert sum(row["waits_for"] == "sequence" for row in rows) == left
+
+
+async def test_ordered_and_durable_at_once(stage: Stage) -> None:
+    ids = await ordered(stage, Ordered("ended", timedelta(hours=1)), 2)
+    await make_durable(stage.broker, ME, ENDS, Durable(sends=2), force=True)
+    await stage.deliver()
+    for times in (1, 2):
+        assert sent(stage) == ids[:1] * times
+        stage.clock.advance(timedelta(minutes=10))
+        assert await unproven.send_again(stage.broker) == 1
+        await stage.deliver()
+    assert sent(stage) == [ids[0], ids[0], ids[1]]  # the first is dead, and passed over
 
 
 async def test_a_pause_keeps_the_order(stage: Stage) -> None:
