@@ -12,6 +12,7 @@ from tests.pipeline.missing import flow
 from tests.stage import ME, RELEASE, SERVICE, Stage, open_stage
 from zekt_bot.app import working
 from zekt_bot.db.tables import coverage, deliveries, inbox, runs
+from zekt_bot.db.tables import repositories as catalog
 from zekt_bot.operations import accounts, repositories, subscriptions
 from zekt_bot.operations.subscription_parties import Ends
 from zekt_bot.pipeline import missed_runs
@@ -291,6 +292,25 @@ async def test_a_repository_that_nobody_may_read_holds_up_no_other(stage: Stage)
     stage.github.fail("GET", f"/repositories/{stage.consumer.id}/actions/runs", status=403)
     assert await recover(stage) == 1
     assert (await covered(stage))["problem"] is None
+
+
+async def test_what_could_not_be_read_for_a_while_is_compared_when_it_can_be(
+    stage: Stage,
+) -> None:
+    await stage.serve()
+    await recover(stage)
+    await unheard(stage, "build")
+    path = f"/repositories/{stage.provider.id}/actions/runs"
+    stage.github.fail("GET", path, status=403, times=100)
+    for _ in range(2):
+        stage.clock.advance(12 * _HOUR)
+        assert await recover(stage) == 0
+        assert (await covered(stage))["covered_to"] == stage.clock.now()
+    stage.github.clear_faults()
+    assert await recover(stage) == 1
+    await flow(stage)
+    assert len(stage.github.dispatches) == 1
+    assert {row["unread_since"] for row in await stage.rows(catalog)} == {None}
 
 
 async def test_the_dispatches_keep_half_of_the_installations_requests(stage: Stage) -> None:

@@ -331,6 +331,14 @@ def enable(connection: Connection, repository_id: int, role: str, now: datetime)
     )
 
 
+def set_unread(connection: Connection, rows: Sequence[tuple[int, datetime | None]]) -> list[None]:
+    """Note from when on a repository's runs cannot be read, or None. No decision rests on it."""
+    for repository_id, since in rows:
+        own = repositories.c.id == repository_id
+        connection.execute(update(repositories).where(own).values(unread_since=since))
+    return [None] * len(rows)
+
+
 def disable(connection: Connection, repository_id: int, role: str) -> bool:
     """No longer a `provider` or `consumer`; False: it was none."""
     column = repositories.c[f"{role}_enabled_at"]

@@ -165,6 +165,7 @@ class RepositoryRows:
             provider_since=row[p + "provider_enabled_at"],
             consumer_since=row[p + "consumer_enabled_at"],
             heard_since=row[p + "heard_since"],
+            unread_since=row[p + "unread_since"],
         )
 
 

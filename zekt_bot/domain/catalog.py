@@ -68,7 +68,8 @@ class Repository:
     """A repository in the mirror, with what Zekt may do to it.
 
     `blocked`: its account is shut out or not admitted. `heard_since`: when it last came back from
-    a block, a suspension or outside of the installation; None: it was never away.
+    a block, a suspension or outside of the installation; None: it was never away. `unread_since`:
+    from when on GitHub gives no list of its runs.
     """
 
     id: int
@@ -85,6 +86,7 @@ class Repository:
     provider_since: datetime | None = None
     consumer_since: datetime | None = None
     heard_since: datetime | None = None
+    unread_since: datetime | None = None
 
     @property
     def consented(self) -> bool:

@@ -120,7 +120,7 @@ class MissedRuns:
 
         Those of an installation share its limit.
         """
-        problem = None
+        problem, write = None, self._broker.database.write
         for repository in page:
             if stopped() or repository.blocked or repository.installation_id in self._left_out:
                 problem = problem or (None if repository.blocked else _LEFT_OUT)
@@ -128,10 +128,14 @@ class MissedRuns:
             try:
                 await self._compare(repository, since)
                 self._heard()
+                if repository.unread_since:
+                    await write(mirror.set_unread, (repository.id, None))
             except GitHubError as error:
                 if _is_no_longer_shown(error):
-                    self._heard()
-                    continue  # nobody may read it now, or there is nothing
+                    self._heard()  # nobody may read it now, or there is nothing
+                    if repository.unread_since is None:
+                        await write(mirror.set_unread, (repository.id, since))
+                    continue
                 _log.warning("runs.unknown", repository_id=repository.id, error=str(error))
                 problem = str(error)
                 if isinstance(error, GitHubAnswered):
@@ -148,6 +152,8 @@ class MissedRuns:
         self._silent, self._answered = 0, True
 
     async def _compare(self, repository: Repository, since: datetime) -> None:
+        longest = self._broker.now() - _LONGEST
+        since = max(min(since, repository.unread_since or since), longest)
         start = max(since, _enabled_at(repository)) - _BEFORE
         for event in (None,) if repository.provider else sorted(CONSUMER_RUNS):
             await self._search(repository, Search(start, event=event))

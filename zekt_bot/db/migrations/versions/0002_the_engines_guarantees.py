@@ -79,7 +79,8 @@ def _missed_webhooks() -> None:
 
 
 def _consent_of_then() -> None:
-    op.add_column("repositories", sa.Column("heard_since", UtcDateTime(), nullable=True))
+    for column in ("heard_since", "unread_since"):
+        op.add_column("repositories", sa.Column(column, UtcDateTime(), nullable=True))
     op.add_column("subscriptions", sa.Column("resumed_at", UtcDateTime(), nullable=True))
 
 
