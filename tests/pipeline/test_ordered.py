@@ -18,7 +18,7 @@ from zekt_bot import hookimpl
 from zekt_bot.db.tables import deliveries
 from zekt_bot.domain.deliveries import Delivery
 from zekt_bot.domain.subscriptions import Durable, Ordered
-from zekt_bot.errors import InvalidInput
+from zekt_bot.errors import Conflict, InvalidInput
 from zekt_bot.operations import pauses, subscriptions, unproven
 from zekt_bot.operations.durability import make_durable
 from zekt_bot.operations.ordering import look, make_ordered
@@ -34,7 +34,7 @@ NAMED = RUN_NAME.removeprefix("run-name: ")
 async def ordered(stage: Stage, terms: Ordered, events: int = 3) -> list[str]:
     """So many events for an ordered subscription; the ids of their deliveries, in their order."""
     await stage.serve("*")
-    await make_ordered(stage.broker, ME, ENDS, terms)
+    await make_ordered(stage.broker, ME, ENDS, terms, force=True)
     for _ in range(events):
         await stage.finish_run("build")
         await stage.prepare()
@@ -247,3 +247,13 @@ async def test_its_bounds_are_kept(stage: Stage, within: timedelta) -> None:
     await stage.serve()
     with pytest.raises(InvalidInput):
         await make_ordered(stage.broker, ME, ENDS, Ordered(within=within))
+
+
+async def test_without_a_run_whose_end_could_be_known_it_is_refused(stage: Stage) -> None:
+    await stage.serve()
+    with pytest.raises(Conflict, match="the next waits as long as set"):
+        await make_ordered(stage.broker, ME, ENDS, Ordered("ended"))
+    path = ".github/workflows/react.yml"
+    stage.github.add_workflow(stage.consumer, path, on_dispatch_types=("*",), run_name=NAMED)
+    held = await make_ordered(stage.broker, ME, ENDS, Ordered("ended"))
+    assert held.ordered == Ordered("ended")

@@ -42,6 +42,7 @@ _PLAIN = Ordered()
     help="How long to wait for the end of a run.",
 )
 @click.option("--stop", "stops", is_flag=True, help="Send nothing after one that went wrong.")
+@click.option("--force", is_flag=True, help="Do not ask whether the end of a run could be known.")
 @click.option("--off", is_flag=True, help="Send as they come.")
 @acts
 async def ordered(  # noqa: PLR0913, PLR0917 - click hands each option over
@@ -52,6 +53,7 @@ async def ordered(  # noqa: PLR0913, PLR0917 - click hands each option over
     by: OrderedBy,
     hours: float,
     stops: bool,
+    force: bool,
     off: bool,
 ) -> str:
     """Send what a subscription gets one after the other, in the order of the events.
@@ -62,7 +64,7 @@ async def ordered(  # noqa: PLR0913, PLR0917 - click hands each option over
     one = name(named, channel)
     service, repository = await shown(broker, who, one)
     wanted = None if off else Ordered(by, timedelta(hours=hours), stops)
-    await make_ordered(broker, who, one, wanted)
+    await make_ordered(broker, who, one, wanted, force=force)
     if wanted is None:
         return f"What {repository} gets of {service} is sent as it comes."
     return f"{repository} gets {service} in order, the next once the former is {by}."

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.access import Principal
     from zekt_bot.domain.subscriptions import Durable, Subscription
     from zekt_bot.operations.broker import Broker
-    from zekt_bot.operations.subscription_parties import Named
+    from zekt_bot.operations.subscription_parties import Named, Parties
 
 
 async def make_durable(
@@ -42,19 +42,30 @@ async def make_durable(
         if found.channel != REPOSITORY_DISPATCH:
             raise InvalidInput(f"What {found.channel} takes starts no run that could confirm it.")
         if not force:
-            await _check_proof(broker, principal, found.id, found.full_name)
+            await check_proof(broker, principal, found, _FORCED)
         seconds = int(durable.after.total_seconds())
         values = {"durable_after": seconds, "durable_sends": durable.sends}
     return await change(broker, principal, found, "configured", values)
 
 
-async def _check_proof(
-    broker: Broker, principal: Principal, subscription_id: str, full_name: str
-) -> None:
-    findings = await check_subscription(broker, principal, subscription_id)
+_FORCED = (
+    "each delivery is sent as often as set, whatever its runs do, unless one is probably its own; "
+    "then it is dead."
+)
+
+
+async def check_proof(broker: Broker, principal: Principal, found: Parties, forced: str) -> None:
+    """Make sure that a workflow of the consumer names the delivery it came of.
+
+    `forced`: what becomes of each delivery if none does.
+
+    Raises:
+        AccessDenied, NotFound, GitHubError, StorageUnavailable.
+        Conflict: none does.
+    """
+    findings = await check_subscription(broker, principal, found.id)
     if not any(finding.word == "run_name_proves" for finding in findings):
         raise Conflict(
-            f"No workflow of {full_name} would confirm what it gets: add the line `{RUN_NAME}` to "
-            "one that reacts. With --force each delivery is sent as often as set, whatever its "
-            "runs do, unless one is probably its own; then it is dead."
+            f"No workflow of {found.full_name} would confirm what it gets: add the line "
+            f"`{RUN_NAME}` to one that reacts. With --force {forced}"
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.db import sequences
 from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH, check_ordered
 from zekt_bot.errors import InvalidInput
+from zekt_bot.operations.durability import check_proof
 from zekt_bot.operations.subscription_moves import change
 from zekt_bot.operations.subscription_parties import parties
 
@@ -19,19 +20,26 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
     from zekt_bot.operations.subscription_parties import Named
 
+_FORCED = "the next waits as long as set, after each, whatever its runs do."
 _PAGE = 64  # of one commit
 
 
 async def make_ordered(
-    broker: Broker, principal: Principal, named: Named, ordered: Ordered | None
+    broker: Broker,
+    principal: Principal,
+    named: Named,
+    ordered: Ordered | None,
+    *,
+    force: bool = False,
 ) -> Subscription:
     """Send one after the other, or (None) as they come.
 
-    What waits already goes by the new terms within a minute.
+    What waits already goes by the new terms within a minute. `force` asks nobody whether the end of
+    a run could be known.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
-        Conflict: there is no such subscription, or it is over.
+        Conflict: it is over; or the end of no run of the consumer would be known.
     """
     found = await parties(broker, principal, "subscription:configure", named)
     found.alive()
@@ -40,6 +48,8 @@ async def make_ordered(
         check_ordered(ordered)
         if ordered.by == "ended" and found.channel != REPOSITORY_DISPATCH:
             raise InvalidInput(f"What {found.channel} takes starts no run whose end one could see.")
+        if ordered.by == "ended" and not force:
+            await check_proof(broker, principal, found, _FORCED)
         values = {
             "ordered_by": ordered.by,
             "ordered_within": int(ordered.within.total_seconds()),
