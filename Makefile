@@ -7,6 +7,10 @@ STAMP := $(VENV)/.ready$(if $(PYTHON),-$(subst /,_,$(subst $() ,_,$(PYTHON))))
 
 export PYTHON
 
+# The tests start hundreds of processes: none of them compiles again what another one has.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
+
 .PHONY: help setup demo test test-long lint docs bench bench-quick elsewhere
 
 help:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.acceptance.server import environ_of
 from tests.cli.command import KEY, zekt
+from tests.pipeline.test_proof import NAMED, again, react
 from tests.stage import RELEASE, Stage, open_stage
 
 if TYPE_CHECKING:
@@ -66,6 +68,24 @@ async def test_what_came_of_a_run_is_found_from_every_noun(environ: dict[str, st
     assert "zekt:delivery:dispatched" in await does("audit", "list", "--from", "2020-01-01")
     entry = await does("audit", "show", entries[0]["id"])
     assert [line.split() for line in entry.splitlines()][-1] == ["intact", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("run_name", "said", "known"),
+    [(NAMED, "run #1.1", "its name proves it"), (None, "probably run #1.1", "probably its own")],
+)
+async def test_a_timeline_tells_how_sure_the_consumers_run_is(
+    migrated_sqlite: str, run_name: str | None, said: str, known: str
+) -> None:
+    async with open_stage(migrated_sqlite, secret_keys=(KEY,)) as stage:
+        react(stage, ".github/workflows/react.yml", run_name)
+        await stage.serve("*")
+        await again(stage)
+        await stage.listen()
+        environ = environ_of(migrated_sqlite, stage.github, stage.app) | {"ZEKT_SECRET_KEY": KEY}
+        (delivery,) = json.loads((await zekt("deliveries", "list", "--json", **environ)).out)
+        shown = await zekt("deliveries", "show", delivery["id"], **environ)
+    assert f" s  {said}  {known} " in re.sub(r" {2,}", "  ", shown.out)
 
 
 async def test_a_full_page_says_how_to_go_on(environ: dict[str, str]) -> None:

@@ -16,6 +16,7 @@ from zekt_bot.db import replays
 from zekt_bot.db.tables import audit, deliveries, envelopes
 from zekt_bot.db.tables import replays as replay_rows
 from zekt_bot.domain.deliveries import FINAL, SENDABLE
+from zekt_bot.domain.lanes import Pace
 from zekt_bot.domain.replays import Wanted
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import repositories, subscriptions
@@ -151,8 +152,12 @@ async def test_many_are_counted_and_then_sent_at_the_lanes_pace(stage: Stage) ->
     assert [row["id"] for row in await stage.rows(deliveries)] == ids
     done = await replay_many(stage.broker, ME, Wanted(service=SERVICE, state="dead"))
     assert (done["made"], done["left_out"]) == (3, 0)
-    stage.clock.advance(timedelta(seconds=1))
-    assert len(await stage.works(limit=2)) == 2
+    stage.pace = Pace(per_minute=60, burst=1, in_flight=50)
+    went = []
+    for _ in range(8):
+        stage.clock.advance(timedelta(seconds=1))
+        went.append(len(await stage.works()))
+    assert (max(went), sum(went)) == (1, 3)
     assert [row["state"] for row in await stage.rows(deliveries)][:3] == ["dead"] * 3
 
 

@@ -24,7 +24,7 @@ _NEXT = {
     "not_approved": "zekt subscriptions show {service} {target}",
     "account_blocked": "zekt accounts list --rule block",
 }
-KNOWN_BY = {"title": "its name proves it", "probable": "probably"}
+KNOWN_BY = {"title": "its name proves it", "probable": "probably its own"}
 _MARKS = {"green": "✓", "yellow": "…", "red": "✕"}
 
 
@@ -135,7 +135,8 @@ def timeline(row: Row) -> Table:
 
 def _consumers_run(run: Row) -> list[tuple[datetime, int, str, Text]]:
     """Its begin and its end."""
-    name = f"run #{run['run_number']}.{run['run_attempt']}"
+    sure = "" if run["bound_by"] == "title" else "probably "
+    name = f"{sure}run #{run['run_number']}.{run['run_attempt']}"
     known, link = KNOWN_BY[run["bound_by"]], run["html_url"] or ""
     told = [(run["started_at"], 3, name, Text(plain(f"{known} {link}")))]
     if run["completed_at"]:
