@@ -256,6 +256,20 @@ async def test_more_lanes_than_a_claim_locks_are_all_served(database: Database) 
     assert sorted(chain.from_iterable(taken)) == planted
 
 
+async def test_an_event_with_many_lanes_holds_up_no_later_one_and_is_not_held_up(
+    database: Database,
+) -> None:
+    late = delivery_row(300, "github:300", due_at=START + SECOND)
+    planted = await plant(database, *(delivery_row(n, f"github:{n}") for n in range(300)), late)
+    first = await claim(database, START + SECOND, limit=64)
+    assert late["id"] in first
+    taken, claims = set(first), 1
+    while len(taken) < len(planted):
+        taken |= set(await claim(database, START + SECOND, limit=64))
+        claims += 1
+    assert claims <= 7  # 48 of the oldest each time
+
+
 async def test_who_was_not_served_is_next_however_long_another_lanes_backlog(
     database: Database,
 ) -> None:

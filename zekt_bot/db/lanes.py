@@ -1,7 +1,7 @@
 """Lanes: claiming due deliveries at each installation's pace.
 
-A claim locks the lanes that are ready (skipping those that another worker holds), takes a few due
-rows from each and writes back when each lane is worth looking at again. Five statements, however
+A claim locks lanes that are ready (skipping those that another worker holds), takes a few due rows
+from each and writes back when each lane is worth looking at again. Six statements at most, however
 many rows wait in lanes that are not ready.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, case, func, literal, or_, select, update
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, RowMapping, Select
 
-_LANES_A_CLAIM = 64
+_LANES_A_CLAIM = 48  # of those that have waited the longest
+_LATEST_A_CLAIM = 16  # of those that became ready last, if there are more
 _AN_HOUR = timedelta(hours=1)
 _LONGEST_LOOK = timedelta(minutes=2)  # after which a lane with due rows is looked at in any case
 
@@ -56,14 +58,15 @@ class LaneClaim:
 
 _NOW = bindparam("now", type_=lanes.c.next_ready_at.type)
 # The lanes worth looking at; those that another worker holds are skipped.
-READY = (
+_READY_LANES = (
     select(lanes.c.name)
     .where(lanes.c.next_ready_at <= _NOW)
-    .order_by(lanes.c.next_ready_at)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
-_READY_ONE = READY.where(lanes.c.name == bindparam("lane"))
+READY = _READY_LANES.order_by(lanes.c.next_ready_at)
+_LATEST = _READY_LANES.order_by(lanes.c.next_ready_at.desc())
+_READY_ONE = _READY_LANES.where(lanes.c.name == bindparam("lane"))
 
 
 def _looks() -> Select[Any]:
@@ -135,11 +138,7 @@ def claim(connection: Connection, rows: Sequence[LaneClaim]) -> list[list[str]]:
 
 def _claim(connection: Connection, request: LaneClaim) -> list[str]:
     now = {"now": request.now}
-    ready = now | {"limit": _LANES_A_CLAIM}
-    if request.lane is None:
-        names = list(connection.execute(READY, ready).scalars())
-    else:
-        names = list(connection.execute(_READY_ONE, ready | {"lane": request.lane}).scalars())
+    names = _ready(connection, request)
     if not names or request.limit < 1:
         return []
     looked = connection.execute(_LOOKS, now | {"names": names}).mappings()
@@ -160,6 +159,22 @@ def _claim(connection: Connection, request: LaneClaim) -> list[str]:
         return []
     held = now | {"ids": taken, "until": request.until, "held": request.lease}
     return list(connection.execute(_LEASE, held).scalars())
+
+
+def _ready(connection: Connection, request: LaneClaim) -> list[str]:
+    """Lanes to look at, by turns of the oldest and of the latest.
+
+    So an event for thousands of lanes holds up no other one until all of them are served.
+    """
+    asked = {"now": request.now, "limit": _LANES_A_CLAIM}
+    if request.lane is not None:
+        return list(connection.execute(_READY_ONE, asked | {"lane": request.lane}).scalars())
+    oldest = list(connection.execute(READY, asked).scalars())
+    if len(oldest) < _LANES_A_CLAIM:
+        return oldest
+    latest = connection.execute(_LATEST, asked | {"limit": _LATEST_A_CLAIM}).scalars()
+    by_turns = (name for pair in zip_longest(oldest, latest) for name in pair if name is not None)
+    return list(dict.fromkeys(by_turns))
 
 
 def _take(
