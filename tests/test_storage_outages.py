@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import subprocess
 from collections import Counter
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,10 +70,12 @@ async def full(stage: Stage, _url: str) -> AsyncIterator[None]:
 @asynccontextmanager
 async def no_room(_stage: Stage, url: str) -> AsyncIterator[None]:
     """Something else fills the disk."""
-    folder = Path(urlsplit(url).path).parent
-    (folder / "filler").write_bytes(bytes(shutil.disk_usage(folder).free))
+    filler = Path(urlsplit(url).path).parent / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):  # also what others leave
+        while True:
+            file.write(bytes(1024))
     yield
-    (folder / "filler").unlink()
+    filler.unlink()
 
 
 _FULL = {full, no_room}
@@ -269,6 +271,13 @@ async def _crash(url: str) -> None:
     """Kill the process of one of the server's connections: the server ends all and recovers."""
     import asyncpg
 
-    connection = await asyncpg.connect(url)
-    os.kill(await connection.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
-    await connection.close(timeout=5)
+    async def killed() -> bool:
+        try:
+            connection = await asyncpg.connect(url)
+        except (asyncpg.CannotConnectNowError, OSError):
+            return False  # it still recovers from the one before
+        os.kill(await connection.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
+        await connection.close(timeout=5)
+        return True
+
+    await until(killed)
