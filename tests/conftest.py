@@ -8,6 +8,7 @@ import inspect
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, settings
 
 from tests import compiled, databases, figures, plain_logs, wheel
 from zekt_bot.db import engine, schema
+from zekt_bot.plugins import calls
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterator
@@ -35,6 +37,9 @@ _TABLES = ("tests/operations/", "tests/pipeline/")
 PROFILE = os.environ.get("ZEKT_TEST_PROFILE", "gate")
 settings.load_profile(PROFILE)
 compiled.share()
+calls.LIMIT = timedelta(
+    seconds=5
+)  # on a loaded machine nothing is at once; its tests set their own
 
 
 def pytest_configure(config: pytest.Config) -> None:

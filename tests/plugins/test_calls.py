@@ -41,7 +41,8 @@ class Watched:
 
 
 @pytest.fixture
-def watched() -> Iterator[Watched]:
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    monkeypatch.setattr(calls, "LIMIT", timedelta(milliseconds=100))
     made = Watched()
     yield made
     made.free.set()

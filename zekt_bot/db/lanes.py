@@ -12,7 +12,7 @@ from datetime import timedelta
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, case, func, literal, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, literal, not_, or_, select, update
 
 from zekt_bot.db.sql import among, insert_new, one_of
 from zekt_bot.db.tables import deliveries, lanes
@@ -65,7 +65,9 @@ _READY_LANES = (
     .with_for_update(skip_locked=True)
 )
 READY = _READY_LANES.order_by(lanes.c.next_ready_at)
-_LATEST = _READY_LANES.order_by(lanes.c.next_ready_at.desc())
+_LATEST = _READY_LANES.where(not_(one_of(lanes.c.name, "taken"))).order_by(
+    lanes.c.next_ready_at.desc()
+)
 _READY_ONE = _READY_LANES.where(lanes.c.name == bindparam("lane"))
 
 
@@ -172,9 +174,9 @@ def _ready(connection: Connection, request: LaneClaim) -> list[str]:
     oldest = list(connection.execute(READY, asked).scalars())
     if len(oldest) < _LANES_A_CLAIM:
         return oldest
-    latest = connection.execute(_LATEST, asked | {"limit": _LATEST_A_CLAIM}).scalars()
-    by_turns = (name for pair in zip_longest(oldest, latest) for name in pair if name is not None)
-    return list(dict.fromkeys(by_turns))
+    others = asked | {"limit": _LATEST_A_CLAIM, "taken": oldest}
+    latest = connection.execute(_LATEST, others).scalars()
+    return [name for pair in zip_longest(oldest, latest) for name in pair if name is not None]
 
 
 def _take(
