@@ -37,9 +37,12 @@ _TABLES = ("tests/operations/", "tests/pipeline/")
 PROFILE = os.environ.get("ZEKT_TEST_PROFILE", "gate")
 settings.load_profile(PROFILE)
 compiled.share()
-calls.LIMIT = timedelta(
-    seconds=5
-)  # on a loaded machine nothing is at once; its tests set their own
+
+
+@pytest.fixture(autouse=True, scope="session")
+def unhurried() -> None:
+    """On a loaded machine nothing is at once; the tests of this limit set their own."""
+    calls.LIMIT = timedelta(seconds=5)
 
 
 def pytest_configure(config: pytest.Config) -> None:
