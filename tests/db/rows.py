@@ -198,13 +198,14 @@ async def until(condition: Callable[[], Awaitable[Any]]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def waiting_for_lock(database: Database) -> bool:
-    """Whether some other connection to this database waits for a lock."""
+async def waiting_for_lock(database: Database, many: int = 1) -> bool:
+    """Whether so many other connections to this database wait for locks."""
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    return bool(await database.query(lambda connection: connection.execute(waiting).scalar_one()))
+    found = await database.query(lambda connection: connection.execute(waiting).scalar_one())
+    return bool(found >= many)
 
 
 async def wipe(database: Database) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from tests.db.rows import open_transaction, until, waiting_for_lock
 from tests.operations.people import people
-from tests.stage import ME, SERVICE
+from tests.stage import ME, SERVICE, open_stage
 from zekt_bot.db import replays
+from zekt_bot.db.database import open_database
 from zekt_bot.db.tables import audit, deliveries, envelopes
 from zekt_bot.db.tables import replays as replay_rows
 from zekt_bot.domain.deliveries import FINAL, SENDABLE
@@ -142,6 +145,23 @@ async def test_replays_at_once_make_one(stage: Stage) -> None:
     answers = await asyncio.gather(*both, return_exceptions=True)
     assert len([each for each in answers if isinstance(each, Conflict)]) == 1
     assert len(await stage.rows(deliveries)) == 2
+
+
+async def test_two_processes_that_replay_at_once_make_one(migrated_postgres: str) -> None:
+    async with (
+        open_stage(migrated_postgres) as stage,
+        open_database(stage.broker.settings, stage.clock) as another,
+    ):
+        (original,) = await sent(stage)
+        brokers = (stage.broker, replace(stage.broker, database=another))
+        async with open_transaction(migrated_postgres) as other:
+            await other.execute(select(envelopes.c.id).with_for_update())
+            both = [asyncio.create_task(replay(each, ME, original)) for each in brokers]
+            await until(lambda: waiting_for_lock(stage.broker.database, 2))
+            await other.rollback()
+        answers = await asyncio.gather(*both, return_exceptions=True)
+        assert len([each for each in answers if isinstance(each, Conflict)]) == 1
+        assert len(await stage.rows(deliveries)) == 2
 
 
 async def test_many_are_counted_and_then_sent_at_the_lanes_pace(stage: Stage) -> None:

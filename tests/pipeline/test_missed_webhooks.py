@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +18,9 @@ from zekt_bot.domain.webhooks import Receipt
 from zekt_bot.github import hook_deliveries
 from zekt_bot.pipeline import hook_list, missed_webhooks
 from zekt_bot.testing.ratelimits import Caller
+
+if TYPE_CHECKING:
+    from zekt_bot.testing import WebhookDelivery
 
 
 async def test_after_an_hours_outage_everything_is_sent_once(stage: Stage) -> None:
@@ -305,13 +309,20 @@ async def test_a_list_with_more_pages_than_an_hour_has_requests_is_read_to_its_e
     assert (await covered(stage))["no_gap_since"] < first - 2 * DAY
 
 
-async def test_a_place_that_github_forgot_is_left(
+async def lose_a_run_of_many_pages(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> list[WebhookDelivery]:
+    """A run whose webhooks fill several pages of GitHub's list, and were lost."""
     monkeypatch.setattr(hook_deliveries, "_PAGE", 4)
     await stage.serve()
     await stage.finish_run("build", "test")
-    sent = await lose(stage)
+    return await lose(stage)
+
+
+async def test_a_place_that_github_forgot_is_left(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = await lose_a_run_of_many_pages(stage, monkeypatch)
     bucket = stage.github.core.limits.look(Caller("app", 5000))
     bucket.used = 2500
     assert await recover(stage) == 0
@@ -328,10 +339,7 @@ async def test_a_place_that_github_forgot_is_left(
 async def test_it_stops_between_two_pages_when_the_process_does(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hook_deliveries, "_PAGE", 4)
-    await stage.serve()
-    await stage.finish_run("build", "test")
-    sent = await lose(stage)
+    sent = await lose_a_run_of_many_pages(stage, monkeypatch)
     stage.clock.advance(HOUR)
     stops = iter([False, True])
     assert await missed_webhooks.recover(stage.broker, lambda: next(stops)) == 0

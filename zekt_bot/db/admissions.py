@@ -112,6 +112,8 @@ def rule(connection: Connection, rows: Sequence[Ruling]) -> list[bool]:
 
 def _hear_again(connection: Connection, account_ids: Sequence[int], now: datetime) -> None:
     """What happened to these accounts' repositories until now is not made up for."""
+    if not account_ids:
+        return
     owned = repositories.c.account_id.in_(account_ids)
     connection.execute(update(repositories).where(owned).values(heard_since=now))
 

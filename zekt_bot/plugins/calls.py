@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 LIMIT = timedelta(milliseconds=100)
-_MORE = 0.02
 MOST_OVERRUNS = 3
 _TO_STOP = 1.0
 
@@ -212,7 +211,6 @@ class Caller:
             async with asyncio.timeout(thread.left()):
                 await page.done.wait()
         except TimeoutError:
-            await asyncio.sleep(_MORE)  # what held up this loop may have held up the call
             stuck = thread.give_up()
             if stuck is not None:
                 self._replace(stuck)

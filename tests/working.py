@@ -1,0 +1,41 @@
+"""What a worker at work is watched by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zekt_bot.db.tables import deliveries
+
+if TYPE_CHECKING:
+    from tests.stage import Stage
+
+DISPATCH, MINT = "/repos/*/dispatches", "/app/installations/*/access_tokens"
+
+
+async def states(stage: Stage) -> list[str]:
+    """The deliveries' states."""
+    return [row["state"] for row in await stage.rows(deliveries)]
+
+
+async def finished(stage: Stage) -> None:
+    """A run that ended, told to Zekt."""
+    await stage.finish_run("build")
+    await stage.take()
+
+
+async def all_are(stage: Stage, state: str) -> bool:
+    """Whether there are deliveries, all in this state."""
+    found = await states(stage)
+    return bool(found) and set(found) == {state}
+
+
+async def posted(stage: Stage, many: int = 1) -> bool:
+    """Whether GitHub heard so many dispatches, answered or not."""
+    asked = [request.path for request in stage.github.requests]
+    return sum(path.endswith("/dispatches") for path in asked) >= many
+
+
+def minted(stage: Stage) -> list[str]:
+    """The paths by which tokens were asked for."""
+    asked = [request.path for request in stage.github.requests]
+    return [path for path in asked if path.endswith("/access_tokens")]
