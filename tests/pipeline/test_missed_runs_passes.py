@@ -1,4 +1,4 @@
-"""Passes over all repositories: what they leave out, where they go on, whose requests they leave."""
+"""Passes over all repositories: what they leave out, where they go on, whose requests stay."""
 
 from __future__ import annotations
 
