@@ -118,6 +118,17 @@ def test_the_rooms_are_drawn_in_the_order_that_is_enforced() -> None:
     assert [room.strip() for room in drawn.split("→")] == rooms["layers"]
 
 
+def test_every_folder_with_code_is_a_room() -> None:
+    rooms = {
+        name for name in codes(section(page("architecture.md"), "The rooms")) if name[-1] == "/"
+    }
+    folders = {path.parent for path in (*ROOT.glob("*/*.py"), *ROOT.glob("zekt_bot/*/*.py"))}
+    inside = {f"{folder.relative_to(ROOT)}/" for folder in folders} - {"zekt_bot/"}
+
+    assert inside <= rooms
+    assert not [name for name in rooms if not (ROOT / name).is_dir()]
+
+
 def test_reliability_shows_the_retry_schedule() -> None:
     assert ", ".join(str(seconds) for seconds in RETRY_SCHEDULE) in page("reliability.md")
 

@@ -24,7 +24,7 @@ TABLE = {
     None: "pending blocked",
     "pending": "dispatched retrying dead blocked confirmed completed failed",
     "retrying": "dispatched retrying dead blocked confirmed completed failed",
-    "dispatched": "confirmed completed failed pending dead blocked",
+    "dispatched": "confirmed completed failed pending dead",
     "confirmed": "completed failed",
     "completed": "failed",
     "failed": "completed",

@@ -8,6 +8,8 @@ import pytest
 
 from tests.stage import ME, RELEASE
 from zekt_bot.db import workflows as rows_of
+from zekt_bot.db.tables import audit
+from zekt_bot.db.tables import repositories as mirrored
 from zekt_bot.errors import Conflict, GitHubError, NotFound
 from zekt_bot.operations import repositories, workflows
 
@@ -92,7 +94,19 @@ async def test_nothing_is_allowed_unseen_while_github_is_down(stage: Stage) -> N
 
 
 async def test_only_a_provider_has_a_list(stage: Stage) -> None:
+    await repositories.enable(stage.broker, ME, stage.consumer.full_name, "consumer")
     with pytest.raises(Conflict, match="zekt repositories enable"):
-        await workflows.list_workflows(stage.broker, ME, stage.provider.full_name)
+        await workflows.list_workflows(stage.broker, ME, stage.consumer.full_name)
     with pytest.raises(NotFound):
         await workflows.list_workflows(stage.broker, ME, "aurora-labs/unheard-of")
+
+
+async def test_whoever_only_looks_writes_nothing(stage: Stage) -> None:
+    await stage.publish()
+    with stage.github.outage():
+        await stage.github.rename(stage.provider, "renamed-unheard")
+    before = [await stage.rows(table) for table in (audit, mirrored)]
+    await workflows.list_workflows(stage.broker, ME, "aurora-labs/payments-api")
+    with pytest.raises(NotFound):
+        await workflows.list_workflows(stage.broker, ME, stage.provider.full_name)
+    assert [await stage.rows(table) for table in (audit, mirrored)] == before

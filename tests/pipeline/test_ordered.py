@@ -15,16 +15,21 @@ from tests.operations.subscribing import ENDS
 from tests.pipeline.sending import DISPATCHES, execute
 from tests.stage import LEASE, ME
 from zekt_bot import hookimpl
+from zekt_bot.db.retention import delete_deliveries
 from zekt_bot.db.tables import deliveries
 from zekt_bot.domain.deliveries import Delivery
 from zekt_bot.domain.subscriptions import Durable, Ordered
 from zekt_bot.errors import Conflict, InvalidInput
-from zekt_bot.operations import pauses, subscriptions, unproven
+from zekt_bot.operations import erasure, pauses, subscriptions, unproven
 from zekt_bot.operations.durability import make_durable
 from zekt_bot.operations.ordering import look, make_ordered
 from zekt_bot.operations.preflight.findings import RUN_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
     from tests.stage import Stage
 
 WHEN: tuple[Literal["before", "after"], ...] = ("before", "after")
@@ -110,6 +115,32 @@ async def test_a_run_that_never_ends_is_given_up(stage: Stage) -> None:
     await look(stage.broker)
     await stage.deliver()
     assert sent(stage) == ids
+
+
+async def test_the_next_goes_when_the_former_is_erased(stage: Stage) -> None:
+    ids = await ordered(stage, Ordered(stops=True), 3)
+    stage.github.fail("POST", DISPATCHES, status=422)
+    await stage.deliver()
+    await look(stage.broker)
+    assert await stage.works() == []
+    await stage.broker.database.write(erase_delivery, ids[0])
+    await look(stage.broker)
+    await stage.deliver()
+    await stage.deliver()
+    assert sent(stage) == ids[1:]
+
+
+async def test_an_account_is_erased_with_what_it_has_in_sequence(stage: Stage) -> None:
+    await ordered(stage, Ordered(), 3)
+    await erasure.erase(stage.broker, ME, "kestrel-bank")
+    await look(stage.broker)
+    assert (await stage.works(), await stage.rows(deliveries)) == ([], [])
+
+
+def erase_delivery(connection: Connection, rows: Sequence[str]) -> list[None]:
+    """As erasing an account and retention do, of one alone."""
+    delete_deliveries(connection, rows)
+    return [None] * len(rows)
 
 
 async def test_what_is_ordered_no_longer_goes_at_once(stage: Stage) -> None:

@@ -55,7 +55,7 @@ TRANSITIONS: dict[DeliveryState | None, frozenset[DeliveryState]] = {
     "retrying": frozenset(
         {"dispatched", "retrying", "dead", "blocked", "confirmed", "completed", "failed"}
     ),
-    "dispatched": frozenset({"confirmed", "completed", "failed", "pending", "dead", "blocked"}),
+    "dispatched": frozenset({"confirmed", "completed", "failed", "pending", "dead"}),
     "confirmed": frozenset({"completed", "failed"}),
     "completed": frozenset({"failed"}),
     "failed": frozenset({"completed"}),

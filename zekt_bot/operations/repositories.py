@@ -156,8 +156,14 @@ async def provider(
         Conflict: it is not enabled as a provider.
     """
     repository = await access.repository(broker, principal, action, full_name)
-    if not repository.provider:
-        raise Conflict(
-            f"{full_name} is not enabled as a provider: run `zekt repositories enable {full_name}`."
-        )
+    check_provider(repository)
     return repository
+
+
+def check_provider(repository: Repository) -> None:
+    """Raise Conflict for one that is not enabled as a provider."""
+    if not repository.provider:
+        name = repository.full_name
+        raise Conflict(
+            f"{name} is not enabled as a provider: run `zekt repositories enable {name}`."
+        )

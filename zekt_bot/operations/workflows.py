@@ -56,7 +56,8 @@ async def list_workflows(
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
         Conflict: the repository is not enabled as a provider.
     """
-    repository = await repositories.provider(broker, principal, "workflow:read", full_name)
+    repository = await access.known(broker, principal, "workflow:read", full_name)
+    repositories.check_provider(repository)
     told = by_path(await told_by_github(broker, repository))
     allowed = await broker.database.query(rows_of.of_repository, repository.id)
     paths = sorted({*told, *(entry.path for entry in allowed)})
