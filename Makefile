@@ -38,8 +38,7 @@ demo: $(STAMP)
 	@$(BIN)/zekt demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 3 --durations=20 --cov --cov-report=
-	$(BIN)/python -m coverage json --quiet -o .coverage.json
+	$(BIN)/python -m pytest -n 3 --durations=20 -p tools.measured
 	$(BIN)/python tools/coverage_gate.py .coverage.json
 
 test-long: $(STAMP)

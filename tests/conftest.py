@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
-from coverage import Coverage
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
@@ -22,7 +21,7 @@ from zekt_bot.db import engine, schema
 from zekt_bot.plugins import calls
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
 # How long making an example takes is the machine's affair, as is how long trying it does.
@@ -32,7 +31,6 @@ settings.register_profile(
 settings.register_profile(
     "long", settings.get_profile("gate"), derandomize=False, max_examples=2000
 )
-_MEASURED = ("domain/", "operations/", "pipeline/", "plugins/", "test_plugins", "test_worker")
 _TABLES = ("tests/operations/", "tests/pipeline/")
 PROFILE = os.environ.get("ZEKT_TEST_PROFILE", "gate")
 settings.load_profile(PROFILE)
@@ -83,20 +81,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left)
         gone = set(left)
         items[:] = [item for item in items if item not in gone]
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Measure the rooms' own tests alone, on SQLite: being traced doubles what a test costs."""
-    measuring = Coverage.current()
-    own = item.nodeid.startswith(tuple(f"tests/{name}" for name in _MEASURED))
-    if measuring is None or (own and "postgresql" not in item.nodeid):
-        return (yield)
-    measuring.stop()
-    try:
-        return (yield)
-    finally:
-        measuring.start()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

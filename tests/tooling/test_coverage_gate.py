@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def measured(lines: int, missing: list[int], branches: list[list[int]]) -> dict[str, Any]:
-    """A file as `coverage json` reports it: with two branches, of which `branches` never ran."""
+    """A file as it is reported: with two branches, of which `branches` never ran."""
     return {
         "summary": {
-            "num_statements": lines,
             "covered_lines": lines - len(missing),
-            "num_branches": 2,
+            "missing_lines": len(missing),
             "covered_branches": 2 - len(branches),
+            "missing_branches": len(branches),
         },
         "missing_lines": missing,
         "missing_branches": branches,
