@@ -76,6 +76,8 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
 APP_FIELDS: list[tuple[str, str, Any]] = [
     ("APP_ID", "12", AppCredentials("12", version="environment")),
     ("PRIVATE_KEY", "pem", AppCredentials(private_key="pem", version="environment")),
+    ("CLIENT_ID", "Iv23", AppCredentials(client_id="Iv23", version="environment")),
+    ("CLIENT_SECRET", "hush", AppCredentials(client_secret="hush", version="environment")),
     (
         "WEBHOOK_SECRET",
         "the-former-secret, né-of-late-the-next",

@@ -29,13 +29,25 @@ class AppCredentials:
     private_key: str | None = field(default=None, repr=False)
     webhook_secrets: tuple[bytes, ...] = field(default=(), repr=False)
     version: str = ""
+    client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    slug: str | None = None
+    html_url: str | None = None
+
+    @property
+    def is_classic(self) -> bool:
+        """Whether they are a classic OAuth App's, which has a client id and no number."""
+        return self.client_id is not None and self.app_id is None
 
 
 class Credentials(Protocol):
     """The one provider of the Apps' credentials, asked at the point of use."""
 
-    async def get(self, app: App) -> AppCredentials:
-        """The App's present credentials, at most a second old."""
+    async def get(self, app: App, *, anew: bool = False) -> AppCredentials:
+        """The App's present credentials, at most a second old.
+
+        `anew`: as they are now, because those of a moment ago did not do; once a second at most.
+        """
         ...
 
 
@@ -200,6 +212,8 @@ def _credentials(env: _Environment, prefix: str) -> AppCredentials:
         private_key=env.text(f"{prefix}_PRIVATE_KEY"),
         webhook_secrets=tuple(w.encode() for w in env.words(f"{prefix}_WEBHOOK_SECRET")),
         version="environment",
+        client_id=env.text(f"{prefix}_CLIENT_ID"),
+        client_secret=env.text(f"{prefix}_CLIENT_SECRET"),
     )
 
 

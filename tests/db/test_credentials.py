@@ -15,7 +15,7 @@ from sqlalchemy import delete
 
 from tests.db.rows import settings_for
 from zekt_bot.config import App, AppCredentials, Settings
-from zekt_bot.db.credentials import CredentialStore
+from zekt_bot.db.credentials import CredentialStore, put, seal
 from zekt_bot.db.database import open_database
 from zekt_bot.db.sql import upsert
 from zekt_bot.db.tables import credentials
@@ -31,12 +31,26 @@ if TYPE_CHECKING:
 
 SECOND = timedelta(seconds=1)
 APPS: tuple[App, App] = ("orchestrator", "oauth")
-STORED = {"app_id": "7", "private_key": "pem of the table", "webhook_secret": "new\nold\n"}
+STORED = {
+    "app_id": "7",
+    "client_id": "Iv7",
+    "client_secret": "client secret of the table",
+    "html_url": "https://github.com/apps/zekt",
+    "private_key": "pem of the table",
+    "slug": "zekt",
+    "webhook_secret": "new\nold\n",
+}
 NO_SETTINGS = Settings()
 
 
 def put_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[None]:
     upsert(connection, credentials, rows, ["body", "version"])
+    return [None] * len(rows)
+
+
+def put_all(connection: Connection, rows: Sequence[list[dict[str, str | bytes]]]) -> list[None]:
+    for each in rows:
+        put(connection, "oauth", each)
     return [None] * len(rows)
 
 
@@ -77,10 +91,11 @@ async def test_the_table_is_opened_for_the_app_asked_for(
 @pytest.mark.parametrize(
     "own",
     [
-        AppCredentials(app_id="8"),
+        AppCredentials(app_id="7"),
         AppCredentials(private_key="pem of the environment"),
+        AppCredentials(client_id="Iv7", client_secret="of the environment"),
         AppCredentials(webhook_secrets=(b"from the environment",)),
-        AppCredentials("8", "pem of the environment", (b"from the environment",)),
+        AppCredentials("7", "pem of the environment", (b"from the environment",)),
     ],
 )
 async def test_what_the_environment_names_it_decides(
@@ -92,7 +107,51 @@ async def test_what_the_environment_names_it_decides(
     assert found.app_id == (own.app_id or table.app_id)
     assert found.private_key == (own.private_key or table.private_key)
     assert found.webhook_secrets == (own.webhook_secrets or table.webhook_secrets)
+    assert found.client_secret == (own.client_secret or table.client_secret)
+    assert (found.slug, found.html_url) == (table.slug, table.html_url)
     assert found.version != table.version
+
+
+@pytest.mark.parametrize(
+    "own", [AppCredentials(app_id="8"), AppCredentials(client_id="Ov8", client_secret="hush")]
+)
+async def test_of_another_app_that_the_environment_names_the_table_knows_nothing(
+    own: AppCredentials, database: Database, clock: ManualClock
+) -> None:
+    await keep(database, "oauth", **STORED)
+    found = await CredentialStore(Settings(oauth=own), database, clock).get("oauth")
+    assert replace(found, version="") == own
+    assert found.is_classic == (own.app_id is None)
+
+
+async def test_what_setup_stored_is_the_apps_at_once_and_whole(
+    store: CredentialStore, database: Database
+) -> None:
+    await keep(database, "oauth", webhook_secret="of the former App")
+    await keep(database, "orchestrator", webhook_secret="of the other App")
+    assert (await store.get("oauth")).webhook_secrets == (b"of the former App",)
+    told = {name: value for name, value in STORED.items() if name != "webhook_secret"}
+    await database.write(put_all, seal(database.keyring, "oauth", told))
+    found = await store.get("oauth", anew=True)
+    assert (found.app_id, found.client_id, found.slug) == ("7", "Iv7", "zekt")
+    assert found.html_url == STORED["html_url"]
+    assert found.webhook_secrets == ()
+    assert (await store.get("oauth")).version == found.version
+    assert (await store.get("orchestrator")).webhook_secrets == (b"of the other App",)
+
+
+async def test_what_did_not_do_is_looked_at_again_at_once_and_once_a_second(
+    store: CredentialStore, database: Database, clock: ManualClock
+) -> None:
+    assert (await store.get("oauth")).webhook_secrets == ()
+    await keep(database, "oauth", webhook_secret="the first")
+    assert (await store.get("oauth")).webhook_secrets == ()
+    many = await asyncio.gather(*(store.get("oauth", anew=True) for _ in range(5)))
+    assert {found.webhook_secrets for found in many} == {(b"the first",)}
+    await keep(database, "oauth", "2", webhook_secret="the next")
+    assert (await store.get("oauth", anew=True)).webhook_secrets == (b"the first",)
+    clock.advance(SECOND)
+    assert (await store.get("oauth", anew=True)).webhook_secrets == (b"the next",)
 
 
 async def test_what_was_changed_or_withdrawn_is_seen_within_a_second(

@@ -42,7 +42,7 @@ class FixedCredentials:
         self.found = found
         self.hidden: AppCredentials | None = None
 
-    async def get(self, app: App) -> AppCredentials:
+    async def get(self, app: App, *, anew: bool = False) -> AppCredentials:
         assert app == "orchestrator"
         found, self.found = self.found, self.hidden or self.found
         return found

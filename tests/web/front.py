@@ -42,12 +42,15 @@ class Parts:
         default_factory=lambda: AppCredentials(webhook_secrets=(b"older", SECRET))
     )
     newer: AppCredentials | None = None
+    newest: AppCredentials | None = None
     receipt: Receipt = field(default_factory=Receipt)
     error: Exception | None = None
     stored: list[VerifiedWebhook] = field(default_factory=list)
 
-    async def get(self, app: str) -> AppCredentials:
-        """The credentials provider; `newer` ones are there at the second look."""
+    async def get(self, app: str, *, anew: bool = False) -> AppCredentials:
+        """The credentials provider; `newer` ones are there at the second look, `newest` anew."""
+        if anew:
+            return self.newest or self.held
         held, self.held = self.held, self.newer or self.held
         return held
 

@@ -72,6 +72,16 @@ async def test_a_secret_that_came_meanwhile_is_read_before_the_401() -> None:
             assert answer.status == 401
 
 
+async def test_a_secret_that_is_newer_than_the_last_look_is_read_before_the_401() -> None:
+    parts = Parts(newest=AppCredentials(webhook_secrets=(b"newest",)))
+    async with front(parts) as (_, session):
+        for secret, status in ((b"newest", 202), (SECRET, 202), (b"wrong", 401)):
+            sent = signed(b"{}", secret)
+            async with session.post("/webhooks/github", data=b"{}", headers=sent) as answer:
+                assert answer.status == status
+    assert len(parts.stored) == 2
+
+
 async def test_503_without_secret_room_or_storage() -> None:
     parts = Parts(held=AppCredentials())
     async with front(parts, inflight_bytes=1000) as (_, session):
@@ -196,7 +206,7 @@ async def test_a_database_that_is_too_slow_is_as_good_as_away(
     soon = timedelta(seconds=0.1)
     for part in ("ready", "get"):  # what a store waits for, and the credentials
         with monkeypatch.context() as patched:
-            patched.setattr(Parts, part, lambda *_: never())
+            patched.setattr(Parts, part, lambda *_, **__: never())
             async with front(Parts(), replace(PATIENT, look=soon, store=soon)) as (_, session):
                 assert (await post(session))[0] == 503
                 async with session.get("/readyz") as answer:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+import secrets
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import delete, insert, select
 
 from zekt_bot.config import AppCredentials
 from zekt_bot.db.tables import credentials
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection
 
     from zekt_bot.clock import Clock
     from zekt_bot.config import App, Settings
+    from zekt_bot.db.crypto import Keyring
     from zekt_bot.db.database import Database
 
 _AT_MOST_EVERY = timedelta(seconds=1)
+_SECRETS = "webhook_secret"  # several, one a line
+# The rows that an App may have; each is a field of `AppCredentials`.
+NAMES = ("app_id", "client_id", "client_secret", "html_url", "private_key", "slug", _SECRETS)
 
 
 class CredentialStore:
@@ -33,43 +40,99 @@ class CredentialStore:
         self._clock = clock
         self._known: dict[str, AppCredentials] = {}
         self._read_at: dict[str, datetime] = {}
+        self._read_anew_at: dict[str, datetime] = {}
+        self._anew = asyncio.Lock()
 
-    async def get(self, app: App) -> AppCredentials:
+    async def get(self, app: App, *, anew: bool = False) -> AppCredentials:
         """The App's present credentials: what the table held within the last second.
+
+        `anew`: what it holds now; who asks again within a second gets what that found.
 
         Raises:
             StorageUnavailable: they cannot be read.
         """
+        if anew:
+            return await self._get_anew(app)
         now = self._clock.now()
         known = self._known.get(app)
-        if known and abs(now - self._read_at[app]) < _AT_MOST_EVERY:
+        if known and _is_recent(now, self._read_at.get(app)):
             return known
         self._read_at[app] = now  # whoever asks meanwhile gets what was known
+        return await self._read(app)
+
+    async def _get_anew(self, app: App) -> AppCredentials:
+        async with self._anew:
+            now = self._clock.now()
+            if _is_recent(now, self._read_anew_at.get(app)):
+                return await self.get(app)
+            found = await self._read(app)
+            self._read_anew_at[app] = self._read_at[app] = now
+            return found
+
+    async def _read(self, app: App) -> AppCredentials:
         stored = await self._database.query(self._stored, app)
-        own = self._environment[app]
-        if own.app_id or own.private_key or own.webhook_secrets:
-            stored = replace(
-                stored,
-                app_id=own.app_id or stored.app_id,
-                private_key=own.private_key or stored.private_key,
-                webhook_secrets=own.webhook_secrets or stored.webhook_secrets,
-                version=f"environment {stored.version}",
-            )
-        self._known[app] = stored
-        return stored
+        found = self._known[app] = _over(self._environment[app], stored)
+        return found
 
     def _stored(self, connection: Connection, app: str) -> AppCredentials:
         mine = select(credentials).where(credentials.c.app == app).order_by(credentials.c.name)
         rows = connection.execute(mine).all()
         keyring = self._database.keyring
         values = {
-            row.name: keyring.open(("credentials", row.name, app), row.body).decode()
+            row.name: keyring.open(_place(app, row.name), row.body).decode()
             for row in rows
+            if row.name in NAMES
         }
-        secrets = values.get("webhook_secret", "").split("\n")
+        several = values.pop(_SECRETS, "").split("\n")
         return AppCredentials(
-            app_id=values.get("app_id"),
-            private_key=values.get("private_key"),
-            webhook_secrets=tuple(secret.encode() for secret in secrets if secret),
+            **values,
+            webhook_secrets=tuple(secret.encode() for secret in several if secret),
             version=",".join(f"{row.name}={row.version}" for row in rows),
         )
+
+
+def _is_recent(now: datetime, then: datetime | None) -> bool:
+    return then is not None and abs(now - then) < _AT_MOST_EVERY
+
+
+def _over(own: AppCredentials, stored: AppCredentials) -> AppCredentials:
+    """The environment's over the table's; if it names another App, nothing of the table's."""
+    named = {
+        each.name: getattr(own, each.name)
+        for each in fields(own)
+        if each.name != "version" and getattr(own, each.name)
+    }
+    if not named:
+        return stored
+    version = f"environment {stored.version}"
+    if any(_differ(getattr(own, key), getattr(stored, key)) for key in ("app_id", "client_id")):
+        stored = AppCredentials()
+    return replace(stored, **named, version=version)
+
+
+def _differ(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and one != other
+
+
+def _place(app: str, name: str) -> tuple[str, str, str]:
+    return "credentials", name, app
+
+
+def seal(keyring: Keyring, app: App, values: Mapping[str, str]) -> list[dict[str, str | bytes]]:
+    """The rows that hold these values (by `NAMES`) of an App, with a version of their own."""
+    version = secrets.token_hex(8)
+    return [
+        {
+            "app": app,
+            "name": name,
+            "body": keyring.seal(_place(app, name), value.encode()),
+            "version": version,
+        }
+        for name, value in values.items()
+    ]
+
+
+def put(connection: Connection, app: App, rows: list[dict[str, str | bytes]]) -> None:
+    """Let an App have the credentials that `seal` made, and no other ones."""
+    connection.execute(delete(credentials).where(credentials.c.app == app))
+    connection.execute(insert(credentials), rows)

@@ -90,7 +90,8 @@ class _Given:
 
     settings: Settings
 
-    async def get(self, app: App) -> AppCredentials:
+    async def get(self, app: App, *, anew: bool = False) -> AppCredentials:
+        del anew
         return self.settings.orchestrator if app == "orchestrator" else self.settings.oauth
 
 

@@ -56,9 +56,7 @@ async def _answer(request: web.Request) -> web.Response:
                 await _secrets(request, "orchestrator")
             body = await _read(request, take)
             async with _within(limits.store):
-                # Read again: another process may have changed it while the body came.
-                secrets = await _secrets(request, "orchestrator")
-                webhook = verify.read("orchestrator", secrets, request.raw_headers, body)
+                webhook = await _verified(request, "orchestrator", body)
                 if webhook.event == "ping":
                     return answer(200, {"pong": True})
                 receipt = await _store(request, webhook)
@@ -90,8 +88,22 @@ async def _within(limit: timedelta) -> AsyncIterator[None]:
         raise StorageUnavailable from None
 
 
-async def _secrets(request: web.Request, app: WebhookApp) -> tuple[bytes, ...]:
-    found = (await request.app[DEPS].credentials.get(app)).webhook_secrets
+async def _verified(request: web.Request, app: WebhookApp, body: bytes) -> VerifiedWebhook:
+    """Secrets may be new: since the head was read, or since they were last looked at."""
+    secrets = await _secrets(request, app)
+    try:
+        return verify.read(app, secrets, request.raw_headers, body)
+    except WebhookRefused as error:
+        newer = await _secrets(request, app, anew=True) if error.status == 401 else secrets
+        if newer == secrets:
+            raise
+    return verify.read(app, newer, request.raw_headers, body)
+
+
+async def _secrets(
+    request: web.Request, app: WebhookApp, *, anew: bool = False
+) -> tuple[bytes, ...]:
+    found = (await request.app[DEPS].credentials.get(app, anew=anew)).webhook_secrets
     if not found:
         raise WebhookRefused(
             503, "No webhook secret is configured yet: set ZEKT_ORCHESTRATOR_WEBHOOK_SECRET."

@@ -31,6 +31,7 @@ from zekt_bot.db.tables.events import (
     messages,
     runs,
 )
+from zekt_bot.db.tables.people import operators, setup, web_states
 from zekt_bot.db.tables.server import (
     audit,
     audit_chains,
@@ -64,6 +65,7 @@ __all__ = [
     "lanes",
     "messages",
     "metadata",
+    "operators",
     "pauses",
     "plugin_faults",
     "principals",
@@ -72,6 +74,8 @@ __all__ = [
     "repositories",
     "runs",
     "services",
+    "setup",
     "subscriptions",
     "usage",
+    "web_states",
 ]

@@ -1,0 +1,43 @@
+"""People's way in: what a browser carries to GitHub and back, the setup, the operators."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, LargeBinary, String, Table, Text
+
+from zekt_bot.db.tables.base import metadata
+from zekt_bot.db.types import UtcDateTime
+
+# A `state` that GitHub is handed and hands back, known by its SHA-256 only. It is good once, until
+# `expires_at`, and for the browser (SHA-256 of its cookie) that was given it.
+web_states = Table(
+    "web_states",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("purpose", String(40), nullable=False),
+    Column("browser", String(64), nullable=False),
+    Column("body", LargeBinary),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    Column("used_at", UtcDateTime),
+    # Somebody asks GitHub on behalf of it, until then at most.
+    Column("held_until", UtcDateTime),
+)
+
+# One row: the first setup. Its token is known by its SHA-256 only, and gone when it has ended.
+setup = Table(
+    "setup",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("token_hash", String(64)),
+    Column("token_expires_at", UtcDateTime),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+)
+
+# People who are operators beside those that the settings list.
+operators = Table(
+    "operators",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("login", Text, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+)
