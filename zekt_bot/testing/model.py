@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 Kind = Literal["User", "Organization", "Bot"]
+Membership = Literal["owner", "member"]
 Role = Literal["admin", "maintain", "write", "triage", "read"]
 
 HIDDEN_EVENTS = frozenset({"installation_target", "meta"})
@@ -43,6 +44,18 @@ class Account:
     created_at: datetime
     name: str | None = None
     app_slug: str | None = None
+    members: dict[int, Membership] | None = None
+    """An organization's people; None: whoever acts is one of its owners."""
+
+    def has_member(self, person: Account) -> bool:
+        """Whether it is this person, or an organization that they belong to."""
+        return self.is_owned_by(person) or person.id in (self.members or {})
+
+    def is_owned_by(self, person: Account) -> bool:
+        """Whether this person decides for it."""
+        if self.kind != "Organization":
+            return self is person
+        return self.members is None or self.members.get(person.id) == "owner"
 
     @property
     def node_id(self) -> str:
@@ -138,6 +151,12 @@ class App:
     permissions: dict[str, str]
     events: tuple[str, ...]
     created_at: datetime
+    public: bool = True
+    setup_url: str | None = None
+    setup_on_update: bool = False
+    callback_urls: tuple[str, ...] = ()
+    known_from: datetime | None = None
+    """Until then its key is so new that GitHub refuses it."""
 
     @property
     def app_id(self) -> int:

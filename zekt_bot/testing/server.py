@@ -25,6 +25,9 @@ from zekt_bot.testing.api_app import AppApi
 from zekt_bot.testing.api_contents import ContentsApi
 from zekt_bot.testing.api_limits import RateLimitApi
 from zekt_bot.testing.api_repositories import RepositoryApi
+from zekt_bot.testing.install_pages import InstallPages
+from zekt_bot.testing.manifests import Manifests
+from zekt_bot.testing.pages import PageRefusal
 from zekt_bot.testing.ratelimits import PATH
 from zekt_bot.testing.tokens import bearer
 
@@ -68,6 +71,8 @@ class Server:
         self._prefix = prefix
         self._stopping = asyncio.Event()
         self._runner: web.AppRunner | None = None
+        self._pages: set[web.AbstractRoute] = set()
+        self._manifests = Manifests(core)
         self.requests: list[ApiRequest] = []
         self.port = 0
 
@@ -79,6 +84,13 @@ class Server:
                 app.router.add_route(method, self._prefix + path, handler)
                 if method == "GET":
                     app.router.add_route("HEAD", self._prefix + path, handler)
+        for method, path, handler in self._manifests.routes():
+            app.router.add_route(method, self._prefix + path, handler)
+        self._pages = {
+            app.router.add_route(method, path, handler)
+            for pages in (self._manifests, InstallPages(self._core))
+            for method, path, handler in pages.pages()
+        }
         self._stopping.clear()
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
@@ -95,6 +107,11 @@ class Server:
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.match_info.route in self._pages:
+            try:
+                return await handler(request)
+            except PageRefusal as refusal:
+                return refusal.response()
         seen = await self._write_down(request)
         fault = self._core.faults.take(seen.method, seen.path)
         late = fault.delay if fault is not None else 0.0

@@ -76,6 +76,8 @@ def check_jwt(world: World, header: str | None) -> App:
         )
     except jwt.InvalidTokenError:
         raise ApiRefusal(401, _UNREADABLE) from None
+    if app.known_from is not None and world.clock.now() < app.known_from:
+        raise ApiRefusal(401, _UNREADABLE)
     _check_times(claims, world.clock.now().timestamp())
     return app
 

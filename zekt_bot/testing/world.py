@@ -53,6 +53,12 @@ class World:
         self.installations: dict[int, Installation] = {}
         self.tokens: dict[str, Token] = {}
         self.runs: list[WorkflowRun] = []
+        self.requests: list[tuple[App, Account, Account]] = []
+        """Who asked the owners of which account for which App."""
+        self.takes_local_hooks = False
+        """Whether an App's hook may be at an address that only this machine reaches."""
+        self.learns_a_key_in = timedelta(seconds=3)
+        """How long the key of an App made of a manifest is refused."""
         self._former_names: dict[str, int] = {}
         self._ids: dict[str, Iterator[int]] = {}
         self.sender = self.add_account("octocat", "User")
