@@ -64,6 +64,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
         "channel_allowed_nets",
         (ip_network("10.0.0.0/8"), ip_network("fd00::/8")),
     ),
+    ("ZEKT_TRUSTED_PROXIES", "10.0.0.0/8", "trusted_proxies", (ip_network("10.0.0.0/8"),)),
     ("ZEKT_OBSERVE_ALL", "true", "observe_all", True),
     ("ZEKT_PGBOUNCER", "true", "pgbouncer", True),
     ("ZEKT_TRACES", "true", "traces", True),

@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Literal, Protocol
 
+from zekt_bot import environment
 from zekt_bot.domain.lanes import Pace
 from zekt_bot.domain.quotas import Quota
+from zekt_bot.environment import Environment
 from zekt_bot.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+    from ipaddress import IPv4Network, IPv6Network
 
 App = Literal["orchestrator", "oauth"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ class Settings:
     quota: Quota = field(default_factory=Quota)
     inflight_bytes: int = 128 * 1024 * 1024
     metrics_tokens: tuple[str, ...] = field(default=(), repr=False)
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     job_grace: timedelta = timedelta(seconds=2)
     recover_max_age: timedelta = timedelta(hours=72)
     max_hops: int = 8
@@ -108,100 +109,7 @@ class Settings:
         return self.database_url.startswith(("postgres://", "postgresql://", "postgresql+"))
 
 
-class _Environment:
-    """Reads typed values and remembers which names it was asked for."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self.asked: set[str] = set()
-
-    def text(self, name: str) -> str | None:
-        """The value of NAME, or the content of the file that NAME_FILE names."""
-        self.asked |= {name, f"{name}_FILE"}
-        value, path = self._environ.get(name), self._environ.get(f"{name}_FILE")
-        if value and path:
-            raise ConfigurationError(f"{name} and {name}_FILE are both set; remove one.")
-        if path:
-            try:
-                value = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-                raise ConfigurationError(f"{name}_FILE: cannot read {path}: {reason}.") from None
-        return value or None
-
-    def get(self, name: str, read: Callable[[str], T], default: T, what: str) -> T:
-        """NAME read by `read`; a ValueError of it names `what` would be right."""
-        value = self.text(name)
-        if value is None:
-            return default
-        try:
-            return read(value)
-        except ValueError:
-            raise ConfigurationError(f"{name} must be {what}.") from None
-
-    def words(self, name: str) -> tuple[str, ...]:
-        """NAME as a list of words divided by commas."""
-        return tuple(word.strip() for word in (self.text(name) or "").split(",") if word.strip())
-
-
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    reachable = parts.hostname and parts.port != 0  # asking for a port that is none raises
-    if parts.scheme not in {"http", "https"} or not reachable or parts.query or parts.fragment:
-        raise ValueError(value)
-    return value.rstrip("/")
-
-
-def _between(low: int, high: int) -> Callable[[str], int]:
-    def read(value: str) -> int:
-        number = int(value)
-        if not low <= number <= high:
-            raise ValueError(value)
-        return number
-
-    return read
-
-
-def _seconds(value: str) -> timedelta:
-    seconds = float(value)
-    if not 0 <= seconds <= 3600:
-        raise ValueError(value)
-    return timedelta(seconds=seconds)
-
-
-def _lease(value: str) -> timedelta:
-    lease = _seconds(value)
-    if lease < timedelta(seconds=1):
-        raise ValueError(value)
-    return lease
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def read(value: str) -> str:
-        if value not in words:
-            raise ValueError(value)
-        return value
-
-    return read
-
-
-def _truth(value: str) -> bool:
-    return _one_of("true", "false")(value) == "true"
-
-
-def _database_url(value: str) -> str:
-    if value.startswith(("sqlite:///", "sqlite+aiosqlite:///")):
-        return value
-    return _postgresql_url(value)
-
-
-def _postgresql_url(value: str) -> str:
-    if not value.startswith(("postgres://", "postgresql://", "postgresql+asyncpg")):
-        raise ValueError(value)
-    return value
-
-
-def _credentials(env: _Environment, prefix: str) -> AppCredentials:
+def _credentials(env: Environment, prefix: str) -> AppCredentials:
     def app_id(value: str) -> str:
         if not (value.isascii() and value.isdigit()):
             raise ValueError(value)
@@ -217,12 +125,14 @@ def _credentials(env: _Environment, prefix: str) -> AppCredentials:
     )
 
 
-def _days(env: _Environment, name: str, default: int) -> int:
-    return env.get(name, _between(0, 3650), default, "a number of days, 0 to 3650 (0: for ever)")
+def _days(env: Environment, name: str, default: int) -> int:
+    return env.get(
+        name, environment.between(0, 3650), default, "a number of days, 0 to 3650 (0: for ever)"
+    )
 
 
-def _quota(env: _Environment, name: str) -> int:
-    return env.get(name, _between(0, 1 << 50), 0, "a number from 0 (0: any number)")
+def _quota(env: Environment, name: str) -> int:
+    return env.get(name, environment.between(0, 1 << 50), 0, "a number from 0 (0: any number)")
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -232,7 +142,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         ConfigurationError: naming the variable and what it must be.
     """
     found = os.environ if environ is None else environ
-    env = _Environment(found)
+    env = Environment(found)
     settings = _read(env)
     _check(settings)
     if found.get("DYNO") and env.text("DATABASE_URL") is None:
@@ -245,42 +155,48 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 
 def variables() -> frozenset[str]:
     """The name of every variable that is read."""
-    env = _Environment({})
+    env = Environment({})
     _read(env)
     return frozenset(env.asked | {"ZEKT_ENV"})
 
 
-def _read(env: _Environment) -> Settings:
+def _read(env: Environment) -> Settings:
     default = Settings()
-    port = env.get("PORT", _between(0, 65535), default.port, "a port number, 0 to 65535")
+    port = env.get("PORT", environment.between(0, 65535), default.port, "a port number, 0 to 65535")
     return Settings(
         host=env.text("ZEKT_HOST") or default.host,
         port=port,
         database_url=env.get(
             "DATABASE_URL",
-            _database_url,
+            environment.database_url,
             default.database_url,
             "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME",
         ),
         direct_database_url=env.get(
             "ZEKT_DIRECT_DATABASE_URL",
-            _postgresql_url,
+            environment.postgresql_url,
             None,
             "postgresql://USER:PASSWORD@HOST/NAME",
         ),
-        pgbouncer=env.get("ZEKT_PGBOUNCER", _truth, False, "true or false"),
+        pgbouncer=env.get("ZEKT_PGBOUNCER", environment.truth, False, "true or false"),
         secret_keys=env.words("ZEKT_SECRET_KEY"),
         public_url=env.get(
             "ZEKT_PUBLIC_URL",
-            _url,
+            environment.url,
             f"http://localhost:{port}",
             "a URL such as https://zekt.example",
         ),
         github_url=env.get(
-            "ZEKT_GITHUB_URL", _url, default.github_url, "a URL such as https://github.com"
+            "ZEKT_GITHUB_URL",
+            environment.url,
+            default.github_url,
+            "a URL such as https://github.com",
         ),
         github_api_url=env.get(
-            "ZEKT_GITHUB_API_URL", _url, default.github_api_url, "a URL: https://api.github.com"
+            "ZEKT_GITHUB_API_URL",
+            environment.url,
+            default.github_api_url,
+            "a URL: https://api.github.com",
         ),
         orchestrator=_credentials(env, "ZEKT_ORCHESTRATOR"),
         oauth=_credentials(env, "ZEKT_OAUTH"),
@@ -301,48 +217,59 @@ def _read(env: _Environment) -> Settings:
         ),
         inflight_bytes=env.get(
             "ZEKT_INFLIGHT_BYTES",
-            _between(1024 * 1024, 1 << 40),
+            environment.between(1024 * 1024, 1 << 40),
             default.inflight_bytes,
             "a number of bytes, at least 1048576",
         ),
         metrics_tokens=env.words("ZEKT_METRICS_TOKEN"),
+        trusted_proxies=env.get(
+            "ZEKT_TRUSTED_PROXIES",
+            environment.networks,
+            default.trusted_proxies,
+            "networks such as 10.0.0.0/8 or fd00::/8, divided by commas",
+        ),
         job_grace=env.get(
-            "ZEKT_JOB_GRACE", _seconds, default.job_grace, "a number of seconds, 0 to 3600"
+            "ZEKT_JOB_GRACE",
+            environment.seconds,
+            default.job_grace,
+            "a number of seconds, 0 to 3600",
         ),
         recover_max_age=env.get(
             "ZEKT_RECOVER_MAX_AGE",
-            lambda value: timedelta(hours=_between(0, 8760)(value)),
+            lambda value: timedelta(hours=environment.between(0, 8760)(value)),
             default.recover_max_age,
             "a number of hours, 0 to 8760",
         ),
         max_hops=env.get(
-            "ZEKT_MAX_HOPS", _between(0, 100), default.max_hops, "a number from 0 to 100"
+            "ZEKT_MAX_HOPS", environment.between(0, 100), default.max_hops, "a number from 0 to 100"
         ),
         lane_per_minute=env.get(
             "ZEKT_LANE_PER_MINUTE",
-            _between(0, 100_000),
+            environment.between(0, 100_000),
             default.lane_per_minute,
             "a number of dispatches a minute (0: unpaced)",
         ),
         lane_most_per_minute=env.get(
             "ZEKT_LANE_MOST_PER_MINUTE",
-            _between(0, 100_000),
+            environment.between(0, 100_000),
             default.lane_most_per_minute,
             "a number of dispatches a minute (0: never quicker than ZEKT_LANE_PER_MINUTE)",
         ),
         lane_burst=env.get(
-            "ZEKT_LANE_BURST", _between(1, 10_000), default.lane_burst, "a number from 1"
+            "ZEKT_LANE_BURST", environment.between(1, 10_000), default.lane_burst, "a number from 1"
         ),
         lane_in_flight=env.get(
             "ZEKT_LANE_IN_FLIGHT",
-            _between(1, 100),
+            environment.between(1, 100),
             default.lane_in_flight,
             "a number from 1 to 100",
         ),
-        lease=env.get("ZEKT_LEASE", _lease, default.lease, "a number of seconds, 1 to 3600"),
+        lease=env.get(
+            "ZEKT_LEASE", environment.lease, default.lease, "a number of seconds, 1 to 3600"
+        ),
         shutdown_timeout=env.get(
             "ZEKT_SHUTDOWN_TIMEOUT",
-            _seconds,
+            environment.seconds,
             default.shutdown_timeout,
             "a number of seconds, 0 to 3600",
         ),
@@ -350,21 +277,23 @@ def _read(env: _Environment) -> Settings:
         disabled_plugins=env.words("ZEKT_DISABLED_PLUGINS"),
         channel_allowed_nets=env.get(
             "ZEKT_CHANNEL_ALLOWED_NETS",
-            lambda value: tuple(ip_network(word.strip()) for word in value.split(",")),
+            environment.networks,
             default.channel_allowed_nets,
             "networks such as 10.0.0.0/8 or fd00::/8, divided by commas",
         ),
-        observe_all=env.get("ZEKT_OBSERVE_ALL", _truth, False, "true or false"),
-        traces=env.get("ZEKT_TRACES", _truth, False, "true or false"),
+        observe_all=env.get("ZEKT_OBSERVE_ALL", environment.truth, False, "true or false"),
+        traces=env.get("ZEKT_TRACES", environment.truth, False, "true or false"),
         log_level=env.get(
             "LOG_LEVEL",
-            lambda value: _one_of("DEBUG", "INFO", "WARNING", "ERROR")(value.upper()),
+            lambda value: environment.one_of("DEBUG", "INFO", "WARNING", "ERROR")(value.upper()),
             default.log_level,
             "DEBUG, INFO, WARNING or ERROR",
         ),
         log_format=(
             "json"
-            if env.get("LOG_FORMAT", _one_of("console", "json"), "console", "console or json")
+            if env.get(
+                "LOG_FORMAT", environment.one_of("console", "json"), "console", "console or json"
+            )
             == "json"
             else "console"
         ),

@@ -22,10 +22,15 @@ def test_it_carries_what_it_needs_and_nothing_else(installed: Installed) -> None
         names = set(archive.namelist())
         manifests = archive.read("zekt_bot/app.yml")
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "zekt_bot").rglob("*.py")}
+    console = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "zekt_bot/web/console").rglob("*.*")
+        if path.suffix in {".html", ".css", ".js", ".svg"}
+    }
     built_in = {f"zekt_bot/_builtin/{name}.py" for name in BUILT_IN}
 
     assert manifests == (ROOT / "app.yml").read_bytes()
-    assert names >= modules | built_in | {"zekt_bot/py.typed"}
+    assert names >= modules | console | built_in | {"zekt_bot/py.typed"}
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"zekt_bot"}
     assert any(name.endswith("/licenses/LICENSE") for name in names)
 

@@ -1,4 +1,4 @@
-"""Every refusal is JSON, and nothing of a request is echoed or logged."""
+"""A refusal is JSON, or a page where a person asked; nothing of a request is echoed or logged."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 from aiohttp import HttpVersion11, web
 
+from zekt_bot.web.console import frame, gate, problems
 from zekt_bot.web.deps import answer
 
 if TYPE_CHECKING:
@@ -34,25 +35,46 @@ async def expected(request: web.Request) -> web.StreamResponse | None:
 
 
 @web.middleware
-async def as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever a handler raises into a JSON answer."""
+async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever a handler raises into an answer: JSON, or a page for a person."""
     try:
         return await handler(request)
-    except web.HTTPException as error:
-        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        said = _SAID.get(error.status, error.reason)
-        return answer(error.status, {"error": said}, **headers)
     except ConnectionError:
         raise
     except Exception as error:
-        reference = secrets.token_hex(3)
-        frame = error.__traceback__
-        while frame is not None and frame.tb_next is not None:
-            frame = frame.tb_next
-        _log.error(  # no message and no locals: they may hold what was sent
-            "web.failed",
-            reference=reference,
-            error=type(error).__name__,
-            at=f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else None,
-        )
-        return answer(500, {"error": f"That went wrong on our side; recorded as {reference}."})
+        if isinstance(error, web.HTTPRedirection):
+            raise
+        if gate.asks_for_page(request):
+            return _page(request, error)
+        return _json(error)
+
+
+def _json(error: Exception) -> web.Response:
+    if isinstance(error, web.HTTPException):
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        said = _SAID.get(error.status, error.reason)
+        return answer(error.status, {"error": said}, **headers)
+    reference = _recorded(error)
+    return answer(500, {"error": f"That went wrong on our side; recorded as {reference}."})
+
+
+def _page(request: web.Request, error: Exception) -> web.Response:
+    problem = problems.of(error) or problems.unforeseen(_recorded(error))
+    response = frame.page(request, "problem.html", status=problem.status, problem=problem)
+    response.headers.update(problem.headers)
+    return response
+
+
+def _recorded(error: Exception) -> str:
+    """Log where `error` arose; gives the number under which it stands in the log."""
+    reference = secrets.token_hex(3)
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    _log.error(  # no message and no locals: they may hold what was sent
+        "web.failed",
+        reference=reference,
+        error=type(error).__name__,
+        at=f"{at.tb_frame.f_code.co_filename}:{at.tb_lineno}" if at else None,
+    )
+    return reference

@@ -11,6 +11,8 @@ from aiohttp import web
 from zekt_bot.errors import ConfigurationError
 from zekt_bot.web import health, metrics, status, webhooks
 from zekt_bot.web.connection import Runner
+from zekt_bot.web.console import cookies, frame, gate, headers, static
+from zekt_bot.web.console.routes import PAGES
 from zekt_bot.web.deps import (
     DEPS,
     IGNORED,
@@ -23,7 +25,7 @@ from zekt_bot.web.deps import (
     Readiness,
     WebDeps,
 )
-from zekt_bot.web.errors import as_json, expected
+from zekt_bot.web.errors import expected, told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -56,24 +58,40 @@ ROUTES = (
 
 def build(deps: WebDeps) -> web.Application:
     """The application with every route."""
-    app = web.Application(middlewares=[as_json], client_max_size=0)
+    app = web.Application(middlewares=[gate.keep, told, gate.gate], client_max_size=0)
     app[DEPS] = deps
     app[IN_FLIGHT] = InFlight(deps.settings.inflight_bytes)
     app[IGNORED] = Ignored(deps.clock)
     app[STATUS] = Kept(deps.status, deps.clock)
     app[READINESS] = Readiness(deps.ready, deps.clock)
+    app[gate.COOKIES] = cookies.Cookies(deps.settings.public_url)
+    app[gate.PAGES] = {}
     app.cleanup_ctx.append(app[IGNORED].telling)
+    app.on_response_prepare.append(headers.add)
+    frame.install(app)
     for route in ROUTES:
-        methods = ("GET", "HEAD") if route.method == "GET" else (route.method,)
-        for method in methods:
+        for method in _methods(route.method):
             app.router.add_route(method, route.path, route.handler, expect_handler=route.expected)
+    for page in PAGES:
+        for method in _methods(page.method):
+            added = app.router.add_route(method, page.path, page.handler, expect_handler=expected)
+            app[gate.PAGES][added] = page
+    app.router.add_get(f"{static.FOLDER}/{{name}}", static.serve, expect_handler=expected)
     # Ours too, or aiohttp would answer an Expect header here with its own bytes.
     app.router.add_route("*", "/{path:.*}", _elsewhere, expect_handler=expected)
     return app
 
 
+def _methods(method: str) -> tuple[str, ...]:
+    return ("GET", "HEAD") if method == "GET" else (method,)
+
+
 async def _elsewhere(request: web.Request) -> web.StreamResponse:
-    taken = {route.method for route in ROUTES if route.path == request.path}
+    """405 where another method would be taken, else 404."""
+    taken: set[str] = set()
+    for resource in request.app.router.resources():
+        _, allowed = await resource.resolve(request)
+        taken |= allowed - {"*", "HEAD"}
     if taken:
         raise web.HTTPMethodNotAllowed(request.method, sorted(taken))
     raise web.HTTPNotFound

@@ -1,0 +1,101 @@
+"""Why a page is not shown: a title, a sentence and what to do, in the frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiohttp import web
+
+from zekt_bot.errors import (
+    AccessDenied,
+    Conflict,
+    GitHubError,
+    InvalidInput,
+    NotFound,
+    QuotaExceeded,
+    StorageUnavailable,
+    ZektError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Way(NamedTuple):
+    """A link that helps."""
+
+    label: str
+    path: str
+
+
+class Problem(ZektError):
+    """A page that cannot be shown."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        sentence: str,
+        way: Way | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`status` is the answer's; `headers` stand beside it."""
+        super().__init__(sentence)
+        self.status, self.title, self.way = status, title, way
+        self.headers = dict(headers or {})
+
+
+_HOME = Way("Go to the start page", "/")
+_BY_STATUS = {
+    404: ("Not here", "Nothing is at this address, or you may not see it."),
+    405: ("Not that way", "This address takes no such request. Go back and use the page's form."),
+    413: ("That is too much", "Send less."),
+    429: ("Too fast", "Wait a minute."),
+}
+
+
+def of(error: Exception) -> Problem | None:
+    """The page that tells of `error`; None: nobody foresaw it."""
+    match error:
+        case Problem():
+            return error
+        case web.HTTPException():
+            title, sentence = _BY_STATUS.get(error.status, (error.reason, ""))
+            allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+            return Problem(error.status, title, sentence, _HOME, allowed)
+        case NotFound():
+            return Problem(404, *_BY_STATUS[404], way=_HOME)
+        case AccessDenied():
+            return Problem(403, "Not yours to change", str(error), _HOME)
+        case InvalidInput():
+            return Problem(400, "That does not fit", str(error))
+        case Conflict():
+            return Problem(409, "It changed meanwhile", str(error))
+        case QuotaExceeded():
+            return Problem(429, "Too fast", str(error))
+        case StorageUnavailable():
+            return Problem(
+                503,
+                "The database does not answer",
+                "Nothing was lost. This page tries again by itself.",
+                headers={"Retry-After": "5", "Refresh": "5"},
+            )
+        case GitHubError():
+            return Problem(
+                503,
+                "GitHub does not answer",
+                "Zekt asks GitHub what you may do, and GitHub did not say. Try again in a minute.",
+                headers={"Retry-After": "60"},
+            )
+    return None
+
+
+def unforeseen(reference: str) -> Problem:
+    """The page of a failure of ours, which the log has under `reference`."""
+    return Problem(
+        500,
+        "That went wrong on our side",
+        f"Recorded as {reference}. Deliveries go on meanwhile. Try again, or give the operator "
+        "this number.",
+        _HOME,
+    )
