@@ -16,9 +16,10 @@ from tests.cli.command import KEY, environment, zekt
 from tests.db.rows import put, settings_for
 from zekt_bot.clock import SystemClock
 from zekt_bot.db.database import open_database
-from zekt_bot.db.tables import coverage, processes
+from zekt_bot.db.tables import coverage, processes, repositories
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
 
@@ -32,6 +33,18 @@ async def test_a_running_server_shows_itself_to_both(sqlite_url: str, tmp_path: 
             served = await answer.json()
         assert served["processes"][0]["id"] == process["id"]
         assert served.keys() == told.keys()
+
+
+def unread(count: int, now: datetime) -> list[dict[str, Any]]:
+    """Repositories that take part, and that GitHub does not list."""
+    row = {"account_id": 1, "installation_id": 1, "private": True, "archived": False, "version": 1}
+    moments = dict.fromkeys(("consumer_enabled_at", "unread_since", "updated_at"), now)
+    return [
+        row
+        | moments
+        | {"id": n, "full_name": f"aurora-labs/api-{n}", "full_name_lower": f"aurora-labs/api-{n}"}
+        for n in range(1, count + 1)
+    ]
 
 
 async def test_people_see_who_is_not_well_and_what_waits(migrated_sqlite: str) -> None:
@@ -61,10 +74,14 @@ async def test_people_see_who_is_not_well_and_what_waits(migrated_sqlite: str) -
     async with open_database(settings_for(migrated_sqlite, KEY), SystemClock()) as database:
         await database.write(put, (processes, rows))
         await database.write(put, (coverage, [{"name": "runs", "no_gap_since": now}]))
+        await database.write(put, (repositories, unread(22, now)))
     shown = await zekt("status", DATABASE_URL=migrated_sqlite)
     assert shown.code == 0
     for said in (*(said for _, said, _ in kinds), "No event is missing since"):
         assert said in shown.out
+    assert shown.out.count("could not be compared") == 20
+    assert "Except of aurora-labs/api-1:" in shown.out
+    assert "And of 2 more repositories." in shown.out
 
 
 async def test_watching_shows_it_again_until_it_is_stopped(migrated_sqlite: str) -> None:

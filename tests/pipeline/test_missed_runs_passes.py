@@ -12,16 +12,24 @@ from tests.pipeline.unheard import DAY, HOUR, MINUTE, asked, covered, recover, u
 from tests.stage import ME, Stage
 from zekt_bot.db.tables import repositories as catalog
 from zekt_bot.operations import repositories
+from zekt_bot.operations.status import status
 from zekt_bot.pipeline import missed_runs
 from zekt_bot.pipeline.missed_runs import MissedRuns
 
 LIST = "/repositories/*/actions/runs"
+NO_GAPS: dict[str, Any] = {"repositories": 0, "first": []}
 
 
 def lists(stage: Stage) -> list[str]:
     """Which repositories' runs were asked for; aiohttp asks twice if a kept connection is cut."""
     paths = [each.path for each in stage.github.requests if each.path.endswith("/actions/runs")]
     return list(dict.fromkeys(paths))
+
+
+async def gaps(stage: Stage) -> dict[str, Any]:
+    """What `zekt status` says could not be compared."""
+    found: dict[str, Any] = (await status(stage.broker, ME))["gaps"]
+    return found
 
 
 async def providers(stage: Stage, count: int) -> None:
@@ -54,10 +62,13 @@ async def test_after_three_in_a_row_a_pass_ends_and_goes_on_behind_them(stage: S
     assert await MissedRuns(stage.broker).recover() == 0
     assert len(lists(stage)) == 5
     row = await covered(stage)
-    assert (row["cursor"], row["covered_to"]) == (None, None)
+    assert (row["cursor"], row["covered_to"]) == (None, stage.clock.now() - 5 * MINUTE)
+    assert row["problem"]
+    assert (await gaps(stage))["repositories"] == 3
     await recover(stage)
     row = await covered(stage)
     assert (row["problem"], row["covered_to"]) == (None, stage.clock.now())
+    assert await gaps(stage) == NO_GAPS
 
 
 async def test_one_repository_that_is_never_listed_holds_up_no_other(stage: Stage) -> None:
@@ -69,11 +80,33 @@ async def test_one_repository_that_is_never_listed_holds_up_no_other(stage: Stag
     assert await recover(stage) == 1
     assert len(lists(stage)) == 3
     row = await covered(stage)
-    assert (row["cursor"], row["covered_to"]) == (None, None)
+    assert (row["cursor"], row["covered_to"]) == (None, stage.clock.now())
     before = len(asked(stage))
     stage.clock.advance(5 * MINUTE)
     assert await MissedRuns(stage.broker).recover() == 0
     assert len(asked(stage)) == before  # in an hour again
+
+
+@pytest.mark.parametrize("answer", [{"reset": True}, {"status": 502}], ids=["silence", "error"])
+async def test_one_dead_repository_is_the_gap_by_name_and_the_others_advance(
+    stage: Stage, answer: dict[str, Any]
+) -> None:
+    await stage.serve()
+    await providers(stage, 1)  # of the same installation, behind it
+    await recover(stage)
+    first = (await covered(stage))["covered_to"]
+    await unheard(stage, "build")
+    path = f"/repositories/{stage.provider.id}/actions/runs"
+    stage.github.fail("GET", path, times=100, **answer)
+    for _ in range(3):
+        assert await recover(stage) == 0
+        row = await covered(stage)
+        assert (row["covered_to"], bool(row["problem"])) == (stage.clock.now(), True)
+        named = {"repository": stage.provider.full_name, "since": first}
+        assert await gaps(stage) == {"repositories": 1, "first": [named]}
+    stage.github.clear_faults()
+    assert await recover(stage) == 1
+    assert await gaps(stage) == NO_GAPS
 
 
 async def test_an_installation_without_requests_is_asked_once_in_a_pass(
@@ -105,17 +138,18 @@ async def test_what_is_known_already_is_compared_with_the_last_request(stage: St
     assert 304 in asked(stage)
 
 
-@pytest.mark.parametrize("status", [500, 429])
-async def test_while_github_does_not_answer_it_says_so(stage: Stage, status: int) -> None:
+@pytest.mark.parametrize("refusal", [500, 429])
+async def test_while_github_does_not_answer_it_says_so(stage: Stage, refusal: int) -> None:
     await stage.serve()
     await recover(stage)
     first = await covered(stage)
     await unheard(stage, "build")
-    stage.github.fail("GET", LIST, status=status, times=10)
+    stage.github.fail("GET", LIST, status=refusal, times=10)
     assert await recover(stage) == 0
     row = await covered(stage)
-    assert str(status) in row["problem"]
-    assert row["covered_to"] == first["covered_to"]
+    assert str(refusal) in row["problem"]
+    told = [each["since"] for each in (await gaps(stage))["first"]]
+    assert told == [first["covered_to"]] * 2
     stage.github.clear_faults()
     stage.clock.advance(2 * DAY)
     assert await recover(stage) == 1
@@ -158,7 +192,7 @@ async def test_the_dispatches_keep_half_of_the_installations_requests(stage: Sta
     assert await recover(stage) == 0
     row = await covered(stage)
     assert "few requests left" in row["problem"]
-    assert row["covered_to"] is None
+    assert (await gaps(stage))["repositories"] == 1
     stage.providing.rate_limit = 5000
     assert await recover(stage) == 1
     assert (await covered(stage))["problem"] is None

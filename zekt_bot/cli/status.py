@@ -11,7 +11,7 @@ from rich.text import Text
 
 from zekt_bot.cli import session
 from zekt_bot.cli.options import json_option
-from zekt_bot.cli.output import Column, console, moment, print_json, print_table
+from zekt_bot.cli.output import Column, console, moment, plain, print_json, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,6 +97,12 @@ def _print(found: dict[str, Any], out: Console) -> None:
     out.print()
     since = found["no_gap_since"]
     out.print(f"No event is missing since {moment(since)}." if since else _UNKNOWN)
+    gaps = found["gaps"]
+    for gap in gaps["first"]:
+        name, at = plain(gap["repository"]), moment(gap["since"])
+        out.print(f"Except of {name}: its runs since {at} could not be compared.", style="yellow")
+    if more := gaps["repositories"] - len(gaps["first"]):
+        out.print(f"And of {more} more repositories.", style="yellow")
 
 
 _UNKNOWN = "Since when no event is missing is not known yet."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, literal, or_, select, update
+from sqlalchemy import case, func, literal, or_, select, update
 
 from zekt_bot.db import transfers, versions
 from zekt_bot.db.rows import APP, RepositoryRows
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 _NOTED = 500
 _ROWS = RepositoryRows("r_")
@@ -109,10 +109,24 @@ def repository_page(connection: Connection, limit: int, after: str) -> list[Repo
 def enabled(connection: Connection, after: int, limit: int) -> list[Repository]:
     """Enabled repositories that GitHub shows to the App, by id, after `after`."""
     own = _ROWS.table.c
+    wanted = _REPOSITORIES.where(own.id > after, *_takes_part(own)).order_by(own.id).limit(limit)
+    return [_ROWS.read(row) for row in connection.execute(wanted).mappings()]
+
+
+def unread(connection: Connection, limit: int) -> tuple[int, list[tuple[str, datetime]]]:
+    """How many of these GitHub gives no list of runs of; the first ones' names, and since when."""
+    own = repositories.c
+    which = (*_takes_part(own), own.unread_since.is_not(None))
+    number = connection.execute(select(func.count()).where(*which)).scalar_one()
+    first = select(own.full_name, own.unread_since).where(*which)
+    found = connection.execute(first.order_by(own.unread_since, own.id).limit(limit))
+    return number, [(name, since) for name, since in found]
+
+
+def _takes_part(own: Any) -> tuple[ColumnElement[bool], ...]:
+    """Enabled, and within an installation."""
     either = or_(own.provider_enabled_at.is_not(None), own.consumer_enabled_at.is_not(None))
-    wanted = _REPOSITORIES.where(own.id > after, either, own.installation_id.is_not(None))
-    found = connection.execute(wanted.order_by(own.id).limit(limit))
-    return [_ROWS.read(row) for row in found.mappings()]
+    return either, own.installation_id.is_not(None)
 
 
 def account_by_login(connection: Connection, login: str) -> Account | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from zekt_bot.db import backlog, coverage, processes
+from zekt_bot.db import backlog, coverage, mirror, processes
 from zekt_bot.domain.access import decide
 from zekt_bot.operations.heartbeat import DEAD_AFTER, MOST_OFF
 
@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
 
 
+_MOST_GAPS = 20  # are named
 _COVERAGE = ("name", "no_gap_since", "covered_to", "checked_at", "problem")
 
 
 async def status(broker: Broker, principal: Principal) -> dict[str, Any]:
     """What `/status` and `zekt status` show: `processes`, `waiting` and `coverage`, at `at`.
+
+    `gaps`: how many `repositories` could not be compared, and the `first` of them since when.
 
     Raises:
         AccessDenied: this principal is no operator.
@@ -32,21 +35,33 @@ async def status(broker: Broker, principal: Principal) -> dict[str, Any]:
     """
     decide(principal, "status:read")
     now = broker.now()
-    running, waiting, covered = await broker.database.query(_facts)
+    running, waiting, covered, (unread, first) = await broker.database.query(_facts)
     return {
         "at": now,
         "no_gap_since": _no_gap_since(covered),
+        "gaps": {
+            "repositories": unread,
+            "first": [{"repository": name, "since": since} for name, since in first],
+        },
         "processes": [_process(row, now) for row in running],
         "waiting": [_waiting(row, now) for row in waiting],
         "coverage": covered,
     }
 
 
-def _facts(connection: Connection) -> tuple[list[Any], list[backlog.Waiting], list[dict[str, Any]]]:
+def _facts(
+    connection: Connection,
+) -> tuple[
+    list[Any],
+    list[backlog.Waiting],
+    list[dict[str, Any]],
+    tuple[int, list[tuple[str, datetime]]],
+]:
     return (
         list(processes.known(connection)),
         backlog.backlog(connection),
         [{name: getattr(each, name) for name in _COVERAGE} for each in coverage.every(connection)],
+        mirror.unread(connection, _MOST_GAPS),
     )
 
 

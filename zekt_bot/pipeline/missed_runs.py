@@ -1,11 +1,13 @@
 """Runs that ended and of which no webhook was stored: GitHub's lists of runs against ours.
 
 For outages longer than GitHub keeps its deliveries, and for what GitHub never sent. A run that is
-found is stored as the webhook that would have told of it, its jobs before it.
+found is stored as the webhook that would have told of it, its jobs before it. A repository that
+could not be compared is the gap, by name (`unread_since`), and holds up no other.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -49,6 +51,7 @@ _MOST_OPEN = 20  # of a repository in a pass
 _MOST_ATTEMPTS = 10  # of a run
 _MOST_SEEN = 20_000
 _MOST_SILENT = 3  # repositories in a row of which GitHub says nothing
+_SERVER_ERROR = 500
 _LEFT_OUT = "an installation was left out in this hour"
 _NO_LONGER_SHOWN = frozenset({403, 404, 410, 451})
 _log = structlog.get_logger()
@@ -93,6 +96,8 @@ class MissedRuns:
         self._taken, self._silent, self._answered = 0, 0, False
         under_way = _resume(state, now)
         begun_at = under_way.after
+        if begun_at == 0:
+            state = replace(state, problem=None)
         since = state.covered_to or now - self._broker.settings.recover_max_age
         while page := await self._broker.database.query(
             mirror.enabled, under_way.after, _REPOSITORIES
@@ -100,14 +105,13 @@ class MissedRuns:
             done, problem = await self._compare_all(page, since, stopped)
             if stopped():
                 return self._taken
-            under_way = under_way.to(done, partial=problem is not None)
-            kept = problem or (state.problem if under_way.partial else None)
-            state = replace(state, problem=kept, cursor=str(under_way))
+            under_way = _Pass(done, under_way.began)
+            state = replace(state, problem=problem or state.problem, cursor=str(under_way))
             await note(self._broker, state)
             if self._silent >= _MOST_SILENT:
                 return self._taken
         if self._silent and not self._answered and begun_at == 0:
-            under_way = _Pass(0, under_way.began, partial=False)  # GitHub is away: soon again
+            under_way = _Pass(0, under_way.began)  # GitHub is away: soon again
             await note(self._broker, replace(state, cursor=str(under_way)))
         else:
             await note(self._broker, _ended_pass(state, under_way, since))
@@ -116,40 +120,48 @@ class MissedRuns:
     async def _compare_all(
         self, page: Sequence[Repository], since: datetime, stopped: Callable[[], bool]
     ) -> tuple[int, str | None]:
-        """The last one that was tried, and why some could not be compared.
-
-        Those of an installation share its limit.
-        """
-        problem, write = None, self._broker.database.write
+        """The last one that was tried, and why some could not be compared."""
+        problem, unread = None, dict[int, datetime | None]()
+        done = page[-1].id
         for repository in page:
-            if stopped() or repository.blocked or repository.installation_id in self._left_out:
-                problem = problem or (None if repository.blocked else _LEFT_OUT)
+            if stopped():
+                break
+            if repository.blocked:
                 continue
-            try:
-                await self._compare(repository, since)
-                self._heard()
-                if repository.unread_since:
-                    await write(mirror.set_unread, (repository.id, None))
-            except GitHubError as error:
-                if _is_no_longer_shown(error):
-                    self._heard()  # nobody may read it now, or there is nothing
-                    if repository.unread_since is None:
-                        await write(mirror.set_unread, (repository.id, since))
-                    continue
-                _log.warning("runs.unknown", repository_id=repository.id, error=str(error))
+            error = await self._try(repository, since)
+            if error is None and repository.unread_since:
+                unread[repository.id] = None
+            if error is not None and repository.unread_since is None:
+                unread[repository.id] = since
+            if error is not None and not _is_no_longer_shown(error):
                 problem = str(error)
-                if isinstance(error, GitHubAnswered):
-                    self._heard()
-                    self._left_out.add(repository.installation_id)
-                    continue
-                self._silent += 1
-                if self._silent >= _MOST_SILENT:
-                    return repository.id, problem
-        return page[-1].id, problem
+            if self._silent >= _MOST_SILENT:
+                done = repository.id
+                break
+        write = self._broker.database.write
+        await asyncio.gather(*(write(mirror.set_unread, each) for each in unread.items()))
+        return done, problem
 
-    def _heard(self) -> None:
-        """GitHub is there."""
+    async def _try(self, repository: Repository, since: datetime) -> GitHubError | None:
+        """Compare it; answers why that could not be done. Those of an installation share its limit:
+        when it is used up nobody asks for them again in this pass.
+        """
+        if repository.installation_id in self._left_out:
+            return GitHubError(_LEFT_OUT)
+        try:
+            await self._compare(repository, since)
+        except GitHubError as error:
+            if not _is_no_longer_shown(error):
+                _log.warning("runs.unknown", repository_id=repository.id, error=str(error))
+            if _is_silence(error):
+                self._silent += 1
+                return error
+            if _is_limit(error):
+                self._left_out.add(repository.installation_id)
+            self._silent, self._answered = 0, True
+            return error
         self._silent, self._answered = 0, True
+        return None
 
     async def _compare(self, repository: Repository, since: datetime) -> None:
         longest = self._broker.now() - _LONGEST
@@ -292,32 +304,24 @@ class MissedRuns:
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """Since `began`; it goes on `after` this repository. `partial`: some were left out."""
+    """Since `began`; it goes on `after` this repository."""
 
     after: int
     began: datetime
-    partial: bool
 
     def __str__(self) -> str:
-        return f"{self.after}@{self.began.isoformat()}" + ("@partial" if self.partial else "")
-
-    def to(self, after: int, *, partial: bool) -> _Pass:
-        return _Pass(after, self.began, self.partial or partial)
+        return f"{self.after}@{self.began.isoformat()}"
 
 
 def _resume(state: Coverage, now: datetime) -> _Pass:
-    if state.cursor is None:
-        return _Pass(0, now, partial=False)
-    after, began, *partial = state.cursor.split("@")
-    return _Pass(int(after), datetime.fromisoformat(began), bool(partial))
+    after, _, began = (state.cursor or "0").partition("@")
+    return _Pass(int(after), datetime.fromisoformat(began)) if int(after) else _Pass(0, now)
 
 
 def _ended_pass(state: Coverage, ended: _Pass, since: datetime) -> Coverage:
-    """If it was whole nothing is missing until it began."""
-    if ended.partial:
-        return replace(state, cursor=None)
+    """Nothing is missing until it began, but of the repositories that are noted as unread."""
     since = state.no_gap_since or since
-    return replace(state, cursor=None, problem=None, covered_to=ended.began, no_gap_since=since)
+    return replace(state, cursor=None, covered_to=ended.began, no_gap_since=since)
 
 
 def _enabled_at(repository: Repository) -> datetime:
@@ -325,11 +329,26 @@ def _enabled_at(repository: Repository) -> datetime:
 
 
 def _is_no_longer_shown(error: GitHubError) -> bool:
+    """Nobody may read it now, or there is nothing."""
     if isinstance(error, InstallationGone | InstallationSuspended):
         return True
-    if not isinstance(error, GitHubAnswered) or error.status not in _NO_LONGER_SHOWN:
+    shown = not isinstance(error, GitHubAnswered) or error.status not in _NO_LONGER_SHOWN
+    return not shown and not _is_limit(error)
+
+
+def _is_limit(error: GitHubError) -> bool:
+    """Its installation has no requests left, or few."""
+    if not isinstance(error, GitHubAnswered):
         return False
-    return not Answer(error.status, error.headers, b"").limited and "limit" not in str(error)
+    limited = Answer(error.status, error.headers, b"").limited
+    return limited or error.status in {200, 429} or "limit" in str(error)
+
+
+def _is_silence(error: GitHubError) -> bool:
+    """GitHub may be away, and not only this repository's list."""
+    if isinstance(error, InstallationGone | InstallationSuspended):
+        return False
+    return not isinstance(error, GitHubAnswered) or error.status >= _SERVER_ERROR
 
 
 def _guid(repository: Repository, key: tuple[int, int]) -> str:
