@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.testing import payloads, shapes
 from zekt_bot.testing.dispatches import Dispatch, run_title
 from zekt_bot.testing.faults import Faults
+from zekt_bot.testing.people import People
 from zekt_bot.testing.ratelimits import RateLimits
 from zekt_bot.testing.runs import RunOptions, new_run
 from zekt_bot.testing.shapes import GITHUB_COM
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from zekt_bot.clock import Clock
-    from zekt_bot.testing.model import App, Installation, Repository, Token, Workflow
+    from zekt_bot.testing.model import Account, App, Installation, Repository, Token, Workflow
     from zekt_bot.testing.runs import Job, WorkflowRun
     from zekt_bot.testing.shapes import Json, Urls
     from zekt_bot.testing.webhooks import WebhookDelivery
@@ -32,6 +33,7 @@ class Core:
         """`hook_timeout`: the real seconds that a webhook's receiver may take."""
         self.clock = clock
         self.world = World(clock)
+        self.people = People(clock)
         self.urls: Urls = GITHUB_COM
         self.hooks = Hooks(self.world, hook_timeout)
         self.faults = Faults()
@@ -80,6 +82,12 @@ class Core:
             installation, added, removed, self.world.sender, self.urls
         )
         await self.hooks.send({installation.app: body}, "installation_repositories")
+
+    async def withdraw(self, app: App, person: Account) -> None:
+        """A person takes an App's authorization back: its tokens die, and it hears of it."""
+        self.people.withdraw(app, person)
+        body = payloads.github_app_authorization(person, self.urls)
+        await self.hooks.send({app: body}, "github_app_authorization")
 
     async def announce_run(self, run: WorkflowRun, action: str) -> None:
         """Send `workflow_run`."""

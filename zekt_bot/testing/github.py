@@ -50,6 +50,8 @@ class AppOptions(TypedDict, total=False):
     owner: Account
     name: str
     webhook_secret: str
+    callback_urls: Sequence[str]
+    """Where people may be sent back to after they signed in."""
 
 
 class RepositoryOptions(TypedDict, total=False):
@@ -181,6 +183,7 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
         app = self._core.world.add_app(slug, owner, permissions, options.get("events", EVENTS))
         app.hook_url = options.get("hook_url")
         app.name = options.get("name", slug)
+        app.callback_urls = tuple(options.get("callback_urls", ()))
         app.webhook_secret = options.get("webhook_secret", app.webhook_secret)
         return app
 
@@ -257,6 +260,10 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
         """Let every installation token die."""
         for token in self._core.world.tokens.values():
             token.revoked = True
+
+    def require_code(self, person: Account, code: str) -> None:
+        """Let this person have two-factor sign-in; `code` is what their device shows."""
+        self._core.people.second_factors[person.id] = code
 
     def limit_anonymous(self, requests: int) -> None:
         """How many requests without credentials are answered in an hour; 60 on GitHub."""

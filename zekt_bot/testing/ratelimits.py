@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ANONYMOUS = 60
 APP = 5000
+USER = 5000
 PATH = "/rate_limit"
 
 

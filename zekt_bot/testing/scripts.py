@@ -87,8 +87,7 @@ class InstallationScripts:
 
     async def revoke_authorization(self, app: App, account: Account) -> None:
         """A person withdraws an App's authorization; sends `github_app_authorization`."""
-        body = payloads.github_app_authorization(account, self._core.urls)
-        await self._core.hooks.send({app: body}, "github_app_authorization")
+        await self._core.withdraw(app, account)
 
     async def ping(self, app: App) -> None:
         """Send `ping`, as when the hook is made."""

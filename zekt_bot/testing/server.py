@@ -25,10 +25,12 @@ from zekt_bot.testing.api_app import AppApi
 from zekt_bot.testing.api_contents import ContentsApi
 from zekt_bot.testing.api_limits import RateLimitApi
 from zekt_bot.testing.api_repositories import RepositoryApi
+from zekt_bot.testing.api_users import UserApi
 from zekt_bot.testing.install_pages import InstallPages
 from zekt_bot.testing.manifests import Manifests
 from zekt_bot.testing.pages import PageRefusal
-from zekt_bot.testing.ratelimits import PATH
+from zekt_bot.testing.ratelimits import APP, PATH, USER, Caller
+from zekt_bot.testing.sign_in_pages import SignInPages
 from zekt_bot.testing.tokens import bearer
 
 if TYPE_CHECKING:
@@ -84,11 +86,14 @@ class Server:
                 app.router.add_route(method, self._prefix + path, handler)
                 if method == "GET":
                     app.router.add_route("HEAD", self._prefix + path, handler)
-        for method, path, handler in self._manifests.routes():
+        users = UserApi(self._core)
+        for method, path, handler in users.web_routes():
+            app.router.add_route(method, path, handler)
+        for method, path, handler in (*self._manifests.routes(), *users.routes()):
             app.router.add_route(method, self._prefix + path, handler)
         self._pages = {
             app.router.add_route(method, path, handler)
-            for pages in (self._manifests, InstallPages(self._core))
+            for pages in (self._manifests, InstallPages(self._core), SignInPages(self._core))
             for method, path, handler in pages.pages()
         }
         self._stopping.clear()
@@ -171,6 +176,10 @@ class Server:
     def _count(self, seen: ApiRequest) -> tuple[Bucket, ApiRefusal | None]:
         limits, credential = self._core.limits, bearer(seen.headers.get("authorization"))
         caller = limits.caller(credential, seen.token)
+        if user := self._core.people.living(credential or ""):
+            caller = Caller(f"user {user.person.id}", USER, f"user ID {user.person.id}")
+        elif seen.path.startswith(("/login/oauth/", "/applications/")):
+            caller = Caller(seen.path, APP)
         return (limits.look(caller), None) if seen.path == PATH else limits.take(caller)
 
     async def _fail(self, fault: Fault, request: web.Request) -> web.StreamResponse | None:

@@ -87,20 +87,25 @@ ROLES = {"pull": "read", "triage": "triage", "push": "write", "maintain": "maint
 """The permission that each role below the administrator's adds."""
 
 
+def may(role: Role | None) -> Json:
+    """What a person with this role may do, as a repository says it."""
+    order = ["read", "triage", "write", "maintain", "admin"]
+    reached = order.index(role) + 1 if role else 0
+    given = {each: order.index(name) < reached for each, name in ROLES.items()}
+    return {"admin": role == "admin", **dict(reversed(given.items()))}
+
+
 def permission(
     person: Account, repository: Repository, role: Role | None, urls: Urls = GITHUB_COM
 ) -> Json:
     """A person's permission; the word for it knows neither `maintain` nor `triage`."""
     held = role or (None if repository.private else "read")
-    order = ["read", "triage", "write", "maintain", "admin"]
-    reached = order.index(held) + 1 if held else 0
-    given = {each: order.index(name) < reached for each, name in ROLES.items()}
     word = {"maintain": "write", "triage": "read", None: "none"}.get(held, held)
     return {
         "permission": word,
         "user": {
             **simple_user(person, urls),
-            "permissions": {"admin": held == "admin", **dict(reversed(given.items()))},
+            "permissions": may(held),
             "role_name": held or "none",
         },
         "role_name": held or "none",

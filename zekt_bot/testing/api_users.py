@@ -1,0 +1,144 @@
+"""What an App asks for a person, with their token; and giving such tokens out and back.
+
+Source: https://docs.github.com/rest/apps/installations and https://docs.github.com/rest/apps/oauth-applications
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from zekt_bot.testing import shapes
+from zekt_bot.testing.answers import ApiRefusal, answer, json_object, not_found, page_of
+from zekt_bot.testing.people import TokenRefused, role_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiohttp import web
+
+    from zekt_bot.testing.answers import Route
+    from zekt_bot.testing.core import Core
+    from zekt_bot.testing.model import App, Installation
+    from zekt_bot.testing.people import UserToken
+
+_DOCS = "apps/oauth-applications"
+
+
+class UserApi:
+    """The routes of a person's token."""
+
+    def __init__(self, core: Core) -> None:
+        """Answer from this host's state."""
+        self._core = core
+
+    def routes(self) -> Iterator[Route]:
+        """Method, path, handler: below the API's base."""
+        yield "GET", "/user", self.user
+        yield "GET", "/user/installations", self.installations
+        yield "GET", "/user/installations/{installation}/repositories", self.repositories
+        yield "DELETE", "/applications/{client_id}/token", self.delete_token
+        yield "DELETE", "/applications/{client_id}/grant", self.delete_grant
+
+    def web_routes(self) -> Iterator[Route]:
+        """Method, path, handler: below the base of the pages."""
+        yield "POST", "/login/oauth/access_token", self.give
+
+    def _token(self, request: web.Request) -> UserToken:
+        return self._core.people.check(request.headers.get("Authorization"))
+
+    async def user(self, request: web.Request) -> web.Response:
+        """`GET /user`: without the permission to read more, what everybody sees."""
+        person = self._token(request).person
+        return answer(200, shapes.public_user(person, self._core.urls))
+
+    def _installed(self, token: UserToken) -> list[Installation]:
+        """Installations of the token's own App that this person has something to do with."""
+        return [
+            one
+            for one in self._core.world.live_installations()
+            if one.app is token.app
+            and (
+                one.account is token.person
+                or token.person.id in (one.account.members or {})
+                or any(role_of(token.person, each) for each in self._core.world.covered(one))
+            )
+        ]
+
+    async def installations(self, request: web.Request) -> web.Response:
+        """`GET /user/installations`."""
+        rows, urls = self._installed(self._token(request)), self._core.urls
+        page, headers = page_of(request, rows, f"{urls.api}/user/installations")
+        told = [shapes.installation(one, urls) for one in page]
+        return answer(200, {"total_count": len(rows), "installations": told}, headers)
+
+    async def repositories(self, request: web.Request) -> web.Response:
+        """`GET /user/installations/ID/repositories`: with what the person may do there."""
+        token, urls = self._token(request), self._core.urls
+        wanted = request.match_info["installation"]
+        found = next((one for one in self._installed(token) if str(one.id) == wanted), None)
+        if found is None:
+            raise not_found("apps/installations")
+        if found.suspended_at is not None:
+            raise ApiRefusal(403, "This installation has been suspended", "apps/installations")
+        covered = self._core.world.covered(found)
+        rows = [(one, role) for one in covered if (role := role_of(token.person, one))]
+        base = f"{urls.api}/user/installations/{found.id}/repositories"
+        page, headers = page_of(request, rows, base)
+        told = [
+            {**shapes.repository(one, urls), "permissions": shapes.may(role)} for one, role in page
+        ]
+        return answer(200, {"total_count": len(rows), "repositories": told}, headers)
+
+    async def give(self, request: web.Request) -> web.Response:
+        """`POST /login/oauth/access_token`: a refusal has status 200 too."""
+        told = dict(parse_qsl((await request.read()).decode(errors="replace")))
+        if request.content_type == "application/json":
+            told = {name: str(value) for name, value in (await json_object(request)).items()}
+        apps = self._core.world.apps.values()
+        app = next((one for one in apps if one.client_id == told.get("client_id")), None)
+        if app is None:
+            return answer(404, {"error": "Not Found"})
+        try:
+            return answer(200, self._core.people.grant(app, told))
+        except TokenRefused as refusal:
+            return answer(200, refusal.body)
+
+    def _client(self, request: web.Request) -> App:
+        """The App that shows its id and secret (Basic).
+
+        Raises:
+            ApiRefusal: 401, 404.
+        """
+        scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+        try:
+            shown = base64.b64decode(value, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            shown = ""
+        if scheme.lower() != "basic" or ":" not in shown:
+            raise ApiRefusal(401, "Requires authentication", _DOCS)
+        wanted = request.match_info["client_id"]
+        for app in self._core.world.apps.values():
+            if wanted == app.client_id and shown == f"{app.client_id}:{app.client_secret}":
+                return app
+        raise not_found(_DOCS)
+
+    async def _theirs(self, request: web.Request) -> UserToken:
+        app, told = self._client(request), await json_object(request)
+        token = self._core.people.living(str(told.get("access_token", "")))
+        if token is None or token.app is not app:
+            raise not_found(_DOCS)
+        return token
+
+    async def delete_token(self, request: web.Request) -> web.Response:
+        """`DELETE /applications/CLIENT_ID/token`: this token alone."""
+        (await self._theirs(request)).revoked = True
+        return answer(204)
+
+    async def delete_grant(self, request: web.Request) -> web.Response:
+        """`DELETE /applications/CLIENT_ID/grant`: all that the App has of this person."""
+        token = await self._theirs(request)
+        self._core.people.withdraw(token.app, token.person)
+        return answer(204)
