@@ -23,6 +23,7 @@ from zekt_bot.operations import (
     accounts,
     ordering,
     pauses,
+    reconciliation,
     replay,
     resting_services,
     retention,
@@ -344,6 +345,7 @@ class Worker:
         await retention.purge(self._broker, self._stopping.is_set)
 
     async def _look(self) -> None:
+        await reconciliation.reconcile(self._broker, self._stopping.is_set)
         await resting_services.look(self._broker, self._stopping.is_set)
 
     async def _recover(self) -> None:

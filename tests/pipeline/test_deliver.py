@@ -184,6 +184,21 @@ async def test_a_repository_that_was_taken_away_unheard_is_blocked(stage: Stage)
     row = await stage.row(deliveries)
     assert (row["state"], row["blocked_reason"]) == ("blocked", "no_access")
     assert row["reason"] == "repository_not_granted"
+    known = await stage.broker.database.query(mirror.repositories_by_id, [stage.consumer.id])
+    assert not known[stage.consumer.id].consented  # so what else waits for it need not try
+
+
+async def test_while_github_does_not_say_how_it_stands_the_block_alone_is_known(
+    stage: Stage,
+) -> None:
+    await matched(stage)
+    await stage.github.uninstall(stage.consuming)
+    stage.github.fail("GET", f"/app/installations/{stage.consuming.id}", status=502, times=9)
+    await stage.deliver()
+    row = await stage.row(deliveries)
+    assert (row["state"], row["blocked_reason"]) == ("blocked", "no_access")
+    known = await stage.broker.database.query(mirror.repositories_by_id, [stage.consumer.id])
+    assert known[stage.consumer.id].consented
 
 
 async def test_a_new_name_is_followed_and_learned(stage: Stage) -> None:

@@ -129,12 +129,12 @@ async def find_repository(broker: Broker, full_name: str) -> Repository:
     if told is None:
         await _admit_owner(broker, full_name)
         raise not_shown(full_name)
-    await admit(broker, _account(fields.part(told, "account")))
+    await admit(broker, account_of(fields.part(told, "account")))
     installation_id = fields.number(told, "id")
     named = await broker.github.repository(installation_id, full_name=full_name)
     repository_id = fields.number(named, "id") if named else 0
-    if named:
-        await _look(broker, installation_id, repository_id)
+    if named and await look(broker, installation_id, [repository_id]):
+        await note(broker, "github:repository:confirmed", repository_id=repository_id)
     found = await broker.database.query(mirror.repositories_by_id, [repository_id])
     if repository_id not in found or not found[repository_id].consented:
         raise not_shown(full_name)
@@ -145,7 +145,7 @@ async def _admit_owner(broker: Broker, full_name: str) -> None:
     """Raise NotAdmitted for an account that is not, be there such a repository or not."""
     owner = await broker.github.account(full_name.partition("/")[0])
     if owner is not None:
-        await admit(broker, _account(owner))
+        await admit(broker, account_of(owner))
 
 
 def not_shown(full_name: str) -> NotFound:
@@ -184,19 +184,22 @@ async def _confirm(
     await broker.database.write(_write, done)
 
 
-async def _look(broker: Broker, installation_id: int, repository_id: int) -> None:
-    """Write how GitHub says that a repository stands; in the audit too, if that is new.
+async def look(broker: Broker, installation_id: int, repository_ids: Sequence[int]) -> bool:
+    """Write how GitHub says that an installation and these repositories stand. False: as known.
 
     Raises:
         Conflict: news kept coming in while GitHub was asked.
+        GitHubError, StorageUnavailable.
     """
-    place = (installation_id, [repository_id])
+    place = (installation_id, repository_ids)
     before = await broker.database.query(mirror.seen, *place)
     await _settle_all(broker, *place)
-    if await broker.database.query(mirror.seen, *place) == before:
-        return
-    verb = "github:repository:confirmed"
-    entry = await broker.entry(verb, GITHUB, repository_id=repository_id)
+    return await broker.database.query(mirror.seen, *place) != before
+
+
+async def note(broker: Broker, verb: str, **subject: int) -> None:
+    """Tell the audit what GitHub, being asked, said that nobody had told: `subject` are ids."""
+    entry = await broker.entry(verb, GITHUB, **subject)
     await broker.database.write(_write, _Applying(None, None, _all(()), entry, broker.now()))
 
 
@@ -248,7 +251,8 @@ async def _as_github_says(
     granted = [answer for answer in answers if answer is not None]
     owned = [(fields.number(each, "id"), _owner(each)) for each in granted]
     owners = {
-        owner.id: owner for owner in (_account(fields.part(told, "account")), *dict(owned).values())
+        owner.id: owner
+        for owner in (account_of(fields.part(told, "account")), *dict(owned).values())
     }
     consequences = await foresee(
         broker, owners.values(), [(each, owner.id) for each, owner in owned]
@@ -261,7 +265,7 @@ async def _as_github_says(
 
 
 def _owner(repository: dict[str, Any]) -> Account:
-    return _account(fields.part(repository, "owner"))
+    return account_of(fields.part(repository, "owner"))
 
 
 async def _granted(
@@ -334,7 +338,7 @@ def _installation(
         "permissions": orjson.dumps(told.get("permissions") or {}).decode(),
         "updated_at": now,
     }
-    owner = _account(account)
+    owner = account_of(account)
 
     def apply(connection: Connection) -> None:
         if mirror.is_erased(connection, owner.id):
@@ -345,7 +349,8 @@ def _installation(
     return apply
 
 
-def _account(told: dict[str, Any]) -> Account:
+def account_of(told: dict[str, Any]) -> Account:
+    """The account in an answer or a webhook."""
     return Account(
         fields.number(told, "id"),
         fields.text(told, "login", 100),
