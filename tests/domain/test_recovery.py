@@ -76,20 +76,31 @@ def test_who_provides_nothing_is_not_heard_because_its_account_came_back() -> No
 def test_who_was_approved_later_hears_nothing(
     recovered: datetime | None, approved: datetime | None, heard: bool
 ) -> None:
-    held = factories.subscription(approved_at=approved)
-    assert in_time(held, run(recovered, factories.ran(completed_at=ENDED))) is heard
+    held, late = factories.subscription(approved_at=approved), factories.ran(completed_at=ENDED)
+    assert in_time(held, factories.repository(), run(recovered, late)) is heard
 
 
 @pytest.mark.parametrize(("resumed", "heard"), [(ENDED, True), (ENDED + HOUR, False)])
 def test_what_ended_during_a_pause_is_not_made_up_for(resumed: datetime, heard: bool) -> None:
     held = factories.subscription(approved_at=ENDED - HOUR, resumed_at=resumed)
-    assert in_time(held, run(ENDED + HOUR, factories.ran(completed_at=ENDED))) is heard
+    late = run(ENDED + HOUR, factories.ran(completed_at=ENDED))
+    assert in_time(held, factories.repository(), late) is heard
+
+
+@pytest.mark.parametrize(("back", "heard"), [(None, True), (ENDED, True), (ENDED + HOUR, False)])
+def test_what_ended_while_its_consumer_was_away_is_not_made_up_for(
+    back: datetime | None, heard: bool
+) -> None:
+    held = factories.subscription(approved_at=ENDED - HOUR)
+    late = run(ENDED + HOUR, factories.ran(completed_at=ENDED))
+    assert in_time(held, factories.repository(heard_since=back), late) is heard
 
 
 def test_a_run_that_has_not_ended_is_not_late() -> None:
     open_run = run(ENDED, None)
     assert withheld(open_run, factories.repository(), None, HOUR) is None
-    assert in_time(factories.subscription(approved_at=ENDED + HOUR), open_run)
+    later = factories.subscription(approved_at=ENDED + HOUR)
+    assert in_time(later, factories.repository(), open_run)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,33 @@ async def test_what_ended_while_it_was_not_to_be_heard_is_never_sent(
     assert len(stage.github.dispatches) == 1
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["on time", "late"])
+async def test_a_consumer_that_was_suspended_hears_nothing_of_that_time_however_it_is_told(
+    stage: Stage, late: bool
+) -> None:
+    await stage.serve()
+    await stage.github.suspend(stage.consuming)
+    await stage.listen()
+    stage.clock.advance(HOUR)
+    await stage.finish_run("build")
+    if late:
+        await lose(stage)
+    else:
+        await stage.listen()
+        await flow(stage)
+    stage.clock.advance(HOUR)
+    await stage.github.unsuspend(stage.consuming)
+    await stage.listen()
+    await recover(stage)
+    await flow(stage)
+    assert stage.github.dispatches == []
+    await stage.finish_run("build")
+    await lose(stage)
+    await recover(stage)
+    await flow(stage)
+    assert len(stage.github.dispatches) == 1
+
+
 async def test_what_ended_before_the_list_let_its_account_in_again_is_not_sent(
     stage: Stage,
 ) -> None:

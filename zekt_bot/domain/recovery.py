@@ -66,13 +66,14 @@ def withheld(
     return "too_old" if run.recovered_at - ended > max_age else None
 
 
-def in_time(held: Subscription, run: Run) -> bool:
+def in_time(held: Subscription, consumer: Repository, run: Run) -> bool:
     """Whether a subscription was approved when this run ended, if the run comes late.
 
-    What ended while it was paused is not made up for.
+    What ended while it was paused is not made up for; nor is what ended while its consumer was
+    blocked, suspended or outside of the installation: on time that would be blocked for good.
     """
     ended = run.facts.completed_at if run.facts else None
-    since = _latest(held.approved_at, held.resumed_at)
+    since = _latest(_latest(held.approved_at, held.resumed_at), consumer.heard_since)
     return run.recovered_at is None or ended is None or since is None or since <= ended
 
 

@@ -159,7 +159,8 @@ async def _decide(broker: Broker, read: _Read, pace: Pace) -> _Matching:
     wanting = [
         (held, consumer)
         for held, consumer in read.page
-        if held.wants(read.envelope.event_type, read.run.facts) and in_time(held, read.run)
+        if held.wants(read.envelope.event_type, read.run.facts)
+        and in_time(held, consumer, read.run)
     ]
     decided = await _deliveries(broker, read, wanting)
     rows = [row for row, _ in decided]
