@@ -31,6 +31,7 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "serve",
             "worker",
             "migrate",
+            "setup-link",
             "check",
             "status",
             "receive",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -83,6 +84,7 @@ async def test_without_credentials_it_starts_and_names_what_is_missing(sqlite_ur
         "zekt_bot",
         "serve",
         env=environment(DATABASE_URL=sqlite_url, PORT="0") | {"LOG_LEVEL": "INFO"},
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None
@@ -91,7 +93,10 @@ async def test_without_credentials_it_starts_and_names_what_is_missing(sqlite_ur
         while "server.listening" not in said:
             said += (await process.stderr.readline()).decode()
     process.terminate()
-    await process.communicate()
+    told, rest = await process.communicate()
+    link = re.findall(r"http://localhost:0/setup\?token=(\S{43})", told.decode())
+    assert len(link) == 1
+    assert link[0] not in said + rest.decode()  # the log is read by more people
     for name in ("APP_ID", "PRIVATE_KEY", "WEBHOOK_SECRET"):
         assert f"ZEKT_ORCHESTRATOR_{name}" in said
 

@@ -23,6 +23,7 @@ from zekt_bot.cli.receive import receive
 from zekt_bot.cli.repositories import repositories
 from zekt_bot.cli.server import migrate, serve, worker
 from zekt_bot.cli.services import services
+from zekt_bot.cli.setup import setup_link
 from zekt_bot.cli.status import status
 from zekt_bot.cli.subscriptions import subscriptions
 from zekt_bot.cli.workflows import workflows
@@ -49,6 +50,7 @@ for _command in (
     serve,
     worker,
     migrate,
+    setup_link,
     check,
     status,
     receive,

@@ -96,6 +96,7 @@ async def _serve(settings: Settings, *, web: bool, work: bool) -> None:
             running = await parts.enter_async_context(working(broker)) if work else None
             if web:
                 port = await parts.enter_async_context(serving(broker))
+                await _offer_setup(broker)
                 _log.info("server.listening", port=port, url=_url(settings, port), worker=work)
             else:
                 _log.info("worker.started")
@@ -124,6 +125,15 @@ def stop_signals() -> Iterator[asyncio.Event]:
     finally:
         for number in _STOPPING:
             loop.remove_signal_handler(number)
+
+
+async def _offer_setup(broker: Broker) -> None:
+    """Print the setup's link at the very first start; it is no line of the log."""
+    from zekt_bot.operations.setup import first_link
+
+    link = await first_link(broker)
+    if link:
+        click.echo(f"Set this server up, once and within a day: {link}")
 
 
 def _url(settings: Settings, port: int) -> str:

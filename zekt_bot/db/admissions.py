@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 
 from zekt_bot.db import audit
 from zekt_bot.db.sql import in_pages, insert_new, one_of
-from zekt_bot.db.tables import accounts, admissions, repositories
+from zekt_bot.db.tables import accounts, admissions, repositories, setup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ Rule = Literal["allow", "block"]
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The logins of ZEKT_ALLOWED_ACCOUNTS in small letters (none: everybody), and when."""
+    """The logins of ZEKT_ALLOWED_ACCOUNTS in small letters, and when; none: those of the setup."""
 
     logins: tuple[str, ...]
     now: datetime
@@ -59,17 +59,27 @@ _PINNED = select(admissions.c.account_id).where(
 
 
 def _let_in(connection: Connection, listed: Listed, asking: Mapping[int, str]) -> set[int]:
-    """Which of `asking` the list lets in."""
-    if not listed.logins:
+    """Which of `asking` the list lets in; an empty one everybody."""
+    logins = listed.logins or of_setup(connection) or ()
+    if not logins:
         return set(asking)
     fresh = [
         {"login_lower": login.lower(), "account_id": account_id, "pinned_at": listed.now}
         for account_id, login in asking.items()
-        if login.lower() in listed.logins
+        if login.lower() in logins
     ]
     insert_new(connection, admissions, fresh)
-    of = {"accounts": asking, "logins": listed.logins}
+    of = {"accounts": asking, "logins": logins}
     return set(connection.execute(_PINNED, of).scalars())
+
+
+_OF_SETUP = select(setup.c.accounts)
+
+
+def of_setup(connection: Connection) -> tuple[str, ...] | None:
+    """The logins that the setup listed, in small letters; None: that was not decided yet."""
+    kept: str | None = connection.execute(_OF_SETUP).scalar()
+    return None if kept is None else tuple(each for each in kept.split(",") if each)
 
 
 def settle(connection: Connection, rows: Sequence[Listed]) -> list[None]:

@@ -132,7 +132,24 @@ def seal(keyring: Keyring, app: App, values: Mapping[str, str]) -> list[dict[str
     ]
 
 
+def is_kept(connection: Connection, rows: list[dict[str, str | bytes]]) -> bool:
+    """Whether these very rows are what is stored."""
+    one = credentials.c.app == rows[0]["app"], credentials.c.version == rows[0]["version"]
+    return connection.execute(select(credentials.c.app).where(*one).limit(1)).first() is not None
+
+
+def has(connection: Connection, app: App) -> bool:
+    """Whether anything is stored of this App."""
+    one = select(credentials.c.app).where(credentials.c.app == app).limit(1)
+    return connection.execute(one).first() is not None
+
+
+def remove(connection: Connection, app: App) -> bool:
+    """Let an App have no stored credentials. False: it had none."""
+    return bool(connection.execute(delete(credentials).where(credentials.c.app == app)).rowcount)
+
+
 def put(connection: Connection, app: App, rows: list[dict[str, str | bytes]]) -> None:
     """Let an App have the credentials that `seal` made, and no other ones."""
-    connection.execute(delete(credentials).where(credentials.c.app == app))
+    remove(connection, app)
     connection.execute(insert(credentials), rows)

@@ -46,6 +46,7 @@ Action = Literal[
     "audit:read",
     "data:export",
     "status:read",
+    "server:setup",
 ]
 Side = Literal["provider", "consumer", "anyone"]
 

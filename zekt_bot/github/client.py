@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from zekt_bot.clock import Clock
+    from zekt_bot.config import App as AppName
     from zekt_bot.config import Credentials, Settings
     from zekt_bot.github.octo import Installation
     from zekt_bot.hookspecs import ReadApi
@@ -34,8 +35,10 @@ class GitHub:
         credentials: Credentials,
         clock: Clock,
         session: aiohttp.ClientSession,
+        which: AppName = "orchestrator",
     ) -> None:
         """Nothing is asked of GitHub; `session` stays the caller's to close."""
+        self._which: AppName = which
         self._settings = settings
         self._credentials = credentials
         self._clock = clock
@@ -44,18 +47,22 @@ class GitHub:
         self._lock = asyncio.Lock()
         self._app: tuple[str, App] | None = None
 
+    def beside(self, which: AppName) -> GitHub:
+        """The same GitHub, asked as the other App."""
+        return GitHub(self._settings, self._credentials, self._clock, self._session, which)
+
     async def app(self) -> App:
         """The App with its present credentials; with other ones all its tokens are forgotten.
 
         Raises:
             ConfigurationError: there are no credentials, or the key is none.
         """
-        found = await self._credentials.get("orchestrator")
+        found = await self._credentials.get(self._which)
         if self._app is not None and self._app[0] == found.version:
             return self._app[1]
         async with self._lock:
             if self._app is None or self._app[0] != found.version:
-                config = await asyncio.to_thread(app_config, found)
+                config = await asyncio.to_thread(app_config, found, self._which)
                 app = App(config, self._settings, self._clock, self._session)
                 self._app = found.version, app
             return self._app[1]
@@ -149,6 +156,26 @@ class GitHub:
         url = f"{self._base}/users/{quote(login, safe='')}"
         headers = {"accept": ACCEPT, "user-agent": USER_AGENT, "x-github-api-version": API_VERSION}
         return _found(await exchange(self._session, "GET", url, headers, b""))
+
+    async def convert(self, code: str) -> dict[str, Any] | None:
+        """The new App and its secrets for the code of its manifest; None: GitHub knows no such.
+
+        It answers once, within an hour of the App's making.
+
+        Raises:
+            GitHubAnswered: any status but 201, 404 and 422.
+            GitHubUnreachable: no answer.
+
+        Source: https://docs.github.com/rest/apps/apps#create-a-github-app-from-a-manifest
+        """
+        url = f"{self._base}/app-manifests/{quote(code, safe='')}/conversions"
+        headers = {"accept": ACCEPT, "user-agent": USER_AGENT, "x-github-api-version": API_VERSION}
+        answer = await exchange(self._session, "POST", url, headers, b"")
+        if answer.status in {404, 422}:
+            return None
+        if answer.status != 201:
+            raise answer.error()
+        return answer.mapping()
 
     async def permission(
         self, installation_id: int, repository_id: int, login: str

@@ -7,13 +7,18 @@ import binascii
 
 from zekt_bot.errors import ConfigurationError
 
-KEY_WANTED = (
-    "ZEKT_ORCHESTRATOR_PRIVATE_KEY must be the App's RSA private key: the PEM file that GitHub "
+_KEY_WANTED = (
+    "ZEKT_{}_PRIVATE_KEY must be the App's RSA private key: the PEM file that GitHub "
     "gave, as it is, with \\n for its line ends, or in base64."
 )
 
 
-def pem_of(text: str) -> str:
+def key_wanted(app: str) -> str:
+    """What to do about the private key of this App."""
+    return _KEY_WANTED.format(app.upper())
+
+
+def pem_of(text: str, app: str = "orchestrator") -> str:
     r"""The PEM text in `text`, which is PEM, PEM with literal `\n`, or PEM in base64.
 
     Raises:
@@ -24,5 +29,5 @@ def pem_of(text: str) -> str:
         try:
             text = base64.b64decode("".join(text.split()), validate=True).decode("ascii")
         except (binascii.Error, ValueError):
-            raise ConfigurationError(KEY_WANTED) from None
+            raise ConfigurationError(key_wanted(app)) from None
     return text.strip() + "\n"

@@ -6,13 +6,19 @@ Source: https://docs.github.com/apps/sharing-github-apps/registering-a-github-ap
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
+
+if TYPE_CHECKING:
+    from zekt_bot.config import App
 
 # GitHub sends them to every App, whether it asks or not.
 ALWAYS_SENT = frozenset(
     {"github_app_authorization", "installation", "installation_repositories", "ping"}
 )
+LONGEST_NAME = 34
+_PLACEHOLDER = "{public_url}"
 
 
 def manifest_file() -> Path:
@@ -23,7 +29,21 @@ def manifest_file() -> Path:
     return checkout if beside else package / "app.yml"
 
 
+def manifest(app: App, public_url: str) -> dict[str, Any]:
+    """An App's manifest for a server that is reached at `public_url`."""
+    read = yaml.safe_load(manifest_file().read_text(encoding="utf-8"))
+    found: dict[str, Any] = _filled(read[app], public_url.rstrip("/"))
+    return found
+
+
+def _filled(value: Any, public_url: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(each, public_url) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, public_url) for each in value]
+    return value.replace(_PLACEHOLDER, public_url) if isinstance(value, str) else value
+
+
 def subscribed_events() -> frozenset[str]:
     """The events that the orchestration App is sent."""
-    manifest = yaml.safe_load(manifest_file().read_text(encoding="utf-8"))
-    return ALWAYS_SENT | frozenset(manifest["orchestrator"]["default_events"])
+    return ALWAYS_SENT | frozenset(manifest("orchestrator", "")["default_events"])

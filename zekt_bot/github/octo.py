@@ -36,7 +36,7 @@ from octomachinery.runtime.context import RUNTIME_CONTEXT
 
 from zekt_bot.errors import ConfigurationError, InstallationSuspended
 from zekt_bot.github.http import ACCEPT, API_VERSION, USER_AGENT, Answer, exchange
-from zekt_bot.github.keys import KEY_WANTED, pem_of
+from zekt_bot.github.keys import key_wanted, pem_of
 from zekt_bot.github.tokens import READ, InstallationTokens, mint_error, token_of
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from zekt_bot.clock import Clock
+    from zekt_bot.config import App as AppName
     from zekt_bot.config import AppCredentials, Settings
     from zekt_bot.domain.webhooks import GitHubEvent
     from zekt_bot.github.client import GitHub
@@ -57,27 +58,33 @@ _SKEW = timedelta(seconds=60)
 H = TypeVar("H")
 
 
-def app_config(credentials: AppCredentials) -> GitHubAppIntegrationConfig:
+def app_config(
+    credentials: AppCredentials, app: AppName = "orchestrator"
+) -> GitHubAppIntegrationConfig:
     """octomachinery's configuration of the App, its private key parsed (slow: up to 0.3 s).
 
     Raises:
         ConfigurationError: the App id or the key is missing, or the key is no RSA key.
     """
+    prefix = f"ZEKT_{app.upper()}"
     if not credentials.app_id:
-        raise ConfigurationError("ZEKT_ORCHESTRATOR_APP_ID is not set: give the App's number.")
+        raise ConfigurationError(
+            f"{prefix}_APP_ID is not set: give the App's number, or make the App on the setup "
+            "page (`zekt setup-link`)."
+        )
     if not credentials.private_key:
-        raise ConfigurationError(f"ZEKT_ORCHESTRATOR_PRIVATE_KEY is not set. {KEY_WANTED}")
-    pem = pem_of(credentials.private_key)
+        raise ConfigurationError(f"{prefix}_PRIVATE_KEY is not set. {key_wanted(app)}")
+    pem = pem_of(credentials.private_key, app)
     try:
         config = _parsed(str(credentials.app_id), pem)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ConfigurationError(KEY_WANTED) from None
+        raise ConfigurationError(key_wanted(app)) from None
     if not isinstance(_key(config), RSAPrivateKey):
-        raise ConfigurationError(KEY_WANTED)
+        raise ConfigurationError(key_wanted(app))
     return config
 
 
-@lru_cache(maxsize=2)  # the server's check and its first request ask for the same
+@lru_cache(maxsize=4)  # the server's check and its first request ask for the same
 def _parsed(app_id: str, pem: str) -> GitHubAppIntegrationConfig:
     values = {"app_id": app_id, "private_key": pem, "app_name": "zekt"}
     return GitHubAppIntegrationConfig(**values)
@@ -220,7 +227,7 @@ class Installation(GitHubAppInstallation):
 
 
 class App(GitHubApp):
-    """The orchestration App with one set of credentials; other credentials, another App."""
+    """An App with one set of credentials; other credentials, another App."""
 
     def __init__(
         self,

@@ -22,13 +22,17 @@ web_states = Table(
     Column("held_until", UtcDateTime),
 )
 
-# One row: the first setup. Its token is known by its SHA-256 only, and gone when it has ended.
+# One row: the first setup. Its token, and the browser that used it, are known by their SHA-256
+# only, and gone when it has ended. `accounts`: the logins that are served, NULL: not decided yet.
 setup = Table(
     "setup",
     metadata,
     Column("id", String(20), primary_key=True),
     Column("token_hash", String(64)),
     Column("token_expires_at", UtcDateTime),
+    Column("browser", String(64)),
+    Column("browser_until", UtcDateTime),
+    Column("accounts", Text),
     Column("began_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
 )

@@ -1,0 +1,227 @@
+"""The first setup: one link, one browser, each step in order, and its end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.db.rows import stored
+from tests.operations.setting_up import (
+    BROWSER,
+    ME,
+    MONA,
+    OTHER_BROWSER,
+    Scene,
+    open_scene,
+    scene,
+)
+from zekt_bot.config import AppCredentials
+from zekt_bot.db import admissions
+from zekt_bot.db.admissions import Listed
+from zekt_bot.db.tables import audit
+from zekt_bot.db.tables import setup as table
+from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
+from zekt_bot.operations import setup, setup_apps
+from zekt_bot.operations.setup_apps import Draft
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.domain.access import Principal
+    from zekt_bot.operations.broker import Broker
+    from zekt_bot.testing import ManualClock
+
+__all__ = ["scene"]
+
+OUTSIDE = AppCredentials("12", "pem", (b"a secret of the hook",), "environment")
+
+
+def token_of(link: str | None) -> str:
+    assert link is not None
+    start, _, token = link.partition("?token=")
+    assert start == "https://zekt.example/setup"
+    return token
+
+
+async def test_a_link_lets_one_browser_in_once(scene: Scene) -> None:
+    token = token_of(await setup.new_link(scene.broker, ME))
+    assert await setup.principal_of(scene.broker, BROWSER) is None
+    await setup.enter(scene.broker, token, BROWSER)
+    assert await setup.principal_of(scene.broker, BROWSER) is not None
+    assert await setup.principal_of(scene.broker, OTHER_BROWSER) is None
+    with pytest.raises(AccessDenied, match="zekt setup-link"):
+        await setup.enter(scene.broker, token, OTHER_BROWSER)
+    (row,) = await stored(scene.broker.database, table)
+    assert token not in repr(row)
+    assert BROWSER not in repr(row)
+
+
+async def test_a_link_is_good_for_a_day_and_a_browser_for_half_of_one(scene: Scene) -> None:
+    token = token_of(await setup.new_link(scene.broker, ME))
+    scene.clock.advance(setup.LINK_LIFE)
+    with pytest.raises(AccessDenied):
+        await setup.enter(scene.broker, token, BROWSER)
+    await setup.enter(scene.broker, token_of(await setup.new_link(scene.broker, ME)), BROWSER)
+    scene.clock.advance(setup.BROWSER_LIFE - timedelta(seconds=1))
+    assert await setup.principal_of(scene.broker, BROWSER) is not None
+    scene.clock.advance(timedelta(seconds=1))
+    assert await setup.principal_of(scene.broker, BROWSER) is None
+
+
+async def test_a_newer_link_takes_the_former_ones_place_and_its_browsers(scene: Scene) -> None:
+    former = token_of(await setup.new_link(scene.broker, ME))
+    await setup.enter(scene.broker, token_of(await setup.new_link(scene.broker, ME)), BROWSER)
+    with pytest.raises(AccessDenied):
+        await setup.enter(scene.broker, former, OTHER_BROWSER)
+    newest = token_of(await setup.new_link(scene.broker, ME))
+    assert await setup.principal_of(scene.broker, BROWSER) is None
+    await setup.enter(scene.broker, newest, OTHER_BROWSER)
+
+
+async def test_the_first_start_of_all_processes_has_one_link(scene: Scene) -> None:
+    token = token_of(await setup.first_link(scene.broker))
+    async with scene.another() as second:
+        assert await setup.first_link(second) is None
+        await setup.enter(second, token, BROWSER)
+    assert await setup.principal_of(scene.broker, BROWSER) is not None
+
+
+async def test_where_the_environment_names_both_apps_no_link_is_printed(
+    migrated_sqlite: str, clock: ManualClock
+) -> None:
+    both = {
+        "oauth": AppCredentials(client_id="Ov1", client_secret="hush"),
+        "orchestrator": OUTSIDE,
+    }
+    async with open_scene(migrated_sqlite, clock, **both) as scene:
+        assert await setup.first_link(scene.broker) is None
+        found = await setup.progress(scene.broker, ME)
+        assert found.oauth.from_environment
+        assert found.oauth.is_classic
+        assert found.next == "operator"
+        for app in setup.APPS:
+            with pytest.raises(Conflict, match=f"ZEKT_{app.upper()}_APP_ID"):
+                await setup_apps.begin(scene.broker, ME, app, Draft("Zekt"), BROWSER)
+
+
+async def test_it_goes_on_where_it_was_left(scene: Scene) -> None:
+    steps = []
+
+    async def step() -> None:
+        steps.append((await setup.progress(scene.broker, ME)).next)
+
+    await step()
+    await scene.make("oauth")
+    await step()
+    await scene.make("orchestrator")
+    await step()
+    assert await setup.become_operator(scene.broker, ME, MONA) is True
+    assert await setup.become_operator(scene.broker, ME, MONA) is False
+    await step()
+    scene.github.account("aurora-labs")
+    await setup.choose_accounts(scene.broker, ME, ["Aurora-Labs", "aurora-labs"])
+    await step()
+    await setup.finish(scene.broker, ME)
+    await step()
+    assert steps == ["oauth", "orchestrator", "operator", "accounts", "install", "finished"]
+    found = await setup.progress(scene.broker, ME)
+    assert found.operators == ("mona",)
+    assert found.accounts == ("aurora-labs",)
+    assert found.orchestrator.html_url == f"{scene.github.web_url}/apps/zekt-of-aurora"
+    verbs = {row["verb"] for row in await stored(scene.broker.database, audit)}
+    assert {
+        "person:app:created",
+        "person:operator:made",
+        "person:accounts:listed",
+        "person:setup:finished",
+    } <= verbs
+
+
+async def test_nothing_is_left_out_and_the_end_is_the_end(scene: Scene) -> None:
+    await setup.enter(scene.broker, token_of(await setup.new_link(scene.broker, ME)), BROWSER)
+    for do in (
+        lambda: scene.make("oauth"),
+        lambda: scene.make("orchestrator"),
+        lambda: setup.become_operator(scene.broker, ME, MONA),
+        lambda: setup.choose_accounts(scene.broker, ME, []),
+    ):
+        with pytest.raises(Conflict):
+            await setup.finish(scene.broker, ME)
+        await do()
+    fresh = await setup.new_link(scene.broker, ME)
+    await setup.finish(scene.broker, ME)
+    assert await setup.principal_of(scene.broker, BROWSER) is None
+    with pytest.raises(AccessDenied):
+        await setup.enter(scene.broker, token_of(fresh), BROWSER)
+    for again in (setup.finish, setup.new_link):
+        with pytest.raises(Conflict, match="finished"):
+            await again(scene.broker, ME)
+    assert await setup.first_link(scene.broker) is None
+    assert await setup.become_operator(scene.broker, ME, MONA) is False
+
+
+async def test_who_is_no_operator_may_do_none_of_it(scene: Scene) -> None:
+    deeds: tuple[Callable[[Broker, Principal], Awaitable[object]], ...] = (
+        setup.new_link,
+        setup.progress,
+        setup.finish,
+        lambda broker, who: setup.become_operator(broker, who, MONA),
+        lambda broker, who: setup.choose_accounts(broker, who, []),
+        lambda broker, who: setup_apps.begin(broker, who, "oauth", Draft("Zekt"), BROWSER),
+        lambda broker, who: setup_apps.created(broker, who, "oauth", ("c", "s"), BROWSER),
+        lambda broker, who: setup_apps.forget(broker, who, "oauth"),
+    )
+    for deed in deeds:
+        with pytest.raises(AccessDenied, match="mona may not"):
+            await deed(scene.broker, MONA)
+    assert await stored(scene.broker.database, audit) == []
+
+
+async def test_listed_accounts_are_served_and_no_others_until_the_environment_lists_some(
+    scene: Scene,
+) -> None:
+    aurora, kestrel = scene.github.account("aurora-labs"), scene.github.account("kestrel-bank")
+    asking = {aurora.id: aurora.login, kestrel.id: kestrel.login}
+    now, query = scene.clock.now(), scene.broker.database.write
+
+    async def admitted(*environment: str) -> set[int]:
+        return await query(_admitted, (Listed(environment, now), asking))
+
+    assert await admitted() == set(asking)
+    await setup.choose_accounts(scene.broker, ME, ["Aurora-Labs"])
+    assert await admitted() == {aurora.id}
+    assert await admitted("kestrel-bank") == {kestrel.id}
+    await setup.choose_accounts(scene.broker, ME, [])
+    assert await admitted() == set(asking)
+    with pytest.raises(NotFound):
+        await setup.choose_accounts(scene.broker, ME, ["nobody-at-all"])
+    with pytest.raises(InvalidInput):
+        await setup.choose_accounts(scene.broker, ME, ["a"] * 201)
+    async with scene.another(allowed_accounts=("kestrel-bank",)) as listing:
+        assert (await setup.progress(listing, ME)).accounts_from_environment
+        with pytest.raises(Conflict, match="ZEKT_ALLOWED_ACCOUNTS"):
+            await setup.choose_accounts(listing, ME, [])
+
+
+def _admitted(
+    connection: Connection, rows: Sequence[tuple[Listed, dict[int, str]]]
+) -> list[set[int]]:
+    return [admissions.admitted(connection, *row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("url", "concern"),
+    [
+        ("https://zekt.example", None),
+        ("http://zekt.example", "http"),
+        ("http://localhost:8080", "localhost"),
+        ("https://127.0.0.1", "localhost"),
+        ("http://zekt.localhost", "localhost"),
+    ],
+)
+def test_an_address_that_github_refuses_is_told(url: str, concern: str | None) -> None:
+    assert setup.concern(url) == concern
