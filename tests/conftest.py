@@ -43,6 +43,12 @@ def unhurried() -> None:
     calls.LIMIT = timedelta(seconds=5)
 
 
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The documented limit, for tests of what does not keep it."""
+    monkeypatch.setattr(calls, "LIMIT", timedelta(milliseconds=100))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let the process that hears of all tests write down what a long run saw."""
     if PROFILE == "long" and "PYTEST_XDIST_WORKER" not in os.environ:

@@ -68,6 +68,7 @@ ACTS: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("act", ACTS)
 async def test_whatever_advice_does_after_the_post_it_is_recorded_and_not_sent_again(
     stage: Stage, act: str
@@ -87,6 +88,7 @@ async def test_whatever_advice_does_after_the_post_it_is_recorded_and_not_sent_a
     assert orjson.loads(entry["details"]) == {"outcome": "dispatched", "status": 204}
 
 
+@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("act", ACTS)
 async def test_bad_advice_about_a_retry_leaves_the_built_ins(stage: Stage, act: str) -> None:
     await matched(stage)
@@ -167,6 +169,7 @@ class Hanging:
         self.free.wait(20)
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_a_decision_that_hangs_three_times_fails_closed_from_then_on(stage: Stage) -> None:
     await matched(stage)
     hanging = Hanging()

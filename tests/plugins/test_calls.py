@@ -41,8 +41,7 @@ class Watched:
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    monkeypatch.setattr(calls, "LIMIT", timedelta(milliseconds=100))
+def watched(hurried: None) -> Iterator[Watched]:
     made = Watched()
     yield made
     made.free.set()

@@ -97,6 +97,7 @@ class Hanging:
         self.asked += 1
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_advice_of_a_plugin_that_is_off_is_not_asked_any_more() -> None:
     plugins, hanging = load(), Hanging()
     plugins.register(hanging, "hanging")
