@@ -110,6 +110,7 @@ async def serving(broker: Broker) -> AsyncIterator[int]:
         clock=broker.clock,
         figures=broker.vitals.figures,
         status=partial(status, broker, Operator("http")),
+        broker=broker,
     )
     async with running(deps) as port:
         yield port

@@ -85,11 +85,11 @@ async def test_the_manifest_is_app_yml_with_the_servers_addresses(scene: Scene) 
         (Draft("z" * 35), "name"),
         (Draft("Zekt", hook_url="http://smee.example/abc"), "hook_url"),
         (Draft("Zekt", hook_url="smee.example"), "hook_url"),
-        (Draft("Zekt", organization="../../evil"), None),
+        (Draft("Zekt", organization="../../evil"), "organization"),
     ],
 )
 async def test_what_github_would_refuse_is_said_before(
-    scene: Scene, draft: Draft, field: str | None
+    scene: Scene, draft: Draft, field: str
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
         await begin(scene.broker, ME, "oauth", draft, BROWSER)

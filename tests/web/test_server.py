@@ -32,6 +32,7 @@ from zekt_bot.config import AppCredentials, Settings
 from zekt_bot.domain.webhooks import Receipt, VerifiedWebhook
 from zekt_bot.errors import ConfigurationError, StorageUnavailable
 from zekt_bot.testing import ManualClock
+from zekt_bot.web.console import gate
 from zekt_bot.web.console.routes import PAGES
 from zekt_bot.web.deps import Ignored, Readiness
 from zekt_bot.web.server import ROUTES, Role, WebDeps, build
@@ -277,7 +278,12 @@ async def test_every_route_lets_in_whom_the_table_says() -> None:
         if route.resource is not None
     }
     with_get = {("HEAD", path) for method, path in routed if method == "GET"}
-    pages = {(page.method, page.path) for page in PAGES} | {("GET", "/static/{name}")}
+    assert set(app[gate.PAGES].values()) == set(PAGES)
+    pages = {
+        (page.method, route.resource.canonical)
+        for route, page in app[gate.PAGES].items()
+        if route.resource is not None
+    } | {("GET", "/static/{name}")}
     assert routed - {("*", "/{path}")} - with_get - pages == set(MATRIX)
     for row in MATRIX.values():
         assert set(row) == set(get_args(Role))

@@ -34,6 +34,12 @@ DEAD_LINK = (
 OVER = "The setup is finished. Operators change the rest on the server: ZEKT_OPERATORS lists them."
 Step = Literal["oauth", "orchestrator", "operator", "accounts", "install", "finished"]
 Concern = Literal["localhost", "http"]
+_LACKING: dict[Step, str] = {
+    "oauth": "The sign-in App is not there yet.",
+    "orchestrator": "The orchestration App is not there yet.",
+    "operator": "Nobody has signed in to be the operator.",
+    "accounts": "Whose repositories are served is not decided.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,16 +251,28 @@ async def finish(broker: Broker, principal: Principal) -> None:
         AccessDenied, StorageUnavailable.
         Conflict: a step that cannot be left out is not done, or it was over already.
     """
-    found = await progress(broker, principal)
-    lacking = {
-        "oauth": "The sign-in App is not there yet.",
-        "orchestrator": "The orchestration App is not there yet.",
-        "operator": "Nobody has signed in to be the operator.",
-        "accounts": "Whose repositories are served is not decided.",
-        "finished": OVER,
-    }.get(found.next)
-    if lacking:
-        raise Conflict(lacking)
+    reason = await lacking(broker, principal)
+    if reason:
+        raise Conflict(reason)
     entry = await broker.entry("person:setup:finished", principal.actor)
     if not await broker.database.write(rows.finish, rows.End(broker.now(), entry)):
         raise Conflict(OVER)
+
+
+async def lacking(broker: Broker, principal: Principal) -> str | None:
+    """Why the setup cannot end yet; None: it can, or has.
+
+    Raises:
+        AccessDenied, StorageUnavailable.
+    """
+    return _LACKING.get((await progress(broker, principal)).next)
+
+
+async def is_finished(broker: Broker) -> bool:
+    """Whether the setup is over, which is no secret.
+
+    Raises:
+        StorageUnavailable.
+    """
+    found = await broker.database.query(rows.current)
+    return found is not None and found.finished_at is not None

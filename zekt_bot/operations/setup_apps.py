@@ -109,7 +109,7 @@ async def begin(
     await broker.database.write(web_states.put, way)
     base = broker.settings.github_url
     if draft.organization:
-        base = f"{base}/organizations/{check_login(draft.organization)}"
+        base = f"{base}/organizations/{_organization(draft)}"
     action = f"{base}/settings/apps/new?{urlencode({'state': state})}"
     return Handover(action, json.dumps(told))
 
@@ -118,8 +118,7 @@ async def _refuse_second(broker: Broker, app: App) -> None:
     prefix = f"ZEKT_{app.upper()}"
     if names_app(broker.settings, app):
         raise Conflict(f"This App comes from {prefix}_APP_ID and its like. Change it there.")
-    held = await broker.credentials.get(app, anew=True)
-    if held.app_id or held.client_id:
+    if await broker.database.query(credentials.has, app):
         raise Conflict(_TAKEN)
 
 
@@ -135,6 +134,13 @@ def _filled(broker: Broker, app: App, draft: Draft) -> dict[str, Any]:
             raise InvalidInput("A webhook proxy's address begins with https://.", field="hook_url")
         told["hook_attributes"]["url"] = draft.hook_url
     return told
+
+
+def _organization(draft: Draft) -> str:
+    try:
+        return check_login(draft.organization)
+    except InvalidInput as error:
+        raise InvalidInput(str(error), field="organization") from None
 
 
 def _purpose(app: App) -> str:

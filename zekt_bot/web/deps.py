@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from zekt_bot.clock import Clock
     from zekt_bot.config import Credentials, Settings
     from zekt_bot.domain.webhooks import Receipt, VerifiedWebhook
+    from zekt_bot.operations.broker import Broker
 
 _log = structlog.get_logger()
 
@@ -59,6 +60,7 @@ class WebDeps:
     limits: Limits = field(default_factory=Limits)
     figures: Figures = field(default_factory=Figures)
     status: Callable[[], Awaitable[dict[str, Any]]] = _nothing
+    broker: Broker | None = None
 
 
 class InFlight:
@@ -181,6 +183,7 @@ class Kept:
 
 
 DEPS = web.AppKey("DEPS", WebDeps)
+BROKER: web.AppKey[Broker] = web.AppKey("BROKER")
 IN_FLIGHT = web.AppKey("IN_FLIGHT", InFlight)
 IGNORED = web.AppKey("IGNORED", Ignored)
 READINESS = web.AppKey("READINESS", Readiness)

@@ -14,6 +14,7 @@ from zekt_bot.web.connection import Runner
 from zekt_bot.web.console import cookies, frame, gate, headers, static
 from zekt_bot.web.console.routes import PAGES
 from zekt_bot.web.deps import (
+    BROKER,
     DEPS,
     IGNORED,
     IN_FLIGHT,
@@ -60,6 +61,8 @@ def build(deps: WebDeps) -> web.Application:
     """The application with every route."""
     app = web.Application(middlewares=[gate.keep, told, gate.gate], client_max_size=0)
     app[DEPS] = deps
+    if deps.broker is not None:
+        app[BROKER] = deps.broker
     app[IN_FLIGHT] = InFlight(deps.settings.inflight_bytes)
     app[IGNORED] = Ignored(deps.clock)
     app[STATUS] = Kept(deps.status, deps.clock)

@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
-from zekt_bot.web.console import preferences
+from zekt_bot.web.console import preferences, setup, setup_apps
 from zekt_bot.web.console.gate import Page
 
-PAGES = (Page("POST", "/preferences/theme", preferences.theme, "nobody"),)
+_APP = "{app:oauth|orchestrator}"
+
+# They ask by themselves who is there: the browser that brought the setup's link, or an operator.
+_SETUP = (
+    Page("GET", "/setup", setup.start, "nobody"),
+    Page("POST", "/setup/enter", setup.enter, "nobody"),
+    Page("GET", "/setup/address", setup.address, "nobody"),
+    Page("GET", "/setup/operator", setup.operator, "nobody"),
+    Page("POST", "/setup/operator", setup.become_operator, "nobody"),
+    Page("GET", "/setup/accounts", setup.accounts, "nobody"),
+    Page("POST", "/setup/accounts", setup.choose_accounts, "nobody"),
+    Page("GET", "/setup/install", setup.install, "nobody"),
+    Page("GET", "/setup/installed", setup.installed, "nobody"),
+    Page("GET", "/setup/check", setup.check, "nobody"),
+    Page("POST", "/setup/finish", setup.finish, "nobody"),
+    Page("GET", "/setup/done", setup.done, "nobody"),
+    Page("GET", f"/setup/created/{_APP}", setup_apps.created, "nobody"),
+    Page("GET", f"/setup/{_APP}", setup_apps.form, "nobody"),
+    Page("POST", f"/setup/{_APP}", setup_apps.hand_over, "nobody"),
+    Page("GET", f"/setup/{_APP}/forget", setup_apps.confirm_forgetting, "nobody"),
+    Page("POST", f"/setup/{_APP}/forget", setup_apps.forget, "nobody"),
+)
+
+PAGES = (Page("POST", "/preferences/theme", preferences.theme, "nobody"), *_SETUP)

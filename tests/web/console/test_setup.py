@@ -1,0 +1,288 @@
+"""The setup's pages, walked by a browser without scripts, from the link to the end."""
+
+from __future__ import annotations
+
+import re
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from html import unescape
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.operations.setting_up import ME, MONA, Scene, open_scene
+from tests.web.console.browsing import Browser, Seen
+from zekt_bot.app import serving
+from zekt_bot.config import AppCredentials
+from zekt_bot.operations import setup
+from zekt_bot.testing import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ORIGIN = "https://zekt.example"
+_HANDOVER = re.compile(
+    r'action="(http[^"]+)">\s*<input type="hidden" name="manifest" value="([^"]+)"'
+)
+
+
+@dataclass
+class Walk:
+    """A browser at a server that nobody has set up."""
+
+    scene: Scene
+    browser: Browser
+    base: str
+
+    def another(self) -> Browser:
+        """A browser of somebody else."""
+        return Browser(self.base, ORIGIN)
+
+    async def enter(self) -> None:
+        """Open the link and begin."""
+        path = await self.link()
+        page = await self.browser.get(path)
+        assert page.status == 200
+        assert (
+            await self.browser.send(page, "/setup/enter", token=path.split("=")[1])
+        ).status == 303
+
+    async def link(self) -> str:
+        return (await setup.new_link(self.scene.broker, ME)).removeprefix(ORIGIN)
+
+    async def to_github(self, app: str, name: str, **fields: str) -> str:
+        """Fill the form in, confirm at GitHub, and give the address where that leads."""
+        form = await self.browser.get(f"/setup/{app}")
+        page = await self.browser.send(form, f"/setup/{app}", name=name, **fields)
+        assert page.status == 200, page.words
+        found = _HANDOVER.search(page.text)
+        assert found, page.text
+        assert (
+            f"form-action 'self' {self.scene.github.web_url}"
+            in (page.headers["Content-Security-Policy"])
+        )
+        action, manifest = map(unescape, found.groups())
+        path = action.removeprefix(self.scene.github.web_url)
+        _, there = await self.scene.browser.post(path, manifest=manifest)
+        (confirm,) = re.findall(r'action="([^"]+)"', there)
+        status, where = await self.scene.browser.post(str(confirm), name=name)
+        assert status == 302, where
+        return where.removeprefix(ORIGIN)
+
+    async def make(self, app: str, name: str) -> Seen:
+        page = await self.browser.get(await self.to_github(app, name))
+        self.scene.clock.advance(timedelta(seconds=5))
+        return page
+
+
+@asynccontextmanager
+async def walking(url: str, **settings: Any) -> AsyncIterator[Walk]:
+    async with (
+        open_scene(url, ManualClock(), host="127.0.0.1", port=0, **settings) as scene,
+        serving(scene.broker) as port,
+    ):
+        base = f"http://127.0.0.1:{port}"
+        yield Walk(scene, Browser(base, settings.get("public_url", ORIGIN)), base)
+
+
+@pytest.fixture
+async def walk(migrated_sqlite: str) -> AsyncIterator[Walk]:
+    async with walking(migrated_sqlite) as begun:
+        yield begun
+
+
+async def test_from_the_link_to_the_end(walk: Walk) -> None:
+    browser, scene = walk.browser, walk.scene
+    await walk.enter()
+    assert (await browser.get("/setup")).location == "/setup/address"
+    page = await browser.get("/setup/address")
+    assert "https://zekt.example" in page.words
+    assert "GitHub cannot reach" not in page.words
+    assert (await walk.make("oauth", "Zekt sign-in")).location == "/setup"
+    assert (await browser.get("/setup")).location == "/setup/orchestrator"
+    assert (await walk.make("orchestrator", "Zekt of Aurora")).location == "/setup"
+    assert (await browser.get("/setup")).location == "/setup/operator"
+    assert "Sign in with GitHub" in (await browser.get("/setup/operator")).words
+    await setup.become_operator(scene.broker, ME, MONA)
+    assert "Operated by mona" in (await browser.get("/setup/operator")).words
+    assert (await browser.get("/setup")).location == "/setup/accounts"
+    aurora = scene.github.account("aurora-labs")
+    page = await browser.get("/setup/accounts")
+    kept = await browser.send(page, "/setup/accounts", who="listed", logins="aurora-labs")
+    assert kept.location == "/setup"
+    assert (await browser.get("/setup")).location == "/setup/install"
+    page = await browser.get("/setup/install")
+    links = re.findall(r'href="([^"]+/installations/new)"', page.text)
+    assert links == [
+        f"{scene.github.web_url}/apps/{slug}/installations/new"
+        for slug in ("zekt-of-aurora", "zekt-sign-in")
+    ]
+    assert page.words.count("Not installed") == 2
+    with scene.github.hold():
+        for app in scene.github.core.world.apps.values():
+            await scene.github.install(app, aurora)
+    assert (await browser.get("/setup/install")).words.count("1 account") == 2
+    page = await browser.get("/setup/check")
+    assert page.words.count("As it should be") == 2
+    assert "They come to this server, signed." in page.words
+    assert (await browser.send(page, "/setup/finish")).location == "/setup/done"
+    assert "Zekt is ready" in (await browser.get("/setup/done")).words
+    closed = await browser.get("/setup/check")
+    assert (closed.status, "The setup is finished" in closed.words) == (403, True)
+
+
+async def test_who_did_not_bring_the_link_is_shown_nothing(walk: Walk) -> None:
+    await walk.enter()
+    stranger = walk.another()
+    for path in (
+        "/setup",
+        "/setup/address",
+        "/setup/oauth",
+        "/setup/oauth/forget",
+        "/setup/operator",
+        "/setup/accounts",
+        "/setup/install",
+        "/setup/check",
+        "/setup/created/oauth?code=c&state=s",
+    ):
+        page = await stranger.get(path)
+        assert (page.status, "zekt setup-link" in page.words) == (403, True), path
+    door = await stranger.get(await walk.link())  # whose page has a token for forms
+    for path, fields in (
+        ("/setup/oauth", {"name": "Mine"}),
+        ("/setup/oauth/forget", {}),
+        ("/setup/operator", {}),
+        ("/setup/accounts", {"who": "everybody"}),
+        ("/setup/finish", {}),
+    ):
+        assert (await stranger.send(door, path, **fields)).status == 403, path
+    assert (await stranger.get("/setup/done")).location == "/setup"
+    found = await setup.progress(walk.scene.broker, ME)
+    assert (found.next, found.accounts) == ("oauth", None)
+
+
+async def test_a_dead_link_says_how_to_get_another(walk: Walk) -> None:
+    dead = await walk.link()
+    await walk.enter()
+    page = await walk.another().get("/nowhere")
+    stranger = walk.another()
+    page = await stranger.get(dead)
+    told = await stranger.send(page, "/setup/enter", token=dead.split("=")[1])
+    assert told.status == 403
+    assert "This setup link no longer works" in told.words
+    assert "zekt setup-link" in told.words
+    assert (await walk.browser.get(dead)).location == "/setup/address"  # who is inside goes on
+
+
+async def test_what_does_not_fit_is_said_beside_its_field_and_stays(walk: Walk) -> None:
+    await walk.enter()
+    form = await walk.browser.get("/setup/oauth")
+    sent = {"name": "z" * 35, "organization": "aurora-labs"}
+    page = await walk.browser.send(form, "/setup/oauth", **sent)
+    assert page.status == 422
+    assert 'aria-invalid="true"' in page.text
+    assert "z" * 35 in page.text
+    assert 'value="aurora-labs"' in page.text
+    assert "<title>Error: " in page.text
+    page = await walk.browser.send(form, "/setup/oauth", name="Zekt", organization="../evil")
+    assert page.status == 422
+    form = await walk.browser.get("/setup/accounts")
+    for logins, said in (("", "Name at least one"), ("nobody-here", "GitHub knows no account")):
+        page = await walk.browser.send(form, "/setup/accounts", who="listed", logins=logins)
+        assert (page.status, said in page.words) == (422, True), page.words
+    walk.scene.github.fail("GET", "/users/*", status=502)
+    page = await walk.browser.send(form, "/setup/accounts", who="listed", logins="aurora-labs")
+    assert (page.status, "Nothing was stored" in page.words) == (422, True)
+
+
+async def test_an_answer_of_github_that_cannot_be_used_says_so_and_how_to_go_on(
+    walk: Walk,
+) -> None:
+    await walk.enter()
+    wrong = await walk.browser.get("/setup/created/oauth?code=abc&state=made-up")
+    assert (wrong.status, "Start this step again" in wrong.words) == (409, True)
+    back = await walk.to_github("oauth", "Zekt sign-in")
+    walk.scene.github.fail("POST", "/app-manifests/*", status=502)
+    down = await walk.browser.get(back)
+    assert (down.status, "good for an hour" in down.words) == (503, True)
+    assert f'href="{back.replace("&", "&amp;")}"' in down.text
+    assert (await walk.browser.get(back)).location == "/setup"
+    again = await walk.browser.get(back)
+    assert (again.status, "done already" in again.words) == (409, True)
+    form = await walk.browser.get("/setup/orchestrator")
+    twice = await walk.browser.send(form, "/setup/oauth", name="Another")
+    assert (twice.status, "such an App already" in twice.words) == (409, True)
+    early = await walk.browser.send(form, "/setup/finish")
+    assert (early.status, "not there yet" in early.words) == (409, True)
+    nobody = await walk.browser.send(form, "/setup/operator")
+    assert (nobody.status, "Nobody is signed in" in nobody.words) == (403, True)
+
+
+async def test_an_app_made_by_mistake_can_be_forgotten(walk: Walk) -> None:
+    await walk.enter()
+    await walk.make("oauth", "Zekt sign-in")
+    page = await walk.browser.get("/setup/oauth")
+    assert "stored, encrypted" in page.words
+    page = await walk.browser.get("/setup/oauth/forget")
+    assert "Forget zekt-sign-in?" in page.words
+    assert (await walk.browser.send(page, "/setup/oauth/forget")).location == "/setup/oauth"
+    walk.scene.clock.advance(timedelta(seconds=1))
+    assert "Create the sign-in App" in (await walk.browser.get("/setup/oauth")).words
+
+
+async def test_what_the_environment_says_is_only_shown(migrated_sqlite: str) -> None:
+    classic = AppCredentials(client_id="Ov23", client_secret="hush hush", version="environment")
+    async with walking(migrated_sqlite, oauth=classic, allowed_accounts=("aurora-labs",)) as walk:
+        await walk.enter()
+        page = await walk.browser.get("/setup/oauth")
+        assert "These come from ZEKT_OAUTH_APP_ID" in page.words
+        assert "classic OAuth App" in page.words
+        assert "hush" not in page.text
+        page = await walk.browser.get("/setup/accounts")
+        assert "This comes from ZEKT_ALLOWED_ACCOUNTS aurora-labs" in page.words
+        assert (await walk.browser.get("/setup")).location == "/setup/orchestrator"
+        page = await walk.browser.get("/setup/check")
+        assert page.words.count("It has no key here") == 2
+        assert page.words.count("As it should be") == 1
+        assert "The orchestration App is not there yet" in page.words
+
+
+@pytest.mark.parametrize(
+    ("public_url", "said"),
+    [
+        ("http://localhost:8080", "GitHub cannot reach localhost"),
+        ("http://zekt.example", "This address is not https"),
+    ],
+)
+async def test_an_address_that_github_refuses_asks_for_a_proxy(
+    migrated_sqlite: str, public_url: str, said: str
+) -> None:
+    async with walking(migrated_sqlite, public_url=public_url) as walk:
+        link = await setup.new_link(walk.scene.broker, ME)
+        path = link.removeprefix(public_url)
+        page = await walk.browser.get(path)
+        await walk.browser.send(page, "/setup/enter", token=path.split("=")[1])
+        assert said in (await walk.browser.get("/setup/address")).words
+        form = await walk.browser.get("/setup/orchestrator")
+        assert "Webhook proxy" in form.words
+        page = await walk.browser.send(form, "/setup/orchestrator", name="Z", hook_url="smee.io/x")
+        assert (page.status, "begins with https://" in page.words) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("?installation_id=1&setup_action=install", "Back from GitHub"),
+        ("?setup_action=request", "Waiting for an owner"),
+        ("", "Back from GitHub"),
+    ],
+)
+async def test_back_from_installing_the_address_is_only_a_hint(
+    walk: Walk, query: str, said: str
+) -> None:
+    page = await walk.browser.get(f"/setup/installed{query}")
+    assert (page.status, said in page.words) == (200, True)
+    await walk.enter()
+    page = await walk.browser.get("/setup/installed?installation_id=1&setup_action=install")
+    assert page.location == "/setup/install"

@@ -1,0 +1,263 @@
+"""The pages of the first setup: who may be there, its steps, its beginning and its end."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aiohttp import web
+
+from zekt_bot.domain.access import Operator
+from zekt_bot.errors import AccessDenied, Conflict, GitHubError, InvalidInput, NotFound
+from zekt_bot.operations import app_check, setup
+from zekt_bot.web.console import forms
+from zekt_bot.web.console.frame import BROWSER, VIEWER, page
+from zekt_bot.web.console.problems import Problem, Way
+from zekt_bot.web.deps import BROKER
+
+if TYPE_CHECKING:
+    from zekt_bot.domain.access import Principal
+    from zekt_bot.operations.app_check import AppReport
+    from zekt_bot.operations.setup import AppProgress, Progress
+
+ON = Way("Go on with the setup", "/setup")
+_NAMES = {"oauth": "Sign-in App", "orchestrator": "Orchestration App"}
+
+
+class Step(NamedTuple):
+    """A line of the list of steps."""
+
+    name: str
+    label: str
+    path: str
+    done: bool
+    second: str = ""
+
+
+async def principal(request: web.Request) -> Principal:
+    """Who does the setup here: the browser that brought the link, or an operator.
+
+    Raises:
+        Problem: nobody who may.
+    """
+    viewer, broker = request.get(VIEWER), request.app[BROKER]
+    if viewer is not None and viewer.operator:
+        return Operator(f"person:{viewer.person.id}")
+    inside = await setup.principal_of(broker, request[BROWSER])
+    if inside is not None:
+        return inside
+    if await setup.is_finished(broker):
+        raise Problem(
+            403,
+            "The setup is finished",
+            "These pages are the operators' now. Sign in as one of them.",
+            Way("Sign in", "/login?next=/setup"),
+        )
+    raise Problem(
+        403,
+        "This browser may not do the setup",
+        "Open the setup's link in it. Print a new one on the server: `zekt setup-link`.",
+    )
+
+
+async def step(
+    request: web.Request, name: str, template: str, *, status: int = 200, **context: Any
+) -> web.Response:
+    """A step's page beside the list of all steps."""
+    found = await setup.progress(request.app[BROKER], await principal(request))
+    shown = {
+        "step": name,
+        "steps": _steps(found, name),
+        "progress": found,
+        "until": None if found.finished else found.until,
+        **context,
+    }
+    return page(request, f"setup/{template}", status=status, **shown)
+
+
+def _steps(found: Progress, here: str) -> list[Step]:
+    begun = found.oauth.done or here != "address"
+    accounts = None if found.accounts is None else ", ".join(found.accounts) or "everybody"
+    return [
+        Step("address", "Address", "/setup/address", begun, found.public_url),
+        Step("oauth", _NAMES["oauth"], "/setup/oauth", found.oauth.done, _slug(found.oauth)),
+        Step(
+            "orchestrator",
+            _NAMES["orchestrator"],
+            "/setup/orchestrator",
+            found.orchestrator.done,
+            _slug(found.orchestrator),
+        ),
+        Step(
+            "operator",
+            "Operator",
+            "/setup/operator",
+            bool(found.operators),
+            ", ".join(found.operators),
+        ),
+        Step(
+            "accounts",
+            "Accounts",
+            "/setup/accounts",
+            accounts is not None,
+            (accounts or "")[:60],
+        ),
+        Step("install", "Install", "/setup/install", found.finished),
+        Step("check", "Check", "/setup/check", found.finished),
+    ]
+
+
+def _slug(app: AppProgress) -> str:
+    return app.slug or ("from the environment" if app.from_environment else "")
+
+
+def on(path: str = "/setup") -> web.Response:
+    """Lead on, after a form."""
+    return web.Response(status=303, headers={"Location": path})
+
+
+async def start(request: web.Request) -> web.Response:
+    """`GET /setup`: the link's door, or the step that comes next."""
+    token = request.query.get("token", "")
+    if token and await setup.principal_of(request.app[BROKER], request[BROWSER]) is None:
+        return page(request, "setup/enter.html", token=token[:100])
+    found = await setup.progress(request.app[BROKER], await principal(request))
+    following = {"finished": "check", "oauth": "address"}.get(found.next, found.next)
+    return on(f"/setup/{following}")
+
+
+async def enter(request: web.Request) -> web.Response:
+    """`POST /setup/enter`: this browser does the setup from now on."""
+    token = forms.text(request[forms.FORM], "token")
+    try:
+        await setup.enter(request.app[BROKER], token, request[BROWSER])
+    except AccessDenied as error:
+        raise Problem(403, "This setup link no longer works", str(error)) from None
+    return on()
+
+
+async def address(request: web.Request) -> web.Response:
+    """`GET /setup/address`: where GitHub and people will look for this server."""
+    return await step(request, "address", "address.html")
+
+
+async def operator(request: web.Request) -> web.Response:
+    """`GET /setup/operator`: who it will be."""
+    return await step(request, "operator", "operator.html")
+
+
+async def become_operator(request: web.Request) -> web.Response:
+    """`POST /setup/operator`: whoever is signed in."""
+    viewer, who = request.get(VIEWER), await principal(request)
+    if viewer is None:
+        raise Problem(403, "Nobody is signed in", "Sign in first.", Way("Back", "/setup/operator"))
+    await setup.become_operator(request.app[BROKER], who, viewer.person)
+    return on()
+
+
+async def accounts(request: web.Request) -> web.Response:
+    """`GET /setup/accounts`: whom this server works for."""
+    found = await setup.progress(request.app[BROKER], await principal(request))
+    who = "everybody" if found.accounts == () else "listed"
+    return await _accounts(request, who, ", ".join(found.accounts or ()))
+
+
+async def _accounts(request: web.Request, who: str, logins: str, error: str = "") -> web.Response:
+    return await step(
+        request,
+        "accounts",
+        "accounts.html",
+        status=422 if error else 200,
+        who=who,
+        logins=logins,
+        error=error,
+    )
+
+
+async def choose_accounts(request: web.Request) -> web.Response:
+    """`POST /setup/accounts`."""
+    form, who = request[forms.FORM], await principal(request)
+    chosen, typed = forms.text(form, "who"), forms.text(form, "logins", 10_000)
+    logins = [] if chosen == "everybody" else [each for each in re.split(r"[,\s]+", typed) if each]
+    if chosen != "everybody" and not logins:
+        return await _accounts(request, chosen, typed, "Name at least one, or choose everybody.")
+    try:
+        await setup.choose_accounts(request.app[BROKER], who, logins)
+    except (InvalidInput, NotFound) as error:
+        return await _accounts(request, chosen, typed, str(error))
+    except GitHubError as error:
+        return await _accounts(request, chosen, typed, f"{error} Nothing was stored; try again.")
+    return on()
+
+
+async def install(request: web.Request) -> web.Response:
+    """`GET /setup/install`: both Apps, on the accounts that take part."""
+    found = await setup.progress(request.app[BROKER], await principal(request))
+    reports = await _reports(request)
+    apps = [
+        _row(found.orchestrator, reports[0], "hears of runs and starts workflows"),
+        _row(found.oauth, reports[1], "signs people in and shows what they manage"),
+    ]
+    return await step(request, "install", "install.html", apps=apps)
+
+
+def _row(app: AppProgress, report: AppReport, what: str) -> dict[str, Any]:
+    base = report.html_url or app.html_url
+    wrong = next((point.said for point in report.points if not point.ok), "")
+    return {
+        "name": report.name,
+        "what": "a classic OAuth App: it is not installed" if app.is_classic else what,
+        "installations": report.installations,
+        "problem": wrong if report.installations is None else "",
+        "link": f"{base}/installations/new" if base else "",
+    }
+
+
+async def _reports(request: web.Request) -> list[AppReport]:
+    broker, who = request.app[BROKER], await principal(request)
+    return [
+        await app_check.report(broker, who, "orchestrator"),
+        await app_check.report(broker, who, "oauth"),
+    ]
+
+
+async def check(request: web.Request) -> web.Response:
+    """`GET /setup/check`: the Apps as they are at GitHub."""
+    who = await principal(request)
+    return await step(
+        request,
+        "check",
+        "check.html",
+        reports=await _reports(request),
+        unreadable=app_check.UNREADABLE,
+        lacking=await setup.lacking(request.app[BROKER], who),
+    )
+
+
+async def finish(request: web.Request) -> web.Response:
+    """`POST /setup/finish`."""
+    try:
+        await setup.finish(request.app[BROKER], await principal(request))
+    except Conflict as error:
+        raise Problem(409, "The setup cannot end yet", str(error), ON) from None
+    return on("/setup/done")
+
+
+async def done(request: web.Request) -> web.Response:
+    """`GET /setup/done`."""
+    if not await setup.is_finished(request.app[BROKER]):
+        return on()
+    return page(request, "setup/done.html")
+
+
+async def installed(request: web.Request) -> web.Response:
+    """`GET /setup/installed`: where GitHub leads people after installing; only a hint of it."""
+    if request.query.get("setup_action") == "request":
+        title = "Waiting for an owner"
+        sentence = "GitHub has asked the organization's owners. Nothing is to be done here."
+    elif await setup.principal_of(request.app[BROKER], request[BROWSER]) is not None:
+        return on("/setup/install")
+    else:
+        title = "Back from GitHub"
+        sentence = "What you have granted there shows here within seconds."
+    return page(request, "setup/installed.html", title=title, sentence=sentence)
