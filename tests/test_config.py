@@ -65,6 +65,11 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
         (ip_network("10.0.0.0/8"), ip_network("fd00::/8")),
     ),
     ("ZEKT_TRUSTED_PROXIES", "10.0.0.0/8", "trusted_proxies", (ip_network("10.0.0.0/8"),)),
+    ("ZEKT_OPERATORS", "Ada, grace", "operators", ("ada", "grace")),
+    ("ZEKT_ALLOWED_PEOPLE", "Ada", "allowed_people", ("ada",)),
+    ("ZEKT_ALLOWED_PEOPLE_OF", "Aurora-Labs", "allowed_people_of", ("aurora-labs",)),
+    ("ZEKT_SESSION_IDLE", "1", "session_idle", timedelta(hours=1)),
+    ("ZEKT_SESSION_LASTS", "30", "session_lasts", timedelta(days=30)),
     ("ZEKT_OBSERVE_ALL", "true", "observe_all", True),
     ("ZEKT_PGBOUNCER", "true", "pgbouncer", True),
     ("ZEKT_TRACES", "true", "traces", True),
@@ -166,7 +171,15 @@ def test_a_setting_comes_from_the_file_that_its_variable_names(
 
 
 def test_every_setting_can_be_set() -> None:
-    assert {name for _, _, name, _ in VARIABLES} == {field.name for field in fields(Settings)}
+    alone = {name for _, _, name, _ in VARIABLES}
+    assert alone | {"require_2fa"} == {field.name for field in fields(Settings)}
+
+
+def test_two_factor_sign_in_can_be_demanded_where_github_tells_it() -> None:
+    wanted = {"ZEKT_REQUIRE_2FA": "true", "ZEKT_OAUTH_CLIENT_ID": "Ov23liClassicOAuth01"}
+    assert load(wanted).require_2fa
+    for app in ({}, {**wanted, "ZEKT_OAUTH_APP_ID": "1"}):
+        assert "classic OAuth App" in refusal({"ZEKT_REQUIRE_2FA": "true", **app})
 
 
 @pytest.mark.parametrize("variable", sorted({variable for variable, *_ in VARIABLES}))

@@ -15,6 +15,8 @@ from zekt_bot.db.credentials import CredentialStore
 from zekt_bot.db.database import open_database
 from zekt_bot.domain.access import Operator
 from zekt_bot.github.client import GitHub
+from zekt_bot.github.oauth import OAuth
+from zekt_bot.operations import sessions
 from zekt_bot.operations.broker import Broker, Vitals
 from zekt_bot.operations.faults import faults_kept
 from zekt_bot.operations.roles import Roles
@@ -63,8 +65,9 @@ async def open_broker(
         github = GitHub(settings, credentials, clock, session)
         database.on_audited(loaded.heard_audit)
         roles = Roles(github, clock)
+        oauth = OAuth(settings, credentials, clock, session)
         broker = Broker(
-            settings, clock, database, credentials, github, loaded, roles, vitals, traces
+            settings, clock, database, credentials, github, loaded, roles, oauth, vitals, traces
         )
         try:
             async with faults_kept(broker) if server else nullcontext():
@@ -110,6 +113,7 @@ async def serving(broker: Broker) -> AsyncIterator[int]:
         clock=broker.clock,
         figures=broker.vitals.figures,
         status=partial(status, broker, Operator("http")),
+        withdrawn=partial(sessions.withdrawn, broker),
         broker=broker,
     )
     async with running(deps) as port:

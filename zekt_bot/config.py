@@ -78,6 +78,12 @@ class Settings:
     quota: Quota = field(default_factory=Quota)
     inflight_bytes: int = 128 * 1024 * 1024
     metrics_tokens: tuple[str, ...] = field(default=(), repr=False)
+    operators: tuple[str, ...] = ()
+    allowed_people: tuple[str, ...] = ()
+    allowed_people_of: tuple[str, ...] = ()
+    session_idle: timedelta = timedelta(hours=8)
+    session_lasts: timedelta = timedelta(days=7)
+    require_2fa: bool = False
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     job_grace: timedelta = timedelta(seconds=2)
     recover_max_age: timedelta = timedelta(hours=72)
@@ -123,6 +129,10 @@ def _credentials(env: Environment, prefix: str) -> AppCredentials:
         client_id=env.text(f"{prefix}_CLIENT_ID"),
         client_secret=env.text(f"{prefix}_CLIENT_SECRET"),
     )
+
+
+def _logins(env: Environment, name: str) -> tuple[str, ...]:
+    return tuple(word.lower() for word in env.words(name))
 
 
 def _days(env: Environment, name: str, default: int) -> int:
@@ -200,7 +210,7 @@ def _read(env: Environment) -> Settings:
         ),
         orchestrator=_credentials(env, "ZEKT_ORCHESTRATOR"),
         oauth=_credentials(env, "ZEKT_OAUTH"),
-        allowed_accounts=tuple(w.lower() for w in env.words("ZEKT_ALLOWED_ACCOUNTS")),
+        allowed_accounts=_logins(env, "ZEKT_ALLOWED_ACCOUNTS"),
         request_days=_days(env, "ZEKT_REQUEST_DAYS", default.request_days),
         event_days=_days(env, "ZEKT_EVENT_DAYS", default.event_days),
         delivery_days=_days(env, "ZEKT_DELIVERY_DAYS", default.delivery_days),
@@ -222,6 +232,22 @@ def _read(env: Environment) -> Settings:
             "a number of bytes, at least 1048576",
         ),
         metrics_tokens=env.words("ZEKT_METRICS_TOKEN"),
+        operators=_logins(env, "ZEKT_OPERATORS"),
+        allowed_people=_logins(env, "ZEKT_ALLOWED_PEOPLE"),
+        allowed_people_of=_logins(env, "ZEKT_ALLOWED_PEOPLE_OF"),
+        session_idle=env.get(
+            "ZEKT_SESSION_IDLE",
+            lambda value: timedelta(hours=environment.between(1, 720)(value)),
+            default.session_idle,
+            "a number of hours, 1 to 720",
+        ),
+        session_lasts=env.get(
+            "ZEKT_SESSION_LASTS",
+            lambda value: timedelta(days=environment.between(1, 90)(value)),
+            default.session_lasts,
+            "a number of days, 1 to 90",
+        ),
+        require_2fa=env.get("ZEKT_REQUIRE_2FA", environment.truth, False, "true or false"),
         trusted_proxies=env.get(
             "ZEKT_TRUSTED_PROXIES",
             environment.networks,
@@ -312,6 +338,11 @@ def _check(settings: Settings) -> None:
                 f"shorter than {_SHORTEST_WEBHOOK_SECRET} characters: whoever guesses it can send "
                 "webhooks. Make one with `openssl rand -hex 32`."
             )
+    if settings.require_2fa and not settings.oauth.is_classic:
+        raise ConfigurationError(
+            "ZEKT_REQUIRE_2FA needs a classic OAuth App (ZEKT_OAUTH_CLIENT_ID without "
+            "ZEKT_OAUTH_APP_ID): a GitHub App is not told who has two-factor sign-in."
+        )
     if any(len(token) < _SHORTEST_TOKEN for token in settings.metrics_tokens):
         raise ConfigurationError(
             f"A token in ZEKT_METRICS_TOKEN is shorter than {_SHORTEST_TOKEN} characters: make one "

@@ -7,6 +7,7 @@
     │   ├── MessageRefused        a plugin refuses to have this message stored
     │   ├── QuotaExceeded         the account has had its share (has `retry_after`, in seconds)
     │   ├── AccessDenied          this principal may not do that
+    │   │   └── SignInRefused     this sign-in did not come to its end
     │   ├── NotFound              no such thing for this principal
     │   └── Conflict              the thing is in another state than the operation needs
     │       └── NotAdmitted       the account is none that this server works for
@@ -14,6 +15,7 @@
     ├── MalformedEvent            a verified webhook that lacks what it should have: set aside
     ├── StorageUnavailable        nothing was stored; the caller may try again
     │   └── OutcomeUnknown        the connection was lost at COMMIT: it may or may not be stored
+    ├── SessionEnded              the session is over, here or at GitHub: sign in again
     ├── ServerUnavailable         no server of ours answers, or it cannot do its work now
     ├── Withheld                  the policy allows this POST no longer; a channel lets it pass
     ├── PayloadTooLarge           what a plugin made of a message does not fit: it is not sent
@@ -26,6 +28,7 @@
     └── GitHubError               GitHub did not do what was asked
         ├── GitHubUnreachable     no answer: connection, time-out
         ├── GitHubAnswered        an answer other than the one wanted (has a status)
+        ├── TokenRefused          no token for a person (has GitHub's word for it as `error`)
         ├── AppRejected           401 on the App's own JWT: key or App id are wrong or gone
         ├── InstallationGone      404 when minting a token: uninstalled
         ├── InstallationSuspended 403 when minting a token
@@ -76,6 +79,10 @@ class AccessDenied(Refused):
     """You may not do this."""
 
 
+class SignInRefused(AccessDenied):
+    """This sign-in did not come to its end."""
+
+
 class NotFound(Refused):
     """There is no such thing, or you may not see it."""
 
@@ -107,6 +114,10 @@ class StorageUnavailable(ZektError):
 
 class OutcomeUnknown(StorageUnavailable):
     """The connection was lost while committing; it may or may not be stored."""
+
+
+class SessionEnded(ZektError):
+    """Your session ended: sign in again."""
 
 
 class ServerUnavailable(ZektError):
@@ -163,6 +174,16 @@ class GitHubAnswered(GitHubError):
         super().__init__(f"GitHub answered {status}{': ' + message if message else ''}")
         self.status = status
         self.headers = dict(headers or {})
+
+
+class TokenRefused(GitHubError):
+    """GitHub gives no token for this person."""
+
+    def __init__(self, error: str) -> None:
+        """`error` is GitHub's word."""
+        word = error if error.replace("_", "").isalnum() else "unknown"
+        super().__init__(f"GitHub gives no token for this person ({word[:60]}).")
+        self.error = error
 
 
 class AppRejected(GitHubError):

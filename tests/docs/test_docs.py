@@ -29,6 +29,7 @@ from zekt_bot.cli.errors import exit_codes
 from zekt_bot.db import libpq
 from zekt_bot.db.tables import metadata as schema
 from zekt_bot.domain.deliveries import RETRY_SCHEDULE, TRANSITIONS, BlockedReason, OutcomeKind
+from zekt_bot.web.console.routes import PAGES
 from zekt_bot.web.server import ROUTES
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def test_a_setting_has_the_default_and_takes_the_example_that_its_row_shows(
     row: list[str],
 ) -> None:
     name, default, example = row[0], codes(row[1]), codes(row[-1])
-    needed = {"ZEKT_SECRET_KEY": "k" * 32}
+    needed = {"ZEKT_SECRET_KEY": "k" * 32, "ZEKT_OAUTH_CLIENT_ID": "Ov23liClassicOAuth01"}
 
     for value in example:
         config.load({**needed, name: value})
@@ -194,6 +195,15 @@ def test_every_route_has_a_section() -> None:
     shown = set(re.findall(r"^## `([A-Z]+) (/\S+)`$", text, re.MULTILINE))
 
     assert shown == {(route.method, route.path) for route in ROUTES}
+
+
+def test_every_page_of_the_console_is_listed() -> None:
+    who = {"nobody": "everybody", "person": "people", "operator": "operators"}
+    shown = table(section(page("reference/webhooks.md"), "Pages"))
+
+    assert {(row[0].strip("`"), row[1].strip("`"), row[2]) for row in shown} == {
+        (each.method, re.sub(r":[^}]+", "", each.path), who[each.needs]) for each in PAGES
+    }
 
 
 @pytest.mark.parametrize("path", every_page(), ids=lambda path: str(path.relative_to(ROOT)))

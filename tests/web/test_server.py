@@ -267,6 +267,7 @@ MATRIX = {
     ("GET", "/metrics"): {"anonymous": 401, "github": 401, "operator": 200},
     ("GET", "/status"): {"anonymous": 401, "github": 401, "operator": 200},
     ("POST", "/webhooks/github"): {"anonymous": 401, "github": 202, "operator": 401},
+    ("POST", "/webhooks/github/oauth"): {"anonymous": 401, "github": 202, "operator": 401},
 }
 
 

@@ -19,10 +19,12 @@ from zekt_bot.db.tables import (
     envelopes,
     inbox,
     installations,
+    people,
     principals,
     repositories,
     runs,
     services,
+    sessions,
     subscriptions,
 )
 
@@ -164,7 +166,7 @@ def _drop_names(connection: Connection, row: Names) -> bool:
     allowed = allowed_workflows.c.repository_id.in_(_repositories(own))
     connection.execute(delete(allowed_workflows).where(allowed))
     _lose_installations(connection, own)
-    for table in (repositories, installations, aliases, admissions):
+    for table in (repositories, installations, aliases, admissions, sessions, people):
         connection.execute(delete(table).where(table.c.account_id == own))
     account = update(accounts).where(accounts.c.id == own)
     connection.execute(account.values(login="", login_lower=""))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zekt_bot.config import Credentials, Settings
     from zekt_bot.db.database import Database
     from zekt_bot.github.client import GitHub
+    from zekt_bot.github.oauth import OAuth
     from zekt_bot.operations.roles import Roles
     from zekt_bot.plugins import Plugins
     from zekt_bot.tracing import Traces
@@ -49,6 +50,7 @@ class Broker:
     github: GitHub
     plugins: Plugins
     roles: Roles
+    oauth: OAuth
     vitals: Vitals = field(default_factory=Vitals)
     traces: Traces = field(default_factory=NoTraces)
 

@@ -85,6 +85,11 @@ def read(
     return _webhook(VerifiedWebhook, app, (guid, event), body)
 
 
+def sender(webhook: VerifiedWebhook) -> int | None:
+    """The id of who caused it; None if the body names nobody."""
+    return _id(_part(_parse(webhook.raw), "sender"), "id")
+
+
 def from_api(app: WebhookApp, guid: str, event: str, payload: Mapping[str, Any]) -> FromGitHubApi:
     """A webhook as GitHub keeps it in the list of its deliveries; nothing of it is signed.
 

@@ -48,9 +48,17 @@ async def _nothing() -> dict[str, Any]:
     raise StorageUnavailable
 
 
+async def _nobody(_account_id: int) -> int:
+    raise StorageUnavailable
+
+
 @dataclass(frozen=True, slots=True)
 class WebDeps:
-    """The parts of the product that answer requests."""
+    """The parts of the product that answer requests.
+
+    `withdrawn`: a person (by id) has withdrawn their authorization. `broker` is what the console's
+    operations need; None: there is no console, only webhooks.
+    """
 
     settings: Settings
     credentials: Credentials
@@ -60,6 +68,7 @@ class WebDeps:
     limits: Limits = field(default_factory=Limits)
     figures: Figures = field(default_factory=Figures)
     status: Callable[[], Awaitable[dict[str, Any]]] = _nothing
+    withdrawn: Callable[[int], Awaitable[int]] = _nobody
     broker: Broker | None = None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 from aiohttp import HttpVersion11, web
 
+from zekt_bot.errors import SessionEnded
 from zekt_bot.web.console import frame, gate, problems
 from zekt_bot.web.deps import answer
 
@@ -45,6 +46,8 @@ async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
         if isinstance(error, web.HTTPRedirection):
             raise
         if gate.asks_for_page(request):
+            if isinstance(error, SessionEnded):
+                raise web.HTTPSeeOther(gate.door(request, ended=True)) from None
             return _page(request, error)
         return _json(error)
 

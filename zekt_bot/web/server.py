@@ -11,7 +11,7 @@ from aiohttp import web
 from zekt_bot.errors import ConfigurationError
 from zekt_bot.web import health, metrics, status, webhooks
 from zekt_bot.web.connection import Runner
-from zekt_bot.web.console import cookies, frame, gate, headers, static
+from zekt_bot.web.console import cookies, frame, gate, headers, sign_in, static
 from zekt_bot.web.console.routes import PAGES
 from zekt_bot.web.deps import (
     BROKER,
@@ -27,6 +27,7 @@ from zekt_bot.web.deps import (
     WebDeps,
 )
 from zekt_bot.web.errors import expected, told
+from zekt_bot.web.tries import Tries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -54,6 +55,9 @@ ROUTES = (
     Route("GET", "/metrics", metrics.metrics, frozenset({"operator"})),
     Route("GET", "/status", status.status, frozenset({"operator"})),
     Route("POST", "/webhooks/github", webhooks.github, frozenset({"github"}), webhooks.expected),
+    Route(
+        "POST", "/webhooks/github/oauth", webhooks.oauth, frozenset({"github"}), webhooks.expected
+    ),
 )
 
 
@@ -69,6 +73,7 @@ def build(deps: WebDeps) -> web.Application:
     app[READINESS] = Readiness(deps.ready, deps.clock)
     app[gate.COOKIES] = cookies.Cookies(deps.settings.public_url)
     app[gate.PAGES] = {}
+    app[sign_in.TRIES] = Tries(deps.clock, sign_in.MOST_TRIES)
     app.cleanup_ctx.append(app[IGNORED].telling)
     app.on_response_prepare.append(headers.add)
     frame.install(app)

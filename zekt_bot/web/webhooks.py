@@ -1,4 +1,4 @@
-"""`POST /webhooks/github`: verify, store, 202.
+"""`POST /webhooks/github` and `/webhooks/github/oauth`: verify, store, 202.
 
 Source: https://docs.github.com/webhooks/using-webhooks/best-practices-for-using-webhooks
 """
@@ -13,16 +13,19 @@ import structlog
 from aiohttp import ClientPayloadError, web
 from aiohttp.http import HttpProcessingError
 
+from zekt_bot.domain.webhooks import Receipt
 from zekt_bot.errors import StorageUnavailable, WebhookRefused
 from zekt_bot.pipeline import verify
 from zekt_bot.web import errors
 from zekt_bot.web.deps import DEPS, IGNORED, IN_FLIGHT, answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from datetime import timedelta
 
-    from zekt_bot.domain.webhooks import Receipt, VerifiedWebhook, WebhookApp
+    from zekt_bot.domain.webhooks import VerifiedWebhook, WebhookApp
+
+    _Keep = Callable[[web.Request, VerifiedWebhook], Awaitable[Receipt]]
 
 _RETRY_AFTER = "5"
 _log = structlog.get_logger()
@@ -38,28 +41,38 @@ async def expected(request: web.Request) -> web.StreamResponse | None:
 
 
 async def github(request: web.Request) -> web.Response:
-    """Webhooks of the orchestration App: answer, and count what was answered."""
+    """Webhooks of the orchestration App."""
+    return await _counted(request, "orchestrator", _store)
+
+
+async def oauth(request: web.Request) -> web.Response:
+    """Webhooks of the OAuth app, which says who withdrew their authorization."""
+    return await _counted(request, "oauth", _heed)
+
+
+async def _counted(request: web.Request, app: WebhookApp, keep: _Keep) -> web.Response:
+    """Answer, and count what was answered."""
     deps = request.app[DEPS]
     began = deps.clock.monotonic()
-    answered = await _answer(request)
+    answered = await _answer(request, app, keep)
     deps.figures.webhooks[str(answered.status)] += 1
     deps.figures.webhook_seconds.observe(deps.clock.monotonic() - began)
     return answered
 
 
-async def _answer(request: web.Request) -> web.Response:
+async def _answer(request: web.Request, app: WebhookApp, keep: _Keep) -> web.Response:
     limits = request.app[DEPS].limits
     try:
         with request.app[IN_FLIGHT].holding() as take:
             verify.check_head(request.raw_headers, request.content_length)
             async with _within(limits.look):
-                await _secrets(request, "orchestrator")
+                await _secrets(request, app)
             body = await _read(request, take)
             async with _within(limits.store):
-                webhook = await _verified(request, "orchestrator", body)
+                webhook = await _verified(request, app, body)
                 if webhook.event == "ping":
                     return answer(200, {"pong": True})
-                receipt = await _store(request, webhook)
+                receipt = await keep(request, webhook)
     except WebhookRefused as error:
         return _refused(error)
     except StorageUnavailable:
@@ -105,9 +118,8 @@ async def _secrets(
 ) -> tuple[bytes, ...]:
     found = (await request.app[DEPS].credentials.get(app, anew=anew)).webhook_secrets
     if not found:
-        raise WebhookRefused(
-            503, "No webhook secret is configured yet: set ZEKT_ORCHESTRATOR_WEBHOOK_SECRET."
-        )
+        name = f"ZEKT_{app.upper()}_WEBHOOK_SECRET"
+        raise WebhookRefused(503, f"No webhook secret is configured yet: set {name}.")
     return found
 
 
@@ -146,3 +158,15 @@ async def _store(request: web.Request, webhook: VerifiedWebhook) -> Receipt:
         duration_ms=round((deps.clock.monotonic() - began) * 1000, 1),
     )
     return receipt
+
+
+async def _heed(request: web.Request, webhook: VerifiedWebhook) -> Receipt:
+    """End the sessions of who withdrew their authorization; all else is read when it is shown."""
+    deps = request.app[DEPS]
+    if webhook.event == "github_app_authorization" and webhook.action == "revoked":
+        who = verify.sender(webhook)
+        ended = await deps.withdrawn(who) if who is not None else 0
+        _log.info("webhook.authorization_revoked", delivery=webhook.guid, sessions=ended)
+        return Receipt()
+    request.app[IGNORED].count("oauth_app")
+    return Receipt(ignored="oauth_app")

@@ -31,7 +31,7 @@ from zekt_bot.db.tables.events import (
     messages,
     runs,
 )
-from zekt_bot.db.tables.people import operators, setup, web_states
+from zekt_bot.db.tables.people import operators, people, sessions, setup, web_states
 from zekt_bot.db.tables.server import (
     audit,
     audit_chains,
@@ -67,6 +67,7 @@ __all__ = [
     "metadata",
     "operators",
     "pauses",
+    "people",
     "plugin_faults",
     "principals",
     "processes",
@@ -74,6 +75,7 @@ __all__ = [
     "repositories",
     "runs",
     "services",
+    "sessions",
     "setup",
     "subscriptions",
     "usage",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, LargeBinary, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text
 
 from zekt_bot.db.tables.base import metadata
 from zekt_bot.db.types import UtcDateTime
@@ -45,3 +45,33 @@ operators = Table(
     Column("login", Text, nullable=False),
     Column("since", UtcDateTime, nullable=False),
 )
+
+# Somebody who signed in. `shown_first`: what they chose to see first; NULL: not asked yet.
+people = Table(
+    "people",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("login", Text, nullable=False),
+    Column("shown_first", String(20)),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+)
+
+# A browser that is signed in, by the SHA-256 of what its cookie holds. `body` is the person's
+# token at GitHub, sealed; whoever renews it holds `lease` until `leased_until`.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("account_id", BigInteger, nullable=False),
+    Column("device", String(100), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("token_expires_at", UtcDateTime),
+    Column("version", Integer, nullable=False),
+    Column("lease", String(40)),
+    Column("leased_until", UtcDateTime),
+)
+Index("ix_sessions_account_id", sessions.c.account_id)
+Index("ix_sessions_expires_at", sessions.c.expires_at)

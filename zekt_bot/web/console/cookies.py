@@ -33,11 +33,11 @@ class Cookies:
     def __init__(self, public_url: str) -> None:
         """Decide once: https everywhere but on this machine."""
         parts = urlsplit(public_url)
-        self._secure = not (parts.scheme == "http" and parts.hostname in _LOCAL)
+        self.secure = not (parts.scheme == "http" and parts.hostname in _LOCAL)
 
     def name(self, noun: str) -> str:
         """The name of the cookie that holds `noun`."""
-        return f"__Host-zekt-{noun}" if self._secure else f"zekt-{noun}"
+        return f"__Host-zekt-{noun}" if self.secure else f"zekt-{noun}"
 
     def read(self, request: web.Request, noun: str) -> str | None:
         """What the browser sent, if it can be one of `new_secret`."""
@@ -53,7 +53,7 @@ class Cookies:
             value,
             max_age=int(age.total_seconds()) if age else None,
             path="/",
-            secure=self._secure,
+            secure=self.secure,
             httponly=True,
             samesite="Lax",
         )
@@ -61,5 +61,5 @@ class Cookies:
     def forget(self, response: web.StreamResponse, noun: str) -> None:
         """Let the browser drop it."""
         response.del_cookie(
-            self.name(noun), path="/", secure=self._secure, httponly=True, samesite="Lax"
+            self.name(noun), path="/", secure=self.secure, httponly=True, samesite="Lax"
         )

@@ -24,16 +24,18 @@ _MOST_FIELDS = 200
 _TYPE = "application/x-www-form-urlencoded"
 
 
-def token(browser: str) -> str:
-    """The token of every form that this browser is shown.
+def token(browser: str, session: str = "") -> str:
+    """The token of every form that this browser is shown while it has this session.
 
     Only the browser and the server know what it is made of, and it does not tell it.
     """
-    return hmac.digest(browser.encode(), b"zekt form", hashlib.sha256).hex()
+    return hmac.digest(f"{browser}.{session}".encode(), b"zekt form", hashlib.sha256).hex()
 
 
-async def take(request: web.Request, browser: str | None) -> None:
+async def take(request: web.Request, wanted: str | None) -> None:
     """Read the form of a request that changes something into `request[FORM]`.
+
+    `wanted` is the token that it must have; None: the browser has none yet.
 
     Raises:
         Problem: too large, malformed, or from elsewhere than a page of ours in this browser.
@@ -41,7 +43,7 @@ async def take(request: web.Request, browser: str | None) -> None:
     _check_origin(request)
     form = await _read(request)
     shown = form.get(TOKEN, "").encode()
-    if browser is None or not hmac.compare_digest(token(browser).encode(), shown):
+    if wanted is None or not hmac.compare_digest(wanted.encode(), shown):
         raise Problem(
             403,
             "This form is out of date",

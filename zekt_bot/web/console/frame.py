@@ -10,11 +10,12 @@ import aiohttp_jinja2
 from aiohttp import web
 from jinja2 import PackageLoader, StrictUndefined
 
-from zekt_bot.web.console import forms, static, times
+from zekt_bot.web.console import static, times
 from zekt_bot.web.deps import DEPS
 
 if TYPE_CHECKING:
     from zekt_bot.domain.access import Person
+    from zekt_bot.domain.sessions import Session
 
 THEMES = ("system", "light", "dark")
 THEME_COOKIE = "zekt-theme"
@@ -25,6 +26,7 @@ class Viewer(NamedTuple):
 
     person: Person
     operator: bool
+    session: Session
 
 
 class Place(NamedTuple):
@@ -43,10 +45,11 @@ class Group(NamedTuple):
     places: tuple[Place, ...]
 
 
-NAVIGATION: tuple[Group, ...] = ()
+NAVIGATION: tuple[Group, ...] = (Group("Account", (Place("Profile", "/me", "person"),)),)
 
 # Set by `gate` before a page's handler runs.
 BROWSER = web.RequestKey("BROWSER", str)
+CSRF = web.RequestKey("CSRF", str)
 VIEWER = web.RequestKey("VIEWER", Viewer)
 
 
@@ -73,14 +76,13 @@ def page(request: web.Request, template: str, *, status: int = 200, **context: A
 def _frame(request: web.Request) -> dict[str, Any]:
     deps = request.app[DEPS]
     viewer = request.get(VIEWER)
-    browser = request.get(BROWSER)
     return {
         "host": urlsplit(deps.settings.public_url).netloc,
         "github_url": deps.settings.github_url,
         "here": request.path,
         "viewer": viewer,
         "navigation": _navigation(viewer),
-        "csrf": forms.token(browser) if browser else "",
+        "csrf": request.get(CSRF, ""),
         "theme": theme(request),
         "zone": times.zone(request),
         "now": deps.clock.now(),

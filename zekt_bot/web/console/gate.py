@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
+from urllib.parse import urlencode
 
 from aiohttp import web
 
+from zekt_bot.operations import sessions
 from zekt_bot.web import client
 from zekt_bot.web.console import cookies, forms
-from zekt_bot.web.console.frame import BROWSER
-from zekt_bot.web.deps import DEPS
+from zekt_bot.web.console.frame import BROWSER, CSRF, VIEWER, Viewer
+from zekt_bot.web.console.problems import Problem
+from zekt_bot.web.deps import BROKER, DEPS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,12 +53,42 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     if target := _by_https(request):
         raise web.HTTPPermanentRedirect(target)
-    kept = request.app[COOKIES]
-    browser = kept.read(request, "browser")
+    kept, page = request.app[COOKIES], request.app[PAGES].get(request.match_info.route)
+    browser, session = kept.read(request, "browser"), kept.read(request, "session")
     request[BROWSER] = browser or cookies.new_secret()
-    if request.method not in _SAFE and request.match_info.route in request.app[PAGES]:
-        await forms.take(request, browser)
+    request[CSRF] = forms.token(request[BROWSER], session or "")
+    if session is not None:
+        await _recognize(request, session)
+    if page is not None:
+        _check_needs(request, page, had_session=session is not None)
+        if request.method not in _SAFE:
+            await forms.take(request, request[CSRF] if browser else None)
     return await handler(request)
+
+
+async def _recognize(request: web.Request, secret: str) -> None:
+    broker = request.app[BROKER]
+    found = await sessions.find(broker, secret)
+    if found is not None:
+        request[VIEWER] = Viewer(found.person, sessions.is_operator(broker, found), found)
+
+
+def _check_needs(request: web.Request, page: Page, *, had_session: bool) -> None:
+    """Send those who are not signed in to the door, and let operators alone into their rooms."""
+    if page.needs == "nobody":
+        return
+    viewer = request.get(VIEWER)
+    if viewer is None:
+        raise web.HTTPSeeOther(door(request, ended=had_session))
+    if page.needs == "operator" and not viewer.operator:
+        raise Problem(403, "Not yours to see", "Only an operator of this server sees this page.")
+
+
+def door(request: web.Request, *, ended: bool) -> str:
+    """The sign-in page that leads back to what was asked for, if that only showed something."""
+    told = {"next": request.raw_path} if request.method in _SAFE else {}
+    query = urlencode({**told, **({"ended": "1"} if ended else {})})
+    return f"/login?{query}" if query else "/login"
 
 
 @web.middleware

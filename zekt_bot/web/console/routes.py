@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zekt_bot.web.console import preferences, setup, setup_apps
+from zekt_bot.web.console import preferences, setup, setup_apps, sign_in
 from zekt_bot.web.console.gate import Page
 
 _APP = "{app:oauth|orchestrator}"
@@ -28,4 +28,16 @@ _SETUP = (
     Page("POST", f"/setup/{_APP}/forget", setup_apps.forget, "nobody"),
 )
 
-PAGES = (Page("POST", "/preferences/theme", preferences.theme, "nobody"), *_SETUP)
+PAGES = (
+    Page("GET", "/", sign_in.start, "nobody"),
+    Page("GET", "/login", sign_in.show, "nobody"),
+    Page("POST", "/login", sign_in.begin, "nobody"),
+    Page("GET", "/auth/github/callback", sign_in.finish, "nobody"),
+    Page("POST", "/logout", sign_in.leave, "nobody"),
+    Page("GET", "/welcome", sign_in.welcome),
+    Page("POST", "/welcome", sign_in.choose),
+    Page("GET", "/me", sign_in.profile),
+    Page("POST", "/me/sessions/end", sign_in.end),
+    Page("POST", "/preferences/theme", preferences.theme, "nobody"),
+    *_SETUP,
+)

@@ -17,6 +17,7 @@ def upgrade() -> None:
     """Add what this version needs; what is there stays as it is."""
     _web_states()
     _setup()
+    _people()
 
 
 def _web_states() -> None:
@@ -54,3 +55,31 @@ def _setup() -> None:
         sa.Column("since", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_operators")),
     )
+
+
+def _people() -> None:
+    op.create_table(
+        "people",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("login", sa.Text(), nullable=False),
+        sa.Column("shown_first", sa.String(length=20), nullable=True),
+        sa.Column("first_seen_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_people")),
+    )
+    op.create_table(
+        "sessions",
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("device", sa.String(length=100), nullable=False),
+        sa.Column("started_at", UtcDateTime(), nullable=False),
+        sa.Column("seen_at", UtcDateTime(), nullable=False),
+        sa.Column("expires_at", UtcDateTime(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("token_expires_at", UtcDateTime(), nullable=True),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("lease", sa.String(length=40), nullable=True),
+        sa.Column("leased_until", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_sessions")),
+    )
+    op.create_index(op.f("ix_sessions_account_id"), "sessions", ["account_id"])
+    op.create_index(op.f("ix_sessions_expires_at"), "sessions", ["expires_at"])

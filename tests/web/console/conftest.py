@@ -1,0 +1,24 @@
+"""A console, once on each database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.web.console.console import Console, open_console
+from zekt_bot.testing import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def console(migrated_url: str, clock: ManualClock) -> AsyncIterator[Console]:
+    async with open_console(migrated_url, clock) as opened:
+        yield opened

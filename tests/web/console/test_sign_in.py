@@ -1,0 +1,331 @@
+"""Signing in and out: to GitHub and back, once, in time, in one's own browser."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+
+from tests.db.rows import stored
+from tests.web.console.console import Console, open_console
+from zekt_bot.config import AppCredentials
+from zekt_bot.db.tables import audit, metadata, people, sessions
+from zekt_bot.db.web_states import fingerprint
+
+if TYPE_CHECKING:
+    from zekt_bot.testing import ManualClock
+
+SESSION = "zekt-session"
+
+
+async def test_one_comes_back_signed_in_to_the_page_that_was_asked_for(console: Console) -> None:
+    browser = console.browser()
+    sent_to_door = await browser.get("/me?x=1")
+    assert (sent_to_door.status, sent_to_door.location) == (303, "/login?next=/me?x%3D1")
+    asked = await console.go(browser, sent_to_door.location)
+    query = parse_qs(urlsplit(asked).query)
+    assert asked.startswith(f"{console.github.web_url}/login/oauth/authorize?")
+    assert query["code_challenge_method"] == ["S256"]
+    assert "scope" not in query
+
+    back = await browser.get(await console.at_github(asked))
+
+    assert (back.status, back.location) == (303, "/me?x=1")
+    page = await browser.get(back.location)
+    assert "maja-lind" in page.words
+    (row,) = await stored(console.broker.database, sessions)
+    assert row["hash"] == fingerprint(browser.cookies[SESSION])
+    assert [each["verb"] for each in await stored(console.broker.database, audit)] == [
+        "person:session:started"
+    ]
+
+
+async def test_the_first_time_one_is_asked_what_to_see_first(console: Console) -> None:
+    browser = console.browser()
+    back = await console.sign_in(browser)
+    assert (await browser.get(back.location)).location == "/welcome"
+    welcome = await browser.get("/welcome")
+    refused = await browser.send(welcome, "/welcome", next="/", view="everything")
+    assert (refused.status, "Choose one." in refused.words) == (400, True)
+    chosen = await browser.send(welcome, "/welcome", next="//evil.example", view="consumer")
+    assert chosen.location == "/"
+    assert (await stored(console.broker.database, people))[0]["shown_first"] == "consumer"
+    assert (await browser.get("/")).location != "/welcome"
+
+
+async def test_a_cookie_that_was_planted_before_is_worth_nothing(console: Console) -> None:
+    browser = console.browser()
+    browser.cookies[SESSION] = planted = "p" * 43
+    await console.sign_in(browser)
+    assert browser.cookies[SESSION] != planted
+    stranger = console.browser()
+    stranger.cookies[SESSION] = planted
+    assert (await stranger.get("/me")).location.startswith("/login?")
+
+
+async def test_signing_in_again_ends_the_browser_s_former_session(console: Console) -> None:
+    browser = console.browser()
+    await console.sign_in(browser)
+    former = browser.cookies[SESSION]
+    out = console.browser()
+    out.cookies = {name: value for name, value in browser.cookies.items() if name != SESSION}
+    path = await console.at_github(await console.go(out))
+    await browser.get(path)  # as from a second tab, opened before the first had signed in
+    assert browser.cookies[SESSION] != former
+    rows = await stored(console.broker.database, sessions)
+    assert [row["hash"] for row in rows] == [fingerprint(browser.cookies[SESSION])]
+
+
+async def test_who_says_no_hears_that_nothing_was_stored(console: Console) -> None:
+    browser = console.browser()
+    path = await console.at_github(await console.go(browser), decision="0")
+    page = await browser.get(path)
+    assert page.status == 403
+    assert "You said no at GitHub. Nothing was stored." in page.words
+    assert "Continue with GitHub" in page.words
+    assert SESSION not in browser.cookies
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("replayed", "was finished before"),
+        ("late", "more than 10 minutes"),
+        ("other_browser", "another browser or tab"),
+        ("no_state", "is not known here"),
+        ("wrong_state", "is not known here"),
+        ("wrong_code", "came too late or was used before"),
+        ("strange_error", "GitHub did not sign you in"),
+        ("silent", "GitHub does not answer"),
+        ("nonsense", "GitHub does not answer"),
+        ("wrong_secret", "does not accept this server's client secret"),
+    ],
+)
+async def test_a_way_back_that_is_wrong_says_so_and_signs_nobody_in(
+    console: Console, change: str, said: str
+) -> None:
+    browser = answering = console.browser()
+    path = await console.at_github(await console.go(browser))
+    code, state = (parse_qs(urlsplit(path).query)[name][0] for name in ("code", "state"))
+    callback = "/auth/github/callback"
+    match change:
+        case "replayed":
+            await browser.get(path)
+            browser.cookies.pop(SESSION)
+        case "late":
+            console.clock.advance(timedelta(minutes=10))
+        case "other_browser":
+            answering = console.browser()
+        case "no_state":
+            path = f"{callback}?code={code}"
+        case "wrong_state":
+            path = f"{callback}?code={code}&state={state[:-1]}"
+        case "wrong_code":
+            path = f"{callback}?code=0000&state={state}"
+        case "strange_error":
+            path = f"{callback}?error=<script>&state={state}"
+        case "silent":
+            console.github.fail("POST", "/login/oauth/access_token", status=502)
+        case "nonsense":
+            console.github.fail("GET", "/user", status=200, body={"id": "me"})
+        case "wrong_secret":
+            console.oauth.client_secret = "another one"
+    page = await answering.get(path)
+    assert page.status == 403
+    assert said in page.words
+    assert SESSION not in answering.cookies
+    assert "<script>" not in page.text.replace('<script type="module"', "")
+    assert code not in page.text
+
+
+async def test_a_code_of_somebody_else_s_sign_in_is_not_taken(console: Console) -> None:
+    """A stranger's code under one's own state: PKCE binds it to the stranger's verifier."""
+    stranger, browser = console.browser(), console.browser()
+    console.github.account("eve", "User")
+    theirs = await console.at_github(await console.go(stranger), "eve")
+    mine = await console.at_github(await console.go(browser))
+    code = parse_qs(urlsplit(theirs).query)["code"][0]
+    state = parse_qs(urlsplit(mine).query)["state"][0]
+    page = await browser.get(f"/auth/github/callback?code={code}&state={state}")
+    assert page.status == 403
+    assert SESSION not in browser.cookies
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "//evil.example/x",
+        "https://evil.example/",
+        "/\\evil.example",
+        "\\/evil.example",
+        "/\t/evil.example",
+        "javascript:alert(1)",
+        "/" + "x" * 3000,
+    ],
+)
+async def test_nobody_is_led_elsewhere(console: Console, target: str) -> None:
+    browser = console.browser()
+    back = await console.sign_in(browser, path=f"/login?next={quote(target)}")
+    assert back.location == "/"
+
+
+async def test_a_session_ends_when_idle_and_when_old(console: Console) -> None:
+    browser = console.browser()
+    await console.sign_in(browser)
+    for _ in range(20):
+        console.clock.advance(timedelta(hours=7, minutes=59))
+        assert (await browser.get("/me")).status == 200
+    console.clock.advance(timedelta(hours=8))
+    ended = await browser.get("/me")
+    assert ended.location == "/login?next=/me&ended=1"
+    assert "Your session ended" in (await browser.get(ended.location)).words
+    await console.sign_in(browser)
+    for _ in range(22):
+        console.clock.advance(timedelta(hours=7, minutes=59))
+        last = await browser.get("/me")
+    assert last.status == 303
+
+
+async def test_who_signs_out_is_out_here_and_at_github(console: Console) -> None:
+    browser = console.browser()
+    await console.sign_in(browser)
+    kept = dict(browser.cookies)
+    page = await browser.get("/me")
+    out = await browser.send(page, "/logout")
+    assert (out.status, out.location, SESSION in browser.cookies) == (303, "/login", False)
+    browser.cookies = kept
+    assert (await browser.get("/me")).status == 303
+    tokens = console.github.core.people.tokens.values()
+    assert [token.revoked for token in tokens] == [True]
+
+
+async def test_who_signs_out_while_github_is_down_is_out_here(console: Console) -> None:
+    browser = console.browser()
+    await console.sign_in(browser)
+    console.github.fail("DELETE", "/applications/*", status=500)
+    out = await browser.send(await browser.get("/me"), "/logout")
+    assert out.location == "/login"
+    assert await stored(console.broker.database, sessions) == []
+
+
+async def test_one_ends_ones_own_sessions_and_no_others(console: Console) -> None:
+    console.github.account("eve", "User")
+    phone, laptop, eves = console.browser(), console.browser(), console.browser()
+    for browser, login in ((phone, "maja-lind"), (laptop, "maja-lind"), (eves, "eve")):
+        await console.sign_in(browser, login)
+    page = await laptop.get("/me")
+    assert "2 sessions" in page.words
+    theirs = fingerprint(eves.cookies[SESSION])
+    refused = await laptop.send(page, "/me/sessions/end", session=theirs)
+    assert refused.status == 404
+    assert (await eves.get("/me")).status == 200
+    await laptop.send(page, "/me/sessions/end", session=fingerprint(phone.cookies[SESSION]))
+    assert (await phone.get("/me")).status == 303
+    gone = await laptop.send(page, "/me/sessions/end", session=fingerprint(laptop.cookies[SESSION]))
+    assert gone.location == "/login"
+    assert SESSION not in laptop.cookies
+
+
+async def test_a_form_of_before_the_sign_in_is_out_of_date(console: Console) -> None:
+    browser = console.browser()
+    before = await browser.get("/login")
+    await console.sign_in(browser)
+    refused = await browser.send(before, "/logout")
+    assert refused.status == 403
+    assert (await browser.get("/me")).status == 200
+
+
+async def test_whoever_withdraws_the_authorization_is_out_at_once(console: Console) -> None:
+    phone, laptop = console.browser(), console.browser()
+    await console.sign_in(phone)
+    await console.sign_in(laptop)
+    await console.github.revoke_authorization(console.oauth, console.maja)
+    (told,) = console.github.deliveries
+    assert told.status_code == 202
+    assert (await phone.get("/me")).status == (await laptop.get("/me")).status == 303
+    again = await console.github.deliver(told)
+    assert again.status_code == 202
+
+
+async def test_other_news_of_the_oauth_app_is_not_stored(console: Console) -> None:
+    await console.github.install(console.oauth, console.github.account("aurora-labs"))
+    await console.github.send(console.oauth, "github_app_authorization", {"action": "revoked"})
+    await console.github.ping(console.oauth)
+    assert [told.status_code for told in console.github.deliveries] == [202, 202, 200]
+    assert '"ignored":"oauth_app"' in console.github.deliveries[0].response_body
+
+
+@pytest.mark.parametrize(
+    ("settings", "told", "enters"),
+    [
+        ({"allowed_people": ("maja-lind",)}, "", True),
+        ({"allowed_people": ("ada",)}, "people whom its operator listed", False),
+        ({"allowed_people": ("ada",), "operators": ("maja-lind",)}, "", True),
+        ({"allowed_people_of": ("aurora-labs",)}, "", True),
+        ({"allowed_people_of": ("kestrel-bank",)}, "people of kestrel-bank", False),
+    ],
+)
+async def test_the_settings_say_who_may_sign_in(
+    migrated_sqlite: str, clock: ManualClock, settings: Any, told: str, enters: bool
+) -> None:
+    async with open_console(migrated_sqlite, clock, **settings) as console:
+        org = console.github.account("aurora-labs")
+        api = console.github.repository(org, "payments-api", private=True)
+        console.github.grant(api, console.maja, "write")
+        await console.github.install(console.oauth, org)
+        browser = console.browser()
+        back = await console.sign_in(browser)
+        assert (back.status == 303) is enters
+        if enters:
+            return
+        assert f"maja-lind may not sign in here. This server is open to {told};" in back.words
+        assert await stored(console.broker.database, sessions) == []
+        assert await stored(console.broker.database, people) == []
+        (token,) = console.github.core.people.tokens.values()
+        assert token.revoked
+
+
+async def test_without_an_oauth_app_the_door_says_so(
+    migrated_sqlite: str, clock: ManualClock
+) -> None:
+    async with open_console(migrated_sqlite, clock, oauth=AppCredentials()) as console:
+        browser = console.browser()
+        door = await browser.get("/login")
+        refused = await browser.send(door, "/login", next="/")
+        assert refused.status == 503
+        assert "client id and client secret are missing" in refused.words
+
+
+async def test_too_many_tries_are_refused_for_a_minute(
+    migrated_sqlite: str, clock: ManualClock
+) -> None:
+    async with open_console(migrated_sqlite, clock) as console:
+        browser = console.browser()
+        seen = [await browser.get("/auth/github/callback") for _ in range(21)]
+        assert [page.status for page in seen] == [403] * 20 + [429]
+        assert seen[-1].headers["Retry-After"] == "60"
+        clock.advance(timedelta(minutes=1))
+        assert (await browser.get("/auth/github/callback")).status == 403
+
+
+async def test_no_secret_leaks(console: Console, capfd: pytest.CaptureFixture[str]) -> None:
+    browser = console.browser()
+    path = await console.at_github(await console.go(browser))
+    await browser.get(path)
+    pages = [await browser.get(where) for where in ("/me", "/welcome", "/nowhere", "/login")]
+    (token,) = console.github.core.people.tokens.values()
+    query = parse_qs(urlsplit(path).query)
+    secrets = [token.value, token.refresh, browser.cookies[SESSION], query["code"][0]]
+    secrets += [query["state"][0], console.oauth.client_secret, browser.cookies["zekt-browser"]]
+    rows = [
+        str(row)
+        for table in metadata.sorted_tables
+        for row in await stored(console.broker.database, table)
+    ]
+    logged = "".join(capfd.readouterr())
+    for secret in secrets:
+        assert not any(secret in page.text for page in pages)
+        assert not any(secret in row for row in rows)
+        assert secret not in logged

@@ -1,0 +1,219 @@
+"""Sessions and the people they are of, by the SHA-256 of the cookie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from sqlalchemy import delete, insert, or_, select, update
+
+from zekt_bot.db import audit
+from zekt_bot.db.sql import upsert
+from zekt_bot.db.tables import operators, people, sessions
+from zekt_bot.domain.access import Person
+from zekt_bot.domain.sessions import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, RowMapping, Select
+
+    from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.sessions import View
+
+_A_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A session that begins; the browser's `former` one ends. `body` is sealed."""
+
+    hash: str
+    person: Person
+    device: str
+    now: datetime
+    expires_at: datetime
+    body: bytes
+    token_expires_at: datetime | None
+    former: str | None
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Sessions of one person that end: one of them, or all."""
+
+    account_id: int
+    entry: Entry
+    hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A session's token as it is stored, and whether somebody renews it until then."""
+
+    account_id: int
+    body: bytes
+    expires_at: datetime | None
+    version: int
+    leased_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The wish to renew a token of this version."""
+
+    hash: str
+    version: int
+    lease: str
+    now: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A renewed token, or (without `body`) the lease given back."""
+
+    hash: str
+    lease: str
+    body: bytes | None = None
+    expires_at: datetime | None = None
+
+
+def place(hash_: str) -> tuple[str, str, str]:
+    """Where a session's token is sealed to (`Keyring.seal`)."""
+    return "sessions", "body", hash_
+
+
+def start(connection: Connection, rows: Sequence[Start]) -> list[None]:
+    """Begin sessions; forget a page of those that are over."""
+    for row in rows:
+        met = {"account_id": row.person.id, "login": row.person.login, "first_seen_at": row.now}
+        upsert(connection, people, [met], ["login"])
+        over = select(sessions.c.hash).where(sessions.c.expires_at < row.now).limit(_A_PAGE)
+        gone = [row.former, *connection.execute(over).scalars()]
+        connection.execute(delete(sessions).where(sessions.c.hash.in_([g for g in gone if g])))
+        connection.execute(
+            insert(sessions).values(
+                hash=row.hash,
+                account_id=row.person.id,
+                device=row.device,
+                started_at=row.now,
+                seen_at=row.now,
+                expires_at=row.expires_at,
+                body=row.body,
+                token_expires_at=row.token_expires_at,
+                version=1,
+            )
+        )
+        audit.record(connection, row.entry)
+    return [None] * len(rows)
+
+
+def _sessions() -> Select[tuple[object, ...]]:
+    chosen = (sessions.c.hash, sessions.c.device, sessions.c.started_at, sessions.c.seen_at)
+    rest = (sessions.c.expires_at, people.c.account_id, people.c.login, people.c.shown_first)
+    found = select(*chosen, *rest, operators.c.account_id.label("operator"))
+    return found.join(people, people.c.account_id == sessions.c.account_id).outerjoin(
+        operators, operators.c.account_id == sessions.c.account_id
+    )
+
+
+def _session(row: RowMapping) -> Session:
+    return Session(
+        hash=row["hash"],
+        person=Person(row["account_id"], row["login"]),
+        device=row["device"],
+        started_at=row["started_at"],
+        seen_at=row["seen_at"],
+        expires_at=row["expires_at"],
+        shown_first=cast("View | None", row["shown_first"]),
+        operator=row["operator"] is not None,
+    )
+
+
+def find(connection: Connection, hash_: str) -> Session | None:
+    """The session with this hash, alive or over."""
+    found = connection.execute(_sessions().where(sessions.c.hash == hash_)).mappings().first()
+    return _session(found) if found else None
+
+
+def of_person(connection: Connection, account_id: int, most: int) -> list[Session]:
+    """A person's sessions, the one seen last first."""
+    theirs = _sessions().where(sessions.c.account_id == account_id)
+    rows = connection.execute(theirs.order_by(sessions.c.seen_at.desc()).limit(most)).mappings()
+    return [_session(row) for row in rows]
+
+
+def is_operator(connection: Connection, account_id: int) -> bool:
+    """Whether this person did the setup, or is one that the server was told of."""
+    theirs = select(operators.c.account_id).where(operators.c.account_id == account_id)
+    return connection.execute(theirs).first() is not None
+
+
+def touch(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[None]:
+    """Note that a session was seen."""
+    for hash_, now in rows:
+        seen = update(sessions).where(sessions.c.hash == hash_).values(seen_at=now)
+        connection.execute(seen)
+    return [None] * len(rows)
+
+
+def choose_view(connection: Connection, rows: Sequence[tuple[int, View]]) -> list[None]:
+    """Remember what a person likes to see first."""
+    for account_id, view in rows:
+        theirs = update(people).where(people.c.account_id == account_id)
+        connection.execute(theirs.values(shown_first=view))
+    return [None] * len(rows)
+
+
+def end(connection: Connection, rows: Sequence[End]) -> list[dict[str, bytes]]:
+    """End sessions; answers the sealed tokens of those that were there, by hash."""
+    return [_end(connection, row) for row in rows]
+
+
+def _end(connection: Connection, row: End) -> dict[str, bytes]:
+    chosen = sessions.c.account_id == row.account_id
+    if row.hash is not None:
+        chosen &= sessions.c.hash == row.hash
+    found = select(sessions.c.hash, sessions.c.body).where(chosen).with_for_update()
+    ended = {each.hash: each.body for each in connection.execute(found)}
+    if ended:
+        connection.execute(delete(sessions).where(sessions.c.hash.in_(ended)))
+        audit.record(connection, row.entry)
+    return ended
+
+
+def held(connection: Connection, hash_: str) -> Held | None:
+    """A session's token, sealed."""
+    chosen = (sessions.c.account_id, sessions.c.body, sessions.c.token_expires_at)
+    found = select(*chosen, sessions.c.version, sessions.c.leased_until)
+    row = connection.execute(found.where(sessions.c.hash == hash_)).first()
+    return Held(*row) if row else None
+
+
+def lease(connection: Connection, rows: Sequence[Lease]) -> list[bool]:
+    """Take the renewal of a token upon oneself, unless it was renewed or another is at it."""
+    answers = []
+    for row in rows:
+        free = or_(sessions.c.leased_until.is_(None), sessions.c.leased_until <= row.now)
+        mine = update(sessions).where(
+            sessions.c.hash == row.hash, sessions.c.version == row.version, free
+        )
+        taken = connection.execute(mine.values(lease=row.lease, leased_until=row.until))
+        answers.append(taken.rowcount == 1)
+    return answers
+
+
+def renew(connection: Connection, rows: Sequence[Renewal]) -> list[bool]:
+    """Store a renewed token while the lease is one's own."""
+    answers = []
+    for row in rows:
+        mine = update(sessions).where(sessions.c.hash == row.hash, sessions.c.lease == row.lease)
+        values: dict[str, object] = {"lease": None, "leased_until": None}
+        if row.body is not None:
+            values |= {"body": row.body, "token_expires_at": row.expires_at}
+            values["version"] = sessions.c.version + 1
+        answers.append(connection.execute(mine.values(values)).rowcount == 1)
+    return answers

@@ -1,0 +1,91 @@
+"""Who may sign in, how long a session lasts, and where one goes after it began."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime, timedelta
+
+    from zekt_bot.domain.access import Person
+
+View = Literal["provider", "consumer", "both"]
+VIEWS: tuple[View, ...] = get_args(View)
+_LONGEST_PATH = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who may sign in: all logins in small letters; with neither list, everybody.
+
+    `accounts`: people who can reach a repository through the App's installation on one of these.
+    """
+
+    operators: frozenset[str] = frozenset()
+    logins: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
+
+    @property
+    def open_to_all(self) -> bool:
+        """Whether nobody is kept out."""
+        return not self.logins and not self.accounts
+
+    def admits(self, person: Person, *, operator: bool, reaches: Collection[str]) -> bool:
+        """Whether this person may sign in; `reaches`: accounts that GitHub lists for them."""
+        if self.open_to_all or operator or self.is_operator(person):
+            return True
+        reached = {login.lower() for login in reaches}
+        return person.login.lower() in self.logins or not self.accounts.isdisjoint(reached)
+
+    def is_operator(self, person: Person) -> bool:
+        """Whether the settings list this person as an operator."""
+        return person.login.lower() in self.operators
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser that is signed in. `hash` is what the server knows of its cookie."""
+
+    hash: str
+    person: Person
+    device: str
+    started_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+    shown_first: View | None
+    operator: bool = False
+
+    def lives(self, now: datetime, idle: timedelta) -> bool:
+        """Whether it is neither too old nor left alone for too long."""
+        return now < self.expires_at and now < self.seen_at + idle
+
+
+def local_path(text: str) -> str:
+    """`text` if it is a path of this server, else `/`: nobody is sent elsewhere after signing in.
+
+    Browsers read `//host` and `/\\host` as another server, and skip control characters.
+    """
+    is_path = text.startswith("/") and not text.startswith(("//", "/\\"))
+    if not is_path or len(text) > _LONGEST_PATH or not text.isascii() or not text.isprintable():
+        return "/"
+    return text
+
+
+def device(user_agent: str) -> str:
+    """Browser and system that a User-Agent names, such as "Firefox on Linux"; as it says itself."""
+    browsers = {"Edg/": "Edge", "OPR/": "Opera", "Firefox/": "Firefox", "Chrome/": "Chrome"}
+    systems = {
+        "Android": "Android",
+        "iPhone": "iPhone",
+        "iPad": "iPad",
+        "Windows": "Windows",
+        "Mac OS X": "macOS",
+        "CrOS": "ChromeOS",
+        "Linux": "Linux",
+    }
+    fallback = "Safari" if "Safari/" in user_agent else "A browser"
+    browser = next((name for mark, name in browsers.items() if mark in user_agent), fallback)
+    system = next((name for mark, name in systems.items() if mark in user_agent), "")
+    return f"{browser} on {system}" if system else browser

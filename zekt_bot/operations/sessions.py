@@ -1,0 +1,122 @@
+"""Sessions: who a browser is signed in as, and how that ends."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from zekt_bot.db import sessions
+from zekt_bot.db.web_states import fingerprint
+from zekt_bot.domain.sessions import VIEWS, Admission
+from zekt_bot.errors import GitHubError, InvalidInput, NotFound, ZektError
+from zekt_bot.operations import user_tokens
+from zekt_bot.operations.broker import GITHUB
+
+if TYPE_CHECKING:
+    from zekt_bot.config import Settings
+    from zekt_bot.domain.access import Person
+    from zekt_bot.domain.sessions import Session
+    from zekt_bot.operations.broker import Broker
+
+_TOUCH_EVERY = timedelta(minutes=1)
+MOST_SHOWN = 50
+_log = structlog.get_logger()
+
+
+def admission(settings: Settings) -> Admission:
+    """Who may sign in, as the settings say."""
+    return Admission(
+        operators=frozenset(settings.operators),
+        logins=frozenset(settings.allowed_people),
+        accounts=frozenset(settings.allowed_people_of),
+    )
+
+
+async def find(broker: Broker, secret: str) -> Session | None:
+    """The living session of the browser that holds `secret`; it counts as seen now.
+
+    Raises:
+        StorageUnavailable.
+    """
+    found = await broker.database.query(sessions.find, fingerprint(secret))
+    now = broker.now()
+    if found is None or not found.lives(now, broker.settings.session_idle):
+        return None
+    if now - found.seen_at >= _TOUCH_EVERY:
+        await broker.database.write(sessions.touch, (found.hash, now))
+    return found
+
+
+def is_operator(broker: Broker, session: Session) -> bool:
+    """Whether this person is an operator: listed, or the one who did the setup."""
+    return session.operator or admission(broker.settings).is_operator(session.person)
+
+
+async def of_person(broker: Broker, person: Person) -> list[Session]:
+    """Somebody's own living sessions, the one seen last first.
+
+    Raises:
+        StorageUnavailable.
+    """
+    found = await broker.database.query(sessions.of_person, person.id, MOST_SHOWN)
+    now, idle = broker.now(), broker.settings.session_idle
+    return [each for each in found if each.lives(now, idle)]
+
+
+async def end(broker: Broker, person: Person, hash_: str) -> None:
+    """End one of this person's own sessions and let its token die at GitHub.
+
+    Raises:
+        NotFound: they have no such session.
+        StorageUnavailable.
+    """
+    entry = await broker.entry("person:session:ended", person.actor)
+    ended = await broker.database.write(sessions.end, sessions.End(person.id, entry, hash_))
+    if not ended:
+        raise NotFound("There is no such session, or it has ended.")
+    await _give_back(broker, ended)
+
+
+async def end_others(broker: Broker, person: Person, kept: str) -> None:
+    """End all sessions of this person but the one with the hash `kept`.
+
+    Raises:
+        StorageUnavailable.
+    """
+    for each in await broker.database.query(sessions.of_person, person.id, MOST_SHOWN):
+        if each.hash != kept:
+            await end(broker, person, each.hash)
+
+
+async def withdrawn(broker: Broker, account_id: int) -> int:
+    """GitHub says that this person withdrew their authorization: answers how many sessions ended.
+
+    Raises:
+        StorageUnavailable.
+    """
+    entry = await broker.entry("github:authorization:revoked", GITHUB, account_id=account_id)
+    return len(await broker.database.write(sessions.end, sessions.End(account_id, entry)))
+
+
+async def choose_view(broker: Broker, person: Person, view: str) -> None:
+    """Remember what this person likes to see first; it keeps them from nothing.
+
+    Raises:
+        InvalidInput, StorageUnavailable.
+    """
+    chosen = next((each for each in VIEWS if each == view), None)
+    if chosen is None:
+        raise InvalidInput("Choose one. You can change it later.")
+    await broker.database.write(sessions.choose_view, (person.id, chosen))
+
+
+async def _give_back(broker: Broker, ended: dict[str, bytes]) -> None:
+    """The session is over already: what GitHub does not do now, the token's own end will."""
+    for hash_, body in ended.items():
+        try:
+            await broker.oauth.revoke(user_tokens.opened(broker, hash_, body))
+        except ZektError as error:
+            level = _log.info if isinstance(error, GitHubError) else _log.warning
+            level("session.token_not_revoked", error=type(error).__name__)

@@ -1,0 +1,113 @@
+"""A person's token at GitHub: sealed, renewed in time and once, and the session ends with it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from zekt_bot.db import sessions
+from zekt_bot.errors import GitHubAnswered, SessionEnded, TokenRefused
+from zekt_bot.github.oauth import UserToken
+from zekt_bot.operations.broker import GITHUB, new_lease
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from zekt_bot.domain.sessions import Session
+    from zekt_bot.operations.broker import Broker
+
+T = TypeVar("T")
+_BEFORE_ITS_END = timedelta(minutes=10)
+_RENEWED_WITHIN = timedelta(seconds=30)
+_LOOK_AGAIN = timedelta(seconds=0.2)
+
+
+def sealed(broker: Broker, hash_: str, token: UserToken) -> bytes:
+    """The token as the row of the session with this hash holds it."""
+    expires_at = token.expires_at.isoformat() if token.expires_at else None
+    value = json.dumps([token.access, token.refresh, expires_at, token.client_id])
+    return broker.database.keyring.seal(sessions.place(hash_), value.encode())
+
+
+def opened(broker: Broker, hash_: str, body: bytes) -> UserToken:
+    """The other way round.
+
+    Raises:
+        DecryptionFailed.
+    """
+    access, refresh, at, client_id = json.loads(
+        broker.database.keyring.open(sessions.place(hash_), body)
+    )
+    return UserToken(access, refresh, datetime.fromisoformat(at) if at else None, client_id)
+
+
+async def with_token(broker: Broker, session: Session, call: Callable[[str], Awaitable[T]]) -> T:
+    """Call with the person's token. A 401 that a newer token does not mend ends the session.
+
+    Raises:
+        SessionEnded: GitHub does not know this authorization any more.
+        GitHubError, ConfigurationError, StorageUnavailable.
+    """
+    token, version = await _current(broker, session)
+    try:
+        return await call(token)
+    except GitHubAnswered as error:
+        if error.status != 401:
+            raise
+    # Somebody may have renewed it while GitHub was asked: then the former one is dead.
+    token, newer = await _current(broker, session)
+    if newer == version:
+        await _lost(broker, session)
+    try:
+        return await call(token)
+    except GitHubAnswered as error:
+        if error.status != 401:
+            raise
+        await _lost(broker, session)
+        raise  # pragma: no cover - `_lost` always raises
+
+
+async def _current(broker: Broker, session: Session) -> tuple[str, int]:
+    """The token that is good for some minutes, and its version; renewed if need be."""
+    while True:
+        held = await broker.database.query(sessions.held, session.hash)
+        if held is None:
+            raise SessionEnded
+        now = broker.now()
+        leased = held.leased_until is not None and held.leased_until > now
+        if not leased and not _ends_soon(held, now):
+            return opened(broker, session.hash, held.body).access, held.version
+        if not leased:
+            lease = sessions.Lease(
+                session.hash, held.version, new_lease(), now, now + _RENEWED_WITHIN
+            )
+            if await broker.database.write(sessions.lease, lease):
+                await _renew(broker, session, held, lease.lease)
+                continue
+        await broker.clock.sleep_until(broker.now() + _LOOK_AGAIN)
+
+
+def _ends_soon(held: sessions.Held, now: datetime) -> bool:
+    return held.expires_at is not None and held.expires_at <= now + _BEFORE_ITS_END
+
+
+async def _renew(broker: Broker, session: Session, held: sessions.Held, lease: str) -> None:
+    """Ask for the next token; only the holder of the lease does."""
+    renewal = sessions.Renewal(session.hash, lease)
+    try:
+        token = await broker.oauth.refresh(opened(broker, session.hash, held.body))
+        body = sealed(broker, session.hash, token)
+        renewal = sessions.Renewal(session.hash, lease, body, token.expires_at)
+    except TokenRefused:
+        await _lost(broker, session)
+    finally:
+        await broker.database.write(sessions.renew, renewal)
+
+
+async def _lost(broker: Broker, session: Session) -> None:
+    """GitHub takes the token no longer: whoever withdrew it is out at once."""
+    entry = await broker.entry("github:authorization:refused", GITHUB, account_id=session.person.id)
+    ending = sessions.End(session.person.id, entry, session.hash)
+    await broker.database.write(sessions.end, ending)
+    raise SessionEnded
