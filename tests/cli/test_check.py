@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
     from zekt_bot.testing import App
 
-PARTS = ["settings", "plugins", "database", "secret key", "App key", "webhook secret"]
+APP = ["App key", "App permissions", "App events", "App webhook"]
+PARTS = [
+    *("settings", "plugins", "database", "secret key"),
+    *(*APP, "webhook secret", "not readable"),
+]
+HOOK = "https://zekt.example/webhooks/github"
 
 
 @pytest.fixture
@@ -35,7 +40,7 @@ async def github() -> AsyncIterator[GitHubSimulator]:
 @pytest.fixture
 def app(github: GitHubSimulator) -> App:
     """The App that the server is."""
-    return github.app("zekt-orchestrator-app")
+    return github.app("zekt-orchestrator-app", hook_url=HOOK)
 
 
 async def red(settings: dict[str, str]) -> dict[str, str]:
@@ -86,6 +91,32 @@ async def test_what_is_wrong_is_named_with_its_cure(
         found = await red({**good, **changed})
         assert cure in found[part], (changed, found)
         assert set(found) <= {part, "App key"}  # of an unreachable GitHub the key says so too
+
+
+async def test_an_app_that_differs_from_app_yml_is_told_with_the_page_that_mends_it(
+    migrated_sqlite: str, github: GitHubSimulator, app: App
+) -> None:
+    settings = environ_of(migrated_sqlite, github, app)
+    settings["ZEKT_PUBLIC_URL"] = "https://zekt.example"
+    signing_in = github.app("zekt-sign-in", permissions={}, events=(), hook_url=f"{HOOK}/oauth")
+    settings["ZEKT_OAUTH_APP_ID"] = str(signing_in.app_id)
+    settings["ZEKT_OAUTH_PRIVATE_KEY"] = signing_in.private_key
+    assert await red(settings) == {}
+    app.owner = github.account("aurora-labs")
+    app.permissions = {"actions": "read", "metadata": "read", "issues": "write"}
+    app.events = ("workflow_run", "repository", "push")
+    app.hook_url = "https://elsewhere.example/hook"
+    signing_in.hook_url = None
+    page = f"{github.web_url}/organizations/aurora-labs/settings/apps/zekt-orchestrator-app"
+    own = f"{github.web_url}/settings/apps/zekt-sign-in"
+    assert await red(settings) == {
+        "App permissions": "Lacking: contents: write. Too many: issues: write. "
+        f"Mend it at {page}/permissions",
+        "App events": f"Lacking: workflow_job. Too many: push. Mend it at {page}/permissions",
+        "App webhook": "GitHub sends webhooks to https://elsewhere.example/hook, and not to "
+        f"{HOOK}. Mend it at {page}",
+        "sign-in App webhook": f"GitHub has no address to send webhooks to. Mend it at {own}",
+    }
 
 
 async def test_tables_of_another_version_name_the_command(

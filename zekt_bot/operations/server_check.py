@@ -23,6 +23,7 @@ from zekt_bot.errors import (
 )
 from zekt_bot.github.client import GitHub
 from zekt_bot.github.http import USER_AGENT, exchange
+from zekt_bot.operations import app_check
 from zekt_bot.operations.heartbeat import DEAD_AFTER, MOST_OFF
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from zekt_bot.clock import Clock
     from zekt_bot.config import App, AppCredentials, Credentials, Settings
     from zekt_bot.db.plugin_faults import Fault
+    from zekt_bot.operations.app_check import Point
 
 # GitHub takes an App's JWT that is a minute off; half of that leaves room for the way there.
 _MOST_OFF = timedelta(seconds=30)
@@ -66,7 +68,11 @@ async def _stored(settings: Settings, clock: Clock, session: aiohttp.ClientSessi
 
     async def keys(credentials: Credentials) -> list[Check]:
         github = GitHub(settings, credentials, clock, session)
-        return [await _app(github), await _webhook_secret(credentials)]
+        return [
+            *await _app(github, "orchestrator", settings),
+            await _webhook_secret(credentials),
+            *await _sign_in(github, credentials, settings),
+        ]
 
     try:
         path = engine.parse(settings.database_url).path
@@ -184,16 +190,29 @@ def _off(part: str, by: timedelta, whose: str, most: timedelta = _MOST_OFF) -> C
     return Check(part, ok=False, said=said)
 
 
-async def _app(github: GitHub) -> Check:
-    part = "App key"
+async def _app(github: GitHub, app: App, settings: Settings) -> list[Check]:
+    """The App at GitHub, compared with `app.yml`."""
+    name = "App" if app == "orchestrator" else "sign-in App"
     try:
-        answer = await github.ask_as_app("/app")
-        slug = answer.mapping().get("slug")
+        report = await app_check.compare(github.beside(app), app, settings)
     except GitHubError as error:
-        return Check(part, ok=False, said=str(error))
-    if answer.status != 200:
-        return Check(part, ok=False, said=f"{answer.error()}. Look at githubstatus.com.")
-    return Check(part, ok=True, said=f"GitHub accepts it; the App is {slug}.")
+        return [Check(f"{name} key", ok=False, said=str(error))]
+    return [
+        Check(f"{name} {point.what}", ok=point.ok, said=_with_page(point))
+        for point in report.points
+    ]
+
+
+def _with_page(point: Point) -> str:
+    return f"{point.said} Mend it at {point.mend_at}" if not point.ok else point.said
+
+
+async def _sign_in(github: GitHub, credentials: Credentials, settings: Settings) -> list[Check]:
+    """The App that people sign in with, if it has a key; and what no App can be asked."""
+    held = await credentials.get("oauth")
+    found = await _app(github, "oauth", settings) if held.app_id and held.private_key else []
+    said = f"GitHub does not tell; look by hand: {', '.join(app_check.UNREADABLE)}."
+    return [*found, Check("not readable", ok=True, said=said)]
 
 
 async def _webhook_secret(credentials: Credentials) -> Check:

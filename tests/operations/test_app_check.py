@@ -1,0 +1,112 @@
+"""An App at GitHub compared with `app.yml`: what differs, and a key that is seconds old."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.operations.setting_up import BROWSER, ME, MONA, Scene, open_scene
+from zekt_bot.config import AppCredentials
+from zekt_bot.errors import AccessDenied
+from zekt_bot.operations import app_check, setup_apps
+from zekt_bot.testing import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture
+async def scene(migrated_sqlite: str) -> AsyncIterator[Scene]:
+    async with open_scene(migrated_sqlite, ManualClock()) as opened:
+        yield opened
+
+
+async def wrong(scene: Scene) -> dict[str, str]:
+    """What differs of the orchestration App, by what."""
+    found = await app_check.report(scene.broker, ME, "orchestrator")
+    return {point.what: point.said for point in found.points if not point.ok}
+
+
+async def test_a_key_that_is_seconds_old_is_tried_for_some_seconds_more(scene: Scene) -> None:
+    answer = await scene.sent("orchestrator")
+    await setup_apps.created(scene.broker, ME, "orchestrator", answer, BROWSER)
+    asking = asyncio.create_task(app_check.report(scene.broker, ME, "orchestrator"))
+    for _ in range(3):
+        while not scene.clock.waiting_until:
+            await asyncio.sleep(0.01)
+        scene.clock.advance(timedelta(seconds=1))
+    found = await asking
+    assert found.ok
+    assert (found.name, found.installations) == ("Zekt of Aurora", 0)
+
+
+async def test_a_key_that_stays_refused_is_told(scene: Scene) -> None:
+    await scene.make("orchestrator")
+    (made,) = scene.github.core.world.apps.values()
+    made.known_from = scene.clock.now() + timedelta(days=1)
+    asking = asyncio.create_task(app_check.report(scene.broker, ME, "orchestrator"))
+    while not asking.done():
+        while not scene.clock.waiting_until and not asking.done():
+            await asyncio.sleep(0.01)
+        scene.clock.advance(timedelta(seconds=4))
+    assert "does not accept the App's key" in asking.result().points[0].said
+
+
+@pytest.mark.parametrize("fault", [{"status": 502}, {"status": 404}])
+async def test_when_github_is_not_well_that_is_what_is_told(scene: Scene, fault: Any) -> None:
+    await scene.make("orchestrator")
+    scene.github.fail("GET", "/app", **fault)
+    assert set(await wrong(scene)) == {"key"}
+    assert await wrong(scene) == {}
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"content_type": "form"}, "application/json"),
+        ({"insecure_ssl": "1"}, "certificate"),
+        ({"secret": None}, "not signed"),
+        ({"url": None}, "no address"),
+        ({"url": "https://elsewhere.example"}, "and not to https://zekt.example"),
+    ],
+)
+async def test_each_fault_of_the_webhook_is_named(
+    scene: Scene, config: dict[str, Any], said: str
+) -> None:
+    await scene.make("orchestrator")
+    whole = {
+        "url": "https://zekt.example/webhooks/github",
+        "content_type": "json",
+        "insecure_ssl": "0",
+        "secret": "********",
+    }
+    scene.github.fail("GET", "/app/hook/config", status=200, body={**whole, **config})
+    found = await wrong(scene)
+    assert set(found) == {"webhook"}
+    assert said in found["webhook"]
+
+
+async def test_behind_a_webhook_proxy_another_address_is_no_fault(migrated_sqlite: str) -> None:
+    local = "http://localhost:8080"
+    async with open_scene(migrated_sqlite, ManualClock(), public_url=local) as scene:
+        own = scene.github.app("zekt", hook_url="https://smee.example/a")
+        key = AppCredentials(str(own.app_id), own.private_key, (b"0123456789abcdef",), "1")
+        async with scene.another(orchestrator=key) as broker:
+            found = await app_check.report(broker, ME, "orchestrator")
+    assert found.ok
+    assert "a proxy must bring them to http://localhost:8080/webhooks" in found.points[-1].said
+
+
+async def test_without_a_key_nothing_is_asked(scene: Scene) -> None:
+    for app, ok in (("oauth", True), ("orchestrator", False)):
+        found = await app_check.report(scene.broker, ME, app)  # type: ignore[arg-type]
+        assert (found.ok, found.installations) == (ok, None)
+    assert scene.github.requests == []
+
+
+async def test_it_is_the_operators(scene: Scene) -> None:
+    with pytest.raises(AccessDenied):
+        await app_check.report(scene.broker, MONA, "oauth")
