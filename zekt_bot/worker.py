@@ -21,6 +21,7 @@ from zekt_bot.db.outgoing import KeptFacts
 from zekt_bot.errors import StorageUnavailable, is_own_cancellation
 from zekt_bot.operations import (
     accounts,
+    lapses,
     ordering,
     pauses,
     reconciliation,
@@ -343,6 +344,7 @@ class Worker:
 
     async def _purge(self) -> None:
         await retention.purge(self._broker, self._stopping.is_set)
+        await lapses.purge(self._broker, self._stopping.is_set)
 
     async def _look(self) -> None:
         await reconciliation.reconcile(self._broker, self._stopping.is_set)

@@ -25,13 +25,17 @@ def _part(row: Row) -> str:
     return " and ".join(parts) or "disabled"
 
 
+# Why nothing is received from a repository or sent to it, as people read it.
+OBSTACLES = {
+    "account_blocked": "account blocked",
+    "not_installed": "App not installed",
+    "app_suspended": "App suspended",
+    "archived": "archived",
+}
+
+
 def _obstacle(row: Row) -> str:
-    """Why nothing leaves it and nothing reaches it, if so."""
-    if row["account_blocked"]:
-        return "account blocked"
-    if not row["installed"]:
-        return "App not installed"
-    return "archived" if row["archived"] else ""
+    return OBSTACLES.get(row["obstacle"] or "", "")
 
 
 COLUMNS = (

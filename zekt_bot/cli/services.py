@@ -136,6 +136,10 @@ RESTS = {
     "workflow_gone": "its workflow is gone or disabled at GitHub",
     "transferred": "its repository has another owner: publish it again",
     "alias_taken": "its alias is an account's login now: choose another one",
+    "account_blocked": "its account is not admitted to this server",
+    "not_installed": "the App is not installed on its repository any more",
+    "app_suspended": "its organization suspended the App",
+    "archived": "its repository is archived",
 }
 
 

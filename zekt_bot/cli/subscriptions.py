@@ -12,6 +12,7 @@ from zekt_bot.cli.options import ENDINGS, acts, lists, repository_argument, serv
 from zekt_bot.cli.ordered import ordered
 from zekt_bot.cli.output import Column, print_facts
 from zekt_bot.cli.preflight import check
+from zekt_bot.cli.services import RESTS
 from zekt_bot.cli.subscription_names import channel_option, name, named_argument, shown
 from zekt_bot.domain.catalog import CONCLUSIONS
 from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH, STATES, Filters
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
 
 
 def _state(row: Row) -> str:
-    return "paused" if row["paused_at"] else str(row["state"])
+    """An approved one of which nothing can come at the moment rests, or is paused."""
+    if row["paused_at"]:
+        return "paused"
+    resting = row["state"] == "approved" and (row["service_rests"] or row["consumer_rests"])
+    return "rests" if resting else str(row["state"])
 
 
 COLUMNS = (
@@ -149,7 +154,9 @@ async def list_(broker: Broker, who: Principal, page: Page, **which: Any) -> lis
 
 def tell(held: Row) -> None:
     """One subscription as people read it."""
-    facts = {name.replace("_", " "): value for name, value in held.items() if name != "filters"}
+    why = {name: RESTS.get(held[name] or "") for name in ("service_rests", "consumer_rests")}
+    told = {name: value for name, value in held.items() if name != "filters"} | why
+    facts = {name.replace("_", " "): value for name, value in told.items()}
     filters = {f"only {name}".replace("_", " "): words for name, words in held["filters"].items()}
     print_facts({"subscription": facts.pop("id"), **facts, "state": _state(held), **filters})
     if held["not_accepted"]:

@@ -1,4 +1,4 @@
-"""Erasing an account: its rows a small batch at a time, and then its names."""
+"""Erasing an account or a repository: its rows a small batch at a time, and then its names."""
 
 from __future__ import annotations
 
@@ -31,17 +31,25 @@ from zekt_bot.db.tables import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import ColumnElement, Connection, Select
 
     from zekt_bot.domain.audit import Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """At most `limit` rows of an account."""
+    """At most `limit` rows of an account, or of one of its repositories alone."""
 
     account_id: int
     limit: int
+    repository_id: int | None = None
+
+    @property
+    def repositories(self) -> Select[Any]:
+        """Ids of the repositories that it is about."""
+        own = _repositories(self.account_id)
+        alone = repositories.c.id == self.repository_id
+        return own if self.repository_id is None else own.where(alone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +83,29 @@ def drop_deliveries(connection: Connection, rows: Sequence[Part]) -> list[int]:
     answers = []
     for row in rows:
         ids: list[str] = []
-        for end in (deliveries.c.provider_account_id, deliveries.c.consumer_account_id):
-            ids += _ids(connection, select(deliveries.c.id).where(end == row.account_id), row)
+        for theirs in _deliveries(row):
+            ids += _ids(connection, select(deliveries.c.id).where(theirs), row)
         delete_deliveries(connection, ids)
         answers.append(len(ids))
     return answers
+
+
+def _deliveries(row: Part) -> list[ColumnElement[bool]]:
+    """What was sent to it; of an account also what it sent, which else goes with its runs."""
+    own = deliveries.c
+    to_it = own.consumer_account_id == row.account_id
+    if row.repository_id is not None:
+        return [to_it & (own.target_repository_id == row.repository_id)]
+    return [own.provider_account_id == row.account_id, to_it]
 
 
 def drop_runs(connection: Connection, rows: Sequence[Part]) -> list[int]:
     """What was made of its runs, and then these with jobs, messages and envelopes."""
     answers = []
     for row in rows:
-        own = or_(
-            runs.c.account_id == row.account_id,
-            runs.c.repository_id.in_(_repositories(row.account_id)),
-        )
+        own: ColumnElement[bool] = runs.c.repository_id.in_(row.repositories)
+        if row.repository_id is None:
+            own = or_(runs.c.account_id == row.account_id, own)
         ids = _ids(connection, select(runs.c.id).where(own), row)
         theirs = select(envelopes.c.id).where(envelopes.c.run.in_(ids))
         made = select(deliveries.c.id).where(deliveries.c.envelope.in_(theirs))
@@ -118,7 +134,10 @@ def drop_webhooks(connection: Connection, rows: Sequence[Part]) -> list[int]:
     """Webhooks about it."""
     answers = []
     for row in rows:
-        ids = _ids(connection, select(inbox.c.id).where(inbox.c.account_id == row.account_id), row)
+        about = select(inbox.c.id).where(inbox.c.account_id == row.account_id)
+        if row.repository_id is not None:
+            about = about.where(inbox.c.repository_id == row.repository_id)
+        ids = _ids(connection, about, row)
         connection.execute(delete(inbox).where(inbox.c.id.in_(ids)))
         answers.append(len(ids))
     return answers
@@ -128,10 +147,10 @@ def drop_subscriptions(connection: Connection, rows: Sequence[Part]) -> list[int
     """Subscriptions to its services, and of its repositories."""
     answers = []
     for row in rows:
-        theirs = select(services.c.id).where(_of(row.account_id))
+        theirs = select(services.c.id).where(_of(row))
         own = or_(
             subscriptions.c.service_id.in_(theirs),
-            subscriptions.c.repository_id.in_(_repositories(row.account_id)),
+            subscriptions.c.repository_id.in_(row.repositories),
         )
         ids = _ids(connection, select(subscriptions.c.id).where(own), row)
         connection.execute(delete(subscriptions).where(subscriptions.c.id.in_(ids)))
@@ -139,11 +158,21 @@ def drop_subscriptions(connection: Connection, rows: Sequence[Part]) -> list[int
     return answers
 
 
-def _of(account_id: int) -> Any:
-    return or_(
-        services.c.account_id == account_id,
-        services.c.repository_id.in_(_repositories(account_id)),
-    )
+def _of(row: Part) -> ColumnElement[bool]:
+    """Its services."""
+    theirs = services.c.repository_id.in_(row.repositories)
+    return theirs if row.repository_id is not None else _owned(row) | theirs
+
+
+def _owned(row: Part) -> ColumnElement[bool]:
+    return services.c.account_id == row.account_id
+
+
+def drop_catalog(connection: Connection, row: Part) -> None:
+    """Its services and allow-lists; the subscriptions are gone."""
+    connection.execute(delete(services).where(_of(row)))
+    allowed = allowed_workflows.c.repository_id.in_(row.repositories)
+    connection.execute(delete(allowed_workflows).where(allowed))
 
 
 # Webhooks first, of which the rest is made.
@@ -160,11 +189,10 @@ def drop_names(connection: Connection, rows: Sequence[Names]) -> list[bool]:
 
 def _drop_names(connection: Connection, row: Names) -> bool:
     own = row.account_id
-    if any(count for part in PARTS for count in part(connection, [Part(own, 1)])):
+    one = Part(own, 1)
+    if any(count for part in PARTS for count in part(connection, [one])):
         return False
-    connection.execute(delete(services).where(_of(own)))
-    allowed = allowed_workflows.c.repository_id.in_(_repositories(own))
-    connection.execute(delete(allowed_workflows).where(allowed))
+    drop_catalog(connection, one)
     _lose_installations(connection, own)
     for table in (repositories, installations, aliases, admissions, sessions, people):
         connection.execute(delete(table).where(table.c.account_id == own))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 InstallationState = Literal["active", "suspended", "deleted"]
 Visibility = Literal["public", "organization", "private"]
 Rests = Literal["workflow_gone", "transferred", "alias_taken"]
+Obstacle = Literal["account_blocked", "not_installed", "app_suspended", "archived"]
 RunRefusal = Literal[
     "from_fork", "run_event_not_allowed", "branch_not_allowed", "conclusion_not_allowed"
 ]
@@ -92,6 +93,17 @@ class Repository:
     def consented(self) -> bool:
         """Whether the App is installed there and not suspended."""
         return self.installation_id is not None and self.installation_state == "active"
+
+    @property
+    def obstacle(self) -> Obstacle | None:
+        """Why nothing is received from it or sent to it, whatever is agreed; None: nothing is."""
+        if self.blocked:
+            return "account_blocked"
+        if self.installation_id is not None and self.installation_state == "suspended":
+            return "app_suspended"
+        if not self.consented:
+            return "not_installed"
+        return "archived" if self.archived else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,10 +139,8 @@ def _shown(repository: Repository) -> dict[str, Any]:
         "id": repository.id,
         "provider": repository.provider,
         "consumer": repository.consumer,
-        "installed": repository.consented,
+        "obstacle": repository.obstacle,
         "private": repository.private,
-        "archived": repository.archived,
-        "account_blocked": repository.blocked,
     }
 
 

@@ -396,5 +396,5 @@ def _shown(service: Service, repository: Repository | None) -> dict[str, Any]:
         "approves": list(profile.approves),
         "repository": repository.full_name,
         "workflow_path": service.workflow_path,
-        "rests": service.rests,
+        "rests": service.rests or repository.obstacle,
     }

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from zekt_bot.db import mirror
 from zekt_bot.db import subscriptions as rows_of
 from zekt_bot.domain.access import Person
 from zekt_bot.domain.subscriptions import STATES
@@ -14,9 +15,12 @@ from zekt_bot.operations import access, services
 from zekt_bot.operations.subscription_parties import Ends, parties
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sqlalchemy import RowMapping
 
     from zekt_bot.domain.access import Principal
+    from zekt_bot.domain.catalog import Repository
     from zekt_bot.domain.subscriptions import SubscriptionState
     from zekt_bot.operations.broker import Broker
     from zekt_bot.operations.subscription_parties import Named
@@ -57,7 +61,14 @@ async def list_subscriptions(
         rows_of.page, (repository_id, service_id), which.states, which.after, which.limit
     )
     operator = not isinstance(principal, Person)
-    return [_shown(row, whole=operator or row["provider_id"] == own) for row in found]
+    ends = await _repositories(broker, found)
+    return [_shown(row, ends, whole=operator or row["provider_id"] == own) for row in found]
+
+
+async def _repositories(broker: Broker, rows: Sequence[RowMapping]) -> dict[int, Repository]:
+    """The repositories at both ends."""
+    ids = {row[end] for row in rows for end in ("repository_id", "provider_id")}
+    return await broker.database.query(mirror.repositories_by_id, ids)
 
 
 async def _ends(
@@ -93,11 +104,12 @@ async def show(broker: Broker, principal: Principal, named: Named) -> dict[str, 
     row = await broker.database.query(rows_of.listed, found.id)
     if row is None:
         raise found.without()
-    return _shown(row, whole=await found.managed(broker, principal))
+    ends = await _repositories(broker, [row])
+    return _shown(row, ends, whole=await found.managed(broker, principal))
 
 
-def _shown(row: RowMapping, *, whole: bool) -> dict[str, Any]:
-    """A subscription as both its ends may see it; settings stay sealed.
+def _shown(row: RowMapping, ends: Mapping[int, Repository], *, whole: bool) -> dict[str, Any]:
+    """A subscription as both its ends may see it, with why it rests; settings stay sealed.
 
     Unless `whole`, who asked or approved for a hidden source stays untold.
     """
@@ -132,7 +144,8 @@ def _shown(row: RowMapping, *, whole: bool) -> dict[str, Any]:
     return {
         **shown,
         "service": f"{row['shown_owner']}/{row['slug']}",
-        "service_rests": row["rests"],
+        "service_rests": row["rests"] or ends[row["provider_id"]].obstacle,
+        "consumer_rests": ends[row["repository_id"]].obstacle,
         "event_types": accepted,
         "not_accepted": [each for each in declared if each not in accepted],
         "filters": json.loads(row["filters"]),

@@ -82,6 +82,8 @@ repositories = Table(
     Column("consumer_enabled_at", UtcDateTime),
     # When consent last came back: its installation, its place in it, its account's admission.
     Column("heard_since", UtcDateTime),
+    # Since when consent is gone, as the hourly look found it; NULL: it stands, or was never given.
+    Column("lapsed_at", UtcDateTime),
     # Since when GitHub does not give its list of runs; NULL: it does.
     Column("unread_since", UtcDateTime),
     Column("version", Integer, nullable=False),

@@ -1,0 +1,211 @@
+"""Consent taken back at GitHub: what rests, what comes back, and what is purged at last."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.stage import ME, SERVICE, Stage, open_stage
+from zekt_bot.db import tables
+from zekt_bot.db.tables import audit, deliveries, installations, repositories, runs, services
+from zekt_bot.operations import lapses, subscription_lists
+from zekt_bot.operations import repositories as repository_operations
+from zekt_bot.operations import services as service_operations
+from zekt_bot.operations.subscription_parties import Ends
+
+if TYPE_CHECKING:
+    from zekt_bot.testing import Installation
+
+_DAY = timedelta(days=1)
+
+
+async def sent(stage: Stage) -> None:
+    """A run that went all the way."""
+    await stage.serve()
+    await stage.finish_run("build")
+    await stage.flow()
+
+
+async def hear(stage: Stage) -> None:
+    """Zekt hears what GitHub told."""
+    await stage.take()
+    while await stage.route():
+        pass
+
+
+def end(stage: Stage, name: str) -> Installation:
+    return stage.providing if name == "provider" else stage.consuming
+
+
+async def take_back(stage: Stage, how: str, which: str) -> None:
+    """At one end, and Zekt hears of it."""
+    github = stage.github
+    repository = stage.provider if which == "provider" else stage.consumer
+    if how == "not_installed":
+        await github.uninstall(end(stage, which))
+    elif how == "app_suspended":
+        await github.suspend(end(stage, which))
+    else:
+        await github.archive(repository)
+    await hear(stage)
+
+
+async def give_back(stage: Stage, how: str, which: str) -> None:
+    github = stage.github
+    repository = stage.provider if which == "provider" else stage.consumer
+    if how == "not_installed":
+        await github.install(stage.app, repository.owner)
+    elif how == "app_suspended":
+        await github.unsuspend(end(stage, which))
+    else:
+        await github.unarchive(repository)
+    await hear(stage)
+
+
+async def count(stage: Stage, *names: str) -> dict[str, int]:
+    return {name: len(await stage.rows(getattr(tables, name))) for name in names}
+
+
+async def shown(stage: Stage) -> dict[str, Any]:
+    ends = Ends(SERVICE, stage.consumer.full_name)
+    return await subscription_lists.show(stage.broker, ME, ends)
+
+
+HOW = ["not_installed", "app_suspended", "archived"]
+
+
+@pytest.mark.parametrize("how", HOW)
+async def test_what_rests_says_why_at_either_end(stage: Stage, how: str) -> None:
+    await stage.serve()
+    assert (await shown(stage))["service_rests"] is None
+    await take_back(stage, how, "provider")
+    held = await shown(stage)
+    assert (held["service_rests"], held["consumer_rests"]) == (how, None)
+    assert (await service_operations.show(stage.broker, ME, SERVICE))["rests"] == how
+    found = await repository_operations.show(stage.broker, ME, stage.provider.full_name)
+    assert found["obstacle"] == how
+    await give_back(stage, how, "provider")
+    await take_back(stage, how, "consumer")
+    (held,) = await subscription_lists.list_subscriptions(
+        stage.broker, ME, subscription_lists.Which()
+    )
+    assert (held["service_rests"], held["consumer_rests"]) == (None, how)
+
+
+@pytest.mark.parametrize("which", ["provider", "consumer"])
+@pytest.mark.parametrize("how", HOW)
+async def test_within_thirty_days_it_comes_back_as_it_was(
+    stage: Stage, how: str, which: str
+) -> None:
+    await sent(stage)
+    await take_back(stage, how, which)
+    assert await lapses.purge(stage.broker) == 0
+    stage.clock.advance(29 * _DAY)
+    assert await lapses.purge(stage.broker) == 0
+    await give_back(stage, how, which)
+    assert await lapses.purge(stage.broker) == 0
+    stage.clock.advance(10 * _DAY)
+    assert await lapses.purge(stage.broker) == 0
+    await stage.finish_run("build")
+    await stage.flow()
+    assert [row["state"] for row in await stage.rows(deliveries)] == ["dispatched"] * 2
+
+
+@pytest.mark.parametrize("how", HOW)
+async def test_after_thirty_days_all_of_it_is_purged(stage: Stage, how: str) -> None:
+    await sent(stage)
+    await take_back(stage, how, "provider")
+    await lapses.purge(stage.broker)
+    stage.clock.advance(31 * _DAY)
+    assert await lapses.purge(stage.broker) == 1
+    left = await count(stage, "runs", "jobs", "envelopes", "deliveries", "attempts", "messages")
+    assert set(left.values()) == {0}
+    assert await count(stage, "services", "subscriptions", "allowed_workflows") == {
+        "services": 0,
+        "subscriptions": 0,
+        "allowed_workflows": 0,
+    }
+    own = [r for r in await stage.rows(repositories) if r["id"] == stage.provider.id]
+    assert all((r["provider_enabled_at"], r["lapsed_at"]) == (None, None) for r in own)
+    (told,) = [r for r in await stage.rows(audit) if r["verb"] == "zekt:repository:purged"]
+    assert (told["repository_id"], told["actor"]) == (stage.provider.id, "zekt")
+    assert await lapses.purge(stage.broker) == 0
+    await give_back(stage, how, "provider")
+    await stage.finish_run("build")
+    await stage.flow()
+    assert await stage.rows(runs) == []  # it must be enabled anew
+
+
+async def test_of_a_consumer_only_what_came_to_it_goes(stage: Stage) -> None:
+    other = stage.github.repository(stage.github.account("basalt-inc"), "pipelines")
+    await stage.github.install(stage.app, other.owner)
+    await stage.serve()
+    await stage.subscribe(other)
+    await stage.finish_run("build")
+    await stage.flow()
+    await take_back(stage, "not_installed", "consumer")
+    await lapses.purge(stage.broker)
+    stage.clock.advance(31 * _DAY)
+    assert await lapses.purge(stage.broker) == 1
+    (left,) = await stage.rows(deliveries)
+    assert left["target_repository_id"] == other.id
+    assert await count(stage, "services", "subscriptions", "runs") == {
+        "services": 1,
+        "subscriptions": 1,
+        "runs": 1,
+    }
+
+
+async def test_names_of_what_takes_no_part_go_with_their_installation(stage: Stage) -> None:
+    await sent(stage)
+    await take_back(stage, "not_installed", "consumer")
+    await lapses.purge(stage.broker)
+    stage.clock.advance(31 * _DAY)
+    await lapses.purge(stage.broker)
+    stage.clock.advance(31 * _DAY)
+    await lapses.purge(stage.broker)
+    names = {row["full_name"] for row in await stage.rows(repositories)}
+    assert names == {stage.provider.full_name}
+    assert [row["id"] for row in await stage.rows(installations)] == [stage.providing.id]
+
+
+async def test_a_purge_that_was_cut_off_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sent(stage)
+    await take_back(stage, "app_suspended", "provider")
+    await lapses.purge(stage.broker)
+    stage.clock.advance(31 * _DAY)
+
+    def die(*_: object) -> None:
+        raise RuntimeError("the process ended here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("zekt_bot.db.lapses.forget", die)
+        with pytest.raises(RuntimeError):
+            await lapses.purge(stage.broker)
+    assert len(await stage.rows(services)) == 1
+    await give_back(stage, "app_suspended", "provider")
+    assert await lapses.purge(stage.broker) == 1  # it had ended, and would be half there
+    assert await stage.rows(services) == []
+
+
+async def test_it_stops_when_told_to(stage: Stage) -> None:
+    await sent(stage)
+    await take_back(stage, "app_suspended", "provider")
+    await lapses.purge(stage.broker)
+    stage.clock.advance(31 * _DAY)
+    assert await lapses.purge(stage.broker, lambda: True) == 0
+    assert len(await stage.rows(services)) == 1
+
+
+async def test_nothing_is_purged_where_the_setting_says_so(migrated_url: str) -> None:
+    async with open_stage(migrated_url, withdrawn_days=0) as stage:
+        await sent(stage)
+        await take_back(stage, "app_suspended", "provider")
+        await lapses.purge(stage.broker)
+        stage.clock.advance(400 * _DAY)
+        assert await lapses.purge(stage.broker) == 0
+        assert len(await stage.rows(services)) == 1

@@ -1,0 +1,138 @@
+"""Repositories whose consent is gone: since when, and what is forgotten of them at last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import delete, exists, or_, select, update
+
+from zekt_bot.db import audit, erasure
+from zekt_bot.db.erasure import Part
+from zekt_bot.db.rows import APP
+from zekt_bot.db.tables import (
+    allowed_workflows,
+    installations,
+    repositories,
+    services,
+    subscriptions,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from zekt_bot.domain.audit import Entry
+
+_OWN = repositories.c
+
+
+class Lapsed(NamedTuple):
+    """A repository without consent, and its account."""
+
+    id: int
+    account_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The repository that takes part no longer, if it has not come back since `before`."""
+
+    lapsed: Lapsed
+    before: datetime
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """At most `limit` rows that nobody has used since `before`."""
+
+    before: datetime
+    limit: int
+
+
+def _enabled() -> ColumnElement[bool]:
+    return or_(_OWN.provider_enabled_at.is_not(None), _OWN.consumer_enabled_at.is_not(None))
+
+
+def _consented() -> ColumnElement[bool]:
+    ours = (installations.c.id == _OWN.installation_id, installations.c.app == APP)
+    return exists().where(*ours, installations.c.state == "active") & ~_OWN.archived
+
+
+def note(connection: Connection, rows: Sequence[datetime]) -> list[None]:
+    """Write down of whom consent is gone from now on, and of whom it is back."""
+    gone = update(repositories).where(_enabled(), _OWN.lapsed_at.is_(None), ~_consented())
+    connection.execute(gone.values(lapsed_at=rows[0]))
+    back = update(repositories).where(_enabled(), _OWN.lapsed_at.is_not(None), _consented())
+    connection.execute(back.values(lapsed_at=None))
+    return [None] * len(rows)
+
+
+def lapsed(connection: Connection, before: datetime, after: int, limit: int) -> list[Lapsed]:
+    """Those whose consent has been gone since before, by id, after the id `after`."""
+    found = select(_OWN.id, _OWN.account_id).where(_OWN.lapsed_at < before, _OWN.id > after)
+    return [Lapsed(*row) for row in connection.execute(found.order_by(_OWN.id).limit(limit))]
+
+
+def end(connection: Connection, rows: Sequence[Ending]) -> list[bool]:
+    """Let each take part no longer, so that nothing new comes in. False: its consent is back."""
+    return [_end(connection, row) for row in rows]
+
+
+def _end(connection: Connection, row: Ending) -> bool:
+    still = select(_OWN.provider_enabled_at, _OWN.consumer_enabled_at).where(
+        _OWN.id == row.lapsed.id, _OWN.lapsed_at < row.before, ~(_enabled() & _consented())
+    )
+    found = connection.execute(still.with_for_update(of=repositories)).first()
+    if found is None:
+        return False
+    if any(found):
+        off = {"provider_enabled_at": None, "consumer_enabled_at": None}
+        own = update(repositories).where(_OWN.id == row.lapsed.id)
+        connection.execute(own.values(**off, version=_OWN.version + 1))
+        audit.record(connection, row.entry)
+    return True
+
+
+def forget(connection: Connection, rows: Sequence[Lapsed]) -> list[bool]:
+    """The end, when its parts are gone: services and allow-list. False: something came in."""
+    return [_forget(connection, row) for row in rows]
+
+
+def _forget(connection: Connection, row: Lapsed) -> bool:
+    one = Part(row.account_id, 1, row.id)
+    if any(count for part in erasure.PARTS for count in part(connection, [one])):
+        return False
+    erasure.drop_catalog(connection, one)
+    connection.execute(update(repositories).where(_OWN.id == row.id).values(lapsed_at=None))
+    return True
+
+
+def drop_unused(connection: Connection, rows: Sequence[Unused]) -> list[int]:
+    """Names of repositories that take no part and are in no installation that stands."""
+    return [_drop_unused(connection, row) for row in rows]
+
+
+def _drop_unused(connection: Connection, row: Unused) -> int:
+    ours = (installations.c.id == _OWN.installation_id, installations.c.app == APP)
+    standing = exists().where(*ours, installations.c.state != "deleted")
+    used = (
+        exists().where(table.c.repository_id == _OWN.id)
+        for table in (services, subscriptions, allowed_workflows)
+    )
+    idle = select(_OWN.id).where(
+        _OWN.updated_at < row.before,
+        _OWN.lapsed_at.is_(None),
+        ~_enabled(),
+        ~standing,
+        *(~each for each in used),
+    )
+    ids = list(connection.execute(idle.limit(row.limit)).scalars())
+    connection.execute(delete(repositories).where(_OWN.id.in_(ids)))
+    held = exists().where(_OWN.installation_id == installations.c.id)
+    over = (installations.c.state == "deleted", installations.c.updated_at < row.before)
+    connection.execute(delete(installations).where(installations.c.app == APP, *over, ~held))
+    return len(ids)

@@ -1,0 +1,74 @@
+"""Consent that was taken back and did not return: what is kept of it is purged."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from zekt_bot.db import erasure, lapses
+from zekt_bot.db.erasure import Part
+from zekt_bot.db.lapses import Ending, Unused
+from zekt_bot.operations.broker import SYSTEM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from zekt_bot.db.lapses import Lapsed
+    from zekt_bot.operations.broker import Broker
+
+_PAGE = 50
+_PART = 200
+_log = structlog.get_logger()
+
+
+async def purge(broker: Broker, stopped: Callable[[], bool] = lambda: False) -> int:
+    """Note whose consent is gone, and erase those who are gone too long; answers how many.
+
+    A repository whose App was uninstalled or suspended, that was taken out of the installation,
+    deleted or archived, comes back as it was within `ZEKT_WITHDRAWN_DAYS`. After that it takes part
+    no longer, and its events, messages, deliveries, services and subscriptions are deleted in
+    small batches. If this process dies, the next one goes on.
+
+    Raises:
+        StorageUnavailable.
+    """
+    now = broker.now()
+    await broker.database.write(lapses.note, now)
+    if not broker.settings.withdrawn_days:
+        return 0
+    before = now - timedelta(days=broker.settings.withdrawn_days)
+    purged = after = 0
+    while page := await broker.database.query(lapses.lapsed, before, after, _PAGE):
+        for each in page:
+            if stopped():
+                return purged
+            purged += await _purge(broker, each, before)
+        after = page[-1].id
+    await _drop_unused(broker, Unused(before, _PART), stopped)
+    return purged
+
+
+async def _drop_unused(broker: Broker, unused: Unused, stopped: Callable[[], bool]) -> None:
+    dropped = _PART
+    while dropped == _PART and not stopped():
+        dropped = await broker.database.write(lapses.drop_unused, unused, weight=_PART)
+
+
+async def _purge(broker: Broker, one: Lapsed, before: datetime) -> bool:
+    """False: its consent came back meanwhile."""
+    entry = await broker.entry(
+        "zekt:repository:purged", SYSTEM, account_id=one.account_id, repository_id=one.id
+    )
+    if not await broker.database.write(lapses.end, Ending(one, before, entry)):
+        return False
+    gone, part = False, Part(one.account_id, _PART, one.id)
+    while not gone:
+        for drop in erasure.PARTS:
+            while await broker.database.write(drop, part, weight=_PART):
+                pass
+        gone = await broker.database.write(lapses.forget, one)
+    _log.info("repository.purged", repository_id=one.id)
+    return True
