@@ -23,7 +23,7 @@ class SetBack(SystemClock):
 
 async def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
     clock = SetBack()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await clock.sleep_until(datetime.now(UTC) + timedelta(seconds=0.05))
 
 

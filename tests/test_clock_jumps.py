@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from sqlalchemy import update
 
 from tests.db.rows import until
 from tests.stage import clock, stage
+from tests.working import LOOPS
 from zekt_bot.app import working
 from zekt_bot.db.tables import coverage, deliveries, subscriptions, usage
 
@@ -31,12 +33,15 @@ async def finish_run(stage: Stage) -> None:
 
 
 async def all_sent(stage: Stage, count: int) -> None:
-    """Wait until so many deliveries are dispatched; at most a quarter of an hour passes."""
+    """Wait until so many deliveries are dispatched; at most a quarter of an hour passes, and none
+    while a loop is awake.
+    """
     latest = stage.clock.now() + HOUR / 4
 
     async def over() -> bool:
-        if stage.clock.now() < latest:
+        if stage.clock.now() < latest and len(stage.clock.waiting_until) >= LOOPS:
             stage.clock.advance(_A_LITTLE)
+            await asyncio.sleep(0.02)
         return [row["state"] for row in await stage.rows(deliveries)] == ["dispatched"] * count
 
     await until(over)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+from tests.db.rows import DEADLINE
 from zekt_bot.pool import Pool
 
 SECOND = timedelta(seconds=1)
@@ -52,7 +53,7 @@ async def test_it_is_told_when_a_page_fits_again() -> None:
     await given(pool, 1, 2)
     assert pool.room == 0
     work.free.set()
-    await asyncio.wait_for(pool.freed.wait(), 1)
+    await asyncio.wait_for(pool.freed.wait(), DEADLINE)
     assert pool.room
 
 

@@ -26,6 +26,7 @@ from tests.conftest import PROFILE
 from tests.db.rows import until
 from tests.figures import FIGURES
 from tests.stage import Stage, open_stage
+from tests.working import a_second_passes
 from zekt_bot.app import serving, working
 from zekt_bot.db import engine, schema
 from zekt_bot.db.tables import deliveries
@@ -159,10 +160,11 @@ async def all_sent(stage: Stage, runs: set[int]) -> Counter[int]:
     """Wait, letting time pass, until every run's delivery is dispatched; how often each was."""
 
     async def over() -> bool:
-        stage.clock.advance(_SECOND)
         try:
+            await a_second_passes(stage)
             rows = await stage.rows(deliveries)
         except StorageUnavailable:
+            stage.clock.advance(_SECOND)
             return False
         return len(rows) == len(runs) and {row["state"] for row in rows} == {"dispatched"}
 

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING
 from sqlalchemy import update
 
 from tests import databases
-from tests.db.rows import until
+from tests.db.rows import DEADLINE, until
 from tests.stage import RELEASE, Stage, clock, open_stage, stage
-from tests.working import DISPATCH, MINT, all_are, finished, minted, posted, states
+from tests.working import (
+    DISPATCH,
+    LOOPS,
+    MINT,
+    a_second_passes,
+    all_are,
+    finished,
+    minted,
+    posted,
+    states,
+)
 from zekt_bot import hookimpl
 from zekt_bot.app import working
 from zekt_bot.db.tables import coverage, deliveries, inbox, lanes, runs
@@ -24,7 +34,6 @@ if TYPE_CHECKING:
     from zekt_bot.domain.events import Run
 
 __all__ = ["clock", "stage"]
-_LOOPS = 9  # inbox, runs, envelopes, deliveries, five chores
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
@@ -32,7 +41,7 @@ async def test_while_time_stands_still_an_event_goes_all_the_way(stage: Stage) -
     await stage.serve()
     async with working(stage.broker):
         await finished(stage)
-        await stage.github.wait_for_dispatches(1, timeout=10)
+        await stage.github.wait_for_dispatches(1)
         await until(lambda: all_are(stage, "dispatched"))
 
 
@@ -42,7 +51,7 @@ async def test_what_was_left_over_is_taken_up_at_the_start(stage: Stage) -> None
     assert await stage.claim("inbox")  # by one who died
     stage.clock.advance(_MINUTE)
     async with working(stage.broker):
-        await stage.github.wait_for_dispatches(1, timeout=10)
+        await stage.github.wait_for_dispatches(1)
 
 
 async def test_a_run_whose_plugin_raises_is_tried_later_and_its_neighbours_go_on(
@@ -59,7 +68,7 @@ async def test_a_run_whose_plugin_raises_is_tried_later_and_its_neighbours_go_on
         return [row["failures"] for row in rows if row["head_branch"] == "poison"] == [1]
 
     async with working(stage.broker):
-        await stage.github.wait_for_dispatches(1, timeout=10)
+        await stage.github.wait_for_dispatches(1)
         await until(set_back)
     (poison,) = [r for r in await stage.rows(runs) if r["head_branch"] == "poison"]
     assert poison["due_at"] == stage.clock.now() + 30 * _SECOND
@@ -91,7 +100,7 @@ async def test_a_malformed_webhook_is_set_aside_with_its_reason(stage: Stage) ->
         await run.start_job("build")  # or the grace for jobs would have to pass
         await run.complete()
         await stage.take()
-        await stage.github.wait_for_dispatches(1, timeout=10)
+        await stage.github.wait_for_dispatches(1)
     assert any("9999" in (row["reason"] or "") for row in await stage.rows(inbox))
 
 
@@ -106,7 +115,7 @@ async def test_cut_connections_stop_nothing(migrated_postgres: str, postgres_ser
             )
 
             async def gone_through() -> bool:
-                stage.clock.advance(_SECOND)
+                await a_second_passes(stage)
                 return await all_are(stage, "dispatched")
 
             await finished(stage)
@@ -121,7 +130,7 @@ async def test_a_refused_key_pauses_the_app_until_it_is_taken_again(stage: Stage
         return [row["waits_for"] for row in await stage.rows(deliveries)] == ["app"]
 
     async def gone_through() -> bool:
-        stage.clock.advance(_SECOND)  # so little that no lease runs out under way
+        await a_second_passes(stage)
         return await all_are(stage, "dispatched")
 
     async with working(stage.broker):
@@ -144,7 +153,7 @@ async def test_a_lane_that_fell_asleep_is_found_within_two_minutes(stage: Stage)
     assert await stage.works() == []
 
     async def gone_through() -> bool:
-        stage.clock.advance(_SECOND)  # so little that no lease runs out under way
+        await a_second_passes(stage)
         return await all_are(stage, "dispatched")
 
     async with working(stage.broker):
@@ -225,7 +234,7 @@ async def _stay_asleep(stage: Stage) -> bool:
 
 
 async def _all_asleep(stage: Stage) -> bool:
-    return len(stage.clock.waiting_until) == _LOOPS
+    return len(stage.clock.waiting_until) == LOOPS
 
 
 async def _refused(stage: Stage) -> bool:
@@ -265,6 +274,7 @@ async def test_a_token_that_was_kept_proves_nothing_of_a_refused_key(migrated_ur
         began = len(minted(stage))
         async with working(stage.broker):
             await until(lambda: _refused_once(stage))
+            await until(lambda: _all_asleep(stage))
             refused = len(minted(stage))
             for _ in range(59):
                 stage.clock.advance(_SECOND)
@@ -273,7 +283,7 @@ async def test_a_token_that_was_kept_proves_nothing_of_a_refused_key(migrated_ur
             stage.github.clear_faults()
 
             async def gone_through() -> bool:
-                stage.clock.advance(_SECOND)
+                await a_second_passes(stage)
                 return await all_are(stage, "dispatched")
 
             await until(gone_through)
@@ -299,7 +309,7 @@ async def test_requests_that_hang_hold_up_no_other(migrated_sqlite: str) -> None
         ask = stage.broker.github.ask_as_app
         hanging = [asyncio.create_task(ask(f"/app/installations/{n}")) for n in range(224)]
         await until(lambda: _asked(stage, 100))
-        assert (await asyncio.wait_for(ask("/app"), 5)).status == 200
+        assert (await asyncio.wait_for(ask("/app"), DEADLINE)).status == 200
         assert not any(task.done() for task in hanging)
         for task in hanging:
             task.cancel()
@@ -315,7 +325,7 @@ async def test_news_that_github_is_slow_to_confirm_holds_up_nobody(migrated_url:
             await stage.take()
             await until(lambda: _asked(stage))
             await finished(stage)
-            await stage.github.wait_for_dispatches(1, timeout=10)
+            await stage.github.wait_for_dispatches(1)
 
 
 async def _asked(stage: Stage, many: int = 1) -> bool:

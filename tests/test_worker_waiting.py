@@ -10,7 +10,16 @@ from structlog.testing import capture_logs
 
 from tests.db.rows import until
 from tests.stage import LEASE, Stage, clock, stage
-from tests.working import DISPATCH, MINT, all_are, finished, minted, posted, states
+from tests.working import (
+    DISPATCH,
+    MINT,
+    a_second_passes,
+    all_are,
+    finished,
+    minted,
+    posted,
+    states,
+)
 from zekt_bot import worker
 from zekt_bot.app import working
 from zekt_bot.db.tables import deliveries
@@ -36,7 +45,8 @@ async def test_who_stops_gives_back_at_once_what_only_waits(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await one_behind_the_other(stage, monkeypatch, 3)
-    stage.github.fail("POST", DISPATCH, delay=1)
+    free = asyncio.Event()
+    stage.github.fail("POST", DISPATCH, until=free)
 
     async def given_back() -> bool:
         rows = await stage.rows(deliveries)
@@ -50,6 +60,7 @@ async def test_who_stops_gives_back_at_once_what_only_waits(
         await until(lambda: posted(stage))
         working_one.stop()
         await until(given_back)
+        free.set()
     assert sorted(await states(stage)) == ["dispatched", "pending", "pending"]
 
 
@@ -57,13 +68,22 @@ async def test_what_waited_for_half_its_lease_is_leased_anew(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await one_behind_the_other(stage, monkeypatch, 2)
-    stage.github.fail("POST", DISPATCH, delay=0.4, times=2)
+    first, second = asyncio.Event(), asyncio.Event()
+    for free in (first, second):
+        stage.github.fail("POST", DISPATCH, until=free)
+
+    async def recorded() -> bool:
+        return sorted(await states(stage)) == ["dispatched", "pending"]
+
     async with working(stage.broker):
         await until(lambda: posted(stage))
         stage.clock.advance(LEASE / 2 + _SECOND)
+        first.set()
         await until(lambda: posted(stage, 2))
+        await until(recorded)
         (under_way,) = [row for row in await stage.rows(deliveries) if row["lease"]]
         assert under_way["due_at"] == stage.clock.now() + LEASE
+        second.set()
     assert await states(stage) == ["dispatched"] * 2
 
 
@@ -80,7 +100,7 @@ async def test_what_waits_behind_a_refused_key_does_not_try_it(
         return waits.count("app") == 1 and not any(row["lease"] for row in rows)
 
     async def gone_through() -> bool:
-        stage.clock.advance(_SECOND)
+        await a_second_passes(stage)
         return await all_are(stage, "dispatched")
 
     async with working(stage.broker):
@@ -96,12 +116,12 @@ async def test_a_sender_that_was_cancelled_is_replaced(
 ) -> None:
     await one_behind_the_other(stage, monkeypatch, 1)
     async with working(stage.broker):
-        await stage.github.wait_for_dispatches(1, timeout=10)
+        await stage.github.wait_for_dispatches(1)
         senders = [task for task in asyncio.all_tasks() if task.get_name() == "zekt-pool"]
         assert all(task.cancel() for task in senders)
         assert senders
         await finished(stage)
-        await stage.github.wait_for_dispatches(2, timeout=10)
+        await stage.github.wait_for_dispatches(2)
 
 
 async def test_a_stray_cancellation_is_told_and_its_sender_goes_on(
@@ -118,5 +138,5 @@ async def test_a_stray_cancellation_is_told_and_its_sender_goes_on(
     monkeypatch.setattr(worker, "deliver", cancelled_once)
     with capture_logs() as said:
         async with working(stage.broker):
-            await stage.github.wait_for_dispatches(1, timeout=10)
+            await stage.github.wait_for_dispatches(1)
     assert [line["event"] for line in said if line["log_level"] == "error"] == ["worker.failed"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from zekt_bot.db.tables import deliveries
@@ -9,12 +11,20 @@ from zekt_bot.db.tables import deliveries
 if TYPE_CHECKING:
     from tests.stage import Stage
 
+LOOPS = 9  # that a worker's clock knows: inbox, runs, envelopes, deliveries, five chores
 DISPATCH, MINT = "/repos/*/dispatches", "/app/installations/*/access_tokens"
 
 
 async def states(stage: Stage) -> list[str]:
     """The deliveries' states."""
     return [row["state"] for row in await stage.rows(deliveries)]
+
+
+async def a_second_passes(stage: Stage) -> None:
+    """Slowly while a delivery is leased: on no machine does its lease run out under way."""
+    if any(row["lease"] for row in await stage.rows(deliveries)):
+        await asyncio.sleep(0.05)
+    stage.clock.advance(timedelta(seconds=1))
 
 
 async def finished(stage: Stage) -> None:

@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
     from zekt_bot.testing import App, Repository
 
+BRIEF = {"ZEKT_LEASE": "3"}  # where a process is killed: what it held is due again soon
 RELEASE = ".github/workflows/release.yml"
 DEPLOY = ".github/workflows/deploy.yml"
 SECRET = "a webhook secret of the tests"
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 
 def free_port() -> int:
@@ -195,7 +196,6 @@ def environ_of(database_url: str, github: GitHubSimulator, app: App) -> dict[str
         "ZEKT_ORCHESTRATOR_PRIVATE_KEY": app.private_key,
         "ZEKT_ORCHESTRATOR_WEBHOOK_SECRET": app.webhook_secret,
         "ZEKT_JOB_GRACE": "0.2",
-        "ZEKT_LEASE": "3",
         "LOG_FORMAT": "json",
     }
 

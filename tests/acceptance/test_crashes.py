@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 50 if PROFILE == "long" else 1
 _RUNS = 8
-_UNPACED = {"ZEKT_LANE_PER_MINUTE": "0"}
+_SETTINGS = {"ZEKT_LANE_PER_MINUTE": "0", "ZEKT_LEASE": "5"}
 _SENT = {"dispatched", "confirmed", "completed"}
 
 
@@ -40,7 +40,7 @@ class Crashes:
         """
         load = [asyncio.create_task(self._run_through()) for _ in range(_RUNS)]
         if sending:
-            await self._s.github.wait_for_dispatches(sum(self._sent().values()) + 1, timeout=20)
+            await self._s.github.wait_for_dispatches(sum(self._sent().values()) + 1)
         least = 0 if sending else 0.3
         await asyncio.sleep(least + self._chance.uniform(0, 0.5))  # the moment is the test's chance
         await asyncio.gather(*(victim.end(signal.SIGKILL) for victim in victims))
@@ -60,7 +60,8 @@ class Crashes:
 
     async def _look(self) -> None:
         """While nobody sends: only what GitHub took and nobody recorded may be sent again."""
-        await asyncio.sleep(0.1)  # GitHub has read by then what the dead one wrote
+        for _ in range(20):  # GitHub has read by then what the dead one wrote
+            await asyncio.sleep(0.01)
         sent = self._sent()
         for row in await self._s.zekt.deliveries():
             if row["state"] not in _SENT and sent[row["id"]]:
@@ -105,7 +106,7 @@ async def test_the_one_process_on_sqlite(
     sqlite_url: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     with seeded() as chance:
-        async with stage(sqlite_url, tmp_path, **_UNPACED) as s:
+        async with stage(sqlite_url, tmp_path, **_SETTINGS) as s:
             crashes = Crashes(s, chance)
             for number in range(ROUNDS):
                 await crashes.round(s.zekt, sending=number % 2 == 0)
@@ -116,7 +117,7 @@ async def test_web_worker_or_both_on_postgresql(
     postgres_url: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     with seeded() as chance:
-        async with stage(postgres_url, tmp_path, "--no-worker", **_UNPACED) as s:
+        async with stage(postgres_url, tmp_path, "--no-worker", **_SETTINGS) as s:
             worker = replace(s.zekt, log=tmp_path / "worker", words=("worker",), process=None)
             await worker.start()
             try:

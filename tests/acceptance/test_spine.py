@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from tests.acceptance.server import RELEASE, SECRET, Stage, stage
+from tests.acceptance.server import BRIEF, RELEASE, SECRET, Stage, stage
 from zekt_bot.testing import payloads, sign, webhook_headers
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def finish_run(s: Stage, **options: Any) -> Any:
 async def test_a_finished_run_reaches_its_consumer(database_url: str, tmp_path: Path) -> None:
     async with stage(database_url, tmp_path) as s:
         run = await finish_run(s)
-        (dispatch,) = await s.github.wait_for_dispatches(1, timeout=20)
+        (dispatch,) = await s.github.wait_for_dispatches(1)
         zekt = dispatch.client_payload["zekt"]
         assert dispatch.repository is s.consumer
         assert dispatch.event_type == zekt["eventType"] == "zekt-workflow-completed"
@@ -57,7 +57,7 @@ async def test_rerun_duplicates_and_disorder_send_each_event_once(
         for delivery in reversed(held):
             await s.github.deliver(delivery)
         await asyncio.gather(*(s.github.deliver(held[-1]) for _ in range(50)))
-        dispatches = await s.github.wait_for_dispatches(2, timeout=20)
+        dispatches = await s.github.wait_for_dispatches(2)
         await s.zekt.until_deliveries(lambda rows: all(r["state"] == "dispatched" for r in rows))
         assert sorted((d.client_payload["zekt"]["workflow"]["runAttempt"]) for d in dispatches) == [
             1,
@@ -72,7 +72,7 @@ async def test_a_fork_never_fires_a_service(database_url: str, tmp_path: Path) -
         fork = s.github.repository(stranger, "payments-api", fork=True)
         await finish_run(s, fork=fork, head_branch="main", event="pull_request")
         await finish_run(s, fork_deleted=True, event="pull_request")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 ours = [
                     e for e in await s.zekt.events() if e["full_name"] == "aurora-labs/payments-api"
@@ -85,13 +85,13 @@ async def test_a_fork_never_fires_a_service(database_url: str, tmp_path: Path) -
 
 @pytest.mark.at_length(10)
 async def test_killed_after_the_202_it_still_dispatches(database_url: str, tmp_path: Path) -> None:
-    async with stage(database_url, tmp_path) as s:
+    async with stage(database_url, tmp_path, **BRIEF) as s:
         await finish_run(s)  # every webhook was answered before this returns
         accepted = [d for d in s.github.deliveries if d.event == "workflow_run"]
         assert {d.status_code for d in accepted} == {202}
         assert await s.zekt.end(signal.SIGKILL) == -signal.SIGKILL
         await s.zekt.start()
-        await s.github.wait_for_dispatches(1, timeout=20)
+        await s.github.wait_for_dispatches(1)
         (delivery,) = await s.zekt.until_deliveries(lambda rows: rows[0]["state"] == "dispatched")
         sent = {d.client_payload["zekt"]["deliveryId"] for d in s.github.dispatches}
         assert sent == {delivery["id"]}
@@ -101,15 +101,15 @@ async def test_killed_after_the_202_it_still_dispatches(database_url: str, tmp_p
 async def test_killed_while_github_holds_the_post_it_is_sent_again(
     database_url: str, tmp_path: Path
 ) -> None:
-    async with stage(database_url, tmp_path) as s:
+    async with stage(database_url, tmp_path, **BRIEF) as s:
         s.github.fail("POST", "/repos/*/dispatches", hang=True)
         await finish_run(s)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not any(r.path.endswith("/dispatches") for r in s.github.requests):
                 await asyncio.sleep(0.02)
         await s.zekt.end(signal.SIGKILL)
         await s.zekt.start()
-        await s.github.wait_for_dispatches(1, timeout=20)
+        await s.github.wait_for_dispatches(1)
         await s.zekt.until_deliveries(lambda rows: rows[0]["state"] == "dispatched")
         assert len(s.github.dispatches) == 1
 
@@ -120,7 +120,7 @@ async def test_sigterm_ends_cleanly_and_nothing_secret_was_logged(
 ) -> None:
     async with stage(database_url, tmp_path) as s:
         await finish_run(s, display_title="a title that strangers wrote")
-        await s.github.wait_for_dispatches(1, timeout=20)
+        await s.github.wait_for_dispatches(1)
         await s.zekt.until_deliveries(lambda rows: rows[0]["state"] == "dispatched")
         assert await s.zekt.end() == 0
         said = s.zekt.log.read_text()
@@ -210,7 +210,7 @@ async def test_of_fifty_at_once_one_is_stored(sqlite_url: str, tmp_path: Path) -
 
         assert sorted(await asyncio.gather(*(send() for _ in range(50)))) == [False] + [True] * 49
         assert _inbox(sqlite_url) == before + 1
-        await s.github.wait_for_dispatches(1, timeout=20)
+        await s.github.wait_for_dispatches(1)
 
 
 async def test_what_is_not_wanted_or_too_much_over_http(sqlite_url: str, tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ async def test_a_body_that_does_not_come_is_given_up(sqlite_url: str, tmp_path: 
         signature = b"X-Hub-Signature-256: sha256=" + b"0" * 64
         head = b"POST /webhooks/github HTTP/1.1\r\nHost: zekt\r\nContent-Length: 9\r\n" + signature
         writer.write(head + b"\r\n\r\n{")
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(80):
             assert b" 408 " in await reader.readline()
         writer.close()
         await writer.wait_closed()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-_WITHIN = 30.0
+_WITHIN = 60.0
 
 
 @contextlib.asynccontextmanager

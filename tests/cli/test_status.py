@@ -98,7 +98,7 @@ async def test_watching_shows_it_again_until_it_is_stopped(migrated_sqlite: str)
     )
     assert watching.stdout is not None
     seen = 0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while seen < 2:
             seen += b"inbox" in await watching.stdout.readline()
         watching.send_signal(signal.SIGINT)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, event, insert
 from sqlalchemy.exc import IntegrityError
 
-from tests.db.rows import settings_for, stored
+from tests.db.rows import DEADLINE, settings_for, stored
 from tests.strategies import at_length
 from zekt_bot.db import audit
 from zekt_bot.db.database import open_database
@@ -198,7 +198,7 @@ async def test_a_subscriber_wakes_after_the_commit_and_of_good_rows_only(
         *(database.write(add_and_wake, name) for name in ("inbox 1", "runs 1")),
         return_exceptions=True,
     )
-    await asyncio.wait_for(good.wait(), 10)
+    await asyncio.wait_for(good.wait(), DEADLINE)
     assert "inbox 1" in await names(database)
     await write
     assert not bad.is_set()

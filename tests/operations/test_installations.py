@@ -86,13 +86,15 @@ async def test_an_old_withdrawal_sent_again_is_put_right(stage: Stage, action: s
 async def test_an_answer_that_was_overtaken_is_asked_again(stage: Stage) -> None:
     await know(stage)
     path = f"/app/installations/{stage.providing.id}"
-    stage.github.fail("GET", path, delay=0.3, when="after")
+    free = asyncio.Event()
+    stage.github.fail("GET", path, until=free, when="after")
     asking = asyncio.create_task(installation(stage, "created"))
     while not stage.github.requests[-1].path.endswith(f"/{stage.providing.id}"):
         await asyncio.sleep(0.01)
     with stage.github.outage():
         await stage.github.suspend(stage.providing)
     await installation(stage, "suspend")
+    free.set()
     await asking
     assert not await consented(stage)
 

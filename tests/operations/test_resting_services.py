@@ -165,11 +165,13 @@ async def test_a_service_that_changed_meanwhile_is_left_for_the_next_time(stage:
     made = await stage.publish()
     stage.github.disable_workflow(release(stage))
     asked = len(stage.github.requests)
-    stage.github.fail("GET", "*/actions/workflows", delay=0.3)
+    free = asyncio.Event()
+    stage.github.fail("GET", "*/actions/workflows", until=free)
     looking = asyncio.create_task(resting_services.look(stage.broker))
     while not any(each.path.endswith("/workflows") for each in stage.github.requests[asked:]):
         await asyncio.sleep(0.01)
     await stage.broker.database.write(_edit, made.id)
+    free.set()
     assert await looking == 0
     assert await rests(stage) is None
     assert await resting_services.look(stage.broker) == 1

@@ -95,10 +95,13 @@ async def test_a_body_that_cannot_be_opened_is_not_sent(stage: Stage, table: Any
     assert posts(stage) == []
 
 
-async def overtaken(stage: Stage) -> tuple[asyncio.Task[Outcome | None], Work]:
-    """A POST under way whose lease has run out, and the work of who has it now."""
+async def overtaken(
+    stage: Stage,
+) -> tuple[asyncio.Event, asyncio.Task[Outcome | None], Work]:
+    """A POST under way, until the event, whose lease has run out; the work of who has it now."""
     await matched(stage)
-    stage.github.fail("POST", DISPATCHES, delay=0.2)
+    free = asyncio.Event()
+    stage.github.fail("POST", DISPATCHES, until=free)
     (slow,) = await stage.works()
     sending = asyncio.create_task(stage.send(slow))
 
@@ -109,11 +112,12 @@ async def overtaken(stage: Stage) -> tuple[asyncio.Task[Outcome | None], Work]:
     stage.clock.advance(LEASE)
     (mine,) = await stage.works()
     assert slow.lease != mine.lease
-    return sending, mine
+    return free, sending, mine
 
 
 async def test_a_lost_lease_records_the_attempt_alone(stage: Stage) -> None:
-    sending, mine = await overtaken(stage)
+    free, sending, mine = await overtaken(stage)
+    free.set()
     outcome = await sending
     assert outcome is not None
     assert outcome.kind == "dispatched"
@@ -129,9 +133,10 @@ async def test_a_lost_lease_records_the_attempt_alone(stage: Stage) -> None:
 
 
 async def test_a_slow_answer_moves_no_finished_delivery(stage: Stage) -> None:
-    sending, mine = await overtaken(stage)
+    free, sending, mine = await overtaken(stage)
     stage.github.fail("POST", DISPATCHES, status=422)
     await stage.send(mine)
+    free.set()
     await sending
     row = await stage.row(deliveries)
     assert (row["state"], row["due_at"]) == ("dead", None)

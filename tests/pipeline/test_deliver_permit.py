@@ -58,11 +58,13 @@ async def blocked(stage: Stage, reason: str, made: int) -> None:
 
 
 async def test_what_is_revoked_while_the_token_is_minted_is_not_sent(stage: Stage) -> None:
+    free = asyncio.Event()
     await matched(stage)
-    stage.github.fail("POST", MINT, delay=0.3)
+    stage.github.fail("POST", MINT, until=free)
     sending = asyncio.create_task(stage.deliver())
     await asked(stage, "/access_tokens")
     await execute(stage, to_state("revoked"))
+    free.set()
     assert await sending == [None]
     await blocked(stage, "not_approved", made=0)
 
@@ -71,15 +73,17 @@ async def test_what_is_revoked_while_the_token_is_minted_is_not_sent(stage: Stag
 async def test_what_is_revoked_before_the_second_post_is_not_sent_once_more(
     stage: Stage, how: str
 ) -> None:
+    free = asyncio.Event()
     await matched(stage)
     if how == "a fresh token":
-        stage.github.fail("POST", DISPATCHES, status=401, delay=0.2)
+        stage.github.fail("POST", DISPATCHES, status=401, until=free)
     else:
         await stage.github.rename(stage.consumer, "core-sync-2")
-        stage.github.fail("GET", "/repositories/*", delay=0.2)
+        stage.github.fail("GET", "/repositories/*", until=free)
     sending = asyncio.create_task(stage.deliver())
     await asked(stage, "/dispatches")
     await execute(stage, to_state("revoked"))
+    free.set()
     (outcome,) = await sending
     assert outcome is not None
     assert outcome.kind == "blocked"
@@ -87,11 +91,13 @@ async def test_what_is_revoked_before_the_second_post_is_not_sent_once_more(
 
 
 async def test_what_is_put_on_hold_while_the_token_is_minted_waits(stage: Stage) -> None:
+    free = asyncio.Event()
     await matched(stage)
-    stage.github.fail("POST", MINT, delay=0.3)
+    stage.github.fail("POST", MINT, until=free)
     sending = asyncio.create_task(stage.deliver())
     await asked(stage, "/access_tokens")
     await pauses.pause(stage.broker, ME, pauses.Target())
+    free.set()
     assert await sending == [None]
     assert posts(stage) == []
     assert (await stage.row(deliveries))["waits_for"] == "pause"
@@ -145,12 +151,14 @@ class Hesitant:
 
 
 async def test_no_decision_before_the_post_no_post(stage: Stage) -> None:
+    free = asyncio.Event()
     await matched(stage)
     stage.broker.plugins.register(Hesitant(), "hesitant")
-    stage.github.fail("POST", MINT, delay=0.3)
+    stage.github.fail("POST", MINT, until=free)
     sending = asyncio.create_task(stage.deliver())
     await asked(stage, "/access_tokens")
     await execute(stage, to_state("approved"))
+    free.set()
     assert await sending == [None]
     assert posts(stage) == []
     row = await stage.row(deliveries)
@@ -158,12 +166,14 @@ async def test_no_decision_before_the_post_no_post(stage: Stage) -> None:
 
 
 async def test_no_decision_before_a_second_post_is_a_retry(stage: Stage) -> None:
+    free = asyncio.Event()
     await matched(stage)
     stage.broker.plugins.register(Hesitant(), "hesitant")
-    stage.github.fail("POST", DISPATCHES, status=401, delay=0.2)
+    stage.github.fail("POST", DISPATCHES, status=401, until=free)
     sending = asyncio.create_task(stage.deliver())
     await asked(stage, "/dispatches")
     await execute(stage, to_state("approved"))
+    free.set()
     (outcome,) = await sending
     assert outcome is not None
     assert outcome.kind == "retry"

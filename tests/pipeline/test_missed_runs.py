@@ -221,7 +221,7 @@ async def test_the_worker_compares_at_its_start(migrated_url: str) -> None:
         await unheard(stage, "build")
         stage.clock.advance(HOUR)
         async with working(stage.broker):
-            await stage.github.wait_for_dispatches(1, timeout=10)
+            await stage.github.wait_for_dispatches(1)
 
 
 async def test_of_a_suspended_installation_nothing_is_asked_and_no_other_waits(

@@ -239,7 +239,7 @@ async def test_the_worker_looks_at_its_start(stage: Stage) -> None:
     await lose(stage)
     stage.clock.advance(HOUR)
     async with working(stage.broker):
-        await stage.github.wait_for_dispatches(1, timeout=10)
+        await stage.github.wait_for_dispatches(1)
 
 
 async def test_without_an_app_there_is_nothing_to_ask(migrated_url: str) -> None:

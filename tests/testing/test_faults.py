@@ -63,6 +63,17 @@ async def test_github_may_never_answer(scene: Scene) -> None:
     assert (await scene.client.ask("GET", "/meta")).status == 200
 
 
+async def test_github_may_wait_for_a_test(scene: Scene) -> None:
+    free = asyncio.Event()
+    scene.github.fail("GET", "/meta", until=free)
+    asking = asyncio.create_task(scene.client.ask("GET", "/meta"))
+    while not scene.github.requests:
+        await asyncio.sleep(0.01)
+    assert not asking.done()
+    free.set()
+    assert (await asking).status == 200
+
+
 async def test_faults_can_be_cleared(scene: Scene) -> None:
     fault = scene.github.fail("*", "*", status=500, times=9)
     assert (await scene.client.ask("GET", "/meta")).status == 500

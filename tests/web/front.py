@@ -114,7 +114,7 @@ async def post(
         return answer.status, await answer.json()
 
 
-async def talk(port: int, *pieces: bytes, patience: float = 5) -> bytes:
+async def talk(port: int, *pieces: bytes, patience: float = 60) -> bytes:
     """Send pieces on a raw connection; gives all that came until it was closed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:

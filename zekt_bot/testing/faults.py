@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypedDict
@@ -16,7 +17,7 @@ class FaultOptions(TypedDict, total=False):
     """How a request fails."""
 
     status: int
-    """Answer this instead; without it (and without `reset` and `hang`) only `delay` acts."""
+    """Answer this instead; without it (and without `reset` and `hang`) it is only late."""
     times: int
     """For so many requests; 1 unless told."""
     headers: dict[str, str]
@@ -26,6 +27,8 @@ class FaultOptions(TypedDict, total=False):
     """`after`: GitHub acts, then fails to say so."""
     delay: float
     """Real seconds before GitHub acts; with `when="after"`, before it says what it did."""
+    until: asyncio.Event
+    """What GitHub waits for at the same place, so that no test depends on a machine's speed."""
     reset: bool
     """The connection is dropped."""
     hang: bool
@@ -44,6 +47,7 @@ class Fault:
     body: Any = None
     when: When = "before"
     delay: float = 0.0
+    until: asyncio.Event | None = None
     reset: bool = False
     hang: bool = False
 
@@ -61,6 +65,12 @@ class Fault:
     def replaces(self) -> bool:
         """Whether GitHub's own answer is not given."""
         return self.status is not None or self.reset or self.hang
+
+    async def linger(self) -> None:
+        """Return when GitHub goes on."""
+        if self.until is not None:
+            await self.until.wait()
+        await asyncio.sleep(self.delay)
 
     def response(self) -> web.Response:
         """The answer instead of GitHub's."""

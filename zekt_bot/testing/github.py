@@ -196,7 +196,7 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
         workflow = known or self.add_workflow(repository, path)
         return await self._core.begin(workflow, options)
 
-    async def wait_for_dispatches(self, count: int = 1, timeout: float = 5.0) -> list[Dispatch]:
+    async def wait_for_dispatches(self, count: int = 1, timeout: float = 30.0) -> list[Dispatch]:
         """All dispatches, once there are so many.
 
         Raises:
@@ -206,7 +206,7 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
         return self.dispatches
 
     async def wait_for_run(
-        self, repository: Repository, status: str = "in_progress", timeout: float = 5.0
+        self, repository: Repository, status: str = "in_progress", timeout: float = 30.0
     ) -> WorkflowRun:
         """The repository's newest run, once its status is this.
 

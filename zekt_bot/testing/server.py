@@ -119,14 +119,13 @@ class Server:
                 return refusal.response()
         seen = await self._write_down(request)
         fault = self._core.faults.take(seen.method, seen.path)
-        late = fault.delay if fault is not None else 0.0
         if fault is not None and fault.when == "before":
-            await asyncio.sleep(late)
+            await fault.linger()
         response: web.StreamResponse | None = None
         if fault is None or fault.when == "after" or not fault.replaces:
             response = await self._answer(request, handler, seen)
         if fault is not None and fault.when == "after":
-            await asyncio.sleep(late)
+            await fault.linger()
         if fault is not None and fault.replaces:
             response = await self._fail(fault, request)
         if response is None:

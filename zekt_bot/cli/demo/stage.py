@@ -51,7 +51,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(patience: float = 15.0) -> AsyncIterator[Stage]:
+async def open_stage(patience: float = 30.0) -> AsyncIterator[Stage]:
     """Everything up, nothing installed yet; all of it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="zekt-demo-") as folder:
         async with GitHubSimulator() as github:
