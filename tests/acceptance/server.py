@@ -76,7 +76,7 @@ class Zekt:
                 "zekt_bot",
                 *self.words,
                 env=self.environ,
-                stdout=out,
+                stdout=asyncio.subprocess.DEVNULL,  # the setup's link, which is no line of the log
                 stderr=out,
             )
         if self.words[0] == "serve":
