@@ -141,6 +141,14 @@ async def test_it_goes_on_where_it_was_left(scene: Scene) -> None:
     } <= verbs
 
 
+async def test_operators_of_the_settings_count(scene: Scene) -> None:
+    async with scene.another(operators=("ada",)) as broker:
+        await scene.make("oauth")
+        await scene.make("orchestrator")
+        found = await setup.progress(broker, ME)
+    assert (found.operators, found.next) == (("ada",), "accounts")
+
+
 async def test_nothing_is_left_out_and_the_end_is_the_end(scene: Scene) -> None:
     await setup.enter(scene.broker, token_of(await setup.new_link(scene.broker, ME)), BROWSER)
     for do in (

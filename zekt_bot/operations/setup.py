@@ -57,7 +57,10 @@ class AppProgress:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is done. `accounts`: the logins served, () for everybody, None: not decided."""
+    """What is done. `accounts`: the logins served, () for everybody, None: not decided.
+
+    `operators`: logins, those of the settings first.
+    """
 
     public_url: str
     concern: Concern | None
@@ -169,7 +172,7 @@ async def progress(broker: Broker, principal: Principal) -> Progress:
         concern=concern(settings.public_url),
         oauth=await _app(broker, "oauth"),
         orchestrator=await _app(broker, "orchestrator"),
-        operators=tuple(operators.values()),
+        operators=(*settings.operators, *operators.values()),
         accounts=settings.allowed_accounts or chosen,
         accounts_from_environment=bool(settings.allowed_accounts),
         until=found.browser_until if found else None,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.operations.setting_up import ME, MONA, Scene, open_scene
+from tests.operations.setting_up import ME, Scene, open_scene
+from tests.testing.walker import Walker
 from tests.web.console.browsing import Browser, Seen
 from zekt_bot.app import serving
 from zekt_bot.config import AppCredentials
@@ -70,6 +71,15 @@ class Walk:
         assert status == 302, where
         return where.removeprefix(ORIGIN)
 
+    async def sign_in(self, login: str) -> Seen:
+        """Sign in from the setup's page; gives what the browser is answered when it is back."""
+        self.scene.github.account(login, "User")
+        door = await self.browser.get("/login?next=/setup/operator")
+        sent = await self.browser.send(door, "/login", next="/setup/operator")
+        async with Walker(self.scene.github.web_url) as walker:
+            away = await walker.through(await walker.open(sent.location), login)
+        return await self.browser.get(away.removeprefix(ORIGIN))
+
     async def make(self, app: str, name: str) -> Seen:
         page = await self.browser.get(await self.to_github(app, name))
         self.scene.clock.advance(timedelta(seconds=5))
@@ -103,8 +113,10 @@ async def test_from_the_link_to_the_end(walk: Walk) -> None:
     assert (await browser.get("/setup")).location == "/setup/orchestrator"
     assert (await walk.make("orchestrator", "Zekt of Aurora")).location == "/setup"
     assert (await browser.get("/setup")).location == "/setup/operator"
-    assert "Sign in with GitHub" in (await browser.get("/setup/operator")).words
-    await setup.become_operator(scene.broker, ME, MONA)
+    assert 'href="/login?next=/setup/operator"' in (await browser.get("/setup/operator")).text
+    assert (await walk.sign_in("mona")).location == "/setup/operator"
+    page = await browser.get("/setup/operator")
+    assert (await browser.send(page, "/setup/operator")).location == "/setup"
     assert "Operated by mona" in (await browser.get("/setup/operator")).words
     assert (await browser.get("/setup")).location == "/setup/accounts"
     aurora = scene.github.account("aurora-labs")
@@ -128,7 +140,8 @@ async def test_from_the_link_to_the_end(walk: Walk) -> None:
     assert "They come to this server, signed." in page.words
     assert (await browser.send(page, "/setup/finish")).location == "/setup/done"
     assert "Zekt is ready" in (await browser.get("/setup/done")).words
-    closed = await browser.get("/setup/check")
+    assert (await browser.get("/setup/check")).status == 200  # mona is the operator
+    closed = await walk.another().get("/setup/check")
     assert (closed.status, "The setup is finished" in closed.words) == (403, True)
 
 
@@ -173,6 +186,12 @@ async def test_a_dead_link_says_how_to_get_another(walk: Walk) -> None:
     assert "This setup link no longer works" in told.words
     assert "zekt setup-link" in told.words
     assert (await walk.browser.get(dead)).location == "/setup/address"  # who is inside goes on
+
+
+async def test_whoever_tries_links_is_slowed_down(walk: Walk) -> None:
+    page = await walk.browser.get(await walk.link())
+    seen = {(await walk.browser.send(page, "/setup/enter", token="x")).status for _ in range(100)}
+    assert seen == {403, 429}
 
 
 async def test_what_does_not_fit_is_said_beside_its_field_and_stays(walk: Walk) -> None:

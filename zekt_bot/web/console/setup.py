@@ -13,6 +13,7 @@ from zekt_bot.operations import app_check, setup
 from zekt_bot.web.console import forms
 from zekt_bot.web.console.frame import BROWSER, VIEWER, page
 from zekt_bot.web.console.problems import Problem, Way
+from zekt_bot.web.console.sign_in import count_try
 from zekt_bot.web.deps import BROKER
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ async def start(request: web.Request) -> web.Response:
 
 async def enter(request: web.Request) -> web.Response:
     """`POST /setup/enter`: this browser does the setup from now on."""
+    count_try(request)
     token = forms.text(request[forms.FORM], "token")
     try:
         await setup.enter(request.app[BROKER], token, request[BROWSER])

@@ -62,7 +62,7 @@ def _is_open(request: web.Request) -> bool:
 
 async def begin(request: web.Request) -> web.Response:
     """`POST /login`: to GitHub."""
-    _count(request)
+    count_try(request)
     back = local_path(forms.text(request[forms.FORM], "next", 2000))
     try:
         return _to(await sign_in.begin(request.app[BROKER], request[BROWSER], back))
@@ -70,21 +70,26 @@ async def begin(request: web.Request) -> web.Response:
         return _door(request, back, str(error), status=503)
 
 
-def _count(request: web.Request) -> None:
+def count_try(request: web.Request) -> None:
+    """Let each address try so often only.
+
+    Raises:
+        Problem: 429.
+    """
     deps = request.app[DEPS]
     address = client.of(request, deps.settings.trusted_proxies).address
     if not request.app[TRIES].allows(address):
         raise Problem(
             429,
             "Too many tries",
-            "Wait a minute, then sign in again.",
+            "Wait a minute, then try again.",
             headers={"Retry-After": "60"},
         )
 
 
 async def finish(request: web.Request) -> web.Response:
     """`GET /auth/github/callback`: signed in, or why not."""
-    _count(request)
+    count_try(request)
     kept = request.app[COOKIES]
     back = sign_in.Return(
         browser=request[BROWSER],
