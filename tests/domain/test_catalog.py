@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import assume, given
@@ -22,6 +22,7 @@ from zekt_bot.domain.catalog import (
     check_profile,
     check_slug,
     check_workflow_path,
+    standing,
     workflow_path,
 )
 from zekt_bot.domain.subscriptions import SUBSCRIPTION_MOVES, SubscriptionState
@@ -202,3 +203,25 @@ def test_a_description_is_text_of_some_length(description: str) -> None:
 def test_a_hidden_source_without_an_alias_has_no_name_for_consumers() -> None:
     assert service(profile=Profile(alias="aurora", hidden_source=True)).shown_owner == "aurora"
     assert service(profile=Profile(hidden_source=True)).shown_owner == "?"
+
+
+@pytest.mark.parametrize(
+    ("changed", "wanted"),
+    [
+        ({}, "disabled"),
+        ({"provider": True}, "provider"),
+        ({"consumer": True}, "consumer"),
+        ({"provider": True, "consumer": True}, "both"),
+        ({"provider": True, "archived": True}, "archived"),
+        ({"provider": True, "installation_state": "suspended"}, "suspended"),
+        ({"provider": True, "installation_state": "deleted"}, "gone"),
+        ({"installation_id": None}, "gone"),
+        ({"provider": True, "installation_state": "suspended", "blocked": True}, "blocked"),
+    ],
+)
+def test_what_keeps_a_repository_away_is_shown_before_what_it_takes_part_as(
+    changed: dict[str, Any], wanted: str
+) -> None:
+    plain = {"provider": False, "consumer": False, "archived": False, "blocked": False}
+    there = {"installation_id": 3, "installation_state": "active"}
+    assert standing(repository(**{**plain, **there, **changed})) == wanted

@@ -140,6 +140,13 @@ def account_by_login(connection: Connection, login: str) -> Account | None:
     return Account(*row) if row else None
 
 
+def accounts_by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Account]:
+    """The known ones of these accounts."""
+    chosen = select(accounts.c.id, accounts.c.login, accounts.c.kind)
+    found = connection.execute(chosen.where(one_of(accounts.c.id, "ids")), {"ids": ids})
+    return {row.id: Account(row.id, row.login, row.kind) for row in found}
+
+
 def logins(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
     """The logins of the known ones of these accounts."""
     found = select(accounts.c.id, accounts.c.login).where(accounts.c.id.in_(list(ids)))

@@ -186,8 +186,10 @@ class OAuth:
         headers = {**_HEADERS, "authorization": f"Bearer {token}"}
         return await exchange(self._session, "GET", self._api + path, headers, b"")
 
-    async def rows(self, token: str, path: str, name: str) -> AsyncIterator[dict[str, Any]]:
-        """Every row of the list `name` at `path`, of 2,000 at most.
+    async def rows(
+        self, token: str, path: str, name: str | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Every row, 2,000 at most, of the list at `path`; `name`: it stands in an object.
 
         Raises:
             GitHubAnswered: any status but 200. GitHubUnreachable.
@@ -196,12 +198,11 @@ class OAuth:
             answer = await self.ask(token, f"{path}?per_page={_PAGE}&page={page}")
             if answer.status != 200:
                 raise answer.error()
-            found = answer.mapping().get(name)
-            rows = (
-                [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
-            )
+            found = answer.mapping().get(name) if name else answer.json()
+            rows = found if isinstance(found, list) else []
             for row in rows:
-                yield row
+                if isinstance(row, dict):
+                    yield row
             if len(rows) < _PAGE:
                 return
 

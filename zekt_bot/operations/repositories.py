@@ -11,7 +11,7 @@ from zekt_bot.errors import AccessDenied, Conflict, InvalidInput
 from zekt_bot.operations import access
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
     from typing import Literal
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Part = Literal["provider", "consumer"]
 
 MOST_ROWS = 1000
+PARTS: tuple[Part, ...] = ("provider", "consumer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,20 @@ async def disable(
     repository = await access.known(broker, principal, "repository:disable", full_name)
     enabling = await _enabling(broker, principal, repository, part, "disabled")
     return await broker.database.write(_disable, enabling)
+
+
+async def take_part(
+    broker: Broker, principal: Principal, full_name: str, parts: Collection[Part]
+) -> None:
+    """Let a repository take part as these, and as nothing else.
+
+    Raises:
+        AccessDenied, NotFound, InvalidInput, Conflict, GitHubError, StorageUnavailable: what was
+            done before stays done; it is the same if it is asked for again.
+    """
+    for part in PARTS:
+        act = enable if part in parts else disable
+        await act(broker, principal, full_name, part)
 
 
 async def _enabling(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from zekt_bot.errors import InstallationGone, InstallationSuspended
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from typing import Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Role = Literal["manages", "sees", "nothing"]
 KEPT = timedelta(seconds=60)
 _MOST_KEPT = 10_000
+_MOST_LISTS = 1000
 
 
 class Roles:
@@ -31,6 +32,26 @@ class Roles:
         self._github = github
         self._clock = clock
         self._known: dict[tuple[int, int], tuple[datetime, Role]] = {}
+        self._lists: dict[str, tuple[datetime, dict[int, str]]] = {}
+
+    def listed(self, session: str) -> dict[int, str] | None:
+        """What `keep` was told of this session within the last minute."""
+        until, said = self._lists.get(session, (self._clock.now(), None))
+        return said if self._clock.now() < until else None
+
+    def keep(self, person: Person, session: str, managed: Mapping[int, str]) -> None:
+        """Note what the person's own token says: repositories (id → owner's login) they manage."""
+        until = self._clock.now() + KEPT
+        if len(self._lists) >= _MOST_LISTS:
+            self._lists.clear()
+        self._lists[session] = until, dict(managed)
+        for repository_id in managed:
+            self._note(person.id, repository_id, until, "manages")
+
+    def _note(self, person_id: int, repository_id: int, until: datetime, role: Role) -> None:
+        if len(self._known) >= _MOST_KEPT:
+            self._known.clear()
+        self._known[person_id, repository_id] = until, role
 
     async def of(self, person: Person, repositories: Iterable[Repository]) -> dict[int, Role]:
         """The person's role on each repository (id → role).
@@ -52,10 +73,16 @@ class Roles:
         if role is not None and now < until:
             return role
         role = await _ask(self._github, person, repository)
-        if len(self._known) >= _MOST_KEPT:
-            self._known.clear()
-        self._known[key] = now + KEPT, role
+        self._note(person.id, repository.id, now + KEPT, role)
         return role
+
+
+def may_manage(told: Mapping[str, Any]) -> bool:
+    """Whether the `permissions` that GitHub tells are an administrator's or a maintainer's."""
+    permissions = told.get("permissions")
+    return isinstance(permissions, dict) and (
+        permissions.get("admin") is True or permissions.get("maintain") is True
+    )
 
 
 async def _ask(github: GitHub, person: Person, repository: Repository) -> Role:
@@ -69,9 +96,6 @@ async def _ask(github: GitHub, person: Person, repository: Repository) -> Role:
     if told is None or not isinstance(user, dict) or user.get("id") != person.id:
         return "nothing" if repository.private else "sees"
     # The word `permission` calls a maintainer a writer.
-    permissions = user.get("permissions")
-    if isinstance(permissions, dict) and (
-        permissions.get("admin") is True or permissions.get("maintain") is True
-    ):
+    if may_manage(user):
         return "manages"
     return "nothing" if told.get("permission") == "none" else "sees"

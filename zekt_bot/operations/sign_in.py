@@ -163,11 +163,7 @@ async def _reached(broker: Broker, token: UserToken) -> list[str]:
     A classic OAuth App has no installations: there the organizations that it is shown count.
     """
     if await broker.oauth.is_classic():
-        answer = await broker.oauth.ask(token.access, "/user/orgs?per_page=100")
-        if answer.status != 200:
-            raise answer.error()
-        listed = answer.json()
-        return [_login(each) for each in listed] if isinstance(listed, list) else []
+        return [_login(each) async for each in broker.oauth.rows(token.access, "/user/orgs")]
     found = broker.oauth.rows(token.access, "/user/installations", "installations")
     return [_login(each.get("account")) async for each in found]
 

@@ -39,6 +39,8 @@ class UserApi:
         yield "GET", "/user", self.user
         yield "GET", "/user/installations", self.installations
         yield "GET", "/user/installations/{installation}/repositories", self.repositories
+        yield "GET", "/user/orgs", self.organizations
+        yield "GET", "/user/repos", self.all_repositories
         yield "DELETE", "/applications/{client_id}/token", self.delete_token
         yield "DELETE", "/applications/{client_id}/grant", self.delete_grant
 
@@ -91,6 +93,25 @@ class UserApi:
             {**shapes.repository(one, urls), "permissions": shapes.may(role)} for one, role in page
         ]
         return answer(200, {"total_count": len(rows), "repositories": told}, headers)
+
+    async def organizations(self, request: web.Request) -> web.Response:
+        """`GET /user/orgs`: those that the person is a member of."""
+        person, urls = self._token(request).person, self._core.urls
+        known = self._core.world.accounts.values()
+        rows = [one for one in known if person.id in (one.members or {})]
+        page, headers = page_of(request, rows, f"{urls.api}/user/orgs")
+        return answer(200, [shapes.organization(one, urls) for one in page], headers)
+
+    async def all_repositories(self, request: web.Request) -> web.Response:
+        """`GET /user/repos`: wherever the person has a role; a classic OAuth App sees them all."""
+        person, urls = self._token(request).person, self._core.urls
+        known = self._core.world.repositories.values()
+        rows = [(one, role) for one in known if (role := role_of(person, one))]
+        page, headers = page_of(request, rows, f"{urls.api}/user/repos")
+        told = [
+            {**shapes.repository(one, urls), "permissions": shapes.may(role)} for one, role in page
+        ]
+        return answer(200, told, headers)
 
     async def give(self, request: web.Request) -> web.Response:
         """`POST /login/oauth/access_token`: a refusal has status 200 too."""

@@ -67,8 +67,10 @@ def field(page: Seen, name: str) -> str:
 
 
 @asynccontextmanager
-async def open_console(url: str, clock: ManualClock, **settings: Any) -> AsyncIterator[Console]:
-    """A console whose OAuth app is known to GitHub."""
+async def open_console(
+    url: str, clock: ManualClock, *, classic: bool = False, **settings: Any
+) -> AsyncIterator[Console]:
+    """A console whose OAuth app is known to GitHub; `classic`: as a classic OAuth App."""
     async with GitHubSimulator(clock) as github:
         orchestrator = github.app("zekt-orchestrator-app")
         oauth = github.app(
@@ -76,7 +78,7 @@ async def open_console(url: str, clock: ManualClock, **settings: Any) -> AsyncIt
         )
         maja = github.account("maja-lind", "User")
         held = AppCredentials(
-            app_id=str(oauth.app_id),
+            app_id=None if classic else str(oauth.app_id),
             webhook_secrets=(oauth.webhook_secret.encode(),),
             version="1",
             client_id=oauth.client_id,

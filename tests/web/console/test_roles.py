@@ -25,6 +25,9 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int]] = {
     ("GET", "/me"): (303, 200, 200),
     ("POST", "/me/sessions/end"): (303, 404, 404),
     ("POST", "/preferences/theme"): (303, 303, 303),
+    ("GET", "/repositories"): (303, 200, 200),
+    ("GET", "/repositories/aurora-labs/api/enable"): (303, 404, 404),
+    ("POST", "/repositories/aurora-labs/api/enable"): (303, 400, 400),
     ("GET", "/setup"): (403, 403, 303),
     ("POST", "/setup/enter"): (403, 403, 403),
     ("GET", "/setup/address"): (403, 403, 200),
@@ -60,7 +63,8 @@ async def test_every_page_lets_in_whom_the_table_says(
 
 
 def _plain(path: str) -> str:
-    return path.replace("{app:oauth|orchestrator}", "oauth")
+    path = path.replace("{app:oauth|orchestrator}", "oauth")
+    return path.replace("{owner}/{name}/{verb:enable|disable}", "aurora-labs/api/enable")
 
 
 async def _status(browser: Browser, method: str, path: str) -> int:

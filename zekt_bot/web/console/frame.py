@@ -45,7 +45,10 @@ class Group(NamedTuple):
     places: tuple[Place, ...]
 
 
-NAVIGATION: tuple[Group, ...] = (Group("Account", (Place("Profile", "/me", "person"),)),)
+NAVIGATION: tuple[Group, ...] = (
+    Group("", (Place("Repositories", "/repositories", "repository"),)),
+    Group("Account", (Place("Profile", "/me", "person"),)),
+)
 
 # Set by `gate` before a page's handler runs.
 BROWSER = web.RequestKey("BROWSER", str)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from zekt_bot.web.console import preferences, setup, setup_apps, sign_in
+from zekt_bot.web.console import preferences, repositories, setup, setup_apps, sign_in
 from zekt_bot.web.console.gate import Page
 
 _APP = "{app:oauth|orchestrator}"
+_REPOSITORY = "{owner}/{name}/{verb:enable|disable}"
 
 # They ask by themselves who is there: the browser that brought the setup's link, or an operator.
 _SETUP = (
@@ -36,6 +37,9 @@ PAGES = (
     Page("POST", "/logout", sign_in.leave, "nobody"),
     Page("GET", "/welcome", sign_in.welcome),
     Page("POST", "/welcome", sign_in.choose),
+    Page("GET", "/repositories", repositories.show),
+    Page("GET", f"/repositories/{_REPOSITORY}", repositories.ask),
+    Page("POST", f"/repositories/{_REPOSITORY}", repositories.change),
     Page("GET", "/me", sign_in.profile),
     Page("POST", "/me/sessions/end", sign_in.end),
     Page("POST", "/preferences/theme", preferences.theme, "nobody"),

@@ -35,7 +35,7 @@ async def start(request: web.Request) -> web.Response:
     viewer = request.get(VIEWER)
     if viewer is None:
         return _to("/login")
-    return _to("/me" if viewer.session.shown_first else "/welcome")
+    return _to("/repositories" if viewer.session.shown_first else "/welcome")
 
 
 async def show(request: web.Request) -> web.Response:

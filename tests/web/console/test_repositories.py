@@ -1,0 +1,225 @@
+"""Repositories: what GitHub says that one manages, and nothing of what one may not see."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.stage import ME
+from tests.web.console.console import Console, open_console
+from zekt_bot.operations import installations, repositories
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.web.console.browsing import Browser
+    from zekt_bot.testing import Installation, ManualClock, Repository
+
+
+class Org:
+    """aurora-labs with both Apps; `maja` administers payments-api and maintains docs."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    async def found(self) -> Org:
+        github = self.console.github
+        self.org = github.account("aurora-labs")
+        self.api, self.docs, self.other = (
+            github.repository(self.org, name, private=True)
+            for name in ("payments-api", "docs", "not-theirs")
+        )
+        github.grant(self.api, self.console.maja, "admin")
+        github.grant(self.docs, self.console.maja, "maintain")
+        github.grant(self.other, self.console.maja, "write")
+        self.installed: Installation = await github.install(self.console.orchestrator, self.org)
+        self.signing_in = await github.install(self.console.oauth, self.org)
+        for each in (self.api, self.docs, self.other):
+            await self._known(each)
+        return self
+
+    async def _known(self, repository: Repository) -> None:
+        """Let Zekt have met it, disabled."""
+        await repositories.enable(self.console.broker, ME, repository.full_name)
+        await repositories.disable(self.console.broker, ME, repository.full_name)
+
+    async def browser(self) -> Browser:
+        browser = self.console.browser()
+        await self.console.sign_in(browser)
+        return browser
+
+    def asked(self) -> int:
+        return sum(one.path.startswith("/user/inst") for one in self.console.github.requests)
+
+
+@pytest.fixture
+async def org(console: Console) -> Org:
+    return await Org(console).found()
+
+
+async def test_one_sees_what_one_administers_or_maintains(org: Org) -> None:
+    browser = await org.browser()
+    page = await browser.get("/repositories")
+    assert page.status == 200
+    assert "aurora-labs Organization 2 that you manage" in page.words
+    assert page.words.index("docs Private Disabled") < page.words.index("payments-api Private")
+    assert "not-theirs" not in page.text
+
+
+async def test_a_repository_is_enabled_changed_and_disabled(org: Org) -> None:
+    browser = await org.browser()
+    path = "/repositories/aurora-labs/docs"
+    ask = await browser.get(f"{path}/enable")
+    assert (await browser.send(ask, f"{path}/enable", part="provider")).location == "/repositories"
+    assert "docs Private Provider" in (await browser.get("/repositories")).words
+    refused = await browser.send(ask, f"{path}/enable", part="emperor")
+    assert refused.status == 400
+    await browser.send(ask, f"{path}/enable", part="both")
+    assert "Provider and consumer" in (await browser.get("/repositories?state=both")).words
+    await browser.send(ask, f"{path}/enable", part="consumer")
+    assert "docs Private Consumer" in (await browser.get("/repositories")).words
+    ask = await browser.get(f"{path}/disable")
+    assert "Nothing reaches it any more" in ask.words
+    await browser.send(ask, f"{path}/disable", part="neither")
+    assert "docs Private Disabled" in (await browser.get("/repositories")).words
+
+
+async def test_what_one_may_not_see_is_not_there(org: Org) -> None:
+    github = org.console.github
+    hidden = github.repository(org.org, "secret", private=True)
+    await repositories.enable(org.console.broker, ME, hidden.full_name)
+    browser = await org.browser()
+    listed = await browser.get("/repositories")
+    for name in ("secret", "no-such"):
+        ask = await browser.get(f"/repositories/aurora-labs/{name}/enable")
+        assert ask.status == 404
+        done = await browser.send(
+            listed, f"/repositories/aurora-labs/{name}/disable", part="neither"
+        )
+        assert (done.status, done.words == ask.words) == (404, True)
+        found = await browser.get(f"/repositories?name=aurora-labs/{name}")
+        assert f"Zekt knows no aurora-labs/{name} that you manage." in found.words
+
+
+async def test_who_only_writes_changes_nothing(org: Org) -> None:
+    browser = await org.browser()
+    listed = await browser.get("/repositories")
+    path = "/repositories/aurora-labs/not-theirs/enable"
+    refused = await browser.send(listed, path, part="provider")
+    assert (refused.status, "Not yours to change" in refused.words) == (403, True)
+    found = await browser.get("/repositories?name=aurora-labs/not-theirs")
+    assert "may not read this repository" in found.words
+
+
+async def test_who_is_removed_loses_the_page_within_a_minute(org: Org) -> None:
+    browser = await org.browser()
+    assert "docs Private" in (await browser.get("/repositories")).words
+    asked = org.asked()
+    org.docs.roles.clear()
+    assert "docs Private" in (await browser.get("/repositories")).words
+    assert org.asked() == asked
+    org.console.clock.advance(timedelta(seconds=60))
+    assert "docs Private" not in (await browser.get("/repositories")).words
+    assert (await browser.get("/repositories/aurora-labs/docs/enable")).status == 404
+
+
+async def test_filters_and_a_name_that_no_list_shows(org: Org) -> None:
+    await org.console.github.uninstall(org.signing_in)
+    browser = await org.browser()
+    page = await browser.get("/repositories")
+    assert "No repositories yet" in page.words
+    assert "An organization is missing?" in page.words
+    found = await browser.get("/repositories?name=aurora-labs/docs")
+    assert "found by its name" in found.words
+    ask = await browser.get("/repositories/aurora-labs/docs/enable")
+    assert ask.status == 200
+    for query in ("name=aurora-labs/", "name=no-such", "state=both"):
+        nothing = await browser.get(f"/repositories?{query}")
+        assert "Nothing fits these filters" in nothing.words
+
+
+async def test_filters_narrow_the_list(org: Org) -> None:
+    browser = await org.browser()
+    page = await browser.get("/repositories?name=pay&owner=aurora-labs&state=disabled")
+    assert "payments-api" in page.words
+    assert "docs Private" not in page.words
+    assert 'value="pay"' in page.text
+    assert (await browser.get("/repositories?owner=kestrel-bank")).words.count("payments-api") == 0
+
+
+async def test_where_the_orchestration_app_is_missing_it_is_named(org: Org) -> None:
+    github = org.console.github
+    bank = github.account("kestrel-bank")
+    github.grant(github.repository(bank, "core", private=True), org.console.maja, "admin")
+    await github.install(org.console.oauth, bank)
+    browser = await org.browser()
+    page = await browser.get("/repositories")
+    assert "kestrel-bank : you manage repositories there" in page.words
+
+
+@pytest.mark.parametrize("app", ["oauth", "orchestrator"])
+async def test_a_suspended_installation(org: Org, app: str) -> None:
+    await org.console.github.suspend(org.signing_in if app == "oauth" else org.installed)
+    if app == "orchestrator":
+        await installations.look(org.console.broker, org.installed.id, [org.api.id, org.docs.id])
+    browser = await org.browser()
+    page = await browser.get("/repositories")
+    assert ("Suspended at GitHub" in page.words) is (app == "orchestrator")
+    assert page.status == 200
+
+
+async def test_github_s_outage_is_said(org: Org) -> None:
+    browser = await org.browser()
+    org.console.github.fail("GET", "/user/installations", status=502)
+    page = await browser.get("/repositories")
+    assert (page.status, "GitHub does not answer" in page.words) == (503, True)
+    assert (await browser.get("/repositories")).status == 200
+
+
+async def test_whose_authorization_is_gone_is_led_to_the_door(org: Org) -> None:
+    browser = await org.browser()
+    with org.console.github.outage():
+        await org.console.github.revoke_authorization(org.console.oauth, org.console.maja)
+    left = await browser.get("/repositories")
+    assert left.location == "/login?next=/repositories&ended=1"
+    assert (await browser.get("/me")).status == 303
+
+
+@pytest.fixture
+async def classic(migrated_sqlite: str, clock: ManualClock) -> AsyncIterator[Console]:
+    async with open_console(migrated_sqlite, clock, classic=True) as console:
+        yield console
+
+
+async def test_with_a_classic_oauth_app_one_sees_what_its_token_does(classic: Console) -> None:
+    org = await Org(classic).found()
+    browser = await org.browser()
+    page = await browser.get("/repositories")
+    assert "aurora-labs Organization 2 that you manage" in page.words
+    assert org.asked() == 0
+
+
+async def test_two_factor_sign_in_can_be_demanded_with_a_classic_one(
+    migrated_sqlite: str, clock: ManualClock
+) -> None:
+    async with open_console(migrated_sqlite, clock, classic=True, require_2fa=True) as console:
+        browser = console.browser()
+        refused = await console.sign_in(browser)
+        assert "GitHub says that your account has none" in refused.words
+        (token,) = console.github.core.people.tokens.values()
+        assert token.revoked
+
+
+async def test_with_a_classic_one_the_organizations_count(
+    migrated_sqlite: str, clock: ManualClock
+) -> None:
+    whose = ("aurora-labs",)
+    async with open_console(
+        migrated_sqlite, clock, classic=True, allowed_people_of=whose
+    ) as console:
+        org = console.github.account("aurora-labs")
+        assert (await console.sign_in(console.browser())).status == 403
+        org.members = {console.maja.id: "member"}
+        assert (await console.sign_in(console.browser())).status == 303

@@ -1,0 +1,103 @@
+"""Repositories: what one may manage, and letting one take part or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from zekt_bot.domain.catalog import standing
+from zekt_bot.errors import AccessDenied, InvalidInput, NotFound
+from zekt_bot.operations import my_repositories, repositories
+from zekt_bot.operations.my_repositories import Wanted
+from zekt_bot.web.console import forms
+from zekt_bot.web.console.frame import VIEWER, page
+from zekt_bot.web.deps import BROKER, DEPS
+
+if TYPE_CHECKING:
+    from zekt_bot.domain.catalog import Repository
+    from zekt_bot.operations.repositories import Part
+
+# The chip of each standing: colour, icon, word.
+CHIPS = {
+    "disabled": ("grey", "off", "Disabled"),
+    "provider": ("green", "out", "Provider"),
+    "consumer": ("green", "in", "Consumer"),
+    "both": ("green", "both", "Provider and consumer"),
+    "suspended": ("amber", "pause", "Suspended"),
+    "archived": ("amber", "moon", "Archived"),
+    "blocked": ("amber", "moon", "Resting"),
+    "gone": ("hollow", "plug", "Not installed"),
+}
+_PARTS: dict[str, tuple[Part, ...]] = {
+    "neither": (),
+    "provider": ("provider",),
+    "consumer": ("consumer",),
+    "both": ("provider", "consumer"),
+}
+
+
+async def show(request: web.Request) -> web.Response:
+    """`GET /repositories`."""
+    broker, session = request.app[BROKER], request[VIEWER].session
+    asked = {name: request.query.get(name, "").strip()[:140] for name in ("name", "owner", "state")}
+    found = await my_repositories.listing(broker, session)
+    wanted = Wanted(asked["name"].rpartition("/")[2], asked["owner"], asked["state"])
+    shown = [
+        (owned, [each for each in owned.repositories if wanted.fits(each)]) for owned in found.owned
+    ]
+    groups = [(owned, rows) for owned, rows in shown if rows]
+    alone, problem = (None, "") if groups else await _by_name(request, asked["name"])
+    return page(
+        request,
+        "repositories/list.html",
+        asked=asked,
+        found=found,
+        groups=groups,
+        alone=alone,
+        problem=problem,
+        chips=CHIPS,
+        standing=standing,
+        install=await _install_link(request),
+    )
+
+
+async def _by_name(request: web.Request, name: str) -> tuple[Repository | None, str]:
+    """A repository that no list shows, by its whole name; or why it is not shown."""
+    if "/" not in name:
+        return None, ""
+    try:
+        session = request[VIEWER].session
+        return await my_repositories.named(request.app[BROKER], session, name), ""
+    except (InvalidInput, AccessDenied) as error:
+        return None, str(error)
+    except NotFound:
+        return None, f"Zekt knows no {name} that you manage."
+
+
+async def _install_link(request: web.Request) -> str:
+    held = await request.app[DEPS].credentials.get("orchestrator")
+    return f"{held.html_url}/installations/new" if held.html_url else ""
+
+
+async def ask(request: web.Request) -> web.Response:
+    """`GET /repositories/OWNER/NAME/enable` and `/disable`: what happens then."""
+    verb = request.match_info["verb"]
+    found = await my_repositories.named(
+        request.app[BROKER], request[VIEWER].session, _name(request)
+    )
+    return page(request, f"repositories/{verb}.html", repository=found, standing=standing(found))
+
+
+def _name(request: web.Request) -> str:
+    return f"{request.match_info['owner']}/{request.match_info['name']}"
+
+
+async def change(request: web.Request) -> web.Response:
+    """`POST` to the same: as a provider, a consumer or both."""
+    broker, person = request.app[BROKER], request[VIEWER].person
+    parts = _PARTS.get(forms.text(request[forms.FORM], "part"))
+    if parts is None:
+        raise InvalidInput("Choose what the repository is to be: provider, consumer or both.")
+    await repositories.take_part(broker, person, _name(request), parts)
+    return web.Response(status=303, headers={"Location": "/repositories"})
