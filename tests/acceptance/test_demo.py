@@ -81,6 +81,7 @@ async def test_it_fails_when_an_installation_is_not_heard_of(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     async with open_stage(patience=3) as stage:
+        stage.world.github.fail("GET", "/app/installations", status=502, times=99)
         with stage.world.github.outage("installation"):
             await ends_badly(
                 stage,

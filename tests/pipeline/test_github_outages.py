@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import PROFILE
 from tests.figures import FIGURES
 from tests.pipeline.sending import DISPATCHES, matched, posts
+from tests.stage import LEASE
 from zekt_bot.db import leases
 from zekt_bot.db.tables import deliveries, lanes
 from zekt_bot.domain.lanes import Pace
@@ -142,9 +143,11 @@ async def test_what_github_did_without_saying_so_is_sent_again_under_the_same_id
     stage: Stage, fault: Any, sent: int
 ) -> None:
     await matched(stage)
+    await keep_a_token(stage)
     stage.github.fail("POST", DISPATCHES, **fault)
     (first,) = await stage.works()
-    await deliver(stage.broker, first, stage.clock.now() + 0.5 * SECOND)
+    patience = SECOND if fault.get("hang") else LEASE
+    await deliver(stage.broker, first, stage.clock.now() + patience)
     stage.clock.advance(10 * SECOND)
     await stage.deliver()
     assert await states(stage) == {"dispatched"}
@@ -152,11 +155,15 @@ async def test_what_github_did_without_saying_so_is_sent_again_under_the_same_id
     assert told == [first.delivery.id] * sent
 
 
+async def keep_a_token(stage: Stage) -> None:
+    """For the dispatch to come."""
+    api = stage.broker.github.installation_api(stage.consuming.id, stage.consumer.id)
+    await api.get(f"/repositories/{stage.consumer.id}")
+
+
 async def test_a_revoked_token_is_replaced_at_once(stage: Stage) -> None:
     await matched(stage)
-    await stage.broker.github.installation_api(  # a token that is kept, and dies
-        stage.consuming.id, stage.consumer.id
-    ).get(f"/repositories/{stage.consumer.id}")
+    await keep_a_token(stage)
     stage.github.revoke_tokens()
     await stage.deliver()
     assert await states(stage) == {"dispatched"}
