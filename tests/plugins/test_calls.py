@@ -136,7 +136,7 @@ async def test_a_late_answer_counts_for_nothing(watched: Watched) -> None:
 
     assert await watched.said(slow) == [DID_NOT]
     watched.free.set()
-    assert await asyncio.to_thread(late.wait, 5)
+    assert await asyncio.to_thread(late.wait, 60)
     assert await watched.said(lambda: 1) == [1]
 
 
