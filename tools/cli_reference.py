@@ -32,6 +32,7 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "worker",
             "migrate",
             "setup-link",
+            "rotate-secrets",
             "check",
             "status",
             "receive",

@@ -21,6 +21,7 @@ from zekt_bot.cli.pauses import pause, pauses, resume
 from zekt_bot.cli.plugins import plugins
 from zekt_bot.cli.receive import receive
 from zekt_bot.cli.repositories import repositories
+from zekt_bot.cli.rotate import rotate_secrets
 from zekt_bot.cli.server import migrate, serve, worker
 from zekt_bot.cli.services import services
 from zekt_bot.cli.setup import setup_link
@@ -51,6 +52,7 @@ for _command in (
     worker,
     migrate,
     setup_link,
+    rotate_secrets,
     check,
     status,
     receive,

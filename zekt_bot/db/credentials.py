@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from zekt_bot.config import AppCredentials
+from zekt_bot.db import audit
+from zekt_bot.db.sql import insert_if_new
 from zekt_bot.db.tables import credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from zekt_bot.config import App, Settings
     from zekt_bot.db.crypto import Keyring
     from zekt_bot.db.database import Database
+    from zekt_bot.domain.audit import Entry
 
 _AT_MOST_EVERY = timedelta(seconds=1)
 _SECRETS = "webhook_secret"  # several, one a line
@@ -147,6 +150,39 @@ def has(connection: Connection, app: App) -> bool:
 def remove(connection: Connection, app: App) -> bool:
     """Let an App have no stored credentials. False: it had none."""
     return bool(connection.execute(delete(credentials).where(credentials.c.app == app)).rowcount)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row of `seal` in the place of the one with the version `before` (None: there is none)."""
+
+    row: dict[str, str | bytes]
+    before: str | None
+    entry: Entry
+
+
+def version(connection: Connection, app: App, name: str) -> str | None:
+    """The version of one stored value; None: there is none."""
+    one = credentials.c.app == app, credentials.c.name == name
+    found: str | None = connection.execute(select(credentials.c.version).where(*one)).scalar()
+    return found
+
+
+def change(connection: Connection, rows: Sequence[Change]) -> list[bool]:
+    """Exchange single values; False: another one than that of `before` is there."""
+    return [_change(connection, row) for row in rows]
+
+
+def _change(connection: Connection, new: Change) -> bool:
+    one = credentials.c.app == new.row["app"], credentials.c.name == new.row["name"]
+    if new.before is None:
+        done = insert_if_new(connection, credentials, new.row)
+    else:
+        same = update(credentials).where(*one, credentials.c.version == new.before)
+        done = bool(connection.execute(same.values(new.row)).rowcount)
+    if done:
+        audit.record(connection, new.entry)
+    return done
 
 
 def put(connection: Connection, app: App, rows: list[dict[str, str | bytes]]) -> None:

@@ -43,6 +43,11 @@ class Keyring:
         """Names no key."""
         return f"<Keyring of {len(self._ciphers)}>"
 
+    @property
+    def current(self) -> bytes:
+        """The id of the key that seals, as it stands in what it sealed."""
+        return self._current
+
     def seal(self, place: tuple[str, str, str], value: bytes) -> bytes:
         """Encrypt `value` for `place` (table, column, row id)."""
         packed = b"\0" + value

@@ -47,6 +47,7 @@ Action = Literal[
     "data:export",
     "status:read",
     "server:setup",
+    "server:rotate",
 ]
 Side = Literal["provider", "consumer", "anyone"]
 

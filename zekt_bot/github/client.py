@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -47,9 +48,10 @@ class GitHub:
         self._lock = asyncio.Lock()
         self._app: tuple[str, App] | None = None
 
-    def beside(self, which: AppName) -> GitHub:
-        """The same GitHub, asked as the other App."""
-        return GitHub(self._settings, self._credentials, self._clock, self._session, which)
+    def beside(self, which: AppName, credentials: Credentials | None = None) -> GitHub:
+        """The same GitHub, asked as the other App, or with other credentials."""
+        held = credentials or self._credentials
+        return GitHub(self._settings, held, self._clock, self._session, which)
 
     async def app(self) -> App:
         """The App with its present credentials; with other ones all its tokens are forgotten.
@@ -193,8 +195,23 @@ class GitHub:
         path = f"/repositories/{repository_id:d}/collaborators/{who}/permission"
         return _found(await self.ask_as_installation(installation_id, path))
 
-    async def ask_as_app(self, path: str) -> Answer:
-        """GET with the App's JWT; any status but 401 is an answer.
+    async def change_webhook_secret(self, secret: str) -> None:
+        """Let GitHub sign the App's webhooks with this secret from now on.
+
+        Raises:
+            AppRejected: GitHub refuses the App's key, or there is none.
+            GitHubAnswered: any status but 200.
+            GitHubUnreachable: no answer; it may have done so.
+
+        Source: https://docs.github.com/rest/apps/webhooks#update-a-webhook-configuration-for-an-app
+        """
+        body = json.dumps({"secret": secret}).encode()
+        answer = await self.ask_as_app("/app/hook/config", "PATCH", body)
+        if answer.status != 200:
+            raise answer.error()
+
+    async def ask_as_app(self, path: str, method: str = "GET", body: bytes = b"") -> Answer:
+        """Ask with the App's JWT; any status but 401 is an answer.
 
         Raises:
             AppRejected: GitHub refuses the App's key, or there is none.
@@ -202,7 +219,7 @@ class GitHub:
         """
 
         async def ask(app: App) -> Answer:
-            answer = await app.ask("GET", path)
+            answer = await app.ask(method, path, body)
             if answer.status == 401:
                 raise AppRejected(f"{AppRejected()} (GitHub says: {answer.message})")
             return answer
