@@ -15,6 +15,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 
 help:
 	@echo 'make demo       the whole broker on this machine, against a simulated GitHub'
+	@echo '                CONSOLE=1 lets you set a server up by its pages, in your browser'
 	@echo 'make test       the tests and their coverage gate'
 	@echo 'make test-long  the same promises, repeated at length'
 	@echo 'make lint       ruff, mypy, import-linter'
@@ -35,7 +36,7 @@ $(STAMP): pyproject.toml uv.lock tools/setup.sh
 	@touch '$@'
 
 demo: $(STAMP)
-	@$(BIN)/zekt demo
+	@$(BIN)/zekt demo $(if $(CONSOLE),--console)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 3 --durations=20 -p tools.measured

@@ -91,7 +91,8 @@ async def test_each_fault_of_the_webhook_is_named(
 
 async def test_behind_a_webhook_proxy_another_address_is_no_fault(migrated_sqlite: str) -> None:
     local = "http://localhost:8080"
-    async with open_scene(migrated_sqlite, ManualClock(), public_url=local) as scene:
+    where = {"public_url": local, "github_url": "https://github.com"}
+    async with open_scene(migrated_sqlite, ManualClock(), **where) as scene:
         own = scene.github.app("zekt", hook_url="https://smee.example/a")
         key = AppCredentials(str(own.app_id), own.private_key, (b"0123456789abcdef",), "1")
         async with scene.another(orchestrator=key) as broker:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.operations.news import mirrored
 from tests.stage import ME, Stage, open_stage
+from zekt_bot.config import AppCredentials
 from zekt_bot.db.tables import accounts, audit, installations
 from zekt_bot.operations import repositories
 from zekt_bot.operations.reconciliation import reconcile
@@ -143,3 +144,9 @@ async def test_a_large_installation_is_read_to_its_end(stage: Stage) -> None:
 async def test_it_stops_when_told_to(stage: Stage) -> None:
     assert await reconcile(stage.broker, lambda: True) == 0
     assert await stage.rows(installations) == []
+
+
+async def test_before_there_is_an_app_nobody_is_asked(migrated_url: str) -> None:
+    async with open_stage(migrated_url, orchestrator=AppCredentials()) as stage:
+        assert await reconcile(stage.broker) == 0
+        assert stage.github.requests == []

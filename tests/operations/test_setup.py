@@ -232,4 +232,9 @@ def _admitted(
     ],
 )
 def test_an_address_that_github_refuses_is_told(url: str, concern: str | None) -> None:
-    assert setup.concern(url) == concern
+    assert setup.concern(url, "https://github.com") == concern
+
+
+def test_a_github_on_this_machine_reaches_this_machine() -> None:
+    assert setup.concern("http://localhost:8080", "http://127.0.0.1:3000") is None
+    assert setup.concern("http://zekt.example", "http://127.0.0.1:3000") == "http"

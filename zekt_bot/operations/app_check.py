@@ -99,13 +99,14 @@ async def compare(github: GitHub, app: App, settings: Settings) -> AppReport:
     if answer.status != 200:
         raise answer.error()
     told, wanted = answer.mapping(), manifest(app, settings.public_url)
+    refused = concern(settings.public_url, settings.github_url) is not None
     page = settings_page(told, settings.github_url)
     hook = await github.ask_as_app("/app/hook/config")
     points = [
         Point("key", True, f"GitHub accepts it; the App is {told.get('slug')}."),
         _permissions(told, wanted, page),
         _events(told, wanted, page),
-        _hook(hook.mapping() if hook.status == 200 else {}, wanted, page, settings.public_url),
+        _hook(hook.mapping() if hook.status == 200 else {}, wanted, page, refused),
     ]
     count, html_url = told.get("installations_count"), told.get("html_url")
     return AppReport(
@@ -146,14 +147,12 @@ def _difference(lacking: list[str], more: list[str]) -> str:
     return " ".join([*parts, *([f"Too many: {', '.join(more)}."] if more else [])])
 
 
-def _hook(
-    config: Mapping[str, Any], wanted: Mapping[str, Any], page: str, public_url: str
-) -> Point:
+def _hook(config: Mapping[str, Any], wanted: Mapping[str, Any], page: str, refused: bool) -> Point:
     has, needs = config.get("url"), wanted["hook_attributes"]["url"]
     wrong = []
     if not has:
         wrong.append("GitHub has no address to send webhooks to.")
-    elif has != needs and concern(public_url) is None:
+    elif has != needs and not refused:
         wrong.append(f"GitHub sends webhooks to {has}, and not to {needs}.")
     if has and config.get("content_type") != "json":
         wrong.append("They are not sent as application/json.")

@@ -46,6 +46,8 @@ async def reconcile(broker: Broker, stopped: Callable[[], bool] = lambda: False)
         StorageUnavailable.
     """
     known = await broker.database.query(installed.all_of_app)
+    if not (await broker.credentials.get("orchestrator")).app_id:
+        return 0  # nobody has set it up yet
     try:
         told = {
             fields.number(row, "id"): _read(row) async for row in at_github.listed(broker.github)

@@ -169,7 +169,7 @@ async def progress(broker: Broker, principal: Principal) -> Progress:
     chosen = None if kept is None else tuple(each for each in kept.split(",") if each)
     return Progress(
         public_url=settings.public_url,
-        concern=concern(settings.public_url),
+        concern=concern(settings.public_url, settings.github_url),
         oauth=await _app(broker, "oauth"),
         orchestrator=await _app(broker, "orchestrator"),
         operators=(*settings.operators, *operators.values()),
@@ -180,13 +180,16 @@ async def progress(broker: Broker, principal: Principal) -> Progress:
     )
 
 
-def concern(public_url: str) -> Concern | None:
-    """Why GitHub would refuse webhooks to this address."""
+def concern(public_url: str, github_url: str) -> Concern | None:
+    """Why GitHub would refuse webhooks to this address; one on this machine too would not."""
     parts = urlsplit(public_url)
-    host = parts.hostname or ""
-    if host in {"localhost", "127.0.0.1", "::1"} or host.endswith(".localhost"):
-        return "localhost"
+    if _is_here(parts.hostname):
+        return None if _is_here(urlsplit(github_url).hostname) else "localhost"
     return None if parts.scheme == "https" else "http"
+
+
+def _is_here(host: str | None) -> bool:
+    return host in {"localhost", "127.0.0.1", "::1"} or (host or "").endswith(".localhost")
 
 
 async def _app(broker: Broker, app: App) -> AppProgress:

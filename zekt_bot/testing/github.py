@@ -79,10 +79,15 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
         api_prefix: str = "",
         port: int = 0,
         hook_timeout: float = 10.0,
+        local_hooks: bool = False,
     ) -> None:
-        """`api_prefix="/api/v3"` gives the addresses of a GitHub Enterprise Server."""
+        """`api_prefix="/api/v3"` gives the addresses of a GitHub Enterprise Server.
+
+        `local_hooks`: manifests may name this machine, which GitHub cannot reach and refuses.
+        """
         self.clock: Clock = clock or SystemClock()
         core = Core(self.clock, hook_timeout)
+        core.world.takes_local_hooks = local_hooks
         super().__init__(core)
         self._server = Server(core, api_prefix)
         self._server.port = port

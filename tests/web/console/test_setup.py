@@ -277,7 +277,8 @@ async def test_what_the_environment_says_is_only_shown(migrated_sqlite: str) -> 
 async def test_an_address_that_github_refuses_asks_for_a_proxy(
     migrated_sqlite: str, public_url: str, said: str
 ) -> None:
-    async with walking(migrated_sqlite, public_url=public_url) as walk:
+    elsewhere = {"public_url": public_url, "github_url": "https://github.com"}
+    async with walking(migrated_sqlite, **elsewhere) as walk:
         link = await setup.new_link(walk.scene.broker, ME)
         path = link.removeprefix(public_url)
         page = await walk.browser.get(path)

@@ -18,14 +18,17 @@ T = TypeVar("T")
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave it running, and say what to try.")
+@click.option("--console", is_flag=True, help="Set a server up by its pages, in your browser.")
 @click.pass_context
-def demo(context: click.Context, keep: bool) -> None:
+def demo(context: click.Context, keep: bool, console: bool) -> None:
     """Show the whole broker at work here, without GitHub.
 
     Two organizations, a provider and two consumers on a simulated GitHub; the real server on
     SQLite in a temporary folder. It exits with 1 if anything was not as it should be.
     """
-    if not asyncio.run(_demo(keep=keep)):
+    if console:
+        asyncio.run(_walk())
+    elif not asyncio.run(_demo(keep=keep)):
         context.exit(NOT_AS_IT_SHOULD_BE)
 
 
@@ -42,6 +45,15 @@ async def _demo(*, keep: bool) -> bool:
             if keep:
                 await _unless(stop, keep_running(stage))
     return good
+
+
+async def _walk() -> None:
+    from zekt_bot.cli.demo.console import open_door, say
+
+    with stop_signals() as stop:
+        async with open_door() as door:
+            say(door)
+            await stop.wait()
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
