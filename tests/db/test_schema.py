@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +21,7 @@ from tests.db.processes import all_at_once
 from tests.db.proxy import proxy_before
 from tests.db.rows import inbox_row, put_inbox, settings_for, stored
 from zekt_bot.db import engine, schema
-from zekt_bot.db.database import open_database
+from zekt_bot.db.database import Database, open_database
 from zekt_bot.db.tables import inbox, metadata
 from zekt_bot.errors import StorageUnavailable
 
@@ -162,6 +163,20 @@ async def test_migrating_again_keeps_everything(migrated_url: str, clock: Manual
         await database.migrate()
         assert (await look(migrated_url, described), await stored(database, inbox)) == before
         assert await database.schema_is_current()
+
+
+async def test_behind_a_pooler_the_migrations_go_to_postgresql_itself(
+    postgres_url: str, clock: ManualClock
+) -> None:
+    async with proxy_before(postgres_url) as pooler:
+        await pooler.close()
+        settings = replace(
+            settings_for(pooler.url), pgbouncer=True, direct_database_url=postgres_url
+        )
+        database = Database(settings, clock)
+        await database.migrate()
+        await database.close()
+    assert await look(postgres_url, schema.is_current)
 
 
 async def test_a_former_version_s_rows_outlive_upgrades_at_once(database_url: str) -> None:
