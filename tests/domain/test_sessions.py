@@ -27,7 +27,7 @@ HOUR = timedelta(hours=1)
         (Admission(logins=frozenset({"ada"})), False, ["aurora-labs"], False),
         (Admission(logins=frozenset({"ada"})), True, [], True),
         (Admission(logins=frozenset({"ada"}), operators=SMALL), False, [], True),
-        (Admission(accounts=frozenset({"aurora-labs"})), False, ["Aurora-Labs"], True),
+        (Admission(accounts=frozenset({"aurora-labs"})), False, ["aurora-labs"], True),
         (Admission(accounts=frozenset({"aurora-labs"})), False, ["kestrel-bank"], False),
         (Admission(accounts=frozenset({"aurora-labs"})), False, [], False),
         (Admission(logins=SMALL, accounts=frozenset({"aurora-labs"})), False, [], True),
@@ -36,7 +36,14 @@ HOUR = timedelta(hours=1)
 def test_either_list_lets_in(
     rule: Admission, operator: bool, reaches: list[str], enters: bool
 ) -> None:
-    assert rule.admits(MAJA, operator=operator, reaches=reaches) is enters
+    assert rule.admits(SMALL, operator=operator, reaches=reaches) is enters
+
+
+def test_a_login_alone_is_nobody() -> None:
+    rule = Admission(operators=SMALL, logins=frozenset({"ada"}), accounts=frozenset({"aurora"}))
+    assert rule.listed == {"maja-lind", "ada", "aurora"}
+    assert not rule.admits(frozenset(), operator=False)
+    assert not rule.is_operator(frozenset())
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def admitted(connection: Connection, listed: Listed, asking: Mapping[int, str]) 
     return ruled | (_let_in(connection, listed, asking) - set(rules))
 
 
-_PINNED = select(admissions.c.account_id).where(
+_PINNED = select(admissions.c.login_lower, admissions.c.account_id).where(
     one_of(admissions.c.account_id, "accounts"), one_of(admissions.c.login_lower, "logins")
 )
 
@@ -63,14 +63,24 @@ def _let_in(connection: Connection, listed: Listed, asking: Mapping[int, str]) -
     logins = listed.logins or of_setup(connection) or ()
     if not logins:
         return set(asking)
+    return set(pinned(connection, Listed(logins, listed.now), asking).values())
+
+
+def pinned(connection: Connection, listed: Listed, asking: Mapping[int, str]) -> dict[str, int]:
+    """The listed logins that are of those `asking` (account id → login), with their ids.
+
+    Who has a login when it is first seen keeps it: a name that GitHub gave to somebody else is
+    worth nothing to them.
+    """
     fresh = [
         {"login_lower": login.lower(), "account_id": account_id, "pinned_at": listed.now}
         for account_id, login in asking.items()
-        if login.lower() in logins
+        if login.lower() in listed.logins
     ]
     insert_new(connection, admissions, fresh)
-    of = {"accounts": asking, "logins": logins}
-    return set(connection.execute(_PINNED, of).scalars())
+    of = {"accounts": asking, "logins": listed.logins}
+    found = connection.execute(_PINNED, of) if listed.logins and asking else ()
+    return {row.login_lower: row.account_id for row in found}
 
 
 _OF_SETUP = select(setup.c.accounts)

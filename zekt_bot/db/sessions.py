@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import delete, insert, or_, select, update
 
-from zekt_bot.db import audit
+from zekt_bot.db import admissions, audit
 from zekt_bot.db.sql import upsert
+from zekt_bot.db.tables import admissions as pins
 from zekt_bot.db.tables import operators, people, sessions
 from zekt_bot.domain.access import Person
 from zekt_bot.domain.sessions import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, RowMapping, Select
@@ -23,6 +24,24 @@ if TYPE_CHECKING:
     from zekt_bot.domain.sessions import View
 
 _A_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """Somebody at the door, and the accounts that they reach (id → login)."""
+
+    person: Person
+    reaches: Mapping[int, str]
+    listed: admissions.Listed
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What is known of them: which of the listed logins they have, and reach."""
+
+    names: frozenset[str]
+    reaches: frozenset[str]
+    operator: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +155,10 @@ def _session(row: RowMapping) -> Session:
 def find(connection: Connection, hash_: str) -> Session | None:
     """The session with this hash, alive or over."""
     found = connection.execute(_sessions().where(sessions.c.hash == hash_)).mappings().first()
-    return _session(found) if found else None
+    if found is None:
+        return None
+    theirs = select(pins.c.login_lower).where(pins.c.account_id == found["account_id"])
+    return replace(_session(found), names=frozenset(connection.execute(theirs).scalars()))
 
 
 def of_person(connection: Connection, account_id: int, most: int) -> list[Session]:
@@ -146,10 +168,19 @@ def of_person(connection: Connection, account_id: int, most: int) -> list[Sessio
     return [_session(row) for row in rows]
 
 
-def is_operator(connection: Connection, account_id: int) -> bool:
-    """Whether this person did the setup, or is one that the server was told of."""
-    theirs = select(operators.c.account_id).where(operators.c.account_id == account_id)
-    return connection.execute(theirs).first() is not None
+def meet(connection: Connection, rows: Sequence[Meeting]) -> list[Met]:
+    """Tell who asks to come in; a listed login is theirs from now on if it was nobody's."""
+    return [_meet(connection, row) for row in rows]
+
+
+def _meet(connection: Connection, row: Meeting) -> Met:
+    own, theirs = {row.person.id: row.person.login}, select(operators.c.account_id)
+    made = connection.execute(theirs.where(operators.c.account_id == row.person.id)).first()
+    return Met(
+        frozenset(admissions.pinned(connection, row.listed, own)),
+        frozenset(admissions.pinned(connection, row.listed, row.reaches)),
+        made is not None,
+    )
 
 
 def touch(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[None]:

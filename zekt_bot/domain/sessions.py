@@ -21,6 +21,7 @@ class Admission:
     """Who may sign in: all logins in small letters; with neither list, everybody.
 
     `accounts`: people who can reach a repository through the App's installation on one of these.
+    Who has a listed login is told by id (`names`): GitHub lets others take one that was given up.
     """
 
     operators: frozenset[str] = frozenset()
@@ -32,21 +33,30 @@ class Admission:
         """Whether nobody is kept out."""
         return not self.logins and not self.accounts
 
-    def admits(self, person: Person, *, operator: bool, reaches: Collection[str]) -> bool:
-        """Whether this person may sign in; `reaches`: accounts that GitHub lists for them."""
-        if self.open_to_all or operator or self.is_operator(person):
-            return True
-        reached = {login.lower() for login in reaches}
-        return person.login.lower() in self.logins or not self.accounts.isdisjoint(reached)
+    @property
+    def listed(self) -> frozenset[str]:
+        """Every login that means somebody here."""
+        return self.operators | self.logins | self.accounts
 
-    def is_operator(self, person: Person) -> bool:
-        """Whether the settings list this person as an operator."""
-        return person.login.lower() in self.operators
+    def admits(
+        self, names: Collection[str], *, operator: bool, reaches: Collection[str] = ()
+    ) -> bool:
+        """Whether a person may sign in who has these listed names, and reaches these accounts."""
+        if self.open_to_all or operator or self.is_operator(names):
+            return True
+        return not self.logins.isdisjoint(names) or not self.accounts.isdisjoint(reaches)
+
+    def is_operator(self, names: Collection[str]) -> bool:
+        """Whether the settings list a person with these names as an operator."""
+        return not self.operators.isdisjoint(names)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A browser that is signed in. `hash` is what the server knows of its cookie."""
+    """A browser that is signed in. `hash` is what the server knows of its cookie.
+
+    `names`: listed logins that are this person's (`Admission`).
+    """
 
     hash: str
     person: Person
@@ -56,6 +66,7 @@ class Session:
     expires_at: datetime
     shown_first: View | None
     operator: bool = False
+    names: frozenset[str] = frozenset()
 
     def lives(self, now: datetime, idle: timedelta) -> bool:
         """Whether it is neither too old nor left alone for too long."""

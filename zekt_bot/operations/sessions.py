@@ -51,7 +51,7 @@ async def find(broker: Broker, secret: str) -> Session | None:
 
 def is_operator(broker: Broker, session: Session) -> bool:
     """Whether this person is an operator: listed, or the one who did the setup."""
-    return session.operator or admission(broker.settings).is_operator(session.person)
+    return session.operator or admission(broker.settings).is_operator(session.names)
 
 
 async def of_person(broker: Broker, person: Person) -> list[Session]:

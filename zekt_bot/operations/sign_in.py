@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from zekt_bot.db import sessions, web_states
+from zekt_bot.db.admissions import Listed
 from zekt_bot.db.web_states import fingerprint
 from zekt_bot.domain.access import Person
 from zekt_bot.domain.sessions import local_path
@@ -141,8 +142,8 @@ async def _exchanged(broker: Broker, query: Mapping[str, str], verifier: str) ->
     return await broker.oauth.exchange(query.get("code", ""), verifier)
 
 
-async def _who(broker: Broker, token: UserToken) -> tuple[Person, list[str]]:
-    """Who the token is of, and the logins of the accounts that they reach; if somebody asks."""
+async def _who(broker: Broker, token: UserToken) -> tuple[Person, dict[int, str]]:
+    """Who the token is of, and the accounts that they reach (id → login); if somebody asks."""
     answer = await broker.oauth.ask(token.access, "/user")
     if answer.status != 200:
         raise answer.error()
@@ -154,29 +155,32 @@ async def _who(broker: Broker, token: UserToken) -> tuple[Person, list[str]]:
             "This server wants two-factor sign-in, and GitHub says that your account has none. "
             f"Turn it on at {broker.settings.github_url}/settings/security and come back."
         )
-    return person, await _reached(broker, token) if broker.settings.allowed_people_of else []
+    return person, await _reached(broker, token) if broker.settings.allowed_people_of else {}
 
 
-async def _reached(broker: Broker, token: UserToken) -> list[str]:
+async def _reached(broker: Broker, token: UserToken) -> dict[int, str]:
     """Accounts with an installation through which this person reaches a repository.
 
     A classic OAuth App has no installations: there the organizations that it is shown count.
     """
     if await broker.oauth.is_classic():
-        return [_login(each) async for each in broker.oauth.rows(token.access, "/user/orgs")]
+        return _named([each async for each in broker.oauth.rows(token.access, "/user/orgs")])
     found = broker.oauth.rows(token.access, "/user/installations", "installations")
-    return [_login(each.get("account")) async for each in found]
+    return _named([each.get("account") async for each in found])
 
 
-def _login(account: Any) -> str:
-    login = account.get("login") if isinstance(account, dict) else None
-    return login if isinstance(login, str) else ""
+def _named(told: list[Any]) -> dict[int, str]:
+    """The accounts that GitHub names with id and login, as it should each."""
+    named = [each for each in told if isinstance(each, dict)]
+    pairs = [(each.get("id"), each.get("login")) for each in named]
+    return {id_: login for id_, login in pairs if isinstance(id_, int) and isinstance(login, str)}
 
 
-async def _admit(broker: Broker, person: Person, reaches: list[str], token: UserToken) -> None:
+async def _admit(broker: Broker, person: Person, reaches: dict[int, str], token: UserToken) -> None:
     rule = admission(broker.settings)
-    operator = await broker.database.query(sessions.is_operator, person.id)
-    if rule.admits(person, operator=operator, reaches=reaches):
+    listed = Listed(tuple(sorted(rule.listed)), broker.now())
+    met = await broker.database.write(sessions.meet, sessions.Meeting(person, reaches, listed))
+    if rule.admits(met.names, operator=met.operator, reaches=met.reaches):
         return
     await _revoked(broker, token)
     open_to = " and ".join(sorted(rule.accounts))

@@ -287,6 +287,43 @@ async def test_the_settings_say_who_may_sign_in(
         assert token.revoked
 
 
+async def test_a_login_that_was_given_up_makes_nobody_an_operator(
+    migrated_url: str, clock: ManualClock
+) -> None:
+    async with open_console(
+        migrated_url, clock, operators=("maja-lind",), allowed_people=("ada",)
+    ) as console:
+        await console.sign_in(console.browser())
+        console.maja.login = "maja-moved"
+        console.github.account("maja-lind", "User")
+
+        refused = await console.sign_in(console.browser())
+
+        assert (refused.status, "may not sign in here" in refused.words) == (403, True)
+        browser = console.browser()
+        assert (await console.sign_in(browser, "maja-moved")).status == 303
+        assert "Operator of this server" in (await browser.get("/me")).words
+
+
+async def test_an_account_that_took_a_listed_login_lets_nobody_in(
+    migrated_url: str, clock: ManualClock
+) -> None:
+    async with open_console(migrated_url, clock, allowed_people_of=("aurora-labs",)) as console:
+        org = console.github.account("aurora-labs")
+        api = console.github.repository(org, "payments-api", private=True)
+        console.github.grant(api, console.maja, "write")
+        await console.github.install(console.oauth, org)
+        assert (await console.sign_in(console.browser())).status == 303
+
+        org.login = "aurora-moved"
+        eve, taken = console.github.account("eve", "User"), console.github.account("aurora-labs")
+        console.github.grant(console.github.repository(taken, "trap", private=True), eve, "admin")
+        await console.github.install(console.oauth, taken)
+
+        assert (await console.sign_in(console.browser(), "eve")).status == 403
+        assert (await console.sign_in(console.browser())).status == 303
+
+
 async def test_without_an_oauth_app_the_door_says_so(
     migrated_sqlite: str, clock: ManualClock
 ) -> None:

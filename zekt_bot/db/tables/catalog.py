@@ -46,7 +46,8 @@ aliases = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
-# A login of ZEKT_ALLOWED_ACCOUNTS, pinned to the id that GitHub first named with it.
+# A login that a setting lists (accounts, people, operators), pinned to the id that GitHub first
+# named with it.
 admissions = Table(
     "admissions",
     metadata,
