@@ -10,6 +10,7 @@ import pytest
 from tests.stage import ME, SERVICE, Stage, open_stage
 from zekt_bot.db import tables
 from zekt_bot.db.tables import audit, deliveries, installations, repositories, runs, services
+from zekt_bot.errors import Conflict
 from zekt_bot.operations import lapses, subscription_lists
 from zekt_bot.operations import repositories as repository_operations
 from zekt_bot.operations import services as service_operations
@@ -179,6 +180,16 @@ async def test_a_purge_that_was_cut_off_goes_on(
     await lapses.purge(stage.broker)
     stage.clock.advance(31 * _DAY)
 
+    await _dying(stage, monkeypatch)
+    assert len(await stage.rows(services)) == 1
+    await give_back(stage, "app_suspended", "provider")
+    assert await lapses.purge(stage.broker) == 1  # it had ended, and would be half there
+    assert await stage.rows(services) == []
+
+
+async def _dying(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The purge of the provider begins, and its process ends before all is gone."""
+
     def die(*_: object) -> None:
         raise RuntimeError("the process ended here")
 
@@ -186,10 +197,65 @@ async def test_a_purge_that_was_cut_off_goes_on(
         patched.setattr("zekt_bot.db.lapses.forget", die)
         with pytest.raises(RuntimeError):
             await lapses.purge(stage.broker)
-    assert len(await stage.rows(services)) == 1
+
+
+@pytest.mark.parametrize("which", ["provider", "consumer"])
+async def test_while_it_is_purged_it_cannot_begin_anew_and_afterwards_it_can(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    await sent(stage)
+    await take_back(stage, "app_suspended", which)
+    await lapses.purge(stage.broker)
+    stage.clock.advance(31 * _DAY)
+    await _dying(stage, monkeypatch)
+    await give_back(stage, "app_suspended", which)
+    with pytest.raises(Conflict, match="deleted"):
+        await (stage.publish() if which == "provider" else stage.subscribe())
+    assert await lapses.purge(stage.broker) == 1
+    await (stage.serve() if which == "provider" else stage.subscribe())
+    await lapses.purge(stage.broker)
+    await stage.finish_run("build")
+    await stage.flow()
+    (left,) = await stage.rows(deliveries)
+    assert left["state"] == "dispatched"
+
+
+async def test_a_service_that_is_purged_is_asked_for_by_nobody(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.publish()
+    await take_back(stage, "app_suspended", "provider")
+    await lapses.purge(stage.broker)
+    stage.clock.advance(31 * _DAY)
+    await _dying(stage, monkeypatch)
     await give_back(stage, "app_suspended", "provider")
-    assert await lapses.purge(stage.broker) == 1  # it had ended, and would be half there
-    assert await stage.rows(services) == []
+    with pytest.raises(Conflict, match="deleted"):
+        await stage.subscribe()
+
+
+async def test_what_its_owner_disabled_stays_once_consent_is_back(
+    stage: Stage,
+) -> None:
+    await sent(stage)
+    await take_back(stage, "archived", "provider")
+    await lapses.purge(stage.broker)
+    await repository_operations.disable(stage.broker, ME, stage.provider.full_name)
+    await give_back(stage, "archived", "provider")
+    await lapses.purge(stage.broker)
+    stage.clock.advance(31 * _DAY)
+    assert await lapses.purge(stage.broker) == 0
+    assert len(await stage.rows(services)) == 1
+
+
+async def test_what_its_owner_had_disabled_goes_too_when_consent_does(stage: Stage) -> None:
+    await sent(stage)
+    await repository_operations.disable(stage.broker, ME, stage.provider.full_name)
+    await take_back(stage, "not_installed", "provider")
+    await lapses.purge(stage.broker)
+    stage.clock.advance(31 * _DAY)
+    assert await lapses.purge(stage.broker) == 1
+    left = await count(stage, "services", "subscriptions", "allowed_workflows", "runs")
+    assert set(left.values()) == {0}
 
 
 async def test_it_stops_when_told_to(stage: Stage) -> None:

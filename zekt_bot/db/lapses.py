@@ -42,6 +42,7 @@ class Ending:
 
     lapsed: Lapsed
     before: datetime
+    now: datetime
     entry: Entry
 
 
@@ -62,37 +63,60 @@ def _consented() -> ColumnElement[bool]:
     return exists().where(*ours, installations.c.state == "active") & ~_OWN.archived
 
 
+def _kept() -> ColumnElement[bool]:
+    """It has what stays when it is disabled."""
+    return or_(
+        *(
+            exists().where(table.c.repository_id == _OWN.id)
+            for table in (services, subscriptions, allowed_workflows)
+        )
+    )
+
+
 def note(connection: Connection, rows: Sequence[datetime]) -> list[None]:
-    """Write down of whom consent is gone from now on, and of whom it is back."""
-    gone = update(repositories).where(_enabled(), _OWN.lapsed_at.is_(None), ~_consented())
+    """Write down of whom consent is gone from now on, and of whom it is back.
+
+    Of those too that take no part at the moment: what they have stays until they do again.
+    """
+    gone = update(repositories).where(
+        _OWN.lapsed_at.is_(None), ~_consented(), or_(_enabled(), _kept())
+    )
     connection.execute(gone.values(lapsed_at=rows[0]))
-    back = update(repositories).where(_enabled(), _OWN.lapsed_at.is_not(None), _consented())
+    back = update(repositories).where(
+        _OWN.lapsed_at.is_not(None), _OWN.purging_since.is_(None), _consented()
+    )
     connection.execute(back.values(lapsed_at=None))
     return [None] * len(rows)
 
 
 def lapsed(connection: Connection, before: datetime, after: int, limit: int) -> list[Lapsed]:
-    """Those whose consent has been gone since before, by id, after the id `after`."""
-    found = select(_OWN.id, _OWN.account_id).where(_OWN.lapsed_at < before, _OWN.id > after)
+    """Those whose consent has been gone since before, or who are being purged.
+
+    By id, after the id `after`.
+    """
+    either = or_(_OWN.lapsed_at < before, _OWN.purging_since.is_not(None))
+    found = select(_OWN.id, _OWN.account_id).where(either, _OWN.id > after)
     return [Lapsed(*row) for row in connection.execute(found.order_by(_OWN.id).limit(limit))]
 
 
 def end(connection: Connection, rows: Sequence[Ending]) -> list[bool]:
-    """Let each take part no longer, so that nothing new comes in. False: its consent is back."""
+    """Let each take part no longer, nor be enabled until all is gone: else what it has anew would
+    go too. False: its consent is back.
+    """
     return [_end(connection, row) for row in rows]
 
 
 def _end(connection: Connection, row: Ending) -> bool:
-    still = select(_OWN.provider_enabled_at, _OWN.consumer_enabled_at).where(
-        _OWN.id == row.lapsed.id, _OWN.lapsed_at < row.before, ~(_enabled() & _consented())
-    )
-    found = connection.execute(still.with_for_update(of=repositories)).first()
-    if found is None:
+    own = _OWN.id == row.lapsed.id
+    over = or_(_OWN.purging_since.is_not(None), (_OWN.lapsed_at < row.before) & ~_consented())
+    found = select(_OWN.purging_since).where(own, over).with_for_update(of=repositories)
+    held = connection.execute(found).first()
+    if held is None:
         return False
-    if any(found):
+    if held.purging_since is None:
         off = {"provider_enabled_at": None, "consumer_enabled_at": None}
-        own = update(repositories).where(_OWN.id == row.lapsed.id)
-        connection.execute(own.values(**off, version=_OWN.version + 1))
+        begun = {"purging_since": row.now, "version": _OWN.version + 1}
+        connection.execute(update(repositories).where(own).values(**off, **begun))
         audit.record(connection, row.entry)
     return True
 
@@ -107,7 +131,8 @@ def _forget(connection: Connection, row: Lapsed) -> bool:
     if any(count for part in erasure.PARTS for count in part(connection, [one])):
         return False
     erasure.drop_catalog(connection, one)
-    connection.execute(update(repositories).where(_OWN.id == row.id).values(lapsed_at=None))
+    gone = {"lapsed_at": None, "purging_since": None, "version": _OWN.version + 1}
+    connection.execute(update(repositories).where(_OWN.id == row.id).values(**gone))
     return True
 
 
@@ -119,20 +144,18 @@ def drop_unused(connection: Connection, rows: Sequence[Unused]) -> list[int]:
 def _drop_unused(connection: Connection, row: Unused) -> int:
     ours = (installations.c.id == _OWN.installation_id, installations.c.app == APP)
     standing = exists().where(*ours, installations.c.state != "deleted")
-    used = (
-        exists().where(table.c.repository_id == _OWN.id)
-        for table in (services, subscriptions, allowed_workflows)
-    )
     idle = select(_OWN.id).where(
         _OWN.updated_at < row.before,
         _OWN.lapsed_at.is_(None),
         ~_enabled(),
         ~standing,
-        *(~each for each in used),
+        ~_kept(),
     )
-    ids = list(connection.execute(idle.limit(row.limit)).scalars())
+    # Held, or one that is enabled at this moment would go with them.
+    held = idle.limit(row.limit).with_for_update(of=repositories, skip_locked=True)
+    ids = list(connection.execute(held).scalars())
     connection.execute(delete(repositories).where(_OWN.id.in_(ids)))
-    held = exists().where(_OWN.installation_id == installations.c.id)
+    needed = exists().where(_OWN.installation_id == installations.c.id)
     over = (installations.c.state == "deleted", installations.c.updated_at < row.before)
-    connection.execute(delete(installations).where(installations.c.app == APP, *over, ~held))
+    connection.execute(delete(installations).where(installations.c.app == APP, *over, ~needed))
     return len(ids)

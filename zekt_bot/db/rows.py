@@ -166,6 +166,7 @@ class RepositoryRows:
             consumer_since=row[p + "consumer_enabled_at"],
             heard_since=row[p + "heard_since"],
             unread_since=row[p + "unread_since"],
+            purging=row[p + "purging_since"] is not None,
         )
 
 

@@ -70,7 +70,7 @@ class Repository:
 
     `blocked`: its account is shut out or not admitted. `heard_since`: when it last came back from
     a block, a suspension or outside of the installation; None: it was never away. `unread_since`:
-    from when on GitHub gives no list of its runs.
+    from when on GitHub gives no list of its runs. `purging`: what is kept of it is being deleted.
     """
 
     id: int
@@ -88,6 +88,7 @@ class Repository:
     consumer_since: datetime | None = None
     heard_since: datetime | None = None
     unread_since: datetime | None = None
+    purging: bool = False
 
     @property
     def consented(self) -> bool:

@@ -62,7 +62,7 @@ async def _purge(broker: Broker, one: Lapsed, before: datetime) -> bool:
     entry = await broker.entry(
         "zekt:repository:purged", SYSTEM, account_id=one.account_id, repository_id=one.id
     )
-    if not await broker.database.write(lapses.end, Ending(one, before, entry)):
+    if not await broker.database.write(lapses.end, Ending(one, before, broker.now(), entry)):
         return False
     gone, part = False, Part(one.account_id, _PART, one.id)
     while not gone:

@@ -43,9 +43,11 @@ async def enable(
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
-        Conflict: its account is not admitted to this server, or it changed meanwhile.
+        Conflict: its account is not admitted to this server, it changed meanwhile, or what is
+            kept of it is just being deleted.
     """
     repository = await access.repository(broker, principal, "repository:enable", full_name)
+    check_not_purged(repository)
     enabling = await _enabling(broker, principal, repository, part, "enabled")
     enabled = await broker.database.write(_enable, enabling)
     if enabled is None:
@@ -171,6 +173,15 @@ async def provider(
     repository = await access.repository(broker, principal, action, full_name)
     check_provider(repository)
     return repository
+
+
+def check_not_purged(repository: Repository) -> None:
+    """Raise Conflict while what is kept of it is being deleted: what is new would go with it."""
+    if repository.purging:
+        raise Conflict(
+            f"What was kept of {repository.full_name} is being deleted, because the App was not "
+            "there for long: try again in some minutes."
+        )
 
 
 def check_provider(repository: Repository) -> None:

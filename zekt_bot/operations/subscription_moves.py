@@ -11,6 +11,7 @@ from zekt_bot.domain.audit import Entry
 from zekt_bot.domain.subscriptions import SUBSCRIPTION_MOVES, Subscription
 from zekt_bot.errors import Conflict, QuotaExceeded
 from zekt_bot.operations.broker import SYSTEM
+from zekt_bot.operations.repositories import check_not_purged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,7 +73,7 @@ async def move(
 
     Raises:
         NotFound: there is no subscription to do it to.
-        Conflict: it does not, or something moved meanwhile.
+        Conflict: it does not, something moved meanwhile, or an end is just being purged.
         QuotaExceeded: the consumer's account has as many subscriptions as it may.
         StorageUnavailable.
     """
@@ -80,14 +81,19 @@ async def move(
     state = held.state if held else None
     sources, to = SUBSCRIPTION_MOVES[changed.verb]
     anew = changed.verb == "request" and found.outlived
+    asks = changed.verb in {"request", "invite"}
     if state not in sources and not anew:
         if held is None:
             raise found.without()
-        asking = changed.verb in {"request", "invite"}  # what is alive needs neither
-        refused = "already" if asking or state == to else f"and cannot become {to}"
+        # What is alive needs no asking.
+        refused = "already" if asks or state == to else f"and cannot become {to}"
         raise Conflict(
             f"The subscription of {found.full_name} to {found.name} is {state} {refused}."
         )
+    if changed.enables:
+        check_not_purged(found.consumer)
+    if asks and found.provider.purging:
+        raise Conflict(f"{found.name} is just being deleted.")
     values = {"state": to, **changed.values}
     entry = await _entry(broker, principal, found, PAST[changed.verb])
     entries = (entry, *changed.also)

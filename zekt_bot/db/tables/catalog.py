@@ -85,6 +85,8 @@ repositories = Table(
     Column("heard_since", UtcDateTime),
     # Since when consent is gone, as the hourly look found it; NULL: it stands, or was never given.
     Column("lapsed_at", UtcDateTime),
+    # Since when what is kept of it is being purged; NULL: it is not, or no longer.
+    Column("purging_since", UtcDateTime),
     # Since when GitHub does not give its list of runs; NULL: it does.
     Column("unread_since", UtcDateTime),
     Column("version", Integer, nullable=False),

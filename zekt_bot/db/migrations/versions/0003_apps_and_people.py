@@ -16,6 +16,7 @@ depends_on = None
 def upgrade() -> None:
     """Add what this version needs; what is there stays as it is."""
     op.add_column("repositories", sa.Column("lapsed_at", UtcDateTime(), nullable=True))
+    op.add_column("repositories", sa.Column("purging_since", UtcDateTime(), nullable=True))
     _web_states()
     _setup()
     _people()
