@@ -1,7 +1,9 @@
 """Leases due work and runs the pipeline's steps until told to stop.
 
-Each queue has a loop of its own, so that a slow one holds up nobody else's. A loop that finds
-nothing sleeps until a commit wakes it, until the next row is due, or for the polling interval.
+Each queue has a loop of its own, so that a slow one holds up nobody else's. It goes on with what
+commits of this process have leased for it (`db/handover.py`). Else it sleeps until another
+process's commit wakes it, until the next row is due, or for the polling interval, and then leases
+by itself.
 """
 
 from __future__ import annotations
@@ -14,36 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from zekt_bot.db import chores, deliveries, inbox, lanes, leases, outgoing
+from zekt_bot.chores import Chore, Chores
+from zekt_bot.db import chores, deliveries, handover, inbox, leases, outgoing
 from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim
 from zekt_bot.db.outgoing import KeptFacts
 from zekt_bot.errors import StorageUnavailable, is_own_cancellation
-from zekt_bot.operations import (
-    accounts,
-    lapses,
-    ordering,
-    pauses,
-    reconciliation,
-    replay,
-    resting_services,
-    retention,
-    subscription_moves,
-    unproven,
-)
+from zekt_bot.operations import accounts
 from zekt_bot.operations.broker import new_lease
-from zekt_bot.pipeline import missed_webhooks, recovery
 from zekt_bot.pipeline.aggregate import aggregate
 from zekt_bot.pipeline.deliver import deliver
 from zekt_bot.pipeline.match import match
-from zekt_bot.pipeline.missed_runs import MissedRuns
 from zekt_bot.pipeline.pages import failed
 from zekt_bot.pipeline.route import build_router, route
 from zekt_bot.pool import Pool
+from zekt_bot.queues import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from zekt_bot.db.handover import Leased, Page, Request
     from zekt_bot.db.outgoing import Work
     from zekt_bot.operations.broker import Broker
 
@@ -56,11 +48,7 @@ _AFTER_OUTAGE = timedelta(seconds=1)
 _APP_RETRY = timedelta(minutes=1)
 _KEY_IS_NEW = timedelta(minutes=2)
 _AFTER_NEW_KEY = timedelta(seconds=5)
-_SWEEP_EVERY = timedelta(minutes=1)
-_LOOK_EVERY = timedelta(hours=1)
-_PURGE_EVERY = timedelta(hours=1)
 _CHORES_END = timedelta(seconds=1)  # what a chore has to end by itself
-_AT_START = timedelta(minutes=1)  # processes that start together look for missed webhooks once
 _log = structlog.get_logger()
 
 
@@ -105,10 +93,23 @@ class Worker:
         self._kept = KeptFacts()
         self._senders = Pool[_Held](SENDERS, _MOST_HELD, _PAGE, self._send)
         self._routers = Pool[Any](_ROUTERS, _ROUTERS, _PAGE, self._route)
-        self._missed_runs = MissedRuns(broker)
         self._stopping = asyncio.Event()
+        self._chores = Chores(broker, self._stopping.is_set)
         self._pause: _Pause | None = None
+        self._trial: str | None = None  # the lease of the delivery that tries a refused key
         self._key_changed_at: datetime | None = None
+        self._alarms: set[asyncio.Event] = set()
+        self._inbox = self._queue("inbox", self._offered_inbox)
+        self._runs = self._queue("runs", lambda: self._claim("runs"))
+        self._envelopes = self._queue("envelopes", lambda: self._claim("envelopes"))
+        self._deliveries = self._queue("deliveries", self._offered_deliveries)
+
+    def _queue(self, topic: str, offer: Callable[[], Request | None]) -> Queue:
+        def while_working() -> Request | None:
+            idle = self._stopping.is_set() or self._broker.vitals.clock_is_off
+            return None if idle else offer()
+
+        return Queue(topic, self._broker.clock, self._timing.poll, while_working)
 
     async def run(self) -> None:
         """Work until `stop` was called and what is in flight has ended, within the set time."""
@@ -116,22 +117,16 @@ class Worker:
             await self._broker.database.write(leases.release_all, self._broker.now())
         await self._resume()  # whoever changed the key may have restarted the process for it
         await accounts.settle(self._broker)
-        now = self._broker.now()
-        just_done = now + recovery.EVERY - _AT_START
-        await self._broker.database.write(chores.hasten, (recovery.CHORE, now, just_done))
+        await self._chores.begin()
         loops = [
-            self._loop("inbox", self._route_page),
-            self._loop("runs", lambda: self._page("runs", self._aggregate)),
-            self._loop("envelopes", lambda: self._page("envelopes", self._match)),
-            self._loop("deliveries", self._send_page),
+            self._loop(self._inbox, self._look_for_news, self._route_page),
+            self._loop(self._runs, self._runs_due, self._aggregate),
+            self._loop(self._envelopes, self._envelopes_due, self._match),
+            self._loop(self._deliveries, self._look_for_deliveries, self._send_page),
         ]
-        periodic = [
-            self._chore("lanes", _SWEEP_EVERY, self._sweep),
-            self._chore("replays", _SWEEP_EVERY, self._finish_replays),
-            self._chore("workflows", _LOOK_EVERY, self._look),
-            self._chore("retention", _PURGE_EVERY, self._purge),
-            self._chore(recovery.CHORE, recovery.EVERY, self._recover),
-        ]
+        for queue in (self._inbox, self._runs, self._envelopes, self._deliveries):
+            self._broker.database.hand_over(queue.topic, queue)
+        periodic = [self._chore(chore) for chore in self._chores.every]
         async with asyncio.TaskGroup() as group:
             for loop in loops:
                 group.create_task(loop)
@@ -149,17 +144,31 @@ class Worker:
         """Take no more work."""
         self._broker.plugins.observers.stopping(self._broker.settings.shutdown_timeout)
         self._stopping.set()
+        for alarm in self._alarms:
+            alarm.set()
 
-    async def _loop(self, topic: str, work: Callable[[], Awaitable[bool]]) -> None:
-        woken = self._broker.database.subscribe(topic)
-
+    async def _loop(
+        self,
+        queue: Queue,
+        look: Callable[[], Awaitable[list[Leased]]],
+        work: Callable[[list[Leased]], Awaitable[None]],
+    ) -> None:
         async def turn() -> None:
-            woken.clear()
-            if not await work():  # it took all that was due, or `_next_due` says what is left
-                await self._wait(woken, await self._next_due(topic))
+            queue.woken.clear()
+            rows = queue.next(_PAGE)
+            if not rows and queue.look_at <= self._broker.now():
+                rows = await look()
+            if rows:
+                await work(rows)
+            else:
+                queue.idle = True
+                try:
+                    await self._wait(queue.woken, queue.look_at)
+                finally:
+                    queue.idle = False
 
         while not self._stopping.is_set():
-            await self._survive(topic, turn)
+            await self._survive(queue.topic, turn)
 
     async def _survive(self, name: str, turn: Callable[[], Awaitable[None]]) -> None:
         """Whatever goes wrong in one turn, the next one may go well."""
@@ -179,36 +188,57 @@ class Worker:
 
     async def _wait(self, event: asyncio.Event, until: datetime) -> None:
         """Until `event`, `until` or the stop, whichever comes first."""
-        waits = [
-            asyncio.create_task(event.wait()),
-            asyncio.create_task(self._stopping.wait()),
-            asyncio.create_task(self._broker.clock.sleep_until(until)),
-        ]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+        if self._stopping.is_set():
+            return
+        sleep = asyncio.create_task(self._broker.clock.sleep_until(until))
+        sleep.add_done_callback(lambda _: event.set())
+        self._alarms.add(event)
+        try:
+            await event.wait()
+        finally:
+            self._alarms.discard(event)
+            sleep.cancel()
+            await asyncio.gather(sleep, return_exceptions=True)
 
-    async def _next_due(self, topic: str) -> datetime:
-        latest = self._broker.now() + self._timing.poll
-        due = await self._broker.database.query(leases.next_due, topic)
-        return min(due, latest) if due else latest
-
-    async def _claim(self, table: str) -> Claim:
+    def _claim(self, table: str) -> Claim:
         now = self._broker.now()
         return Claim(table, now, now + self._timing.lease, new_lease(), _PAGE)
 
-    async def _route_page(self) -> bool:
+    def _offered_inbox(self) -> Request | None:
+        return self._claim("inbox") if self._routers.room >= _PAGE else None
+
+    def _offered_deliveries(self) -> Request | None:
+        room = self._senders.room
+        return self._lane_claim(room) if room >= _PAGE and self._pause is None else None
+
+    def _lane_claim(self, room: int, lane: str | None = None) -> LaneClaim:
+        now = self._broker.now()
+        return LaneClaim(now, now + self._timing.lease, new_lease(), room, self._pace, lane)
+
+    async def _lease(self, queue: Queue, request: Request) -> list[Leased]:
+        asked = queue.topic, request
+
+        async def claim() -> Page:
+            return await self._broker.database.write(handover.claim, asked)
+
+        return await queue.look(claim)
+
+    async def _runs_due(self) -> list[Leased]:
+        return await self._lease(self._runs, self._claim("runs"))
+
+    async def _envelopes_due(self) -> list[Leased]:
+        return await self._lease(self._envelopes, self._claim("envelopes"))
+
+    async def _look_for_news(self) -> list[Leased]:
         """Rows are taken while others are still under way: a slow one holds up nobody else's."""
         if self._routers.room < _PAGE:
             await self._until_freed(self._routers)
-            return True
-        claim = await self._claim("inbox")
-        ids = await self._broker.database.write(leases.claim, claim)
-        rows = await self._broker.database.query(inbox.load, ids) if ids else []
-        for row in rows:
+            return []
+        return await self._lease(self._inbox, self._claim("inbox"))
+
+    async def _route_page(self, leased: list[Leased]) -> None:
+        for row in await self._broker.database.query(inbox.load, [row.id for row in leased]):
             self._routers.give(row)
-        return len(ids) == _PAGE
 
     async def _until_freed(self, pool: Pool[Any]) -> None:
         pool.freed.clear()
@@ -218,39 +248,39 @@ class Worker:
         with contextlib.suppress(StorageUnavailable):  # the lease runs out, the row is due again
             await route(self._broker, self._router, row, self._timing.lease * 0.8)
 
-    async def _page(
-        self, table: str, step: Callable[[list[str]], Awaitable[dict[str, Exception]]]
-    ) -> bool:
-        claim = await self._claim(table)
-        ids = await self._broker.database.write(leases.claim, claim)
-        found = await step(ids) if ids else {}
-        await asyncio.gather(*(self._failed(claim, *row) for row in found.items()))
-        return len(ids) == _PAGE
+    async def _aggregate(self, leased: list[Leased]) -> None:
+        found = await aggregate(self._broker, [row.id for row in leased])
+        await self._fail("runs", leased, found)
 
-    async def _failed(self, claim: Claim, row_id: str, error: Exception) -> None:
+    async def _match(self, leased: list[Leased]) -> None:
+        found = await match(self._broker, [row.id for row in leased], self._pace)
+        await self._fail("envelopes", leased, found)
+
+    async def _fail(self, table: str, leased: list[Leased], found: dict[str, Exception]) -> None:
+        held = {row.id: row.lease for row in leased}
+        each = (self._failed(table, row, held[row], error) for row, error in found.items())
+        await asyncio.gather(*each)
+
+    async def _failed(self, table: str, row_id: str, lease: str, error: Exception) -> None:
         with contextlib.suppress(StorageUnavailable):  # the lease runs out, the row is due again
-            await failed(self._broker, claim, row_id, error)
+            await failed(self._broker, (table, row_id, lease), error)
 
-    async def _aggregate(self, run_ids: list[str]) -> dict[str, Exception]:
-        return await aggregate(self._broker, run_ids)
-
-    async def _match(self, envelope_ids: list[str]) -> dict[str, Exception]:
-        return await match(self._broker, envelope_ids, self._pace)
-
-    async def _send_page(self) -> bool:
+    async def _look_for_deliveries(self) -> list[Leased]:
         if self._senders.room < _PAGE:
             await self._until_freed(self._senders)
-            return True
+            return []
         if await self._paused():
-            return True
-        now, lane = self._broker.now(), await self._probed()
-        room = self._senders.room if lane is None else 1
-        claim = LaneClaim(now, now + self._timing.lease, new_lease(), room, self._pace, lane)
-        ids = await self._broker.database.write(lanes.claim, claim)
-        works = await self._broker.database.query(outgoing.load, ids, self._kept) if ids else []
-        for work in works:
-            self._senders.give(_Held(work, claim.until, self._pause))
-        return len(ids) >= _PAGE
+            return []
+        lane = await self._probed()
+        request = self._lane_claim(self._senders.room if lane is None else 1, lane)
+        self._trial = None if lane is None else request.lease
+        return await self._lease(self._deliveries, request)
+
+    async def _send_page(self, leased: list[Leased]) -> None:
+        until = {row.id: row.until for row in leased}
+        for work in await self._broker.database.query(outgoing.load, list(until), self._kept):
+            trial = self._pause if work.lease == self._trial else None
+            self._senders.give(_Held(work, until[work.delivery.id], trial))
 
     async def _send(self, held: _Held) -> None:
         work = held.work
@@ -269,6 +299,7 @@ class Worker:
             used = await self._broker.credentials.get("orchestrator")
             until = self._broker.now() + self._retry_in()
             self._pause = _Pause(until, used.version, self._broker.github.proof)
+            self._deliveries.wake()
 
     def _waited_too_long(self, held: _Held) -> bool:
         """Whether a POST might outlive the lease, or GitHub has refused the key meanwhile."""
@@ -318,60 +349,50 @@ class Worker:
         await self._broker.database.write(deliveries.resume, ("app", self._broker.now()))
         self._pause = None
 
-    async def _chore(
-        self, name: str, every: timedelta, work: Callable[[], Awaitable[None]]
-    ) -> None:
+    async def _chore(self, chore: Chore) -> None:
         """Periodic work, done by one process of the cluster each time."""
 
         async def turn() -> None:
             now = self._broker.now()
-            if await self._broker.database.write(chores.take, (name, now, now + every)):
-                await work()
-            await self._wait(asyncio.Event(), now + every)
+            taken = (chore.name, now, now + chore.every)
+            if await self._broker.database.write(chores.take, taken):
+                await chore.work()
+            await self._wait(asyncio.Event(), now + chore.every)
 
         while not self._stopping.is_set():
-            await self._survive(name, turn)
-
-    async def _sweep(self) -> None:
-        await self._broker.database.write(lanes.sweep, self._broker.now())
-        await pauses.finish(self._broker)
-        await unproven.send_again(self._broker, self._stopping.is_set)
-        await ordering.look(self._broker, self._stopping.is_set)
-        await subscription_moves.expire(self._broker)
-
-    async def _finish_replays(self) -> None:
-        await replay.finish(self._broker, self._stopping.is_set)
-
-    async def _purge(self) -> None:
-        await retention.purge(self._broker, self._stopping.is_set)
-        await lapses.purge(self._broker, self._stopping.is_set)
-
-    async def _look(self) -> None:
-        await reconciliation.reconcile(self._broker, self._stopping.is_set)
-        await resting_services.look(self._broker, self._stopping.is_set)
-
-    async def _recover(self) -> None:
-        stopped = self._stopping.is_set
-        await missed_webhooks.recover(self._broker, stopped)
-        if not stopped():
-            await self._missed_runs.recover(stopped)
+            await self._survive(chore.name, turn)
 
     async def _drain(self) -> None:
         """Let what is in flight end; give back the leases of what does not."""
         timeout = self._broker.settings.shutdown_timeout
-        works, rows, _ = await asyncio.gather(
+        with contextlib.suppress(StorageUnavailable):
+            await self._broker.database.settled()  # the last that may hand over
+        works, rows, _, _ = await asyncio.gather(
             self._senders.drain(timeout),
             self._routers.drain(timeout),
             self._give_back(self._senders.withdraw(), self._routers.withdraw()),
+            self._give_back_unread(),
         )
         await self._give_back(works, rows)
 
     async def _give_back(self, works: list[_Held], rows: list[Any]) -> None:
         """Let another process have them, all in a commit or two."""
+        held = [(each.work.delivery.id, each.work.lease) for each in works]
+        await self._return(held, [("inbox", row["id"], row["lease"]) for row in rows])
+
+    async def _give_back_unread(self) -> None:
+        """What was leased for this process, and none of its steps has begun with."""
+        sending = [(row.id, row.lease) for row in self._deliveries.withdraw()]
+        others = (self._inbox, self._runs, self._envelopes)
+        found = [(each.topic, row.id, row.lease) for each in others for row in each.withdraw()]
+        await self._return(sending, found)
+
+    async def _return(
+        self, sending: list[tuple[str, str]], others: list[tuple[str, str, str]]
+    ) -> None:
         now, write = self._broker.now(), self._broker.database.write
-        returns = [leases.Return("inbox", row["id"], row["lease"], now) for row in rows]
         with contextlib.suppress(StorageUnavailable):  # the leases run out
             await asyncio.gather(
-                *(self._release(held) for held in works),
-                *(write(leases.give_back, each) for each in returns),
+                *(write(deliveries.release, (*row, now)) for row in sending),
+                *(write(leases.give_back, leases.Return(*row, now)) for row in others),
             )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from zekt_bot.db.database import Database
+    from zekt_bot.db.handover import Page
 
 KEY = "a key for tests, long enough to be one"
 PACE = Pace(per_minute=60, burst=4, in_flight=3)
@@ -188,6 +189,30 @@ async def open_transaction(url: str) -> AsyncIterator[AsyncConnection]:
             yield connection
     finally:
         await other.dispose()
+
+
+class Ear:
+    """Hears that rows of a queue may be due, and takes none."""
+
+    def __init__(self) -> None:
+        self.heard = asyncio.Event()
+
+    def request(self) -> None:
+        """Nothing."""
+
+    def take(self, page: Page) -> None:
+        """Nothing comes."""
+        raise AssertionError(page)
+
+    def wake(self) -> None:
+        self.heard.set()
+
+
+def listening_for(database: Database, topic: str) -> asyncio.Event:
+    """An event that is set when rows of this queue may be due."""
+    ear = Ear()
+    database.hand_over(topic, ear)
+    return ear.heard
 
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> None:

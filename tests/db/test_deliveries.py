@@ -18,6 +18,7 @@ from tests.db.rows import (
     delivery,
     delivery_row,
     lane,
+    listening_for,
     open_transaction,
     plant,
     put,
@@ -183,7 +184,7 @@ async def test_a_released_delivery_is_due_at_once_and_has_cost_nothing(database:
     rows = await plant(database, *(delivery_row(n) for n in range(3)))
     await claim(database)
     tokens = (await lane(database))["tokens"]
-    woken = database.subscribe("deliveries")
+    woken = listening_for(database, "deliveries")
     for row in rows:
         await database.write(deliveries.release, (row, "lea_1", START + SECOND))
     assert (await lane(database))["tokens"] == tokens + 3
@@ -254,7 +255,7 @@ async def test_one_cause_makes_one_delivery_and_each_replay_another(database: Da
 
 
 async def test_a_delivery_that_is_not_due_wakes_nobody(database: Database) -> None:
-    event = database.subscribe("deliveries")
+    event = listening_for(database, "deliveries")
     await plant(database, delivery_row(1, state="blocked", due_at=None))
     assert not event.is_set()
     assert (await lane(database))["next_ready_at"] is None

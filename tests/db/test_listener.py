@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tests import databases
 from tests.db.proxy import proxy_before
-from tests.db.rows import inbox_row, put, settings_for, until
+from tests.db.rows import inbox_row, listening_for, put, settings_for, until
 from zekt_bot.db import audit
 from zekt_bot.db.database import open_database
 from zekt_bot.db.tables import inbox
@@ -91,7 +91,7 @@ async def test_postgresql_tells_at_once_and_only_whom_it_concerns(
     neighbour: Database, migrated_postgres: str, clock: ManualClock
 ) -> None:
     async with open_database(settings_for(migrated_postgres), clock, alone=True) as listening:
-        inbox_news, runs_news = listening.subscribe("inbox"), listening.subscribe("runs")
+        inbox_news, runs_news = listening_for(listening, "inbox"), listening_for(listening, "runs")
         await heard(inbox_news, neighbour)
         assert not runs_news.is_set()
         await heard(runs_news, neighbour, "runs")
@@ -102,7 +102,7 @@ async def test_a_killed_connection_comes_back_and_nothing_is_missed(
     neighbour: Database, migrated_postgres: str, clock: ManualClock
 ) -> None:
     async with open_database(settings_for(migrated_postgres), clock, alone=True) as listening:
-        news = listening.subscribe("inbox")
+        news = listening_for(listening, "inbox")
         await listens(listening)
         await heard(news, neighbour)
         news.clear()
@@ -123,7 +123,7 @@ async def test_a_server_out_of_reach_is_tried_each_second(
         proxy_before(migrated_postgres) as proxy,
         open_database(settings_for(proxy.url), clock, alone=True) as listening,
     ):
-        news = listening.subscribe("inbox")
+        news = listening_for(listening, "inbox")
         await heard(news, neighbour)
         await listens(listening)
         await proxy.close()
@@ -152,7 +152,7 @@ async def test_a_listener_that_hears_nothing_looks_each_second_and_says_so_once(
     deaf = replace(settings_for(migrated_postgres), direct_database_url=elsewhere)
     with capture_logs() as logs:
         async with open_database(deaf, clock, alone=True) as listening:
-            news = listening.subscribe("inbox")
+            news = listening_for(listening, "inbox")
             for _ in range(2):  # at the start, and a minute later
                 await pausing(clock, PING_WITHIN)
                 clock.advance(PING_WITHIN)
@@ -190,7 +190,7 @@ async def test_a_listener_that_went_deaf_is_found_within_a_minute_and_comes_back
             await pausing(clock)
             clock.advance(SECOND)
         await listens(listening)
-        news = listening.subscribe("inbox")
+        news = listening_for(listening, "inbox")
         await neighbour.write(wake, "inbox")
         await is_set(news)
 
@@ -201,7 +201,7 @@ async def test_sqlite_is_looked_at_each_second(migrated_sqlite: str, clock: Manu
         open_database(settings, clock, alone=True) as listening,
         open_database(settings, ManualClock()) as command,
     ):
-        every = [listening.subscribe(topic) for topic in ("inbox", "runs", "deliveries")]
+        every = [listening_for(listening, topic) for topic in ("inbox", "runs", "deliveries")]
         await pausing(clock)
         for number in (1, 2):
             await command.write(add, number)
@@ -220,7 +220,7 @@ async def test_sqlite_wakes_nobody_when_nothing_was_written(
     migrated_sqlite: str, clock: ManualClock
 ) -> None:
     async with open_database(settings_for(migrated_sqlite), clock, alone=True) as listening:
-        news = listening.subscribe("inbox")
+        news = listening_for(listening, "inbox")
         for _ in range(4):
             news.clear()  # at first it may hear of the opening itself
             await pausing(clock)

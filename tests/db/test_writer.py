@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, event, insert
 from sqlalchemy.exc import IntegrityError
 
-from tests.db.rows import DEADLINE, settings_for, stored
+from tests.db.rows import DEADLINE, listening_for, settings_for, stored
 from tests.strategies import at_length
 from zekt_bot.db import audit
 from zekt_bot.db.database import open_database
@@ -193,7 +193,7 @@ async def test_a_subscriber_wakes_after_the_commit_and_of_good_rows_only(
         return add(connection, rows)
 
     await database.write(add, "runs 1")
-    good, bad = database.subscribe("inbox"), database.subscribe("runs")
+    good, bad = listening_for(database, "inbox"), listening_for(database, "runs")
     write = asyncio.gather(
         *(database.write(add_and_wake, name) for name in ("inbox 1", "runs 1")),
         return_exceptions=True,

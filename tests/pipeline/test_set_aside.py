@@ -51,7 +51,7 @@ async def turn(stage: Stage, table: str) -> int:
     else:
         found = await match(stage.broker, ids, stage.pace)
     for row_id, error in found.items():
-        await failed(stage.broker, claim, row_id, error)
+        await failed(stage.broker, (table, row_id, claim.lease), error)
     return len(ids)
 
 
@@ -156,5 +156,5 @@ async def test_an_outage_is_nobodys_failure(stage: Stage) -> None:
     claim = leases.Claim("runs", now, now + LEASE, new_lease(), 64)
     (run_id,) = await stage.broker.database.write(leases.claim, claim)
     with pytest.raises(StorageUnavailable):
-        await failed(stage.broker, claim, run_id, StorageUnavailable())
+        await failed(stage.broker, ("runs", run_id, claim.lease), StorageUnavailable())
     assert (await stage.row(runs))["failures"] == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -18,7 +17,7 @@ from zekt_bot.db.listener import Listener
 from zekt_bot.db.reader import Batcher, PostgresqlReader, Reader, SqliteReader
 from zekt_bot.db.sql import insert_if_new, upsert
 from zekt_bot.db.tables import chores, credentials
-from zekt_bot.db.writer import Backend, PostgresqlBackend, SqliteBackend, Writer
+from zekt_bot.db.writer import Backend, Committed, PostgresqlBackend, SqliteBackend, Writer
 from zekt_bot.errors import ConfigurationError, DecryptionFailed, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -29,12 +28,12 @@ if TYPE_CHECKING:
 
     from zekt_bot.clock import Clock
     from zekt_bot.config import Settings
+    from zekt_bot.db.handover import Request, Taker
     from zekt_bot.domain.audit import Entry
 
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 
-TOPICS = ("inbox", "runs", "envelopes", "deliveries")
 _READERS = 7
 _PROMPT = 1  # and one for what is asked before each POST, which waits behind no long list
 _CANARY = ("credentials", "canary", "zekt")
@@ -54,7 +53,7 @@ class Database:
         keys = settings.secret_keys or ((key_beside(path),) if path else ())
         self.keyring = Keyring(keys)
         self._clock = clock
-        self._wakes: dict[str, list[asyncio.Event]] = {topic: [] for topic in TOPICS}
+        self._takers: dict[str, Taker] = {}
         self._lock = FileLock(f"{path}.lock") if path else None
         backend: Backend
         if path:
@@ -63,7 +62,7 @@ class Database:
             backend = PostgresqlBackend(engine.postgresql(self.address, size=1))
         self._reader = _reader(self.address, _READERS)
         self._batcher = Batcher(_reader(self.address, _PROMPT))
-        self._writer = Writer(backend, clock, self._committed)
+        self._writer = Writer(backend, clock, self._requests, self._committed)
         self._listener = Listener(self.direct, clock, self._wake, self._tell)
         self._auditors: list[Callable[[Sequence[Entry]], None]] = []
 
@@ -169,11 +168,13 @@ class Database:
         """Store a row that changes: raises StorageUnavailable unless this process can store."""
         await self.write(_touch, self._clock.now())
 
-    def subscribe(self, topic: str) -> asyncio.Event:
-        """An event that is set whenever a commit made work for `topic`."""
-        event = asyncio.Event()
-        self._wakes[topic].append(event)
-        return event
+    def hand_over(self, topic: str, taker: Taker) -> None:
+        """`taker` is given what commits of this process make due, and woken by all others."""
+        self._takers[topic] = taker
+
+    async def settled(self) -> None:
+        """Return once no commit is under way that was begun before."""
+        await self.write(_nothing, None)
 
     @property
     def hears(self) -> bool | None:
@@ -198,15 +199,20 @@ class Database:
         """`hear` is called with the audit entries of each commit of this process."""
         self._auditors.append(hear)
 
-    def _committed(self, topics: set[str], entries: Sequence[Entry]) -> None:
-        self._wake(topics)
-        for hear in self._auditors if entries else ():
-            hear(entries)
+    def _requests(self) -> dict[str, Request]:
+        asked = {topic: taker.request() for topic, taker in self._takers.items()}
+        return {topic: request for topic, request in asked.items() if request is not None}
+
+    def _committed(self, done: Committed) -> None:
+        for topic, page in done.pages.items():
+            self._takers[topic].take(page)
+        self._wake(done.topics - done.pages.keys())
+        for hear in self._auditors if done.entries else ():
+            hear(done.entries)
 
     def _wake(self, topics: set[str]) -> None:
-        for topic in topics:
-            for event in self._wakes.get(topic, ()):
-                event.set()
+        for topic in topics & self._takers.keys():
+            self._takers[topic].wake()
 
 
 def _reader(address: engine.Address, size: int) -> Reader:
@@ -233,6 +239,10 @@ def _direct(settings: Settings) -> engine.Address | None:
 def _wake_for(connection: Connection, rows: Sequence[str]) -> Sequence[str]:
     for topic in rows:
         audit.wake(connection, topic)
+    return rows
+
+
+def _nothing(connection: Connection, rows: Sequence[None]) -> Sequence[None]:
     return rows
 
 

@@ -93,7 +93,7 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
             mirror.change_repository(
                 connection, row.renamed[0], {"full_name": row.renamed[1]}, row.now
             )
-    lanes.wake(connection, {row.lane: row.now for row in rows})
+    held = lanes.hold(connection, {row.lane for row in rows})
     answers = _change(connection, rows, stands)
     _add_attempts(connection, [row for row in rows if row.attempt is not None])
     mine = [row for row, own in zip(rows, answers, strict=True) if own]
@@ -101,7 +101,9 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
     for limit in sorted((row.limit for row in rows if row.limit), key=lambda each: each.lane):
         lanes.obey(connection, limit)
     sequences.advance(connection, {row.sequence_key: row.now for row in mine if row.sequence_key})
-    audit.wake(connection, "deliveries")
+    waits = lanes.look_again(connection, held, max(row.now for row in rows))
+    if waits or any(row.due_at for row in rows):
+        audit.wake(connection, "deliveries")
     return [own and stand for own, stand in zip(answers, stands, strict=True)]
 
 

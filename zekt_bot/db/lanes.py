@@ -244,6 +244,39 @@ def wake(connection: Connection, ready_at: dict[str, datetime]) -> None:
         connection.execute(_WAKE, rows)
 
 
+_HOLD = (
+    select(lanes.c.name)
+    .where(one_of(lanes.c.name, "names"))
+    .order_by(lanes.c.name)
+    .with_for_update(key_share=True)
+)
+_FIRST_DUE = (
+    select(func.min(deliveries.c.due_at))
+    .where(deliveries.c.lane == lanes.c.name, deliveries.c.due_at.is_not(None))
+    .scalar_subquery()
+)
+_WAITING = select(lanes.c.name, _FIRST_DUE.label("first")).where(one_of(lanes.c.name, "names"))
+_REST = update(lanes).where(one_of(lanes.c.name, "names")).values(next_ready_at=None)
+
+
+def hold(connection: Connection, names: Iterable[str]) -> list[str]:
+    """Lock lanes until the transaction ends, as everybody in the order of their names."""
+    return list(connection.execute(_HOLD, {"names": set(names)}).scalars())
+
+
+def look_again(connection: Connection, held: Sequence[str], now: datetime) -> bool:
+    """After results: wake those of the held lanes that have waiting rows; whether one is due.
+
+    The others rest: to look at each of them in vain would cost a claim more.
+    """
+    found = dict(connection.execute(_WAITING, {"names": held}).all())
+    waiting = {name: first for name, first in found.items() if first is not None}
+    if resting := found.keys() - waiting.keys():
+        connection.execute(_REST, {"names": resting})
+    wake(connection, waiting)
+    return any(first <= now for first in waiting.values())
+
+
 def close(connection: Connection, name: str, until: datetime) -> None:
     """Send nothing more in this lane before `until`; a later time that is set already stands."""
     opens = literal(until, lanes.c.open_at.type)

@@ -192,6 +192,7 @@ def fail(connection: Connection, rows: Sequence[Failure]) -> list[bool]:
         applied = bool(connection.execute(update(table).where(*own).values(values)).rowcount)
         if applied and row.entry:
             audit.record(connection, row.entry)
+        audit.wake(connection, row.table)  # whoever waits may have to look earlier
         answers.append(applied)
     return answers
 

@@ -13,21 +13,22 @@ import contextlib
 import sqlite3
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from zekt_bot.db import audit
+from zekt_bot.db import audit, handover
 from zekt_bot.errors import OutcomeUnknown, StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from zekt_bot.clock import Clock
+    from zekt_bot.db.handover import Page, Request
     from zekt_bot.domain.audit import Entry
 
 Row = TypeVar("Row")
@@ -49,6 +50,15 @@ _SQLITE_FAULTS = {
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_NOTADB,
 }
+
+
+@dataclass(slots=True)
+class Committed:
+    """What a transaction did beside its rows: topics to wake, rows leased for the worker, audit."""
+
+    topics: set[str] = field(default_factory=set)
+    pages: Mapping[str, Page] = field(default_factory=dict)
+    entries: Sequence[Entry] = ()
 
 
 @dataclass(slots=True)
@@ -153,11 +163,13 @@ class Writer:
         self,
         backend: Backend,
         clock: Clock,
-        committed: Callable[[set[str], Sequence[Entry]], None],
+        requests: Callable[[], Mapping[str, Request]],
+        committed: Callable[[Committed], None],
     ) -> None:
-        """`committed` hears, after each commit, the topics to wake and what was audited."""
+        """`requests`: what the worker would take now, by topic; `committed` hears each commit."""
         self._backend = backend
         self._clock = clock
+        self._requests = requests
         self._committed = committed
         self._waiting: deque[_Call] = deque()
         self._wake = asyncio.Event()
@@ -232,8 +244,7 @@ class Writer:
                 _fail(calls, error)
 
     async def _run(self, calls: list[_Call]) -> None:
-        topics: set[str] = set()
-        entries: list[Entry] = []
+        requests, done = self._requests(), Committed()
 
         def work(connection: Connection) -> list[Any]:
             unit = audit.begin(connection)
@@ -243,13 +254,13 @@ class Writer:
                 if len(given) != len(neighbours):  # found later, it would run what is committed
                     raise ValueError(f"{len(given)} answers to {len(neighbours)} rows")
                 answers.extend(given)
+            done.pages = handover.finish(connection, unit, requests)
             audit.flush(connection, self._clock.now())
-            topics.update(unit.topics)
-            entries[:] = unit.entries
+            done.topics, done.entries = unit.topics, unit.entries
             return answers
 
         answers = await self._backend.run(work)
-        self._committed(topics, entries)
+        self._committed(done)
         for call, answer in zip(calls, answers, strict=True):
             with contextlib.suppress(asyncio.InvalidStateError):  # its caller is gone
                 call.answer.set_result(answer)

@@ -231,6 +231,8 @@ def _settle(connection: Connection, rows: Sequence[_Settling]) -> list[bool]:
     runs.add_envelopes(connection, made)
     if made:
         audit.wake(connection, "envelopes")
+    if any(row.values.get("due_at") for row in applied.values()):  # it waits for more
+        audit.wake(connection, "runs")
     for row in applied.values():
         if row.entry and _is_told(connection, row):
             audit.record(connection, row.entry)

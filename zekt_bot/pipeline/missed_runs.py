@@ -227,6 +227,8 @@ class MissedRuns:
         self, repository: Repository, keys: Sequence[tuple[int, int]]
     ) -> list[tuple[int, int]]:
         """Without those that wait in the inbox."""
+        if not keys:
+            return []
         asked = {_guid(repository, key): key for key in keys}
         there = await self._broker.database.query(inbox.known, "orchestrator", asked)
         return [key for guid, key in asked.items() if guid not in there]

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from zekt_bot.db.leases import Claim
     from zekt_bot.operations.broker import Broker
 
 Facts = TypeVar("Facts")
@@ -70,27 +69,27 @@ async def _one(
     return row_id, Conflict("Its facts changed faster than it could be decided.")
 
 
-async def failed(broker: Broker, claim: Claim, row_id: str, error: Exception) -> None:
-    """Try a claimed row again, or set it aside with its reason.
+async def failed(broker: Broker, leased: tuple[str, str, str], error: Exception) -> None:
+    """Try a leased row (its table, id and lease) again, or set it aside with its reason.
 
     Facts that moved too fast are nobody's failure: the row is just due again.
 
     Raises:
         StorageUnavailable: nothing was written; the lease runs out and the row is due again.
     """
-    now = broker.now()
+    now, (table, row_id, lease) = broker.now(), leased
     if isinstance(error, StorageUnavailable):
         raise error
     if isinstance(error, Conflict):
-        due = leases.Return(claim.table, row_id, claim.lease, now + _AFTER_CONFLICT)
+        due = leases.Return(table, row_id, lease, now + _AFTER_CONFLICT)
         await broker.database.write(leases.give_back, due)
         return
-    _log.error("worker.step_failed", queue=claim.table, row=row_id, exc_info=error)
+    _log.error("worker.step_failed", queue=table, row=row_id, exc_info=error)
     reason = str(error)[:500] or type(error).__name__
-    known = await broker.database.query(leases.standing, claim.table, row_id)
+    known = await broker.database.query(leases.standing, table, row_id)
     at, entry = now + _AFTER_FAILURE * 2**known.failures, None
     if known.failures + 1 >= MOST_FAILURES:
-        noun = _NOUNS[claim.table]
+        noun = _NOUNS[table]
         entry = await broker.entry(
             f"zekt:{noun}:set_aside",
             SYSTEM,
@@ -99,5 +98,5 @@ async def failed(broker: Broker, claim: Claim, row_id: str, error: Exception) ->
             details={noun: row_id, "error": type(error).__name__},
         )
     again_at = None if entry else at
-    failure = leases.Failure(claim.table, row_id, claim.lease, reason, again_at, entry)
+    failure = leases.Failure(table, row_id, lease, reason, again_at, entry)
     await broker.database.write(leases.fail, failure)

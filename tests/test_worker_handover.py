@@ -1,0 +1,111 @@
+"""One event at rest takes five commits, and what a commit hands over is never lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine, event
+
+from tests.db.rows import until
+from tests.stage import LEASE, Stage, clock, stage
+from tests.working import all_are
+from zekt_bot.app import working
+from zekt_bot.db.leases import Claim
+from zekt_bot.db.tables import inbox, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zekt_bot.db.handover import Page
+    from zekt_bot.domain.audit import Entry
+    from zekt_bot.testing import WebhookDelivery
+
+__all__ = ["clock", "stage"]
+_LOOPS = 9  # inbox, runs, envelopes, deliveries, five chores
+
+
+async def all_but_its_end(stage: Stage) -> WebhookDelivery:
+    """A run of which Zekt knows all but its end, which is answered."""
+    await stage.serve()
+    await stage.finish_run("build")
+    (end,) = [
+        sent
+        for sent in stage.held
+        if (sent.event, sent.payload["action"]) == ("workflow_run", "completed")
+    ]
+    stage.held.remove(end)
+    await stage.listen()
+    return end
+
+
+async def test_an_event_at_rest_takes_five_commits(stage: Stage) -> None:
+    end = await all_but_its_end(stage)
+    commits = 0
+
+    def count(_: object) -> None:
+        nonlocal commits
+        commits += 1
+
+    async def asleep() -> bool:
+        return len(stage.clock.waiting_until) == _LOOPS
+
+    async with working(stage.broker):
+        await until(asleep)
+        event.listen(Engine, "commit", count)
+        try:
+            await stage.receive(end)
+            await until(lambda: all_are(stage, "dispatched"))
+            await until(asleep)
+        finally:
+            event.remove(Engine, "commit", count)
+    assert commits == 5  # stored, collected, aggregated, matched, dispatched
+
+
+class Dies:
+    """A process that was handed rows and is heard of no more."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._now = stage.clock.now()
+        self.taken = 0
+
+    def request(self) -> Claim:
+        return Claim("inbox", self._now, self._now + LEASE, "lea_dead", 64)
+
+    def take(self, page: Page) -> None:
+        self.taken += len(page.rows)
+
+    def wake(self) -> None:
+        """Too late."""
+
+
+async def test_what_was_handed_to_one_who_died_is_due_again_with_its_lease(stage: Stage) -> None:
+    end = await all_but_its_end(stage)
+    dead = Dies(stage)
+    stage.broker.database.hand_over("inbox", dead)
+    await stage.receive(end)
+    assert dead.taken == 1
+    assert await stage.claim("inbox") == []
+    stage.clock.advance(LEASE)
+    async with working(stage.broker):
+        await until(lambda: all_are(stage, "dispatched"))
+    assert len(stage.github.dispatches) == 1
+
+
+async def test_who_stops_gives_back_what_it_was_handed_that_very_moment(stage: Stage) -> None:
+    end = await all_but_its_end(stage)
+    async with working(stage.broker) as worker:
+
+        def stop(entries: Sequence[Entry]) -> None:
+            if any(entry.verb == "github:run:completed" for entry in entries):
+                worker.stop()
+
+        stage.broker.database.on_audited(stop)
+        await stage.receive(end)
+
+        async def collected() -> bool:
+            return all(row["state"] == "processed" for row in await stage.rows(inbox))
+
+        await until(collected)
+    (row,) = await stage.rows(runs)
+    assert (row["state"], row["lease"], row["due_at"]) == ("gathering", None, stage.clock.now())
+    assert stage.github.dispatches == []
