@@ -17,6 +17,7 @@ from tests.working import (
     all_are,
     finished,
     minted,
+    nothing_is_looked_for,
     posted,
     states,
 )
@@ -91,6 +92,7 @@ async def test_what_waits_behind_a_refused_key_does_not_try_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await one_behind_the_other(stage, monkeypatch, 5)
+    await nothing_is_looked_for(stage)
     stage.github.fail("POST", MINT, status=401, times=99)
     began = len(minted(stage))
 

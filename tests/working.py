@@ -6,7 +6,9 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from zekt_bot.db import chores
 from zekt_bot.db.tables import deliveries
+from zekt_bot.pipeline import recovery
 
 if TYPE_CHECKING:
     from tests.stage import Stage
@@ -25,6 +27,13 @@ async def a_second_passes(stage: Stage) -> None:
     if any(row["lease"] for row in await stage.rows(deliveries)):
         await asyncio.sleep(0.05)
     stage.clock.advance(timedelta(seconds=1))
+
+
+async def nothing_is_looked_for(stage: Stage) -> None:
+    """The chores that ask GitHub were just done: no request comes but of what the test does."""
+    now = stage.clock.now()
+    for name, every in (("workflows", timedelta(hours=1)), (recovery.CHORE, recovery.EVERY)):
+        await stage.broker.database.write(chores.take, (name, now, now + every))
 
 
 async def finished(stage: Stage) -> None:
