@@ -48,7 +48,7 @@ def serve(no_worker: bool) -> None:
 
 @click.command()
 def worker() -> None:
-    """Run a worker without HTTP, beside `zekt serve`.
+    """Run a worker without HTTP beside `zekt serve`.
 
     It needs PostgreSQL, where any number of them may run. It stops like `zekt serve`.
     """

@@ -10,7 +10,7 @@ from zekt_bot.operations.setup import new_link
 
 @click.command("setup-link")
 def setup_link() -> None:
-    """Print a link that opens the setup pages, once and within a day.
+    """Print a link that opens the setup once, within a day.
 
     Whoever opens it makes the two GitHub Apps of this server and becomes its operator. A former
     link, and the browser that used it, are let in no more.
