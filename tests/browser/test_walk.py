@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
+from tests.db.rows import until
 from zekt_bot.cli.demo.console import open_door
+from zekt_bot.db import mirror
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, ConsoleMessage, Page
 
     from zekt_bot.cli.demo.console import Door
+    from zekt_bot.testing import Installation
 
 
 @pytest.fixture
@@ -76,6 +79,18 @@ async def set_up(page: Page, door: Door) -> None:
     await expect(page.get_by_role("heading", name="Zekt is ready")).to_be_visible()
 
 
+async def held(door: Door) -> list[Installation]:
+    """The orchestration App's installations, as GitHub has them."""
+    held = await door.broker.credentials.get("orchestrator")
+    known = door.github.core.world.live_installations()
+    return [one for one in known if str(one.app.app_id) == held.app_id]
+
+
+async def suspended(door: Door) -> bool:
+    found = await door.broker.database.query(mirror.repositories_by_id, [door.provider.id])
+    return found[door.provider.id].obstacle == "app_suspended"
+
+
 async def test_from_nothing_to_consent_taken_back(door: Door, browser: Browser) -> None:
     problems: list[str] = []
 
@@ -87,4 +102,19 @@ async def test_from_nothing_to_consent_taken_back(door: Door, browser: Browser) 
     page.on("console", heard)
     page.on("pageerror", lambda error: problems.append(str(error)))
     await set_up(page, door)
+    await press(page, "Open the console")
+    await page.get_by_label("Both").check()
+    await press(page, "Go on")
+    await page.get_by_role("link", name="Repositories").first.click()
+    row = page.get_by_role("row").filter(has_text=door.provider.name)
+    await row.get_by_role("link", name="Enable").click()
+    await press(page, f"Enable {door.provider.name}")
+    await expect(row.get_by_text("Provider")).to_be_visible()
+    (installed,) = await held(door)
+    await door.github.suspend(installed)
+    await door.github.settle()
+    await until(lambda: suspended(door))
+    await page.reload()
+    await expect(page.get_by_text("Suspended at GitHub")).to_be_visible()
+    await expect(row.get_by_text("Suspended")).to_be_visible()
     assert problems == []  # nothing that the Content-Security-Policy stopped, no script that failed

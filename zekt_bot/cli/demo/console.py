@@ -47,6 +47,8 @@ async def open_door() -> AsyncIterator[Door]:
     with tempfile.TemporaryDirectory(prefix="zekt-demo-") as folder:
         async with GitHubSimulator(local_hooks=True) as github:
             aurora, kestrel = github.account("aurora-labs"), github.account("kestrel-bank")
+            for owned in (aurora, kestrel):
+                owned.members = {github.sender.id: "owner"}
             provider = github.repository(aurora, "payments-api", private=True)
             github.add_workflow(provider, RELEASE, "Release")
             consumer = github.repository(kestrel, "core-sync", private=True)
@@ -97,7 +99,7 @@ A server that nobody has set up, before a simulated GitHub. Open this in a brows
 
   {door.link}
 
-It leads from making both Apps to a server that works. The simulated GitHub asks for a name and any
+It leads from making both Apps to the first repository. The simulated GitHub asks for a name and any
 password: you are {door.person.login}, who owns {owners} there.
 
 Ctrl-C ends it, and nothing is left.
