@@ -39,6 +39,12 @@ def test_either_list_lets_in(
     assert rule.admits(SMALL, operator=operator, reaches=reaches) is enters
 
 
+@given(st.sets(st.sampled_from(["maja-lind", "ada"])), st.booleans())
+def test_nobody_who_is_blocked_is_let_in(names: set[str], operator: bool) -> None:
+    for rule in (Admission(), Admission(operators=SMALL, logins=SMALL, accounts=SMALL)):
+        assert not rule.admits(names, operator=operator, reaches=names, blocked=True)
+
+
 def test_a_login_alone_is_nobody() -> None:
     rule = Admission(operators=SMALL, logins=frozenset({"ada"}), accounts=frozenset({"aurora"}))
     assert rule.listed == {"maja-lind", "ada", "aurora"}

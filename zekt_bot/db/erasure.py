@@ -19,6 +19,7 @@ from zekt_bot.db.tables import (
     envelopes,
     inbox,
     installations,
+    operators,
     people,
     principals,
     repositories,
@@ -194,7 +195,8 @@ def _drop_names(connection: Connection, row: Names) -> bool:
         return False
     drop_catalog(connection, one)
     _lose_installations(connection, own)
-    for table in (repositories, installations, aliases, admissions, sessions, people):
+    theirs = (repositories, installations, aliases, admissions, sessions, people, operators)
+    for table in theirs:
         connection.execute(delete(table).where(table.c.account_id == own))
     account = update(accounts).where(accounts.c.id == own)
     connection.execute(account.values(login="", login_lower=""))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 
 from zekt_bot.db import admissions, audit
 from zekt_bot.db.sql import upsert
+from zekt_bot.db.tables import accounts, operators, people, sessions
 from zekt_bot.db.tables import admissions as pins
-from zekt_bot.db.tables import operators, people, sessions
 from zekt_bot.domain.access import Person
 from zekt_bot.domain.sessions import Session
 
@@ -37,11 +37,15 @@ class Meeting:
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """What is known of them: which of the listed logins they have, and reach."""
+    """What is known of them: which of the listed logins they have, and reach.
+
+    `blocked`: an operator shut their account out.
+    """
 
     names: frozenset[str]
     reaches: frozenset[str]
     operator: bool
+    blocked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +138,11 @@ def _sessions() -> Select[tuple[object, ...]]:
     chosen = (sessions.c.hash, sessions.c.device, sessions.c.started_at, sessions.c.seen_at)
     rest = (sessions.c.expires_at, people.c.account_id, people.c.login, people.c.shown_first)
     found = select(*chosen, *rest, operators.c.account_id.label("operator"))
-    return found.join(people, people.c.account_id == sessions.c.account_id).outerjoin(
+    found = found.join(people, people.c.account_id == sessions.c.account_id).outerjoin(
         operators, operators.c.account_id == sessions.c.account_id
     )
+    known = found.outerjoin(accounts, accounts.c.id == sessions.c.account_id)
+    return known.where(accounts.c.rule.is_distinct_from("block"))
 
 
 def _session(row: RowMapping) -> Session:
@@ -153,7 +159,7 @@ def _session(row: RowMapping) -> Session:
 
 
 def find(connection: Connection, hash_: str) -> Session | None:
-    """The session with this hash, alive or over."""
+    """The session with this hash, alive or over; None too if its person is blocked."""
     found = connection.execute(_sessions().where(sessions.c.hash == hash_)).mappings().first()
     if found is None:
         return None
@@ -176,11 +182,21 @@ def meet(connection: Connection, rows: Sequence[Meeting]) -> list[Met]:
 def _meet(connection: Connection, row: Meeting) -> Met:
     own, theirs = {row.person.id: row.person.login}, select(operators.c.account_id)
     made = connection.execute(theirs.where(operators.c.account_id == row.person.id)).first()
+    rule = select(accounts.c.rule).where(accounts.c.id == row.person.id)
     return Met(
         frozenset(admissions.pinned(connection, row.listed, own)),
         frozenset(admissions.pinned(connection, row.listed, row.reaches)),
-        made is not None,
+        operator=made is not None,
+        blocked=connection.execute(rule).scalar() == "block",
     )
+
+
+def person_by_login(connection: Connection, login: str) -> Person | None:
+    """Who signed in with this login, in any case; the newest, if a login went from hand to hand."""
+    theirs = select(people.c.account_id, people.c.login)
+    found = theirs.where(func.lower(people.c.login) == login.lower())
+    row = connection.execute(found.order_by(people.c.first_seen_at.desc())).first()
+    return Person(*row) if row else None
 
 
 def touch(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[None]:

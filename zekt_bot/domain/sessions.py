@@ -39,9 +39,19 @@ class Admission:
         return self.operators | self.logins | self.accounts
 
     def admits(
-        self, names: Collection[str], *, operator: bool, reaches: Collection[str] = ()
+        self,
+        names: Collection[str],
+        *,
+        operator: bool,
+        reaches: Collection[str] = (),
+        blocked: bool = False,
     ) -> bool:
-        """Whether a person may sign in who has these listed names, and reaches these accounts."""
+        """Whether a person may sign in who has these listed names, and reaches these accounts.
+
+        Nobody may whose account is `blocked`, operators neither.
+        """
+        if blocked:
+            return False
         if self.open_to_all or operator or self.is_operator(names):
             return True
         return not self.logins.isdisjoint(names) or not self.accounts.isdisjoint(reaches)

@@ -84,6 +84,8 @@ async def allow(broker: Broker, principal: Principal, login: str) -> bool:
 async def block(broker: Broker, principal: Principal, login: str) -> bool:
     """Shut an account out: nothing of it is stored, nothing leaves it and nothing reaches it.
 
+    If it is a person's, they are signed out at once and come in no more, operators too.
+
     False: it was so already.
 
     Raises:
@@ -95,8 +97,7 @@ async def block(broker: Broker, principal: Principal, login: str) -> bool:
 async def _rule(broker: Broker, principal: Principal, login: str, rule: Rule) -> bool:
     decide(principal, "account:rule")
     account = await resolve(broker, login)
-    consequences = await foresee(broker, [account])
-    await broker.database.write(_learn, _Learning(account, consequences, broker.now()))
+    await learn(broker, account)
     entry = await broker.entry(
         f"person:account:{'allowed' if rule == 'allow' else 'blocked'}",
         principal.actor,
@@ -104,6 +105,16 @@ async def _rule(broker: Broker, principal: Principal, login: str, rule: Rule) ->
     )
     ruling = Ruling(account.id, rule, entry, broker.now())
     return await broker.database.write(admissions.rule, ruling)
+
+
+async def learn(broker: Broker, account: Account) -> None:
+    """Know this account from now on, so that a rule can be set on it.
+
+    Raises:
+        StorageUnavailable.
+    """
+    consequences = await foresee(broker, [account])
+    await broker.database.write(_learn, _Learning(account, consequences, broker.now()))
 
 
 async def resolve(broker: Broker, login: str) -> Account:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zekt_bot.db import admissions, erasure, mirror
+from zekt_bot.db import admissions, erasure, mirror, sessions
 from zekt_bot.db.admissions import Ruling
 from zekt_bot.db.erasure import Names, Part
 from zekt_bot.domain.access import Person, decide
-from zekt_bot.domain.catalog import check_login
+from zekt_bot.domain.catalog import Account, check_login
 from zekt_bot.errors import NotFound
+from zekt_bot.operations import accounts
 
 if TYPE_CHECKING:
     from zekt_bot.domain.access import Principal
@@ -20,7 +21,7 @@ _WALK = 500  # runs of which few are changed
 
 
 async def erase(broker: Broker, principal: Principal, login: str) -> int:
-    """Erase an account's events, messages, deliveries, catalog and names; answers its id.
+    """Erase an account's events, messages, deliveries, catalog, sessions and names; answers its id.
 
     It is blocked first, so that nothing new comes in meanwhile, and stays so. Rows go in parts; if
     this process dies, the same again goes on. The audit keeps its ids.
@@ -30,9 +31,7 @@ async def erase(broker: Broker, principal: Principal, login: str) -> int:
         NotFound: Zekt knows no such account.
     """
     decide(principal, "account:erase")
-    account = await broker.database.query(mirror.account_by_login, check_login(login))
-    if account is None:
-        raise NotFound(f"Zekt knows no account {login}: list them with `zekt accounts list`.")
+    account = await _known(broker, check_login(login))
     blocked = await broker.entry("person:account:blocked", principal.actor, account_id=account.id)
     await broker.database.write(admissions.rule, Ruling(account.id, "block", blocked, broker.now()))
     entry = await broker.entry("person:account:erased", principal.actor, account_id=account.id)
@@ -44,6 +43,19 @@ async def erase(broker: Broker, principal: Principal, login: str) -> int:
                 pass
         gone = await broker.database.write(erasure.drop_names, names)
     return account.id
+
+
+async def _known(broker: Broker, login: str) -> Account:
+    """The account, or whoever only signed in with this login."""
+    account = await broker.database.query(mirror.account_by_login, login)
+    if account is not None:
+        return account
+    person = await broker.database.query(sessions.person_by_login, login)
+    if person is None:
+        raise NotFound(f"Zekt knows no account {login}: list them with `zekt accounts list`.")
+    account = Account(person.id, person.login, "User")
+    await accounts.learn(broker, account)
+    return account
 
 
 async def _forget_actor(broker: Broker, login: str) -> None:

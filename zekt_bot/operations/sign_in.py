@@ -180,9 +180,12 @@ async def _admit(broker: Broker, person: Person, reaches: dict[int, str], token:
     rule = admission(broker.settings)
     listed = Listed(tuple(sorted(rule.listed)), broker.now())
     met = await broker.database.write(sessions.meet, sessions.Meeting(person, reaches, listed))
-    if rule.admits(met.names, operator=met.operator, reaches=met.reaches):
+    known = {"operator": met.operator, "blocked": met.blocked}
+    if rule.admits(met.names, reaches=met.reaches, **known):
         return
     await _revoked(broker, token)
+    if met.blocked:
+        raise SignInRefused(f"{person.login} is shut out of this server; ask its operator.")
     open_to = " and ".join(sorted(rule.accounts))
     whom = f"people of {open_to}" if open_to else "people whom its operator listed"
     raise SignInRefused(

@@ -13,11 +13,14 @@ from tests.web.console.console import Console, open_console
 from zekt_bot.config import AppCredentials
 from zekt_bot.db.tables import audit, metadata, people, sessions
 from zekt_bot.db.web_states import fingerprint
+from zekt_bot.domain.access import Operator, Person
+from zekt_bot.operations import accounts, erasure, setup
 
 if TYPE_CHECKING:
     from zekt_bot.testing import ManualClock
 
 SESSION = "zekt-session"
+ME = Operator("cli:me@here")
 
 
 async def test_one_comes_back_signed_in_to_the_page_that_was_asked_for(console: Console) -> None:
@@ -322,6 +325,35 @@ async def test_an_account_that_took_a_listed_login_lets_nobody_in(
 
         assert (await console.sign_in(console.browser(), "eve")).status == 403
         assert (await console.sign_in(console.browser())).status == 303
+
+
+async def test_who_is_blocked_is_out_at_once_and_comes_in_no_more(console: Console) -> None:
+    browser = console.browser()
+    await console.sign_in(browser)
+    await accounts.block(console.broker, ME, "maja-lind")
+    assert (await browser.get("/me")).location == "/login?next=/me&ended=1"
+    refused = await console.sign_in(console.browser())
+    assert (refused.status, "is shut out of this server" in refused.words) == (403, True)
+    token = list(console.github.core.people.tokens.values())[-1]
+    assert token.revoked
+    await accounts.allow(console.broker, ME, "maja-lind")
+    assert (await console.sign_in(console.browser())).status == 303
+
+
+async def test_who_only_signed_in_can_be_erased_and_operates_nothing_then(
+    console: Console,
+) -> None:
+    browser = console.browser()
+    await console.sign_in(browser)
+    maja = Person(console.maja.id, "maja-lind")
+    await setup.become_operator(console.broker, ME, maja)
+    assert "Operator of this server" in (await browser.get("/me")).words
+    assert await erasure.erase(console.broker, ME, "Maja-Lind") == maja.id
+    for table in metadata.sorted_tables:
+        assert "maja-lind" not in repr(await stored(console.broker.database, table)).lower()
+    assert (await browser.get("/me")).status == 303
+    assert (await console.sign_in(console.browser())).status == 403
+    assert await stored(console.broker.database, people) == []
 
 
 async def test_without_an_oauth_app_the_door_says_so(
