@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-_QUIET = (
+QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-gpu",
@@ -42,6 +42,6 @@ def chromium() -> str:
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     """A browser that was never anywhere."""
     async with async_playwright() as playwright:
-        opened = await playwright.chromium.launch(executable_path=chromium, args=_QUIET)
+        opened = await playwright.chromium.launch(executable_path=chromium, args=QUIET)
         yield opened
         await opened.close()
