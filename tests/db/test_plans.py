@@ -10,7 +10,19 @@ from sqlalchemy import event, text
 
 from tests.db.rows import PACE, delivery_row, envelope_row, inbox_row, plant, put, run_row
 from tests.factories import ran
-from zekt_bot.db import chores, deliveries, lanes, leases, outgoing, proofs, retention, runs, tables
+from zekt_bot.db import (
+    chores,
+    deliveries,
+    erasure,
+    lanes,
+    leases,
+    outgoing,
+    proofs,
+    retention,
+    runs,
+    tables,
+)
+from zekt_bot.db.erasure import Part
 from zekt_bot.domain.events import Run, RunKey
 from zekt_bot.testing.clock import START
 
@@ -119,13 +131,18 @@ def explain(connection: Connection, rows: Sequence[Work]) -> list[list[list[str]
     for work in rows:
         plans = []
         for statement, parameters in sent_by(connection, work):
-            word = "EXPLAIN" if postgresql else "EXPLAIN QUERY PLAN"
-            lines = connection.exec_driver_sql(f"{word} {statement}", parameters).all()
+            lines = own_plan(connection, statement, parameters)
             if postgresql:
                 lines = [*lines, *generic_plan(connection, statement, len(parameters))]
             plans.append([str(line[-1]) for line in lines])
         answers.append(plans)
     return answers
+
+
+def own_plan(connection: Connection, statement: str, parameters: Any) -> Sequence[Any]:
+    """The plan for these very values."""
+    word = "EXPLAIN" if connection.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+    return connection.exec_driver_sql(f"{word} {statement}", parameters).all()
 
 
 def generic_plan(connection: Connection, statement: str, parameters: int) -> Sequence[Any]:
@@ -173,3 +190,20 @@ async def test_no_question_that_is_asked_often_reads_a_whole_table(
         assert len(plans) >= statements, name
         bad = [line for plan in plans for line in plan if walks(line)]
         assert bad == [], name
+
+
+@pytest.mark.parametrize("part", [erasure.drop_webhooks, erasure.drop_deliveries])
+async def test_a_transaction_looks_for_what_a_purged_repository_still_gets_from_the_purge_on(
+    database: Database, part: Callable[[Connection, list[Part]], list[int]]
+) -> None:
+    await fill(database, 50)
+    its = Part(5, 1, 2, LATER + timedelta(days=30))
+
+    def look(connection: Connection, _: Sequence[None]) -> list[list[str]]:
+        connection.execute(text("ANALYZE"))
+        sent = sent_by(connection, lambda c: part(c, [its]))
+        return [[str(line[-1]) for each in sent for line in own_plan(connection, *each)]]
+
+    plan = await database.write(look, None)
+    assert plan
+    assert [line for line in plan if walks(line)] == []

@@ -109,6 +109,21 @@ async def test_the_people_of_a_hidden_source_are_told_to_nobody_else(stage: Stag
             assert (each["requested_by"], each["approved_by"]) == people_seen
 
 
+async def test_what_befell_a_hidden_source_at_github_is_told_to_its_own_people_alone(
+    stage: Stage,
+) -> None:
+    there = people(stage)
+    await stage.publish()
+    await services.edit(stage.broker, ME, SERVICE, HIDDEN)
+    asked = await subscriptions.request(stage.broker, there.mia, Ends(ALIAS, CONSUMER))
+    await subscriptions.approve(stage.broker, there.ada, ENDS)
+    await stage.github.archive(stage.provider)
+    await stage.listen()
+    for who, told in ((there.mia, "unavailable"), (there.ada, "archived"), (ME, "archived")):
+        shown = await subscription_lists.show(stage.broker, who, asked.id)
+        assert (shown["service_rests"], shown["consumer_rests"]) == (told, None)
+
+
 async def test_a_private_service_is_not_there_whatever_repository_one_names(stage: Stage) -> None:
     there = people(stage)
     await stage.serve()

@@ -140,6 +140,7 @@ RESTS = {
     "not_installed": "the App is not installed on its repository any more",
     "app_suspended": "its organization suspended the App",
     "archived": "its repository is archived",
+    "unavailable": "its source is not available at the moment",
 }
 
 

@@ -31,6 +31,7 @@ from zekt_bot.db.tables import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Select
 
@@ -39,11 +40,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """At most `limit` rows of an account, or of one of its repositories alone."""
+    """At most `limit` rows of an account, or of one of its repositories alone.
+
+    Of a repository's webhooks and deliveries those since `since`: no index leads to these alone,
+    and a transaction must not look through all of an account's. `webhooks_of` and `sent_to` do.
+    """
 
     account_id: int
     limit: int
     repository_id: int | None = None
+    since: datetime | None = None
 
     @property
     def repositories(self) -> Select[Any]:
@@ -96,8 +102,23 @@ def _deliveries(row: Part) -> list[ColumnElement[bool]]:
     own = deliveries.c
     to_it = own.consumer_account_id == row.account_id
     if row.repository_id is not None:
-        return [to_it & (own.target_repository_id == row.repository_id)]
+        to_it &= own.target_repository_id == row.repository_id
+        return [to_it & (own.created_at >= row.since)]
     return [own.provider_account_id == row.account_id, to_it]
+
+
+def sent_to(connection: Connection, row: Part) -> list[tuple[str, datetime]]:
+    """Ids of deliveries to a repository, the oldest first, and when they were made."""
+    own = deliveries.c
+    found = select(own.id, own.created_at).where(*_deliveries(row)).order_by(own.created_at)
+    return [(each.id, each.created_at) for each in connection.execute(found.limit(row.limit))]
+
+
+def drop_sent(connection: Connection, rows: Sequence[Sequence[str]]) -> list[None]:
+    """These deliveries, with their attempts."""
+    for ids in rows:
+        delete_deliveries(connection, ids)
+    return [None] * len(rows)
 
 
 def drop_runs(connection: Connection, rows: Sequence[Part]) -> list[int]:
@@ -135,13 +156,32 @@ def drop_webhooks(connection: Connection, rows: Sequence[Part]) -> list[int]:
     """Webhooks about it."""
     answers = []
     for row in rows:
-        about = select(inbox.c.id).where(inbox.c.account_id == row.account_id)
-        if row.repository_id is not None:
-            about = about.where(inbox.c.repository_id == row.repository_id)
-        ids = _ids(connection, about, row)
+        ids = _ids(connection, select(inbox.c.id).where(*_about(row)), row)
         connection.execute(delete(inbox).where(inbox.c.id.in_(ids)))
         answers.append(len(ids))
     return answers
+
+
+def _about(row: Part) -> list[ColumnElement[bool]]:
+    own = inbox.c
+    if row.repository_id is None:
+        return [own.account_id == row.account_id]
+    its = own.repository_id == row.repository_id
+    return [own.account_id == row.account_id, its, own.received_at >= row.since]
+
+
+def webhooks_of(connection: Connection, row: Part) -> list[tuple[str, datetime]]:
+    """Ids of webhooks about a repository, the oldest first, and when they came."""
+    found = select(inbox.c.id, inbox.c.received_at).where(*_about(row))
+    page = found.order_by(inbox.c.received_at).limit(row.limit)
+    return [(each.id, each.received_at) for each in connection.execute(page)]
+
+
+def drop_received(connection: Connection, rows: Sequence[Sequence[str]]) -> list[None]:
+    """These webhooks."""
+    for ids in rows:
+        connection.execute(delete(inbox).where(inbox.c.id.in_(ids)))
+    return [None] * len(rows)
 
 
 def drop_subscriptions(connection: Connection, rows: Sequence[Part]) -> list[int]:

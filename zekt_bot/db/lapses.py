@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import delete, exists, or_, select, update
 
 from zekt_bot.db import audit, erasure
-from zekt_bot.db.erasure import Part
 from zekt_bot.db.rows import APP
 from zekt_bot.db.tables import (
     allowed_workflows,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
+    from zekt_bot.db.erasure import Part
     from zekt_bot.domain.audit import Entry
 
 _OWN = repositories.c
@@ -99,40 +99,40 @@ def lapsed(connection: Connection, before: datetime, after: int, limit: int) -> 
     return [Lapsed(*row) for row in connection.execute(found.order_by(_OWN.id).limit(limit))]
 
 
-def end(connection: Connection, rows: Sequence[Ending]) -> list[bool]:
+def end(connection: Connection, rows: Sequence[Ending]) -> list[datetime | None]:
     """Let each take part no longer, nor be enabled until all is gone: else what it has anew would
-    go too. False: its consent is back.
+    go too. Answers since when it is purged; None: its consent is back.
     """
     return [_end(connection, row) for row in rows]
 
 
-def _end(connection: Connection, row: Ending) -> bool:
+def _end(connection: Connection, row: Ending) -> datetime | None:
     own = _OWN.id == row.lapsed.id
     over = or_(_OWN.purging_since.is_not(None), (_OWN.lapsed_at < row.before) & ~_consented())
     found = select(_OWN.purging_since).where(own, over).with_for_update(of=repositories)
     held = connection.execute(found).first()
     if held is None:
-        return False
-    if held.purging_since is None:
+        return None
+    since: datetime | None = held.purging_since
+    if since is None:
         off = {"provider_enabled_at": None, "consumer_enabled_at": None}
         begun = {"purging_since": row.now, "version": _OWN.version + 1}
         connection.execute(update(repositories).where(own).values(**off, **begun))
         audit.record(connection, row.entry)
-    return True
+    return since or row.now
 
 
-def forget(connection: Connection, rows: Sequence[Lapsed]) -> list[bool]:
+def forget(connection: Connection, rows: Sequence[Part]) -> list[bool]:
     """The end, when its parts are gone: services and allow-list. False: something came in."""
     return [_forget(connection, row) for row in rows]
 
 
-def _forget(connection: Connection, row: Lapsed) -> bool:
-    one = Part(row.account_id, 1, row.id)
-    if any(count for part in erasure.PARTS for count in part(connection, [one])):
+def _forget(connection: Connection, row: Part) -> bool:
+    if any(count for part in erasure.PARTS for count in part(connection, [row])):
         return False
-    erasure.drop_catalog(connection, one)
+    erasure.drop_catalog(connection, row)
     gone = {"lapsed_at": None, "purging_since": None, "version": _OWN.version + 1}
-    connection.execute(update(repositories).where(_OWN.id == row.id).values(**gone))
+    connection.execute(update(repositories).where(_OWN.id == row.repository_id).values(**gone))
     return True
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -13,14 +14,16 @@ from zekt_bot.db.lapses import Ending, Unused
 from zekt_bot.operations.broker import SYSTEM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
 
     from zekt_bot.db.lapses import Lapsed
     from zekt_bot.operations.broker import Broker
 
 _PAGE = 50
 _PART = 200
+_EVER = datetime.fromtimestamp(0, UTC)
 _log = structlog.get_logger()
 
 
@@ -62,13 +65,30 @@ async def _purge(broker: Broker, one: Lapsed, before: datetime) -> bool:
     entry = await broker.entry(
         "zekt:repository:purged", SYSTEM, account_id=one.account_id, repository_id=one.id
     )
-    if not await broker.database.write(lapses.end, Ending(one, before, broker.now(), entry)):
+    since = await broker.database.write(lapses.end, Ending(one, before, broker.now(), entry))
+    if since is None:
         return False
-    gone, part = False, Part(one.account_id, _PART, one.id)
+    gone, part = False, Part(one.account_id, _PART, one.id, since)
     while not gone:
+        await _drop_read(broker, erasure.webhooks_of, erasure.drop_received, part)
         for drop in erasure.PARTS:
             while await broker.database.write(drop, part, weight=_PART):
                 pass
-        gone = await broker.database.write(lapses.forget, one)
+        # After the subscriptions, of which more would be made.
+        await _drop_read(broker, erasure.sent_to, erasure.drop_sent, part)
+        gone = await broker.database.write(lapses.forget, replace(part, limit=1))
     _log.info("repository.purged", repository_id=one.id)
     return True
+
+
+async def _drop_read(
+    broker: Broker,
+    find: Callable[[Connection, Part], list[tuple[str, datetime]]],
+    drop: Callable[[Connection, Sequence[Sequence[str]]], Sequence[None]],
+    part: Part,
+) -> None:
+    """Look for them as a reader does, on whom no webhook waits; only the deletion is written."""
+    since = _EVER
+    while page := await broker.database.query(find, replace(part, since=since)):
+        await broker.database.write(drop, [each for each, _ in page], weight=len(page))
+        since = page[-1][1]

@@ -111,7 +111,8 @@ async def show(broker: Broker, principal: Principal, named: Named) -> dict[str, 
 def _shown(row: RowMapping, ends: Mapping[int, Repository], *, whole: bool) -> dict[str, Any]:
     """A subscription as both its ends may see it, with why it rests; settings stay sealed.
 
-    Unless `whole`, who asked or approved for a hidden source stays untold.
+    Unless `whole`, who asked or approved for a hidden source stays untold, and what befell its
+    repository at GitHub, where everybody might see which one that befell.
     """
     accepted = json.loads(row["event_types"])
     declared = json.loads(row["declared"])
@@ -137,14 +138,15 @@ def _shown(row: RowMapping, ends: Mapping[int, Repository], *, whole: bool) -> d
         "created_at",
     )
     shown = {name: row[name] for name in plain}
-    if row["hidden_source"] and not whole:
+    unnamed, obstacle = row["hidden_source"] and not whole, ends[row["provider_id"]].obstacle
+    if unnamed:
         for asked in ("requested", "approved"):
             if row[f"{asked}_account_id"] != row["consumer_account_id"]:
                 shown[f"{asked}_by"] = None
     return {
         **shown,
         "service": f"{row['shown_owner']}/{row['slug']}",
-        "service_rests": row["rests"] or ends[row["provider_id"]].obstacle,
+        "service_rests": row["rests"] or ("unavailable" if unnamed and obstacle else obstacle),
         "consumer_rests": ends[row["repository_id"]].obstacle,
         "event_types": accepted,
         "not_accepted": [each for each in declared if each not in accepted],
