@@ -7,7 +7,9 @@ from ipaddress import ip_network
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
+from zekt_bot.testing import ManualClock
 from zekt_bot.web import client
+from zekt_bot.web.tries import Tries
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -28,6 +30,7 @@ class _Transport:
         ("10.1.1.1", "192.0.2.66, 198.51.100.1", "198.51.100.1"),  # the client wrote the first
         ("10.1.1.1", "192.0.2.66, 198.51.100.1, 10.2.2.2", "198.51.100.1"),
         ("fd00::1", "2001:db8::7", "2001:db8::7"),
+        ("::ffff:10.1.1.1", "::ffff:198.51.100.1", "198.51.100.1"),
         ("10.1.1.1", "nonsense", "10.1.1.1"),
         ("10.1.1.1", "", "10.1.1.1"),
     ],
@@ -38,6 +41,23 @@ def test_the_address_is_the_first_that_is_no_proxy(peer: str, forwarded: str, ad
     found = client.of(request, PROXIES)
     assert found.address == address
     assert found.scheme == ("http" if peer == "203.0.113.5" else "https")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8:0:1::7", "2001:db8:0:1:9::8", True),
+        ("2001:db8:0:1::7", "2001:db8:0:2::7", False),
+    ],
+)
+def test_whoever_has_a_network_of_addresses_has_no_more_tries(
+    first: str, second: str, together: bool
+) -> None:
+    tries = Tries(ManualClock(), 1)
+    assert tries.allows(first)
+    assert tries.allows(second) is not together
 
 
 def test_without_a_connection_nobody_is_known() -> None:

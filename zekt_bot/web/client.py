@@ -26,7 +26,7 @@ def of(request: web.Request, proxies: Sequence[IPv4Network | IPv6Network]) -> Cl
     one that is no proxy of ours is the client. What stands further left anybody can write.
     """
     peer = request.transport.get_extra_info("peername") if request.transport else None
-    address = str(peer[0]) if peer else ""
+    address = _plain(str(peer[0])) if peer else ""
     if not _trusted(address, proxies):
         return Client(address, "http")
     scheme = request.headers.get("X-Forwarded-Proto", "http").split(",")[-1].strip().lower()
@@ -34,7 +34,7 @@ def of(request: web.Request, proxies: Sequence[IPv4Network | IPv6Network]) -> Cl
     for each in reversed([one.strip() for one in heard if one.strip()]):
         if not _is_address(each):
             break
-        address = each
+        address = _plain(each)
         if not _trusted(address, proxies):
             break
     return Client(address, "https" if scheme == "https" else "http")
@@ -46,6 +46,12 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _plain(address: str) -> str:
+    """An IPv4 address as itself, where a socket of both kinds writes `::ffff:192.0.2.1`."""
+    mapped = getattr(ip_address(address), "ipv4_mapped", None) if _is_address(address) else None
+    return str(mapped or address)
 
 
 def _trusted(address: str, proxies: Sequence[IPv4Network | IPv6Network]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,5 +29,13 @@ class Tries:
         if now - self._since >= _WINDOW or len(self._counts) >= _MOST_ADDRESSES:
             self._counts.clear()
             self._since = now
-        self._counts[address] += 1
-        return self._counts[address] <= self._most
+        whose = _whose(address)
+        self._counts[whose] += 1
+        return self._counts[whose] <= self._most
+
+
+def _whose(address: str) -> str:
+    """Of IPv6 the network of 64 bits: whoever has one address there has them all."""
+    if ":" not in address:
+        return address
+    return ip_address(address).packed[:8].hex()

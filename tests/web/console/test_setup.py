@@ -188,6 +188,18 @@ async def test_a_dead_link_says_how_to_get_another(walk: Walk) -> None:
     assert (await walk.browser.get(dead)).location == "/setup/address"  # who is inside goes on
 
 
+async def test_a_browser_that_somebody_planted_does_not_come_along_into_the_setup(
+    walk: Walk,
+) -> None:
+    await walk.browser.get("/login")
+    planted = dict(walk.browser.cookies)
+    await walk.enter()
+    stranger = walk.another()
+    stranger.cookies = planted
+    assert (await walk.browser.get("/setup/address")).status == 200
+    assert (await stranger.get("/setup/address")).status == 403
+
+
 async def test_whoever_tries_links_is_slowed_down(walk: Walk) -> None:
     page = await walk.browser.get(await walk.link())
     seen = {(await walk.browser.send(page, "/setup/enter", token="x")).status for _ in range(100)}

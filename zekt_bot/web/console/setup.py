@@ -10,7 +10,7 @@ from aiohttp import web
 from zekt_bot.domain.access import Operator
 from zekt_bot.errors import AccessDenied, Conflict, GitHubError, InvalidInput, NotFound
 from zekt_bot.operations import app_check, setup
-from zekt_bot.web.console import forms
+from zekt_bot.web.console import cookies, forms
 from zekt_bot.web.console.frame import BROWSER, VIEWER, page
 from zekt_bot.web.console.problems import Problem, Way
 from zekt_bot.web.console.sign_in import count_try
@@ -130,11 +130,12 @@ async def start(request: web.Request) -> web.Response:
 async def enter(request: web.Request) -> web.Response:
     """`POST /setup/enter`: this browser does the setup from now on."""
     count_try(request)
-    token = forms.text(request[forms.FORM], "token")
+    token, browser = forms.text(request[forms.FORM], "token"), cookies.new_secret()
     try:
-        await setup.enter(request.app[BROKER], token, request[BROWSER])
+        await setup.enter(request.app[BROKER], token, browser)
     except AccessDenied as error:
         raise Problem(403, "This setup link no longer works", str(error)) from None
+    request[BROWSER] = browser  # a new one: one that somebody planted before may do nothing
     return on()
 
 
