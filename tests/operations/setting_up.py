@@ -79,8 +79,14 @@ class Scene:
 
 
 @asynccontextmanager
-async def open_scene(url: str, clock: ManualClock, **settings: Any) -> AsyncIterator[Scene]:
-    async with GitHubSimulator(clock) as github, ClientSession() as session:
+async def open_scene(
+    url: str, clock: ManualClock, api_prefix: str = "", **settings: Any
+) -> AsyncIterator[Scene]:
+    """`api_prefix`: as on a GitHub Enterprise Server."""
+    async with (
+        GitHubSimulator(clock, api_prefix=api_prefix) as github,
+        ClientSession() as session,
+    ):
         made = Settings(
             database_url=url,
             secret_keys=(KEY,),

@@ -101,6 +101,16 @@ async def test_behind_a_webhook_proxy_another_address_is_no_fault(migrated_sqlit
     assert "a proxy must bring them to http://localhost:8080/webhooks" in found.points[-1].said
 
 
+async def test_a_github_enterprise_server_is_asked_at_its_own_addresses(
+    migrated_sqlite: str,
+) -> None:
+    async with open_scene(migrated_sqlite, ManualClock(), api_prefix="/api/v3") as scene:
+        await scene.make("orchestrator")
+        found = await app_check.report(scene.broker, ME, "orchestrator")
+    assert found.ok
+    assert found.html_url == f"{scene.github.web_url}/apps/zekt-of-aurora"
+
+
 async def test_without_a_key_nothing_is_asked(scene: Scene) -> None:
     for app, ok in (("oauth", True), ("orchestrator", False)):
         found = await app_check.report(scene.broker, ME, app)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -93,7 +93,7 @@ async def test_the_first_start_of_all_processes_has_one_link(scene: Scene) -> No
 async def test_where_the_environment_names_both_apps_no_link_is_printed(
     migrated_sqlite: str, clock: ManualClock
 ) -> None:
-    both = {
+    both: dict[str, Any] = {
         "oauth": AppCredentials(client_id="Ov1", client_secret="hush"),
         "orchestrator": OUTSIDE,
     }

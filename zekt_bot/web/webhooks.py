@@ -119,7 +119,7 @@ async def _secrets(
     found = (await request.app[DEPS].credentials.get(app, anew=anew)).webhook_secrets
     if not found:
         name = f"ZEKT_{app.upper()}_WEBHOOK_SECRET"
-        raise WebhookRefused(503, f"No webhook secret is configured yet: set {name}.")
+        raise WebhookRefused(503, f"There is no webhook secret yet: do the setup, or set {name}.")
     return found
 
 

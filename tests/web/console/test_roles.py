@@ -22,6 +22,7 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int]] = {
     ("GET", "/auth/github/callback"): (403, 403, 403),
     ("GET", "/welcome"): (303, 200, 200),
     ("POST", "/welcome"): (303, 400, 400),
+    ("GET", "/apps"): (303, 403, 200),
     ("GET", "/me"): (303, 200, 200),
     ("POST", "/me/sessions/end"): (303, 404, 404),
     ("POST", "/preferences/theme"): (303, 303, 303),

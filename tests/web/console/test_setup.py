@@ -141,6 +141,9 @@ async def test_from_the_link_to_the_end(walk: Walk) -> None:
     assert (await browser.send(page, "/setup/finish")).location == "/setup/done"
     assert "Zekt is ready" in (await browser.get("/setup/done")).words
     assert (await browser.get("/setup/check")).status == 200  # mona is the operator
+    page = await browser.get("/apps")
+    assert page.words.count("As it should be") == 2
+    assert "whether others may install it" in page.words
     closed = await walk.another().get("/setup/check")
     assert (closed.status, "The setup is finished" in closed.words) == (403, True)
 

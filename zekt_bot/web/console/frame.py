@@ -48,6 +48,7 @@ class Group(NamedTuple):
 NAVIGATION: tuple[Group, ...] = (
     Group("", (Place("Repositories", "/repositories", "repository"),)),
     Group("Account", (Place("Profile", "/me", "person"),)),
+    Group("Operate", (Place("GitHub Apps", "/apps", "key", operators_only=True),)),
 )
 
 # Set by `gate` before a page's handler runs.

@@ -40,6 +40,7 @@ PAGES = (
     Page("GET", "/repositories", repositories.show),
     Page("GET", f"/repositories/{_REPOSITORY}", repositories.ask),
     Page("POST", f"/repositories/{_REPOSITORY}", repositories.change),
+    Page("GET", "/apps", setup.apps, "operator"),
     Page("GET", "/me", sign_in.profile),
     Page("POST", "/me/sessions/end", sign_in.end),
     Page("POST", "/preferences/theme", preferences.theme, "nobody"),

@@ -237,6 +237,12 @@ async def check(request: web.Request) -> web.Response:
     )
 
 
+async def apps(request: web.Request) -> web.Response:
+    """`GET /apps`: the same for operators, at any time."""
+    reports = await _reports(request)
+    return page(request, "apps.html", reports=reports, unreadable=app_check.UNREADABLE)
+
+
 async def finish(request: web.Request) -> web.Response:
     """`POST /setup/finish`."""
     try:
