@@ -23,8 +23,10 @@ from zekt_bot.db.tables import (
     messages,
     replays,
     runs,
+    sessions,
     subscriptions,
     usage,
+    web_states,
 )
 from zekt_bot.domain.deliveries import FINAL
 from zekt_bot.domain.ids import first_id
@@ -300,6 +302,20 @@ def _usage(connection: Connection, batch: Batch) -> int:
     return min(int(connection.execute(old).rowcount), batch.limit - 1)
 
 
+def _expired(table: Table) -> Work:
+    """Rows, known by a hash, whose end has passed."""
+
+    def work(connection: Connection, batch: Batch) -> int:
+        own = table.c.expires_at < batch.before
+        found = select(table.c.hash).where(own).order_by(table.c.expires_at)
+        hashes = _locked(connection, found.limit(batch.limit))
+        if hashes:
+            connection.execute(delete(table).where(table.c.hash.in_(hashes)))
+        return len(hashes)
+
+    return work
+
+
 # In the order of the foreign keys: who refers goes before what it refers to.
 STEPS: dict[str, Callable[[Connection, Sequence[Batch]], list[int]]] = {
     "attempts": step(_attempts),
@@ -317,5 +333,7 @@ STEPS: dict[str, Callable[[Connection, Sequence[Batch]], list[int]]] = {
     "subscriptions": step(_subscriptions),
     "replays": step(_replays),
     "usage": step(_usage),
+    "sessions": step(_expired(sessions)),
+    "web_states": step(_expired(web_states)),
     "audit": step(_audit),
 }

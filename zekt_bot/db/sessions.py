@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.sessions import View
 
-_A_PAGE = 200
+# So many tokens of one App does GitHub keep for a person; an older one is dead there already.
+MOST_SESSIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +111,12 @@ def place(hash_: str) -> tuple[str, str, str]:
 
 
 def start(connection: Connection, rows: Sequence[Start]) -> list[None]:
-    """Begin sessions; forget a page of those that are over."""
+    """Begin sessions; a person's oldest ends if they have too many."""
     for row in rows:
         met = {"account_id": row.person.id, "login": row.person.login, "first_seen_at": row.now}
         upsert(connection, people, [met], ["login"])
-        over = select(sessions.c.hash).where(sessions.c.expires_at < row.now).limit(_A_PAGE)
-        gone = [row.former, *connection.execute(over).scalars()]
-        connection.execute(delete(sessions).where(sessions.c.hash.in_([g for g in gone if g])))
+        connection.execute(delete(sessions).where(sessions.c.hash == row.former))
+        _make_room(connection, row.person.id)
         connection.execute(
             insert(sessions).values(
                 hash=row.hash,
@@ -132,6 +132,13 @@ def start(connection: Connection, rows: Sequence[Start]) -> list[None]:
         )
         audit.record(connection, row.entry)
     return [None] * len(rows)
+
+
+def _make_room(connection: Connection, account_id: int) -> None:
+    theirs = sessions.c.account_id == account_id
+    newest = select(sessions.c.hash).where(theirs).order_by(sessions.c.started_at.desc())
+    kept = list(connection.execute(newest.limit(MOST_SESSIONS - 1)).scalars())
+    connection.execute(delete(sessions).where(theirs, sessions.c.hash.not_in(kept)))
 
 
 def _sessions() -> Select[tuple[object, ...]]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # GitHub redelivers what is up to 3 days old, an Enterprise Server 7: so long an id is known.
 INBOX_DAYS = 8
+# Who was signed out, or came back too late, is told so; nothing else needs what has run out.
+ENDED_DAYS = 1
 _BATCH = 200
 _log = structlog.get_logger()
 
@@ -44,6 +46,8 @@ def days(settings: Settings) -> dict[str, int]:
         "subscriptions": settings.withdrawn_days,
         "replays": settings.delivery_days,
         "usage": settings.event_days,
+        "sessions": ENDED_DAYS,
+        "web_states": ENDED_DAYS,
         "audit": settings.audit_days,
     }
 

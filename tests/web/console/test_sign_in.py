@@ -11,10 +11,12 @@ import pytest
 from tests.db.rows import stored
 from tests.web.console.console import Console, open_console
 from zekt_bot.config import AppCredentials
-from zekt_bot.db.tables import audit, metadata, people, sessions
+from zekt_bot.db import sessions as rows
+from zekt_bot.db.sessions import Start
+from zekt_bot.db.tables import audit, metadata, people, sessions, web_states
 from zekt_bot.db.web_states import fingerprint
 from zekt_bot.domain.access import Operator, Person
-from zekt_bot.operations import accounts, erasure, setup
+from zekt_bot.operations import accounts, erasure, retention, setup
 
 if TYPE_CHECKING:
     from zekt_bot.testing import ManualClock
@@ -354,6 +356,27 @@ async def test_who_only_signed_in_can_be_erased_and_operates_nothing_then(
     assert (await browser.get("/me")).status == 303
     assert (await console.sign_in(console.browser())).status == 403
     assert await stored(console.broker.database, people) == []
+
+
+async def test_what_has_run_out_is_not_kept(console: Console) -> None:
+    await console.sign_in(console.browser())
+    for days, kept in ((7, 1), (1.1, 0)):
+        console.clock.advance(timedelta(days=days))
+        await retention.purge(console.broker, lambda: False)
+        assert len(await stored(console.broker.database, sessions)) == kept
+    assert await stored(console.broker.database, web_states) == []
+
+
+async def test_a_person_has_no_more_sessions_than_github_keeps_tokens(console: Console) -> None:
+    broker, maja, eve = console.broker, Person(7, "maja-lind"), Person(8, "eve")
+    for n, person in enumerate([eve] + [maja] * 12):
+        console.clock.advance(timedelta(seconds=1))
+        now = broker.now()
+        entry = await broker.entry("person:session:started", person.actor)
+        start = Start(f"{n}", person, "", now, now + timedelta(days=7), b"", None, None, entry)
+        await broker.database.write(rows.start, start)
+    left = {row["hash"] for row in await stored(broker.database, sessions)}
+    assert left == {"0", *(str(n) for n in range(3, 13))}
 
 
 async def test_without_an_oauth_app_the_door_says_so(
