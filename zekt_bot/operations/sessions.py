@@ -79,17 +79,6 @@ async def end(broker: Broker, person: Person, hash_: str) -> None:
     await _give_back(broker, ended)
 
 
-async def end_others(broker: Broker, person: Person, kept: str) -> None:
-    """End all sessions of this person but the one with the hash `kept`.
-
-    Raises:
-        StorageUnavailable.
-    """
-    for each in await broker.database.query(sessions.of_person, person.id, MOST_SHOWN):
-        if each.hash != kept:
-            await end(broker, person, each.hash)
-
-
 async def withdrawn(broker: Broker, account_id: int) -> int:
     """GitHub says that this person withdrew their authorization: answers how many sessions ended.
 

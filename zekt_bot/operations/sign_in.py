@@ -70,6 +70,18 @@ class SignedIn:
     expires_in: timedelta
 
 
+async def is_classic(broker: Broker) -> bool:
+    """Whether people sign in with a classic OAuth App, whose scope could also write.
+
+    Raises:
+        StorageUnavailable.
+    """
+    try:
+        return await broker.oauth.is_classic()
+    except ConfigurationError:
+        return False
+
+
 async def begin(broker: Broker, browser: str, back: str) -> str:
     """Where to send the browser so that it comes back signed in, and then to the path `back`.
 

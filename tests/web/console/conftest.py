@@ -1,4 +1,4 @@
-"""A console, once on each database."""
+"""A console where nobody has signed in yet."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def console(migrated_url: str, clock: ManualClock) -> AsyncIterator[Console]:
+async def console(migrated_sqlite: str, clock: ManualClock) -> AsyncIterator[Console]:
+    async with open_console(migrated_sqlite, clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def on_each(migrated_url: str, clock: ManualClock) -> AsyncIterator[Console]:
+    """For what writes something: once on each database."""
     async with open_console(migrated_url, clock) as opened:
         yield opened

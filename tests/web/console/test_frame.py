@@ -125,6 +125,10 @@ async def test_a_theme_is_kept_and_one_stays_where_one_was() -> None:
             Referer="https://evil.example//evil.example/x?y=1",
         )
         assert back.location == "/evil.example/x?y=1"
+        for hostile in ("https://x.example/\\evil.example", "https://x.example", "nonsense"):
+            sent = {"csrf": token, "theme": "dark"}
+            back = await browser.post("/preferences/theme", sent, Referer=hostile)
+            assert back.location in {"/", "/nonsense"}
         assert 'data-theme="dark"' in (await browser.get("/nowhere")).text
         await browser.post("/preferences/theme", {"csrf": token, "theme": "no such"})
         assert "data-theme" not in (await browser.get("/nowhere")).text

@@ -195,6 +195,7 @@ async def classic(migrated_sqlite: str, clock: ManualClock) -> AsyncIterator[Con
 
 async def test_with_a_classic_oauth_app_one_sees_what_its_token_does(classic: Console) -> None:
     org = await Org(classic).found()
+    assert "scope repo , which could also write" in (await classic.browser().get("/login")).words
     browser = await org.browser()
     page = await browser.get("/repositories")
     assert "aurora-labs Organization 2 that you manage" in page.words

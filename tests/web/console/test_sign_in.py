@@ -25,38 +25,38 @@ SESSION = "zekt-session"
 ME = Operator("cli:me@here")
 
 
-async def test_one_comes_back_signed_in_to_the_page_that_was_asked_for(console: Console) -> None:
-    browser = console.browser()
+async def test_one_comes_back_signed_in_to_the_page_that_was_asked_for(on_each: Console) -> None:
+    browser = on_each.browser()
     sent_to_door = await browser.get("/me?x=1")
     assert (sent_to_door.status, sent_to_door.location) == (303, "/login?next=/me?x%3D1")
-    asked = await console.go(browser, sent_to_door.location)
+    asked = await on_each.go(browser, sent_to_door.location)
     query = parse_qs(urlsplit(asked).query)
-    assert asked.startswith(f"{console.github.web_url}/login/oauth/authorize?")
+    assert asked.startswith(f"{on_each.github.web_url}/login/oauth/authorize?")
     assert query["code_challenge_method"] == ["S256"]
     assert "scope" not in query
 
-    back = await browser.get(await console.at_github(asked))
+    back = await browser.get(await on_each.at_github(asked))
 
     assert (back.status, back.location) == (303, "/me?x=1")
     page = await browser.get(back.location)
     assert "maja-lind" in page.words
-    (row,) = await stored(console.broker.database, sessions)
+    (row,) = await stored(on_each.broker.database, sessions)
     assert row["hash"] == fingerprint(browser.cookies[SESSION])
-    assert [each["verb"] for each in await stored(console.broker.database, audit)] == [
+    assert [each["verb"] for each in await stored(on_each.broker.database, audit)] == [
         "person:session:started"
     ]
 
 
-async def test_the_first_time_one_is_asked_what_to_see_first(console: Console) -> None:
-    browser = console.browser()
-    back = await console.sign_in(browser)
+async def test_the_first_time_one_is_asked_what_to_see_first(on_each: Console) -> None:
+    browser = on_each.browser()
+    back = await on_each.sign_in(browser)
     assert (await browser.get(back.location)).location == "/welcome"
     welcome = await browser.get("/welcome")
     refused = await browser.send(welcome, "/welcome", next="/", view="everything")
     assert (refused.status, "Choose one." in refused.words) == (400, True)
     chosen = await browser.send(welcome, "/welcome", next="//evil.example", view="consumer")
     assert chosen.location == "/"
-    assert (await stored(console.broker.database, people))[0]["shown_first"] == "consumer"
+    assert (await stored(on_each.broker.database, people))[0]["shown_first"] == "consumer"
     assert (await browser.get("/")).location != "/welcome"
 
 
@@ -176,21 +176,23 @@ async def test_nobody_is_led_elsewhere(console: Console, target: str) -> None:
     assert back.location == "/"
 
 
-async def test_a_session_ends_when_idle_and_when_old(console: Console) -> None:
-    browser = console.browser()
-    await console.sign_in(browser)
-    for _ in range(20):
-        console.clock.advance(timedelta(hours=7, minutes=59))
-        assert (await browser.get("/me")).status == 200
-    console.clock.advance(timedelta(hours=8))
-    ended = await browser.get("/me")
-    assert ended.location == "/login?next=/me&ended=1"
-    assert "Your session ended" in (await browser.get(ended.location)).words
-    await console.sign_in(browser)
-    for _ in range(22):
-        console.clock.advance(timedelta(hours=7, minutes=59))
-        last = await browser.get("/me")
-    assert last.status == 303
+async def test_a_session_ends_when_idle_and_when_old(migrated_url: str, clock: ManualClock) -> None:
+    async with open_console(migrated_url, clock, session_lasts=timedelta(days=1)) as console:
+        browser = console.browser()
+        await console.sign_in(browser)
+        for _ in range(2):
+            clock.advance(timedelta(hours=7, minutes=59))
+            assert (await browser.get("/me")).status == 200
+        clock.advance(timedelta(hours=8))
+        ended = await browser.get("/me")
+        assert ended.location == "/login?next=/me&ended=1"
+        assert "Your session ended" in (await browser.get(ended.location)).words
+        await console.sign_in(browser)
+        for _ in range(3):
+            clock.advance(timedelta(hours=7, minutes=59))
+            assert (await browser.get("/me")).status == 200
+        clock.advance(timedelta(minutes=3))
+        assert (await browser.get("/me")).status == 303
 
 
 async def test_who_signs_out_is_out_here_and_at_github(console: Console) -> None:
@@ -215,11 +217,11 @@ async def test_who_signs_out_while_github_is_down_is_out_here(console: Console) 
     assert await stored(console.broker.database, sessions) == []
 
 
-async def test_one_ends_ones_own_sessions_and_no_others(console: Console) -> None:
-    console.github.account("eve", "User")
-    phone, laptop, eves = console.browser(), console.browser(), console.browser()
+async def test_one_ends_ones_own_sessions_and_no_others(on_each: Console) -> None:
+    on_each.github.account("eve", "User")
+    phone, laptop, eves = on_each.browser(), on_each.browser(), on_each.browser()
     for browser, login in ((phone, "maja-lind"), (laptop, "maja-lind"), (eves, "eve")):
-        await console.sign_in(browser, login)
+        await on_each.sign_in(browser, login)
     page = await laptop.get("/me")
     assert "2 sessions" in page.words
     theirs = fingerprint(eves.cookies[SESSION])
@@ -242,15 +244,15 @@ async def test_a_form_of_before_the_sign_in_is_out_of_date(console: Console) -> 
     assert (await browser.get("/me")).status == 200
 
 
-async def test_whoever_withdraws_the_authorization_is_out_at_once(console: Console) -> None:
-    phone, laptop = console.browser(), console.browser()
-    await console.sign_in(phone)
-    await console.sign_in(laptop)
-    await console.github.revoke_authorization(console.oauth, console.maja)
-    (told,) = console.github.deliveries
+async def test_whoever_withdraws_the_authorization_is_out_at_once(on_each: Console) -> None:
+    phone, laptop = on_each.browser(), on_each.browser()
+    await on_each.sign_in(phone)
+    await on_each.sign_in(laptop)
+    await on_each.github.revoke_authorization(on_each.oauth, on_each.maja)
+    (told,) = on_each.github.deliveries
     assert told.status_code == 202
     assert (await phone.get("/me")).status == (await laptop.get("/me")).status == 303
-    again = await console.github.deliver(told)
+    again = await on_each.github.deliver(told)
     assert again.status_code == 202
 
 

@@ -109,4 +109,4 @@ def _by_https(request: web.Request) -> str | None:
     if request.method not in _SAFE or "X-Forwarded-Proto" not in request.headers:
         return None
     by = client.of(request, settings.trusted_proxies)
-    return settings.public_url + request.raw_path if by.scheme == "http" else None
+    return settings.public_url + request.path_qs if by.scheme == "http" else None

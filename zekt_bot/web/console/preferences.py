@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from zekt_bot.domain.sessions import local_path
 from zekt_bot.web.console import forms
 from zekt_bot.web.console.frame import THEME_COOKIE, THEMES
 
@@ -27,4 +28,4 @@ def _back(request: web.Request) -> str:
     """The path of the page with the form: our own host's, whatever the header says."""
     parts = urlsplit(request.headers.get("Referer", ""))
     path = f"/{parts.path.lstrip('/')}"
-    return f"{path}?{parts.query}" if parts.query else path
+    return local_path(f"{path}?{parts.query}" if parts.query else path)

@@ -43,15 +43,16 @@ async def show(request: web.Request) -> web.Response:
     back = local_path(request.query.get("next", "/"))
     if request.get(VIEWER):
         return _to(back)
-    return _door(request, back, ended="ended" in request.query)
+    return await _door(request, back, ended="ended" in request.query)
 
 
-def _door(
+async def _door(
     request: web.Request, back: str, problem: str = "", *, ended: bool = False, status: int = 200
 ) -> web.Response:
     request[FORMS_TO_GITHUB] = True
     shown = problem or (_OPEN if _is_open(request) else "")
-    context = {"back": back, "problem": shown, "ended": ended}
+    classic = await sign_in.is_classic(request.app[BROKER])
+    context = {"back": back, "problem": shown, "ended": ended, "classic": classic}
     return page(request, "login.html", status=status, **context)
 
 
@@ -67,7 +68,7 @@ async def begin(request: web.Request) -> web.Response:
     try:
         return _to(await sign_in.begin(request.app[BROKER], request[BROWSER], back))
     except ConfigurationError as error:
-        return _door(request, back, str(error), status=503)
+        return await _door(request, back, str(error), status=503)
 
 
 def count_try(request: web.Request) -> None:
@@ -100,7 +101,7 @@ async def finish(request: web.Request) -> web.Response:
     try:
         signed_in = await sign_in.finish(request.app[BROKER], back)
     except SignInRefused as error:
-        return _door(request, "/", str(error), status=403)
+        return await _door(request, "/", str(error), status=403)
     response = _to(signed_in.back)
     kept.write(response, "session", signed_in.secret, signed_in.expires_in)
     return response
