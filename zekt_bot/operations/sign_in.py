@@ -109,7 +109,7 @@ async def finish(broker: Broker, back: Return) -> SignedIn:
     verifier, path = await _take(broker, back)
     try:
         token = await _exchanged(broker, back.query, verifier)
-        person, reaches = await _who(broker, token)
+        person = await _let_in(broker, token)
     except ConfigurationError as error:
         raise SignInRefused(str(error)) from None
     except TokenRefused as error:
@@ -117,7 +117,6 @@ async def finish(broker: Broker, back: Return) -> SignedIn:
     except (GitHubError, MalformedEvent) as error:
         _log.info("sign_in.github_failed", error=type(error).__name__)
         raise SignInRefused(_SILENT) from None
-    await _admit(broker, person, reaches, token)
     return await _start(broker, back, person, token, path)
 
 
@@ -154,6 +153,17 @@ async def _exchanged(broker: Broker, query: Mapping[str, str], verifier: str) ->
     return await broker.oauth.exchange(query.get("code", ""), verifier)
 
 
+async def _let_in(broker: Broker, token: UserToken) -> Person:
+    """Who the token is of, if they may sign in; else it dies."""
+    try:
+        person, reaches = await _who(broker, token)
+        await _admit(broker, person, reaches)
+    except ZektError:
+        await _revoked(broker, token)
+        raise
+    return person
+
+
 async def _who(broker: Broker, token: UserToken) -> tuple[Person, dict[int, str]]:
     """Who the token is of, and the accounts that they reach (id → login); if somebody asks."""
     answer = await broker.oauth.ask(token.access, "/user")
@@ -162,7 +172,6 @@ async def _who(broker: Broker, token: UserToken) -> tuple[Person, dict[int, str]
     told = answer.mapping()
     person = Person(fields.number(told, "id"), fields.text(told, "login", 100))
     if broker.settings.require_2fa and told.get("two_factor_authentication") is not True:
-        await _revoked(broker, token)
         raise SignInRefused(
             "This server wants two-factor sign-in, and GitHub says that your account has none. "
             f"Turn it on at {broker.settings.github_url}/settings/security and come back."
@@ -188,14 +197,13 @@ def _named(told: list[Any]) -> dict[int, str]:
     return {id_: login for id_, login in pairs if isinstance(id_, int) and isinstance(login, str)}
 
 
-async def _admit(broker: Broker, person: Person, reaches: dict[int, str], token: UserToken) -> None:
+async def _admit(broker: Broker, person: Person, reaches: dict[int, str]) -> None:
     rule = admission(broker.settings)
     listed = Listed(tuple(sorted(rule.listed)), broker.now())
     met = await broker.database.write(sessions.meet, sessions.Meeting(person, reaches, listed))
     known = {"operator": met.operator, "blocked": met.blocked}
     if rule.admits(met.names, reaches=met.reaches, **known):
         return
-    await _revoked(broker, token)
     if met.blocked:
         raise SignInRefused(f"{person.login} is shut out of this server; ask its operator.")
     open_to = " and ".join(sorted(rule.accounts))

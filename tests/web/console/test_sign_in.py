@@ -143,6 +143,8 @@ async def test_a_way_back_that_is_wrong_says_so_and_signs_nobody_in(
     assert SESSION not in answering.cookies
     assert "<script>" not in page.text.replace('<script type="module"', "")
     assert code not in page.text
+    given = console.github.core.people.tokens.values()
+    assert all(token.revoked for token in given) is (change != "replayed")
 
 
 async def test_a_code_of_somebody_else_s_sign_in_is_not_taken(console: Console) -> None:
