@@ -41,7 +41,6 @@ _SECRET = re.compile(r"(?:gh[a-z]_|github_pat_|v1\.|eyJ)[A-Za-z0-9._-]{10,}")
 _BLOCKS: dict[type[Refusal], str] = {
     InstallationGone: "installation_gone",
     InstallationSuspended: "installation_suspended",
-    RepositoryNotGranted: "repository_not_granted",
 }
 
 
@@ -61,7 +60,7 @@ class RepositoryDispatch:
         A blocked outcome's `error` begins with the machine word that says why, and a colon.
         """
         try:
-            return await _send(request, client)
+            return await _granted(request, client)
         except tuple(_BLOCKS) as error:
             return Outcome("blocked", error=_cut(f"{_BLOCKS[type(error)]}: {error}"))
         except AppRejected as error:
@@ -85,6 +84,15 @@ def zekt_channels() -> Sequence[Channel]:
 def zekt_retry_delay(attempt: Attempt) -> timedelta | None:
     """The built-in schedule: from five seconds to six hours, for 96 hours."""
     return retry_delay(attempt.delivery.id, attempt.n, attempt.age)
+
+
+async def _granted(request: DispatchRequest, client: InstallationApi) -> Outcome:
+    """Send; no token is minted for a repository, nor for a permission, that was not granted."""
+    try:
+        return await _send(request, client)
+    except RepositoryNotGranted as error:
+        reason = _installation_reason(await client.installation()) or "repository_not_granted"
+        return Outcome("blocked", error=_cut(f"{reason}: {error}"))
 
 
 async def _send(request: DispatchRequest, client: InstallationApi) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -116,9 +117,17 @@ async def test_where_github_does_not_answer_all_stays_as_it_is(stage: Stage) -> 
     assert not (await known(stage)).consented
 
 
-async def test_one_that_cannot_be_read_hides_no_other(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/installation/repositories", 403), ("POST", "{provider}/access_tokens", 404)],
+)
+async def test_one_that_cannot_be_read_hides_no_other(
+    stage: Stage, method: str, path: str, status: int
+) -> None:
     await stage.serve()
-    stage.github.fail("GET", "/installation/repositories", status=403)
+    stage.clock.advance(timedelta(hours=2))  # so that tokens are minted anew
+    place = path.format(provider=f"/app/installations/{stage.providing.id}")
+    stage.github.fail(method, place, status=status, times=9 if method == "POST" else 1)
     await stage.github.archive(stage.consumer)
     stage.held.clear()
     assert await reconcile(stage.broker) == 1

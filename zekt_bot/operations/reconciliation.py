@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from zekt_bot.domain.catalog import Account, Repository
     from zekt_bot.operations.broker import Broker
 
+# What tells of one installation, and nothing of the others.
+_OF_ONE = (GitHubAnswered, InstallationGone, InstallationSuspended, MalformedEvent, Conflict)
 _log = structlog.get_logger()
 
 
@@ -62,7 +64,7 @@ async def reconcile(broker: Broker, stopped: Callable[[], bool] = lambda: False)
         here, there = known.get(installation_id), told.get(installation_id)
         try:
             changed += await _compare(broker, installation_id, here, there)
-        except (GitHubAnswered, MalformedEvent, Conflict) as error:
+        except _OF_ONE as error:
             _log.info("installation.unknown", installation_id=installation_id, error=str(error))
         except GitHubError as error:
             _log.warning("installations.unknown", error=str(error))
