@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
     from zekt_bot.domain.access import Principal
-    from zekt_bot.domain.catalog import Repository
+    from zekt_bot.domain.catalog import Obstacle, Repository
     from zekt_bot.domain.subscriptions import SubscriptionState
     from zekt_bot.operations.broker import Broker
     from zekt_bot.operations.subscription_parties import Named
@@ -138,7 +138,7 @@ def _shown(row: RowMapping, ends: Mapping[int, Repository], *, whole: bool) -> d
         "created_at",
     )
     shown = {name: row[name] for name in plain}
-    unnamed, obstacle = row["hidden_source"] and not whole, ends[row["provider_id"]].obstacle
+    unnamed, obstacle = row["hidden_source"] and not whole, _obstacle(ends, row["provider_id"])
     if unnamed:
         for asked in ("requested", "approved"):
             if row[f"{asked}_account_id"] != row["consumer_account_id"]:
@@ -147,8 +147,13 @@ def _shown(row: RowMapping, ends: Mapping[int, Repository], *, whole: bool) -> d
         **shown,
         "service": f"{row['shown_owner']}/{row['slug']}",
         "service_rests": row["rests"] or ("unavailable" if unnamed and obstacle else obstacle),
-        "consumer_rests": ends[row["repository_id"]].obstacle,
+        "consumer_rests": _obstacle(ends, row["repository_id"]),
         "event_types": accepted,
         "not_accepted": [each for each in declared if each not in accepted],
         "filters": json.loads(row["filters"]),
     }
+
+
+def _obstacle(ends: Mapping[int, Repository], repository_id: int) -> Obstacle | None:
+    known = ends.get(repository_id)  # none: it was purged since the list was read
+    return known.obstacle if known else "not_installed"
