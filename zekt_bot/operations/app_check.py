@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.domain.access import decide
 from zekt_bot.errors import AppRejected, GitHubError
 from zekt_bot.github.manifest import manifest
-from zekt_bot.operations.setup import concern
+from zekt_bot.operations.setup import unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,14 +99,14 @@ async def compare(github: GitHub, app: App, settings: Settings) -> AppReport:
     if answer.status != 200:
         raise answer.error()
     told, wanted = answer.mapping(), manifest(app, settings.public_url)
-    refused = concern(settings.public_url, settings.github_url) is not None
+    proxied = unreachable(settings.public_url) is not None
     page = settings_page(told, settings.github_url)
     hook = await github.ask_as_app("/app/hook/config")
     points = [
         Point("key", True, f"GitHub accepts it; the App is {told.get('slug')}."),
         _permissions(told, wanted, page),
         _events(told, wanted, page),
-        _hook(hook.mapping() if hook.status == 200 else {}, wanted, page, refused),
+        _hook(hook.mapping() if hook.status == 200 else {}, wanted, page, proxied),
     ]
     count, html_url = told.get("installations_count"), told.get("html_url")
     return AppReport(
@@ -147,12 +147,12 @@ def _difference(lacking: list[str], more: list[str]) -> str:
     return " ".join([*parts, *([f"Too many: {', '.join(more)}."] if more else [])])
 
 
-def _hook(config: Mapping[str, Any], wanted: Mapping[str, Any], page: str, refused: bool) -> Point:
+def _hook(config: Mapping[str, Any], wanted: Mapping[str, Any], page: str, proxied: bool) -> Point:
     has, needs = config.get("url"), wanted["hook_attributes"]["url"]
     wrong = []
     if not has:
         wrong.append("GitHub has no address to send webhooks to.")
-    elif has != needs and not refused:
+    elif has != needs and not proxied:
         wrong.append(f"GitHub sends webhooks to {has}, and not to {needs}.")
     if has and config.get("content_type") != "json":
         wrong.append("They are not sent as application/json.")
@@ -162,6 +162,6 @@ def _hook(config: Mapping[str, Any], wanted: Mapping[str, Any], page: str, refus
         wrong.append("They are not signed: set a secret.")
     if wrong:
         return Point("webhook", False, " ".join(wrong), page)
-    proxied = f"GitHub sends them to {has}, from where a proxy must bring them to {needs}."
-    said = "They come to this server, signed." if has == needs else proxied
+    elsewhere = f"GitHub sends them to {has}, from where a proxy must bring them to {needs}."
+    said = "They come to this server, signed." if has == needs else elsewhere
     return Point("webhook", True, said, page)

@@ -182,9 +182,16 @@ async def progress(broker: Broker, principal: Principal) -> Progress:
 
 def concern(public_url: str, github_url: str) -> Concern | None:
     """Why GitHub would refuse webhooks to this address; one on this machine too would not."""
+    out_of_reach = unreachable(public_url)
+    here = out_of_reach == "localhost" and _is_here(urlsplit(github_url).hostname)
+    return None if here else out_of_reach
+
+
+def unreachable(public_url: str) -> Concern | None:
+    """Why webhooks cannot come to this address from the Internet."""
     parts = urlsplit(public_url)
     if _is_here(parts.hostname):
-        return None if _is_here(urlsplit(github_url).hostname) else "localhost"
+        return "localhost"
     return None if parts.scheme == "https" else "http"
 
 
