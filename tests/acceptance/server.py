@@ -171,6 +171,8 @@ async def stage(
         )
         if database_url.startswith("postgres"):
             await server.command("migrate")
+        # What nobody tells is to stay unknown: the comparison at the start finds no list.
+        github.fail("GET", "/app/installations", status=502)
         await server.start()
         try:
             await github.install(app, aurora)
