@@ -225,3 +225,21 @@ def test_what_keeps_a_repository_away_is_shown_before_what_it_takes_part_as(
     plain = {"provider": False, "consumer": False, "archived": False, "blocked": False}
     there = {"installation_id": 3, "installation_state": "active"}
     assert standing(repository(**{**plain, **there, **changed})) == wanted
+
+
+@pytest.mark.parametrize(
+    ("changes", "obstacle"),
+    [
+        ({}, None),
+        ({"blocked": True}, "account_blocked"),
+        ({"blocked": True, "installation_id": None, "archived": True}, "account_blocked"),
+        ({"installation_state": "suspended", "archived": True}, "app_suspended"),
+        ({"installation_state": "deleted"}, "not_installed"),
+        ({"installation_id": None, "installation_state": None}, "not_installed"),
+        ({"archived": True}, "archived"),
+    ],
+)
+def test_what_stands_in_the_way_is_named_the_strongest_first(
+    changes: dict[str, Any], obstacle: str | None
+) -> None:
+    assert repository(**changes).obstacle == obstacle
