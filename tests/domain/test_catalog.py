@@ -213,10 +213,10 @@ def test_a_hidden_source_without_an_alias_has_no_name_for_consumers() -> None:
         ({"consumer": True}, "consumer"),
         ({"provider": True, "consumer": True}, "both"),
         ({"provider": True, "archived": True}, "archived"),
-        ({"provider": True, "installation_state": "suspended"}, "suspended"),
-        ({"provider": True, "installation_state": "deleted"}, "gone"),
-        ({"installation_id": None}, "gone"),
-        ({"provider": True, "installation_state": "suspended", "blocked": True}, "blocked"),
+        ({"provider": True, "installation_state": "suspended"}, "app_suspended"),
+        ({"provider": True, "installation_state": "deleted"}, "not_installed"),
+        ({"installation_id": None}, "not_installed"),
+        ({"provider": True, "installation_state": "suspended", "blocked": True}, "account_blocked"),
     ],
 )
 def test_what_keeps_a_repository_away_is_shown_before_what_it_takes_part_as(

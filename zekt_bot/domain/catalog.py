@@ -107,21 +107,13 @@ class Repository:
         return "archived" if self.archived else None
 
 
-Standing = Literal[
-    "suspended", "archived", "blocked", "gone", "disabled", "provider", "consumer", "both"
-]
+Standing = Obstacle | Literal["disabled", "provider", "consumer", "both"]
 
 
 def standing(repository: Repository) -> Standing:
     """How a repository takes part, or what keeps it from it."""
-    if repository.blocked:
-        return "blocked"
-    if repository.installation_state == "suspended":
-        return "suspended"
-    if not repository.consented:
-        return "gone"
-    if repository.archived:
-        return "archived"
+    if repository.obstacle:
+        return repository.obstacle
     if repository.provider:
         return "both" if repository.consumer else "provider"
     return "consumer" if repository.consumer else "disabled"

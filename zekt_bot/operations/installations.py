@@ -133,8 +133,8 @@ async def find_repository(broker: Broker, full_name: str) -> Repository:
     installation_id = fields.number(told, "id")
     named = await broker.github.repository(installation_id, full_name=full_name)
     repository_id = fields.number(named, "id") if named else 0
-    if named and await look(broker, installation_id, [repository_id]):
-        await note(broker, "github:repository:confirmed", repository_id=repository_id)
+    if named:
+        await look_at(broker, installation_id, repository_id)
     found = await broker.database.query(mirror.repositories_by_id, [repository_id])
     if repository_id not in found or not found[repository_id].consented:
         raise not_shown(full_name)
@@ -184,8 +184,12 @@ async def _confirm(
     await broker.database.write(_write, done)
 
 
-async def look(broker: Broker, installation_id: int, repository_ids: Sequence[int]) -> bool:
+async def look(
+    broker: Broker, installation_id: int, repository_ids: Sequence[int], verb: str, **subject: int
+) -> bool:
     """Write how GitHub says that an installation and these repositories stand. False: as known.
+
+    What nobody had told is told to the audit, as `verb` about the ids in `subject`.
 
     Raises:
         Conflict: news kept coming in while GitHub was asked.
@@ -194,13 +198,21 @@ async def look(broker: Broker, installation_id: int, repository_ids: Sequence[in
     place = (installation_id, repository_ids)
     before = await broker.database.query(mirror.seen, *place)
     await _settle_all(broker, *place)
-    return await broker.database.query(mirror.seen, *place) != before
-
-
-async def note(broker: Broker, verb: str, **subject: int) -> None:
-    """Tell the audit what GitHub, being asked, said that nobody had told: `subject` are ids."""
+    if await broker.database.query(mirror.seen, *place) == before:
+        return False
     entry = await broker.entry(verb, GITHUB, **subject)
     await broker.database.write(_write, _Applying(None, None, _all(()), entry, broker.now()))
+    return True
+
+
+async def look_at(broker: Broker, installation_id: int, repository_id: int) -> bool:
+    """The same for one repository.
+
+    Raises:
+        as `look`.
+    """
+    verb = "github:repository:confirmed"
+    return await look(broker, installation_id, [repository_id], verb, repository_id=repository_id)
 
 
 async def _learn(broker: Broker, news: News, installation_id: int, name: str) -> None:

@@ -26,7 +26,7 @@ from zekt_bot.errors import (
 from zekt_bot.github import installations as at_github
 from zekt_bot.operations import fields
 from zekt_bot.operations.accounts import admit
-from zekt_bot.operations.installations import account_of, look, note
+from zekt_bot.operations.installations import account_of, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,9 +98,9 @@ async def _compare(
         asked = await _otherwise(broker, installation_id, held) if there.state == "active" else []
         if not asked:
             return False
-    if not await look(broker, installation_id, asked):
+    verb = "github:installation:reconciled"
+    if not await look(broker, installation_id, asked, verb, account_id=one.account.id):
         return False
-    await note(broker, "github:installation:reconciled", account_id=one.account.id)
     _log.info("installation.reconciled", installation_id=installation_id, repositories=len(asked))
     return True
 

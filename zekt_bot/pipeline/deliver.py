@@ -22,17 +22,14 @@ from zekt_bot.domain.deliveries import (
 from zekt_bot.domain.lanes import lane_of
 from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH
 from zekt_bot.errors import (
-    Conflict,
     DecryptionFailed,
-    GitHubError,
-    MalformedEvent,
     OutcomeUnknown,
     PayloadTooLarge,
     PluginFailed,
     StorageUnavailable,
 )
 from zekt_bot.operations.broker import SYSTEM
-from zekt_bot.operations.installations import look, note
+from zekt_bot.pipeline.doubt import doubt
 from zekt_bot.pipeline.permit import Permit, Refusal, ask
 from zekt_bot.pipeline.render import Letter, render
 
@@ -103,18 +100,8 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
     broker.vitals.figures.attempts[sent.outcome.kind] += 1
     await _record(broker, permit.work, sent, lease_ends_at)
     if sent.outcome.kind == "blocked" and not sent.withheld:
-        await _look(broker, permit.work)
+        await doubt(broker, permit.work)
     return sent.outcome
-
-
-async def _look(broker: Broker, work: Work) -> None:
-    """GitHub did not let it through: what else waits for this repository need not try."""
-    consumer = work.facts.consumer
-    try:
-        if await look(broker, consumer.installation_id or 0, [consumer.id]):
-            await note(broker, "github:repository:confirmed", repository_id=consumer.id)
-    except (GitHubError, MalformedEvent, Conflict, StorageUnavailable) as error:
-        _log.info("delivery.not_looked_at", **_named(work), error=str(error))
 
 
 async def _letter(broker: Broker, work: Work) -> Letter:

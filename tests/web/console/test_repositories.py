@@ -163,7 +163,12 @@ async def test_where_the_orchestration_app_is_missing_it_is_named(org: Org) -> N
 async def test_a_suspended_installation(org: Org, app: str) -> None:
     await org.console.github.suspend(org.signing_in if app == "oauth" else org.installed)
     if app == "orchestrator":
-        await installations.look(org.console.broker, org.installed.id, [org.api.id, org.docs.id])
+        await installations.look(
+            org.console.broker,
+            org.installed.id,
+            [org.api.id, org.docs.id],
+            "github:repository:confirmed",
+        )
     browser = await org.browser()
     page = await browser.get("/repositories")
     assert ("Suspended at GitHub" in page.words) is (app == "orchestrator")

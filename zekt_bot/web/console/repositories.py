@@ -24,10 +24,10 @@ CHIPS = {
     "provider": ("green", "out", "Provider"),
     "consumer": ("green", "in", "Consumer"),
     "both": ("green", "both", "Provider and consumer"),
-    "suspended": ("amber", "pause", "Suspended"),
+    "app_suspended": ("amber", "pause", "Suspended"),
     "archived": ("amber", "moon", "Archived"),
-    "blocked": ("amber", "moon", "Resting"),
-    "gone": ("hollow", "plug", "Not installed"),
+    "account_blocked": ("amber", "moon", "Resting"),
+    "not_installed": ("hollow", "plug", "Not installed"),
 }
 _PARTS: dict[str, tuple[Part, ...]] = {
     "neither": (),
