@@ -11,7 +11,7 @@
 
 `missed_webhooks` and `missed_runs` read from GitHub what never came, and `store` it
 (`hook_list` reads GitHub's list of deliveries, `recovery` is what both share).
-`pages` runs a step on a page of rows. `permit` asks the policy about a delivery, `doubt` asks GitHub
-about a consumer that it let nothing through to. `prove` says what
-a consumer's run may prove about one.
+`pages` runs a step on a page of rows. `permit` asks the policy about a delivery, `doubt` asks
+GitHub about a consumer that it let nothing through to. `prove` says what a consumer's run may prove
+about a delivery.
 """
