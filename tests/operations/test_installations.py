@@ -9,11 +9,13 @@ import pytest
 
 from tests.operations.news import mirrored, news
 from tests.stage import ME
-from zekt_bot.db import mirror
+from zekt_bot.db import mirror, tables
 from zekt_bot.db import services as service_rows
 from zekt_bot.db.tables import audit
+from zekt_bot.domain.catalog import Account
 from zekt_bot.errors import GitHubError, MalformedEvent, NotFound
-from zekt_bot.operations import installations, repositories
+from zekt_bot.operations import erasure, installations, repositories
+from zekt_bot.operations.accounts import learn
 from zekt_bot.testing import payloads
 
 if TYPE_CHECKING:
@@ -341,3 +343,36 @@ async def test_an_added_repository_that_github_does_not_show_is_taken_out(stage:
     stage.github.fail("GET", f"/repositories/{stage.provider.id}", status=404)
     await selection(stage, "added")
     assert not await consented(stage)
+
+
+async def hands(stage: Stage) -> list[tuple[object, ...]]:
+    names = ("installed_by", "installed_by_id", "suspended_by", "suspended_by_id")
+    rows = await stage.rows(tables.installations)
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+async def test_who_installed_and_who_suspended_is_known_until_they_are_erased(stage: Stage) -> None:
+    await know(stage)
+    assert await hands(stage) == [(None, None, None, None)]
+    tom, ada = (stage.github.account(login, "User") for login in ("tom-haber", "ada"))
+    for person in (tom, ada):  # whoever comes second, by an old body, changes nothing
+        sender = {"id": person.id, "login": person.login}
+        await installation(stage, "created", sender=sender)
+    await installation(stage, "created")
+    with stage.github.outage():
+        await stage.github.suspend(stage.providing)
+    await installation(stage, "suspend")
+    me = stage.github.core.world.sender
+    assert await hands(stage) == [("tom-haber", tom.id, me.login, me.id)]
+    (row,) = await stage.rows(tables.installations)
+    assert (row["installed_at"], row["suspended_at"]) == (
+        stage.providing.created_at,
+        stage.providing.suspended_at,
+    )
+    for gone in (tom, me):
+        await learn(stage.broker, Account(gone.id, gone.login, "User"))
+        await erasure.erase(stage.broker, ME, gone.login)
+    assert await hands(stage) == [(None, None, None, None)]
+    await installation(stage, "suspend")
+    await installation(stage, "created", sender={"id": tom.id, "login": tom.login})
+    assert await hands(stage) == [(None, None, None, None)]

@@ -235,6 +235,7 @@ def _drop_names(connection: Connection, row: Names) -> bool:
         return False
     drop_catalog(connection, one)
     _lose_installations(connection, own)
+    _forget_hands(connection, own)
     theirs = (repositories, installations, aliases, admissions, sessions, people, operators)
     for table in theirs:
         connection.execute(delete(table).where(table.c.account_id == own))
@@ -244,6 +245,14 @@ def _drop_names(connection: Connection, row: Names) -> bool:
     connection.execute(person.values(name=None))
     audit.record(connection, row.entry)
     return True
+
+
+def _forget_hands(connection: Connection, person_id: int) -> None:
+    """They may have installed or suspended the App for an account that stays."""
+    for verb in ("installed", "suspended"):
+        name, number = f"{verb}_by", f"{verb}_by_id"
+        theirs = update(installations).where(installations.c[number] == person_id)
+        connection.execute(theirs.values({name: None, number: None}))
 
 
 def _lose_installations(connection: Connection, account_id: int) -> None:

@@ -216,6 +216,15 @@ def put_installation(connection: Connection, row: Mapping[str, Any]) -> None:
         _change_installation(connection, row["id"], values, row["updated_at"])
 
 
+def set_installer(connection: Connection, installation_id: int, person: Account) -> None:
+    """Note who installed it, if nobody is noted yet. No decision rests on it."""
+    own = installations.c
+    unknown = (own.app == APP, own.id == installation_id, own.installed_by_id.is_(None))
+    if not is_erased(connection, person.id):
+        known = {"installed_by": person.login, "installed_by_id": person.id}
+        connection.execute(update(installations).where(*unknown).values(**known))
+
+
 def set_installation_state(
     connection: Connection, installation_id: int, state: str, now: datetime
 ) -> None:

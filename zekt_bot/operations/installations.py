@@ -13,27 +13,24 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from zekt_bot.db import audit, inbox, mirror
-from zekt_bot.db.rows import APP
-from zekt_bot.domain.catalog import Account
 from zekt_bot.errors import Conflict, MalformedEvent, NotFound
 from zekt_bot.operations import fields
 from zekt_bot.operations.accounts import admit
+from zekt_bot.operations.as_told import account_of, covered, detached, installed, owner_of
 from zekt_bot.operations.broker import GITHUB
 from zekt_bot.operations.consequences import foresee
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
 
     from zekt_bot.db.mirror import Seen
-    from zekt_bot.db.transfers import Consequences
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.catalog import Repository
+    from zekt_bot.operations.as_told import Step
     from zekt_bot.operations.broker import Broker
 
 _MOST_ASKED = 5
@@ -62,7 +59,7 @@ class News:
 class _Applying:
     inbox_id: str | None
     seen: Seen | None
-    apply: Callable[[Connection], None]
+    apply: Step
     entry: Entry | None
     now: datetime
 
@@ -79,7 +76,16 @@ async def installation_changed(broker: Broker, news: News) -> None:
     listed = _listed(news.body, "repositories")
     if listed and taken is None:
         await _learn(broker, news, installation_id, "repositories")
-    await _confirm(broker, news, installation_id, listed)
+    await _confirm(broker, news, installation_id, listed, _installer(news, installation_id))
+
+
+def _installer(news: News, installation_id: int) -> list[Step]:
+    """GitHub's answers never tell who it was. It is a courtesy: without a sender it is left out."""
+    with contextlib.suppress(MalformedEvent):
+        if news.action == "created":
+            person = account_of(fields.part(news.body, "sender"))
+            return [lambda c: mirror.set_installer(c, installation_id, person)]
+    return []
 
 
 async def repositories_changed(broker: Broker, news: News) -> None:
@@ -155,18 +161,22 @@ def not_shown(full_name: str) -> NotFound:
     )
 
 
-async def _take_away(broker: Broker, news: News, apply: Callable[[Connection], None]) -> None:
+async def _take_away(broker: Broker, news: News, apply: Step) -> None:
     if not news.recovered:
         await _take(broker, apply)
 
 
-async def _take(broker: Broker, apply: Callable[[Connection], None]) -> None:
+async def _take(broker: Broker, apply: Step) -> None:
     """At once, whatever GitHub says afterwards; the webhook is done only when it has."""
     await broker.database.write(_write, _Applying(None, None, apply, None, broker.now()))
 
 
 async def _confirm(
-    broker: Broker, news: News, installation_id: int, repository_ids: Sequence[int]
+    broker: Broker,
+    news: News,
+    installation_id: int,
+    repository_ids: Sequence[int],
+    also: Sequence[Step] = (),
 ) -> None:
     """Write how GitHub says that the installation stands, and these repositories in it.
 
@@ -180,7 +190,7 @@ async def _confirm(
     asked = [r.id for r in known.values() if alone or r.provider or r.consumer]
     await _settle_all(broker, installation_id, asked)
     entry = await _entry(broker, news)
-    done = _Applying(news.inbox_id, None, _all(()), entry, broker.now())
+    done = _Applying(news.inbox_id, None, _all(also), entry, broker.now())
     await broker.database.write(_write, done)
 
 
@@ -250,9 +260,7 @@ async def _settle(broker: Broker, installation_id: int, repository_ids: Sequence
     raise Conflict(f"Installation {installation_id} kept changing while GitHub was asked of it.")
 
 
-async def _as_github_says(
-    broker: Broker, installation_id: int, seen: Seen
-) -> list[Callable[[Connection], None]]:
+async def _as_github_says(broker: Broker, installation_id: int, seen: Seen) -> list[Step]:
     now = broker.now()
     told = await broker.github.installation(installation_id)
     if told is None:
@@ -261,7 +269,7 @@ async def _as_github_says(
     answers = await asyncio.gather(*(_granted(broker, installation_id, each) for each in asked))
     gone = [each for each, answer in zip(asked, answers, strict=True) if answer is None]
     granted = [answer for answer in answers if answer is not None]
-    owned = [(fields.number(each, "id"), _owner(each)) for each in granted]
+    owned = [(fields.number(each, "id"), owner_of(each)) for each in granted]
     owners = {
         owner.id: owner
         for owner in (account_of(fields.part(told, "account")), *dict(owned).values())
@@ -270,14 +278,10 @@ async def _as_github_says(
         broker, owners.values(), [(each, owner.id) for each, owner in owned]
     )
     return [
-        _installation(told, consequences, now),
-        *(_detach(installation_id, each, now) for each in gone),
-        *(_repository(each, installation_id, consequences, now) for each in granted),
+        installed(told, consequences, now),
+        *(detached(installation_id, each, now) for each in gone),
+        *(covered(each, installation_id, consequences, now) for each in granted),
     ]
-
-
-def _owner(repository: dict[str, Any]) -> Account:
-    return account_of(fields.part(repository, "owner"))
 
 
 async def _granted(
@@ -321,71 +325,10 @@ def _write_one(connection: Connection, row: _Applying) -> bool:
     return True
 
 
-def _all(steps: Sequence[Callable[[Connection], None]]) -> Callable[[Connection], None]:
+def _all(steps: Sequence[Step]) -> Step:
     def apply(connection: Connection) -> None:
         for step in steps:
             step(connection)
-
-    return apply
-
-
-def _detach(
-    installation_id: int, repository_id: int, now: datetime
-) -> Callable[[Connection], None]:
-    return lambda c: mirror.detach(c, installation_id, [repository_id], now)
-
-
-def _installation(
-    told: dict[str, Any], consequences: Consequences, now: datetime
-) -> Callable[[Connection], None]:
-    account = fields.part(told, "account")
-    installation_id = fields.number(told, "id")
-    state = "active" if told.get("suspended_at") is None else "suspended"
-    row = {
-        "app": APP,
-        "id": installation_id,
-        "account_id": fields.number(account, "id"),
-        "state": state,
-        "repository_selection": fields.optional_text(told, "repository_selection", 20) or "all",
-        "permissions": orjson.dumps(told.get("permissions") or {}).decode(),
-        "updated_at": now,
-    }
-    owner = account_of(account)
-
-    def apply(connection: Connection) -> None:
-        if mirror.is_erased(connection, owner.id):
-            return
-        mirror.put_account(connection, owner, now, consequences)
-        mirror.put_installation(connection, row)
-
-    return apply
-
-
-def account_of(told: dict[str, Any]) -> Account:
-    """The account in an answer or a webhook."""
-    return Account(
-        fields.number(told, "id"),
-        fields.text(told, "login", 100),
-        fields.optional_text(told, "type", 40) or "User",
-    )
-
-
-def _repository(
-    told: dict[str, Any], installation_id: int, consequences: Consequences, now: datetime
-) -> Callable[[Connection], None]:
-    owner = _owner(told)
-    row = {
-        "id": fields.number(told, "id"),
-        "full_name": fields.text(told, "full_name", 300),
-        "account_id": owner.id,
-        "installation_id": installation_id,
-        "private": told.get("private") is not False,
-        "archived": told.get("archived") is True,
-    }
-
-    def apply(connection: Connection) -> None:
-        mirror.put_account(connection, owner, now, consequences)
-        mirror.put_repository(connection, row, now, consequences)
 
     return apply
 

@@ -26,7 +26,8 @@ from zekt_bot.errors import (
 from zekt_bot.github import installations as at_github
 from zekt_bot.operations import fields
 from zekt_bot.operations.accounts import admit
-from zekt_bot.operations.installations import account_of, look
+from zekt_bot.operations.as_told import account_of
+from zekt_bot.operations.installations import look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

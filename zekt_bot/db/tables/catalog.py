@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     true,
 )
 
@@ -33,6 +34,9 @@ accounts = Table(
     Column("listed", Boolean, nullable=False),
     Column("rule_by", String(200)),
     Column("rule_at", UtcDateTime),
+    # Whether GitHub verified that the organization has its domain, and when it last said so.
+    Column("verified", Boolean, nullable=False, server_default=false()),
+    Column("verified_asked_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
@@ -65,6 +69,13 @@ installations = Table(
     Column("state", String(20), nullable=False),
     Column("repository_selection", String(20), nullable=False),
     Column("permissions", Text, nullable=False),
+    # As GitHub tells; who installed it only where its webhook was heard.
+    Column("installed_at", UtcDateTime),
+    Column("installed_by", Text),
+    Column("installed_by_id", BigInteger),
+    Column("suspended_at", UtcDateTime),
+    Column("suspended_by", Text),
+    Column("suspended_by_id", BigInteger),
     Column("version", Integer, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
 )
