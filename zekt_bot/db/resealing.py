@@ -58,6 +58,7 @@ COLUMNS = (
     Sealed(web_states, web_states.c.body),
     Sealed(inbox, inbox.c.raw),
     Sealed(messages, messages.c.body),
+    Sealed(messages, messages.c.redactions),
     Sealed(envelopes, envelopes.c.body),
     Sealed(attempts, attempts.c.error),
 )

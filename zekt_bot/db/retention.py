@@ -202,11 +202,12 @@ def _payloads(connection: Connection, batch: Batch) -> int:
     if not ids:
         return 0
     # A statement of its own, after the lock: a replay may have been added until then.
-    gone = {"body": b"", "body_gone_at": batch.now}
+    gone: dict[str, Any] = {"body": b"", "body_gone_at": batch.now}
     connection.execute(update(envelopes).where(envelopes.c.id.in_(ids), over).values(gone))
     theirs = select(envelopes.c.message).where(
         envelopes.c.id.in_(ids), envelopes.c.body_gone_at.is_not(None)
     )
+    gone["redactions"] = None
     connection.execute(update(messages).where(messages.c.id.in_(theirs)).values(gone))
     return len(ids)
 
@@ -221,7 +222,8 @@ def _unsent_messages(connection: Connection, batch: Batch) -> int:
     ids = _locked(connection, found.order_by(messages.c.created_at).limit(batch.limit))
     gone = update(messages).where(messages.c.id.in_(ids))
     if ids:
-        connection.execute(gone.values(body=b"", body_gone_at=batch.now))
+        emptied = {"body": b"", "body_gone_at": batch.now, "redactions": None}
+        connection.execute(gone.values(emptied))
     return len(ids)
 
 

@@ -1,4 +1,5 @@
-"""Every table. Columns named `body`, `raw`, `error` and `settings` hold sealed bytes (`crypto`).
+"""Every table. Columns named `body`, `raw`, `error`, `settings` and `redactions` hold sealed
+bytes (`crypto`).
 
 Foreign keys stand where a row without the other would be nonsense. `due_at` is NULL unless a row
 waits for time; a leased row is due at the end of its lease.
@@ -14,6 +15,7 @@ from zekt_bot.db.tables.catalog import (
     pauses,
     repositories,
     services,
+    shield_keys,
     subscriptions,
 )
 from zekt_bot.db.tables.deliveries import (
@@ -77,6 +79,7 @@ __all__ = [
     "services",
     "sessions",
     "setup",
+    "shield_keys",
     "subscriptions",
     "usage",
     "web_states",

@@ -139,6 +139,11 @@ services = Table(
     Column("hidden_source", Boolean, nullable=False),
     Column("event_types", Text, nullable=False),
     Column("approves", Text, nullable=False),
+    # What is done about secrets in its messages, the schema that they fit, and whether they must
+    # be encrypted.
+    Column("secrets", String(20), nullable=False, server_default="redact"),
+    Column("message_schema", Text),
+    Column("shield", Boolean, nullable=False, server_default=false()),
     Column("published_at", UtcDateTime),
     Column("rests", String(40)),
     # What consumers knew it by before a transfer took its alias; leads nowhere.
@@ -192,6 +197,21 @@ Index("ix_subscriptions_fan_out", subscriptions.c.service_id, subscriptions.c.id
 
 partial(
     "ix_subscriptions_expires", subscriptions.c.expires_at.is_not(None), subscriptions.c.expires_at
+)
+
+# Public keys that messages are encrypted for: of `account:ID` or `repository:ID`.
+shield_keys = Table(
+    "shield_keys",
+    metadata,
+    id_column(),
+    Column("subject", String(120), nullable=False),
+    Column("account_id", BigInteger, nullable=False, index=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("bits", Integer, nullable=False),
+    Column("public_key", Text, nullable=False),
+    Column("created_by", String(200), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("subject", "fingerprint"),
 )
 
 # What an operator put on hold: `all`, `account:ID`, `service:ID` or `subscription:ID`. A resumed

@@ -16,6 +16,7 @@ depends_on = None
 def upgrade() -> None:
     """Add what this version needs; what is there stays as it is."""
     _consent()
+    _guard()
 
 
 def _consent() -> None:
@@ -28,3 +29,32 @@ def _consent() -> None:
         op.add_column("installations", sa.Column(f"{verb}_at", UtcDateTime(), nullable=True))
         op.add_column("installations", sa.Column(f"{verb}_by", sa.Text(), nullable=True))
         op.add_column("installations", sa.Column(f"{verb}_by_id", sa.BigInteger(), nullable=True))
+
+
+def _guard() -> None:
+    op.add_column(
+        "services",
+        sa.Column("secrets", sa.String(length=20), server_default="redact", nullable=False),
+    )
+    op.add_column("services", sa.Column("message_schema", sa.Text(), nullable=True))
+    op.add_column(
+        "services", sa.Column("shield", sa.Boolean(), server_default=sa.false(), nullable=False)
+    )
+    op.add_column("messages", sa.Column("redactions", sa.LargeBinary(), nullable=True))
+    op.add_column("messages", sa.Column("shield", sa.String(length=10), nullable=True))
+    op.create_table(
+        "shield_keys",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("subject", sa.String(length=120), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("bits", sa.Integer(), nullable=False),
+        sa.Column("public_key", sa.Text(), nullable=False),
+        sa.Column("created_by", sa.String(length=200), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_shield_keys")),
+        sa.UniqueConstraint(
+            "subject", "fingerprint", name=op.f("uq_shield_keys_subject_fingerprint")
+        ),
+    )
+    op.create_index(op.f("ix_shield_keys_account_id"), "shield_keys", ["account_id"])
