@@ -31,6 +31,8 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("ZEKT_PUBLIC_URL", "https://zekt.example/", "public_url", "https://zekt.example"),
     ("ZEKT_GITHUB_URL", "https://ghes.example", "github_url", "https://ghes.example"),
     ("ZEKT_GITHUB_API_URL", "http://ghes/api/v3/", "github_api_url", "http://ghes/api/v3"),
+    ("ZEKT_OIDC_ISSUER", "https://sts.example/", "oidc_issuer", "https://sts.example"),
+    ("ZEKT_OIDC_SHARED_AUDIENCE", "false", "oidc_shared_audience", False),
     ("ZEKT_ALLOWED_ACCOUNTS", "Octo , mona", "allowed_accounts", ("octo", "mona")),
     ("ZEKT_INFLIGHT_BYTES", "1048576", "inflight_bytes", 1048576),
     ("ZEKT_REQUEST_DAYS", "0", "request_days", 0),
@@ -101,7 +103,7 @@ BAD: list[tuple[str, str, str]] = [
     *(("DATABASE_URL", value, "sqlite:///PATH") for value in ("mysql://h/d", "zekt.db", "sqlite:")),
     *(
         (name, value, "a URL")
-        for name in ("ZEKT_PUBLIC_URL", "ZEKT_GITHUB_URL", "ZEKT_GITHUB_API_URL")
+        for name in ("ZEKT_PUBLIC_URL", "ZEKT_GITHUB_API_URL", "ZEKT_OIDC_ISSUER")
         for value in (
             "zekt.example",
             "ftp://zekt.example",

@@ -16,6 +16,7 @@ from zekt_bot.db.database import open_database
 from zekt_bot.domain.access import Operator
 from zekt_bot.github.client import GitHub
 from zekt_bot.github.oauth import OAuth
+from zekt_bot.github.oidc import RunTokens
 from zekt_bot.operations import sessions
 from zekt_bot.operations.broker import Broker, Vitals
 from zekt_bot.operations.faults import faults_kept
@@ -67,7 +68,17 @@ async def open_broker(
         roles = Roles(github, clock)
         oauth = OAuth(settings, credentials, clock, session)
         broker = Broker(
-            settings, clock, database, credentials, github, loaded, roles, oauth, vitals, traces
+            settings=settings,
+            clock=clock,
+            database=database,
+            credentials=credentials,
+            github=github,
+            plugins=loaded,
+            roles=roles,
+            oauth=oauth,
+            run_tokens=RunTokens(settings, clock, session),
+            vitals=vitals,
+            traces=traces,
         )
         try:
             async with faults_kept(broker) if server else nullcontext():

@@ -64,6 +64,8 @@ class Settings:
     public_url: str = "http://localhost:8080"
     github_url: str = "https://github.com"
     github_api_url: str = "https://api.github.com"
+    oidc_issuer: str | None = None
+    oidc_shared_audience: bool = True
     orchestrator: AppCredentials = AppCredentials()
     oauth: AppCredentials = AppCredentials()
     allowed_accounts: tuple[str, ...] = ()
@@ -207,6 +209,15 @@ def _read(env: Environment) -> Settings:
             environment.url,
             default.github_api_url,
             "a URL: https://api.github.com",
+        ),
+        oidc_issuer=env.get(
+            "ZEKT_OIDC_ISSUER",
+            environment.url,
+            None,
+            "a URL such as https://token.actions.githubusercontent.com",
+        ),
+        oidc_shared_audience=env.get(
+            "ZEKT_OIDC_SHARED_AUDIENCE", environment.truth, True, "true or false"
         ),
         orchestrator=_credentials(env, "ZEKT_ORCHESTRATOR"),
         oauth=_credentials(env, "ZEKT_OAUTH"),

@@ -12,6 +12,7 @@
     │   └── Conflict              the thing is in another state than the operation needs
     │       └── NotAdmitted       the account is none that this server works for
     ├── WebhookRefused            an HTTP request that is not a webhook of ours (has a status)
+    ├── RunTokenRefused           a workflow run's token that does not prove who it is
     ├── MalformedEvent            a verified webhook that lacks what it should have: set aside
     ├── StorageUnavailable        nothing was stored; the caller may try again
     │   └── OutcomeUnknown        the connection was lost at COMMIT: it may or may not be stored
@@ -29,6 +30,7 @@
         ├── GitHubUnreachable     no answer: connection, time-out
         ├── GitHubAnswered        an answer other than the one wanted (has a status)
         ├── TokenRefused          no token for a person (has GitHub's word for it as `error`)
+        ├── KeysUnavailable       GitHub's keys for tokens of runs cannot be read (`retry_after`)
         ├── AppRejected           401 on the App's own JWT: key or App id are wrong or gone
         ├── InstallationGone      404 when minting a token: uninstalled
         ├── InstallationSuspended 403 when minting a token
@@ -102,6 +104,10 @@ class WebhookRefused(ZektError):
         """`status` is the HTTP status of the answer."""
         super().__init__(message)
         self.status = status
+
+
+class RunTokenRefused(ZektError):
+    """This token does not prove which workflow run calls."""
 
 
 class MalformedEvent(ZektError):
@@ -184,6 +190,10 @@ class TokenRefused(GitHubError):
         word = error if error.replace("_", "").isalnum() else "unknown"
         super().__init__(f"GitHub gives no token for this person ({word[:60]}).")
         self.error = error
+
+
+class KeysUnavailable(GitHubError):
+    """GitHub's keys for tokens of workflow runs cannot be read now; try again."""
 
 
 class AppRejected(GitHubError):

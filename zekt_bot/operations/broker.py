@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zekt_bot.db.database import Database
     from zekt_bot.github.client import GitHub
     from zekt_bot.github.oauth import OAuth
+    from zekt_bot.github.oidc import RunTokens
     from zekt_bot.operations.roles import Roles
     from zekt_bot.plugins import Plugins
     from zekt_bot.tracing import Traces
@@ -51,6 +52,7 @@ class Broker:
     plugins: Plugins
     roles: Roles
     oauth: OAuth
+    run_tokens: RunTokens
     vitals: Vitals = field(default_factory=Vitals)
     traces: Traces = field(default_factory=NoTraces)
 

@@ -11,6 +11,7 @@ from zekt_bot.testing.dispatches import Dispatch
 from zekt_bot.testing.faults import Fault
 from zekt_bot.testing.github import GitHubSimulator
 from zekt_bot.testing.model import Account, App, Installation, Repository, Token, Workflow
+from zekt_bot.testing.oidc import OidcIssuer
 from zekt_bot.testing.runs import Job, WorkflowRun
 from zekt_bot.testing.server import ApiRequest
 from zekt_bot.testing.shapes import Urls
@@ -26,6 +27,7 @@ __all__ = [
     "Installation",
     "Job",
     "ManualClock",
+    "OidcIssuer",
     "Repository",
     "Token",
     "Urls",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.testing import payloads, shapes
 from zekt_bot.testing.dispatches import Dispatch, run_title
 from zekt_bot.testing.faults import Faults
+from zekt_bot.testing.oidc import OidcIssuer
 from zekt_bot.testing.people import People
 from zekt_bot.testing.ratelimits import RateLimits
 from zekt_bot.testing.runs import RunOptions, new_run
@@ -38,6 +39,7 @@ class Core:
         self.hooks = Hooks(self.world, hook_timeout)
         self.faults = Faults()
         self.limits = RateLimits(clock)
+        self.oidc = OidcIssuer(self)
         self.dispatches: list[Dispatch] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._failures: list[BaseException] = []

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from zekt_bot.testing.dispatches import Dispatch
     from zekt_bot.testing.faults import FaultOptions
     from zekt_bot.testing.model import Account, App, Kind, Repository
+    from zekt_bot.testing.oidc import OidcIssuer
     from zekt_bot.testing.runs import RunOptions, WorkflowRun
     from zekt_bot.testing.server import ApiRequest
     from zekt_bot.testing.webhooks import WebhookDelivery
@@ -156,6 +157,11 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
     def sender(self) -> Account:
         """The person who does what the scripts do."""
         return self._core.world.sender
+
+    @property
+    def oidc(self) -> OidcIssuer:
+        """Who makes the tokens with which runs say who they are."""
+        return self._core.oidc
 
     @property
     def urls(self) -> Urls:

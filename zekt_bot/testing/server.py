@@ -28,6 +28,7 @@ from zekt_bot.testing.api_repositories import RepositoryApi
 from zekt_bot.testing.api_users import UserApi
 from zekt_bot.testing.install_pages import InstallPages
 from zekt_bot.testing.manifests import Manifests
+from zekt_bot.testing.oidc import PREFIX as OIDC
 from zekt_bot.testing.pages import PageRefusal
 from zekt_bot.testing.ratelimits import APP, PATH, USER, Caller
 from zekt_bot.testing.sign_in_pages import SignInPages
@@ -87,7 +88,7 @@ class Server:
                 if method == "GET":
                     app.router.add_route("HEAD", self._prefix + path, handler)
         users = UserApi(self._core)
-        for method, path, handler in users.web_routes():
+        for method, path, handler in (*users.web_routes(), *self._core.oidc.routes()):
             app.router.add_route(method, path, handler)
         for method, path, handler in (*self._manifests.routes(), *users.routes()):
             app.router.add_route(method, self._prefix + path, handler)
@@ -179,7 +180,8 @@ class Server:
             caller = Caller(f"user {user.person.id}", USER, f"user ID {user.person.id}")
         elif seen.path.startswith(("/login/oauth/", "/applications/")):
             caller = Caller(seen.path, APP)
-        return (limits.look(caller), None) if seen.path == PATH else limits.take(caller)
+        free = seen.path == PATH or seen.path.startswith(OIDC)
+        return (limits.look(caller), None) if free else limits.take(caller)
 
     async def _fail(self, fault: Fault, request: web.Request) -> web.StreamResponse | None:
         if fault.hang:
