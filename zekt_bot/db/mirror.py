@@ -142,9 +142,9 @@ def account_by_login(connection: Connection, login: str) -> Account | None:
 
 def accounts_by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Account]:
     """The known ones of these accounts."""
-    chosen = select(accounts.c.id, accounts.c.login, accounts.c.kind)
+    chosen = select(accounts.c.id, accounts.c.login, accounts.c.kind, accounts.c.verified)
     found = connection.execute(chosen.where(one_of(accounts.c.id, "ids")), {"ids": ids})
-    return {row.id: Account(row.id, row.login, row.kind) for row in found}
+    return {row.id: Account(*row) for row in found}
 
 
 def logins(connection: Connection, ids: Iterable[int]) -> dict[int, str]:

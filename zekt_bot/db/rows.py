@@ -167,6 +167,7 @@ class RepositoryRows:
             heard_since=row[p + "heard_since"],
             unread_since=row[p + "unread_since"],
             purging=row[p + "purging_since"] is not None,
+            lapsed_at=row[p + "lapsed_at"],
         )
 
 

@@ -57,11 +57,15 @@ _FULL_NAME = re.compile(rf"{_LOGIN.pattern}/([A-Za-z0-9._-]{{1,100}})")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A person or an organization at GitHub."""
+    """A person or an organization at GitHub.
+
+    `verified`: GitHub verified that it has its domain, as it said some time within a day.
+    """
 
     id: int
     login: str
     kind: str
+    verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class Repository:
     `blocked`: its account is shut out or not admitted. `heard_since`: when it last came back from
     a block, a suspension or outside of the installation; None: it was never away. `unread_since`:
     from when on GitHub gives no list of its runs. `purging`: what is kept of it is being deleted.
+    `lapsed_at`: since when consent is gone, as it was found some time afterwards.
     """
 
     id: int
@@ -89,6 +94,7 @@ class Repository:
     heard_since: datetime | None = None
     unread_since: datetime | None = None
     purging: bool = False
+    lapsed_at: datetime | None = None
 
     @property
     def consented(self) -> bool:

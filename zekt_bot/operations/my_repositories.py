@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.db import mirror
+from zekt_bot.db import consents, mirror
 from zekt_bot.domain.catalog import standing
 from zekt_bot.operations import access, user_tokens
 from zekt_bot.operations.roles import may_manage
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from zekt_bot.domain.catalog import Account, Repository
+    from zekt_bot.domain.consent import Installation
     from zekt_bot.domain.sessions import Session
     from zekt_bot.operations.broker import Broker
 
@@ -28,16 +29,17 @@ class Owned:
 
     account: Account
     repositories: tuple[Repository, ...]
+    installation: Installation | None
+
+    @property
+    def installed(self) -> bool:
+        """Whether the orchestration App is there, suspended or not."""
+        return self.installation is not None and self.installation.state != "deleted"
 
     @property
     def suspended(self) -> bool:
         """Whether the App is suspended there."""
-        return any(each.installation_state == "suspended" for each in self.repositories)
-
-    @property
-    def installation_id(self) -> int | None:
-        """The orchestration App's installation, if it is there."""
-        return next((one.installation_id for one in self.repositories if one.consented), None)
+        return self.installation is not None and self.installation.state == "suspended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,13 @@ async def listing(broker: Broker, session: Session) -> Listing:
     if said is None:
         said = await user_tokens.with_token(broker, session, lambda token: _ask(broker, token))
         broker.roles.keep(session.person, session.hash, said)
-    known, accounts = await broker.database.query(_known, list(said))
+    known, accounts, installed = await broker.database.query(_known, list(said))
     owned = [
-        Owned(accounts[owner], tuple(mine))
+        Owned(accounts[owner], tuple(mine), installed.get(owner))
         for owner, mine in _by_owner(known).items()
         if owner in accounts
     ]
-    there = {each.account.login.lower() for each in owned if each.installation_id or each.suspended}
+    there = {each.account.login.lower() for each in owned if each.installed}
     missing = {login for login in said.values() if login.lower() not in there}
     return Listing(
         tuple(sorted(owned, key=lambda each: each.account.login.lower())), tuple(sorted(missing))
@@ -120,12 +122,17 @@ def _managed(rows: Iterable[dict[str, Any]]) -> dict[int, str]:
 
 def _known(
     connection: Connection, ids: list[int]
-) -> tuple[dict[int, Repository], dict[int, Account]]:
-    """Those that the orchestration App was ever installed on."""
+) -> tuple[dict[int, Repository], dict[int, Account], dict[int, Installation]]:
+    """Those that the App was ever installed on, also if they were taken out of it."""
     repositories = mirror.repositories_by_id(connection, ids)
-    there = {id_: one for id_, one in repositories.items() if one.installation_id is not None}
+    there = {
+        id_: one
+        for id_, one in repositories.items()
+        if one.installation_id is not None or one.provider or one.consumer or one.lapsed_at
+    }
     owners = {one.account_id for one in there.values()}
-    return there, mirror.accounts_by_id(connection, owners)
+    accounts = mirror.accounts_by_id(connection, owners)
+    return there, accounts, consents.installations_of(connection, owners)
 
 
 def _by_owner(known: dict[int, Repository]) -> dict[int, list[Repository]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.web.console.console import Console, open_console
+from tests.web.console.org import Org
 from zekt_bot.testing import ManualClock
 
 if TYPE_CHECKING:
@@ -29,3 +30,8 @@ async def on_each(migrated_url: str, clock: ManualClock) -> AsyncIterator[Consol
     """For what writes something: once on each database."""
     async with open_console(migrated_url, clock) as opened:
         yield opened
+
+
+@pytest.fixture
+async def org(console: Console) -> Org:
+    return await Org(console).found()

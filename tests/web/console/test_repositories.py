@@ -9,54 +9,13 @@ import pytest
 
 from tests.stage import ME
 from tests.web.console.console import Console, open_console
+from tests.web.console.org import Org
 from zekt_bot.operations import installations, repositories
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.web.console.browsing import Browser
-    from zekt_bot.testing import Installation, ManualClock, Repository
-
-
-class Org:
-    """aurora-labs with both Apps; `maja` administers payments-api and maintains docs."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-
-    async def found(self) -> Org:
-        github = self.console.github
-        self.org = github.account("aurora-labs")
-        self.api, self.docs, self.other = (
-            github.repository(self.org, name, private=True)
-            for name in ("payments-api", "docs", "not-theirs")
-        )
-        github.grant(self.api, self.console.maja, "admin")
-        github.grant(self.docs, self.console.maja, "maintain")
-        github.grant(self.other, self.console.maja, "write")
-        self.installed: Installation = await github.install(self.console.orchestrator, self.org)
-        self.signing_in = await github.install(self.console.oauth, self.org)
-        for each in (self.api, self.docs, self.other):
-            await self._known(each)
-        return self
-
-    async def _known(self, repository: Repository) -> None:
-        """Let Zekt have met it, disabled."""
-        await repositories.enable(self.console.broker, ME, repository.full_name)
-        await repositories.disable(self.console.broker, ME, repository.full_name)
-
-    async def browser(self) -> Browser:
-        browser = self.console.browser()
-        await self.console.sign_in(browser)
-        return browser
-
-    def asked(self) -> int:
-        return sum(one.path.startswith("/user/inst") for one in self.console.github.requests)
-
-
-@pytest.fixture
-async def org(console: Console) -> Org:
-    return await Org(console).found()
+    from zekt_bot.testing import ManualClock
 
 
 async def test_one_sees_what_one_administers_or_maintains(org: Org) -> None:

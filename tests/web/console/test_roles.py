@@ -29,6 +29,7 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int]] = {
     ("GET", "/repositories"): (303, 200, 200),
     ("GET", "/repositories/aurora-labs/api/enable"): (303, 404, 404),
     ("POST", "/repositories/aurora-labs/api/enable"): (303, 400, 400),
+    ("GET", "/consent"): (303, 200, 200),
     ("GET", "/setup"): (403, 403, 303),
     ("POST", "/setup/enter"): (403, 403, 403),
     ("GET", "/setup/address"): (403, 403, 200),

@@ -47,7 +47,7 @@ class Group(NamedTuple):
 
 NAVIGATION: tuple[Group, ...] = (
     Group("", (Place("Repositories", "/repositories", "repository"),)),
-    Group("Account", (Place("Profile", "/me", "person"),)),
+    Group("Account", (Place("Consent", "/consent", "shield"), Place("Profile", "/me", "person"))),
     Group("Operate", (Place("GitHub Apps", "/apps", "key", operators_only=True),)),
 )
 

@@ -11,8 +11,9 @@ from zekt_bot.errors import AccessDenied, InvalidInput, NotFound
 from zekt_bot.operations import my_repositories, repositories
 from zekt_bot.operations.my_repositories import Wanted
 from zekt_bot.web.console import forms
+from zekt_bot.web.console.at_github import install_link, installation_page
 from zekt_bot.web.console.frame import VIEWER, page
-from zekt_bot.web.deps import BROKER, DEPS
+from zekt_bot.web.deps import BROKER
 
 if TYPE_CHECKING:
     from zekt_bot.domain.catalog import Repository
@@ -58,7 +59,8 @@ async def show(request: web.Request) -> web.Response:
         problem=problem,
         chips=CHIPS,
         standing=standing,
-        install=await _install_link(request),
+        install=await install_link(request),
+        installation_page=installation_page(request),
     )
 
 
@@ -73,11 +75,6 @@ async def _by_name(request: web.Request, name: str) -> tuple[Repository | None, 
         return None, str(error)
     except NotFound:
         return None, f"Zekt knows no {name} that you manage."
-
-
-async def _install_link(request: web.Request) -> str:
-    held = await request.app[DEPS].credentials.get("orchestrator")
-    return f"{held.html_url}/installations/new" if held.html_url else ""
 
 
 async def ask(request: web.Request) -> web.Response:

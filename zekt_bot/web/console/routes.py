@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zekt_bot.web.console import preferences, repositories, setup, setup_apps, sign_in
+from zekt_bot.web.console import consent, preferences, repositories, setup, setup_apps, sign_in
 from zekt_bot.web.console.gate import Page
 
 _APP = "{app:oauth|orchestrator}"
@@ -40,6 +40,7 @@ PAGES = (
     Page("GET", "/repositories", repositories.show),
     Page("GET", f"/repositories/{_REPOSITORY}", repositories.ask),
     Page("POST", f"/repositories/{_REPOSITORY}", repositories.change),
+    Page("GET", "/consent", consent.show),
     Page("GET", "/apps", setup.apps, "operator"),
     Page("GET", "/me", sign_in.profile),
     Page("POST", "/me/sessions/end", sign_in.end),

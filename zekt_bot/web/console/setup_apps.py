@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zekt_bot.errors import Conflict, GitHubError, InvalidInput
 from zekt_bot.operations import setup, setup_apps
 from zekt_bot.operations.setup_apps import Draft
-from zekt_bot.web.console import forms
+from zekt_bot.web.console import forms, permissions
 from zekt_bot.web.console.frame import BROWSER
 from zekt_bot.web.console.headers import FORMS_TO_GITHUB
 from zekt_bot.web.console.problems import Problem, Way
@@ -39,11 +39,6 @@ _EFFECTS: dict[App, str] = {
     "orchestrator": "no webhook is taken and nothing is dispatched",
 }
 _HOOKS: dict[App, str] = {"oauth": "/webhooks/github/oauth", "orchestrator": "/webhooks/github"}
-_REASONS: dict[str, str] = {
-    "actions": "To hear of workflow runs and their jobs, and to read them again.",
-    "contents": "GitHub demands it for repository_dispatch; Zekt uses it for nothing else.",
-    "metadata": "GitHub gives it to every App: names and ids of the repositories granted.",
-}
 
 
 def _app(request: web.Request) -> App:
@@ -103,7 +98,7 @@ async def hand_over(request: web.Request) -> web.Response:
         values=asdict(draft),
         handover=handed,
         reasons=[
-            (f"{name}: {level}", _REASONS.get(name, ""))
+            (f"{name}: {level}", permissions.USES.get(name, ""))
             for name, level in told["default_permissions"].items()
         ],
         pretty=json.dumps(told, indent=2),

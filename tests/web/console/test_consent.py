@@ -1,0 +1,86 @@
+"""Consent: what accounts allowed, shown to those who manage something of theirs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.stage import ME
+from zekt_bot.operations import accounts, installations
+
+if TYPE_CHECKING:
+    from tests.web.console.org import Org
+
+
+async def look(org: Org) -> None:
+    """Zekt hears how the installation stands."""
+    ids = [org.api.id, org.docs.id]
+    verb = "github:repository:confirmed"
+    await installations.look(org.console.broker, org.installed.id, ids, verb)
+
+
+async def test_what_was_allowed_since_when_and_for_what(org: Org) -> None:
+    page = await (await org.browser()).get("/consent")
+    assert page.status == 200
+    assert "aurora-labs Active Organization Since" in page.words
+    for said in ("actions: read", "contents: write", "metadata: read", "nobody without it"):
+        assert said in page.words
+    assert "2 repositories that you manage Zekt was given all repositories" in page.words
+    assert "docs Private Disabled" in page.words
+    assert "not-theirs" not in page.text
+    where = f"/organizations/aurora-labs/settings/installations/{org.installed.id}"
+    assert f'href="{org.console.github.web_url}{where}"' in page.text
+
+
+async def test_a_permission_that_waits_is_named_with_where_it_is_accepted(org: Org) -> None:
+    await org.console.github.accept_permissions(
+        org.installed, {"contents": "read", "issues": "write"}
+    )
+    await look(org)
+    page = await (await org.browser()).get("/consent")
+    assert "aurora-labs Permission to accept" in page.words
+    assert "Zekt asks for actions: read, contents: write" in page.words
+    assert "issues: write Nothing. app.yml does not ask for it" in page.words
+    assert f"/installations/{org.installed.id}/permissions/update" in page.text
+
+
+async def test_a_suspended_one_says_who_did_it_and_until_when_it_is_kept(org: Org) -> None:
+    await org.enable("docs")
+    await org.console.github.suspend(org.installed)
+    await look(org)
+    page = await (await org.browser()).get("/consent")
+    assert "aurora-labs Suspended" in page.words
+    sender = org.console.github.core.world.sender
+    assert f"{sender.login} suspended Zekt on" in page.words
+    assert "its data is deleted" in page.words
+    assert "Lift it at GitHub" in page.words
+
+
+async def test_a_removed_one_says_how_it_comes_back(org: Org) -> None:
+    await org.console.github.uninstall(org.installed)
+    await look(org)
+    page = await (await org.browser()).get("/consent")
+    assert "Zekt was removed from aurora-labs" in page.words
+    assert "Install it again and all goes on as before." in page.words
+    assert "contents: write" not in page.words
+
+
+async def test_an_account_that_is_not_admitted_is_told_so(org: Org) -> None:
+    await accounts.block(org.console.broker, ME, "aurora-labs")
+    page = await (await org.browser()).get("/consent")
+    assert "aurora-labs is not admitted here" in page.words
+
+
+@pytest.mark.parametrize("how", ["stranger", "no sign-in app"])
+async def test_who_manages_nothing_sees_nothing_of_anybody(org: Org, how: str) -> None:
+    if how == "stranger":
+        org.console.github.account("eve", "User")
+        browser = org.console.browser()
+        await org.console.sign_in(browser, "eve")
+    else:
+        await org.console.github.uninstall(org.signing_in)
+        browser = await org.browser()
+    page = await browser.get("/consent")
+    assert "No account has installed Zekt yet" in page.words
+    assert "aurora-labs" not in page.text

@@ -1,0 +1,84 @@
+"""What a person's accounts allowed, what is kept of them, and until when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from zekt_bot.db import consents
+from zekt_bot.domain.consent import compared, state_of
+from zekt_bot.github.manifest import manifest
+from zekt_bot.operations import my_repositories
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.db.consents import Stored
+    from zekt_bot.domain.catalog import Repository
+    from zekt_bot.domain.consent import ConsentState, Permission
+    from zekt_bot.domain.sessions import Session
+    from zekt_bot.operations.broker import Broker
+    from zekt_bot.operations.my_repositories import Owned
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What an account allowed. `stored` is of the repositories that this person manages alone.
+
+    `gone_at`: when that is deleted, as consent is gone; None: it stands, or is kept for ever.
+    """
+
+    owned: Owned
+    state: ConsentState
+    permissions: tuple[Permission, ...]
+    stored: Stored
+    gone_at: datetime | None
+
+    @property
+    def purging(self) -> bool:
+        """Whether what is kept is just being deleted."""
+        return any(each.purging for each in self.owned.repositories)
+
+
+async def view(broker: Broker, session: Session) -> list[Consent]:
+    """Of each account with repositories that this person manages now, by login.
+
+    Raises:
+        SessionEnded, GitHubError, ConfigurationError, StorageUnavailable.
+    """
+    found = await my_repositories.listing(broker, session)
+    ids = {each.account.id: [one.id for one in each.repositories] for each in found.owned}
+    stored = await broker.database.query(_stored, ids)
+    return [_consent(broker, each, stored[each.account.id]) for each in found.owned]
+
+
+def _stored(connection: Connection, ids: dict[int, list[int]]) -> dict[int, Stored]:
+    return {account: consents.stored(connection, each) for account, each in ids.items()}
+
+
+def _consent(broker: Broker, owned: Owned, stored: Stored) -> Consent:
+    wanted = manifest("orchestrator", broker.settings.public_url)["default_permissions"]
+    granted = owned.installation.permissions if owned.installation else {}
+    permissions = compared(wanted, granted if owned.installed else {})
+    blocked = any(each.blocked for each in owned.repositories)
+    ends = [at for each in owned.repositories if (at := gone_at(broker, each))]
+    return Consent(
+        owned=owned,
+        state=state_of(owned.installation, permissions, blocked=blocked),
+        permissions=permissions,
+        stored=stored,
+        gone_at=min(ends, default=None),
+    )
+
+
+def gone_at(broker: Broker, repository: Repository) -> datetime | None:
+    """When what is kept of a repository without consent is deleted; None: it is not."""
+    days = broker.settings.withdrawn_days
+    kept = repository.lapsed_at or repository.provider or repository.consumer
+    gone = repository.obstacle not in {None, "account_blocked"}
+    if not (days and kept and gone) or repository.purging:
+        return None
+    return (repository.lapsed_at or broker.now()) + timedelta(days=days)

@@ -1,0 +1,33 @@
+"""Pages at GitHub that the console leads to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zekt_bot.web.deps import DEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp import web
+
+    from zekt_bot.domain.catalog import Account
+    from zekt_bot.domain.consent import Installation
+
+
+async def install_link(request: web.Request) -> str:
+    """Where the orchestration App is installed; empty: it is not known yet."""
+    held = await request.app[DEPS].credentials.get("orchestrator")
+    return f"{held.html_url}/installations/new" if held.html_url else ""
+
+
+def installation_page(request: web.Request) -> Callable[[Account, Installation], str]:
+    """Where an account's owners change, suspend or remove an installation."""
+    github = request.app[DEPS].settings.github_url
+
+    def of(account: Account, installation: Installation) -> str:
+        organization = account.kind == "Organization"
+        owner = f"{github}/organizations/{account.login}" if organization else github
+        return f"{owner}/settings/installations/{installation.id}"
+
+    return of
