@@ -14,6 +14,7 @@ from zekt_bot.operations import (
     replay,
     resting_services,
     retention,
+    sessions,
     subscription_moves,
     unproven,
 )
@@ -73,6 +74,7 @@ class Chores:
         await replay.finish(self._broker, self._stopped)
 
     async def _purge(self) -> None:
+        await sessions.clear(self._broker, self._stopped)
         await retention.purge(self._broker, self._stopped)
         await lapses.purge(self._broker, self._stopped)
 

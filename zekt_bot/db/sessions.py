@@ -51,7 +51,7 @@ class Met:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A session that begins; the browser's `former` one ends. `body` is sealed."""
+    """A session that begins; the browser's `former` one is over. `body` is sealed."""
 
     hash: str
     person: Person
@@ -115,7 +115,8 @@ def start(connection: Connection, rows: Sequence[Start]) -> list[None]:
     for row in rows:
         met = {"account_id": row.person.id, "login": row.person.login, "first_seen_at": row.now}
         upsert(connection, people, [met], ["login"])
-        connection.execute(delete(sessions).where(sessions.c.hash == row.former))
+        former = update(sessions).where(sessions.c.hash == row.former)
+        connection.execute(former.values(expires_at=row.now))
         _make_room(connection, row.person.id)
         connection.execute(
             insert(sessions).values(

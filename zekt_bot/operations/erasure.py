@@ -11,6 +11,7 @@ from zekt_bot.domain.access import Person, decide
 from zekt_bot.domain.catalog import Account, check_login
 from zekt_bot.errors import NotFound
 from zekt_bot.operations import accounts
+from zekt_bot.operations import sessions as signed_in
 
 if TYPE_CHECKING:
     from zekt_bot.domain.access import Principal
@@ -34,6 +35,7 @@ async def erase(broker: Broker, principal: Principal, login: str) -> int:
     account = await _known(broker, check_login(login))
     blocked = await broker.entry("person:account:blocked", principal.actor, account_id=account.id)
     await broker.database.write(admissions.rule, Ruling(account.id, "block", blocked, broker.now()))
+    await signed_in.shut_out(broker, account.id, principal.actor)
     entry = await broker.entry("person:account:erased", principal.actor, account_id=account.id)
     await _forget_actor(broker, account.login.lower())
     names, gone = Names(account.id, Person(account.id, login).actor, entry), False

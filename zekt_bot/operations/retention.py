@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 # GitHub redelivers what is up to 3 days old, an Enterprise Server 7: so long an id is known.
 INBOX_DAYS = 8
-# Who was signed out, or came back too late, is told so; nothing else needs what has run out.
+# Who came back too late is told so; nothing else needs what has run out.
 ENDED_DAYS = 1
+# So long is GitHub asked to let the token of a session die that is over (`operations/sessions.py`).
+SESSION_DAYS = 30
 _BATCH = 200
 _log = structlog.get_logger()
 
@@ -46,7 +48,7 @@ def days(settings: Settings) -> dict[str, int]:
         "subscriptions": settings.withdrawn_days,
         "replays": settings.delivery_days,
         "usage": settings.event_days,
-        "sessions": ENDED_DAYS,
+        "sessions": SESSION_DAYS,
         "web_states": ENDED_DAYS,
         "audit": settings.audit_days,
     }

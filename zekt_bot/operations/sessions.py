@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from zekt_bot.db import sessions
+from zekt_bot.db import ended_sessions, sessions
+from zekt_bot.db.sessions import End
 from zekt_bot.db.web_states import fingerprint
 from zekt_bot.domain.sessions import VIEWS, Admission
-from zekt_bot.errors import GitHubError, InvalidInput, NotFound, ZektError
+from zekt_bot.errors import (
+    ConfigurationError,
+    DecryptionFailed,
+    GitHubError,
+    InvalidInput,
+    NotFound,
+    ZektError,
+)
 from zekt_bot.operations import user_tokens
 from zekt_bot.operations.broker import GITHUB
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from zekt_bot.config import Settings
     from zekt_bot.domain.access import Person
     from zekt_bot.domain.sessions import Session
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
 
 _TOUCH_EVERY = timedelta(minutes=1)
 MOST_SHOWN = 50
+_BATCH = 20
 _log = structlog.get_logger()
 
 
@@ -73,7 +84,7 @@ async def end(broker: Broker, person: Person, hash_: str) -> None:
         StorageUnavailable.
     """
     entry = await broker.entry("person:session:ended", person.actor)
-    ended = await broker.database.write(sessions.end, sessions.End(person.id, entry, hash_))
+    ended = await broker.database.write(sessions.end, End(person.id, entry, hash_))
     if not ended:
         raise NotFound("There is no such session, or it has ended.")
     await _give_back(broker, ended)
@@ -86,7 +97,7 @@ async def withdrawn(broker: Broker, account_id: int) -> int:
         StorageUnavailable.
     """
     entry = await broker.entry("github:authorization:revoked", GITHUB, account_id=account_id)
-    return len(await broker.database.write(sessions.end, sessions.End(account_id, entry)))
+    return len(await broker.database.write(sessions.end, End(account_id, entry)))
 
 
 async def choose_view(broker: Broker, person: Person, view: str) -> None:
@@ -101,11 +112,51 @@ async def choose_view(broker: Broker, person: Person, view: str) -> None:
     await broker.database.write(sessions.choose_view, (person.id, chosen))
 
 
+async def shut_out(broker: Broker, account_id: int, actor: str) -> None:
+    """End all sessions of a person of whom nothing is kept, and let their tokens die at GitHub.
+
+    Raises:
+        StorageUnavailable.
+    """
+    entry = await broker.entry("person:session:ended", actor, account_id=account_id)
+    await _give_back(broker, await broker.database.write(sessions.end, End(account_id, entry)))
+
+
 async def _give_back(broker: Broker, ended: dict[str, bytes]) -> None:
     """The session is over already: what GitHub does not do now, the token's own end will."""
     for hash_, body in ended.items():
         try:
-            await broker.oauth.revoke(user_tokens.opened(broker, hash_, body))
+            await user_tokens.give_back(broker, hash_, body)
         except ZektError as error:
             level = _log.info if isinstance(error, GitHubError) else _log.warning
             level("session.token_not_revoked", error=type(error).__name__)
+
+
+async def clear(broker: Broker, stopping: Callable[[], bool]) -> None:
+    """Forget sessions that are over once their tokens are dead at GitHub, until `stopping`.
+
+    Where GitHub does not answer, the rest is for the next time.
+
+    Raises:
+        StorageUnavailable.
+    """
+    while not stopping():
+        idle = broker.settings.session_idle
+        over = await broker.database.query(ended_sessions.over, broker.now(), idle, _BATCH)
+        for hash_, body in over.items():
+            if stopping() or not await _cleared(broker, hash_, body):
+                return
+        if len(over) < _BATCH:
+            return
+
+
+async def _cleared(broker: Broker, hash_: str, body: bytes) -> bool:
+    try:
+        await user_tokens.give_back(broker, hash_, body)
+    except (GitHubError, ConfigurationError) as error:
+        _log.info("session.token_not_revoked", error=type(error).__name__)
+        return False
+    except DecryptionFailed:
+        _log.warning("session.token_not_revoked", error="DecryptionFailed")
+    await broker.database.write(ended_sessions.drop, hash_)
+    return True

@@ -15,12 +15,14 @@ from zekt_bot.domain.catalog import check_login
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput
 from zekt_bot.operations import accounts
 from zekt_bot.operations.broker import SYSTEM
+from zekt_bot.operations.sessions import is_operator
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from zekt_bot.config import App, AppCredentials, Settings
     from zekt_bot.domain.access import Principal
+    from zekt_bot.domain.sessions import Session
     from zekt_bot.operations.broker import Broker
 
 LINK_LIFE = timedelta(hours=24)
@@ -141,12 +143,18 @@ async def enter(broker: Broker, token: str, browser: str) -> None:
 _SETTER_UP = Operator("setup")
 
 
-async def principal_of(broker: Broker, browser: str) -> Operator | None:
-    """Who does the setup in this browser; None: it has not entered, too long ago, or it is over.
+async def principal_of(
+    broker: Broker, browser: str, session: Session | None = None
+) -> Operator | None:
+    """Who may do the setup in this browser: an operator, or whoever brought its link there.
+
+    None: it has not entered, too long ago, or the setup is over.
 
     Raises:
         StorageUnavailable.
     """
+    if session is not None and is_operator(broker, session):
+        return Operator(f"person:{session.person.id}")
     found = await broker.database.query(rows.current)
     if found is None or found.finished_at is not None or found.browser is None:
         return None

@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from zekt_bot.db import sessions
+from zekt_bot.db import ended_sessions, sessions
 from zekt_bot.errors import GitHubAnswered, SessionEnded, TokenRefused
 from zekt_bot.github.oauth import UserToken
 from zekt_bot.operations.broker import GITHUB, new_lease
@@ -40,6 +40,26 @@ def opened(broker: Broker, hash_: str, body: bytes) -> UserToken:
         broker.database.keyring.open(sessions.place(hash_), body)
     )
     return UserToken(access, refresh, datetime.fromisoformat(at) if at else None, client_id)
+
+
+async def give_back(broker: Broker, hash_: str, body: bytes) -> None:
+    """Let the token of a session that is over die at GitHub; one that is dead already is no error.
+
+    GitHub lets living ones die alone. What has run out is renewed first, since what renews it lives
+    on for months.
+
+    Raises:
+        GitHubError, ConfigurationError, DecryptionFailed, StorageUnavailable.
+    """
+    token = opened(broker, hash_, body)
+    if token.expires_at is not None and token.expires_at <= broker.now():
+        try:
+            token = await broker.oauth.refresh(token)
+        except TokenRefused:
+            return
+        renewed = ended_sessions.Renewed(hash_, sealed(broker, hash_, token), token.expires_at)
+        await broker.database.write(ended_sessions.keep, renewed)
+    await broker.oauth.revoke(token)
 
 
 async def with_token(broker: Broker, session: Session, call: Callable[[str], Awaitable[T]]) -> T:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp import web
 
-from zekt_bot.domain.access import Operator
 from zekt_bot.errors import AccessDenied, Conflict, GitHubError, InvalidInput, NotFound
 from zekt_bot.operations import app_check, setup
 from zekt_bot.web.console import cookies, forms
@@ -41,13 +40,12 @@ async def principal(request: web.Request) -> Principal:
     Raises:
         Problem: nobody who may.
     """
-    viewer, broker = request.get(VIEWER), request.app[BROKER]
-    if viewer is not None and viewer.operator:
-        return Operator(f"person:{viewer.person.id}")
-    inside = await setup.principal_of(broker, request[BROWSER])
+    viewer = request.get(VIEWER)
+    session = viewer.session if viewer else None
+    inside = await setup.principal_of(request.app[BROKER], request[BROWSER], session)
     if inside is not None:
         return inside
-    if await setup.is_finished(broker):
+    if await setup.is_finished(request.app[BROKER]):
         raise Problem(
             403,
             "The setup is finished",

@@ -1,0 +1,122 @@
+"""Sessions that are over by themselves: their tokens die at GitHub, and then nothing is kept."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import update
+
+from tests.db.rows import stored
+from zekt_bot.chores import Chores
+from zekt_bot.db.tables import sessions
+from zekt_bot.domain.access import Operator
+from zekt_bot.operations import accounts, erasure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from tests.web.console.console import Console
+
+ME = Operator("cli:me@here")
+
+
+def living(console: Console) -> int:
+    """How many tokens GitHub would take, or renew."""
+    return sum(not token.revoked for token in console.github.core.people.tokens.values())
+
+
+def spoil(connection: Connection, rows: Sequence[str]) -> list[None]:
+    """As under a key that was lost."""
+    for hash_ in rows:
+        theirs = update(sessions).where(sessions.c.hash == hash_)
+        connection.execute(theirs.values(body=b"sealed with another key"))
+    return [None] * len(rows)
+
+
+async def left(console: Console) -> int:
+    """How many sessions are kept once the hour's chore was done."""
+    chores = Chores(console.broker, lambda: False).every
+    await next(chore for chore in chores if chore.name == "retention").work()
+    return len(await stored(console.broker.database, sessions))
+
+
+@pytest.mark.parametrize("age", [timedelta(hours=8), timedelta(days=7), timedelta(days=90)])
+async def test_the_token_of_a_session_that_ran_out_dies(on_each: Console, age: timedelta) -> None:
+    await on_each.sign_in(on_each.browser())
+    on_each.clock.advance(timedelta(hours=7, minutes=59))
+    assert (await left(on_each), living(on_each)) == (1, 1)
+    on_each.clock.advance(age - timedelta(hours=7, minutes=59))
+    assert (await left(on_each), living(on_each)) == (0, 0)
+
+
+async def test_a_session_that_is_used_stays(console: Console) -> None:
+    browser = console.browser()
+    await console.sign_in(browser)
+    for _ in range(3):
+        console.clock.advance(timedelta(hours=7))
+        assert (await browser.get("/me")).status == 200
+    assert (await left(console), living(console)) == (1, 1)
+
+
+async def test_a_session_that_a_new_one_replaced_is_over_and_its_token_dies(
+    on_each: Console,
+) -> None:
+    browser = on_each.browser()
+    await on_each.sign_in(browser)
+    former = dict(browser.cookies)
+    out = on_each.browser()
+    out.cookies = {name: value for name, value in former.items() if name != "zekt-session"}
+    path = await on_each.at_github(await on_each.go(out))
+    await browser.get(path)  # from a second tab, which was opened before
+    assert living(on_each) == 2
+    assert (await left(on_each), living(on_each)) == (1, 1)
+    assert (await browser.get("/me")).status == 200
+    browser.cookies = former
+    assert (await browser.get("/me")).status == 303
+
+
+async def test_the_tokens_of_who_is_blocked_die(console: Console) -> None:
+    browser = console.browser()
+    await console.sign_in(browser)
+    await accounts.block(console.broker, ME, "maja-lind")
+    assert (await left(console), living(console)) == (0, 0)
+    await accounts.allow(console.broker, ME, "maja-lind")
+    assert (await browser.get("/me")).status == 303
+
+
+async def test_the_tokens_of_who_is_erased_die_at_once(console: Console) -> None:
+    await console.sign_in(console.browser())
+    await erasure.erase(console.broker, ME, "maja-lind")
+    assert living(console) == 0
+
+
+@pytest.mark.parametrize("asked", ["POST /login/oauth/access_token", "DELETE /applications/*"])
+async def test_what_github_does_not_do_is_tried_again(on_each: Console, asked: str) -> None:
+    await on_each.sign_in(on_each.browser())
+    on_each.clock.advance(timedelta(hours=9))
+    on_each.github.fail(*asked.split(), status=502)
+    assert (await left(on_each), living(on_each)) == (1, 1)
+    assert (await left(on_each), living(on_each)) == (0, 0)
+
+
+async def test_a_token_that_nobody_can_open_any_more_holds_up_no_other(console: Console) -> None:
+    await console.sign_in(console.browser())
+    await console.sign_in(console.browser())
+    console.clock.advance(timedelta(hours=9))
+
+    first = (await stored(console.broker.database, sessions))[0]["hash"]
+    await console.broker.database.write(spoil, first)
+    assert (await left(console), living(console)) == (0, 1)
+
+
+async def test_an_app_that_is_gone_keeps_no_session_for_ever(console: Console) -> None:
+    await console.sign_in(console.browser())
+    console.github.fail("POST", "/login/oauth/access_token", status=502, times=9)
+    console.clock.advance(timedelta(days=7 + 29))
+    assert await left(console) == 1
+    console.clock.advance(timedelta(days=2))
+    assert await left(console) == 0
