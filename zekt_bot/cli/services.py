@@ -68,6 +68,11 @@ _PROFILE = (
         help="Whether consumers learn of repository, run and people. Hiding needs an alias.",
     ),
     click.option(
+        "--one-per-type/--any-number",
+        default=None,
+        help="Whether a run may send one message of each event type, or any number.",
+    ),
+    click.option(
         "--event-type",
         "event_types",
         multiple=True,
@@ -155,6 +160,7 @@ def tell(found: Row) -> None:
             "because": RESTS.get(found.get("rests") or ""),
             "may send": found["event_types"],
             "who may ask": _who_may_ask(found),
+            "a run sends": "one message of each type" if found["one_per_type"] else None,
             "source": "hidden from consumers" if found["hidden_source"] else None,
             "tags": found["tags"],
             "id": found["id"],

@@ -22,6 +22,7 @@ from zekt_bot.db.tables import (
     operators,
     people,
     principals,
+    refused_messages,
     repositories,
     runs,
     services,
@@ -209,6 +210,20 @@ def _owned(row: Part) -> ColumnElement[bool]:
     return services.c.account_id == row.account_id
 
 
+def drop_refused(connection: Connection, rows: Sequence[Part]) -> list[int]:
+    """What its runs sent and was not taken."""
+    answers = []
+    for row in rows:
+        own = refused_messages.c
+        theirs = own.account_id == row.account_id
+        if row.repository_id is not None:
+            theirs &= own.repository_id == row.repository_id
+        ids = _ids(connection, select(own.id).where(theirs), row)
+        connection.execute(delete(refused_messages).where(own.id.in_(ids)))
+        answers.append(len(ids))
+    return answers
+
+
 def drop_catalog(connection: Connection, row: Part) -> None:
     """Its services and allow-lists; the subscriptions are gone."""
     connection.execute(delete(services).where(_of(row)))
@@ -217,7 +232,7 @@ def drop_catalog(connection: Connection, row: Part) -> None:
 
 
 # Webhooks first, of which the rest is made.
-PARTS = (drop_webhooks, drop_deliveries, drop_runs, drop_subscriptions)
+PARTS = (drop_webhooks, drop_deliveries, drop_runs, drop_subscriptions, drop_refused)
 
 
 def drop_names(connection: Connection, rows: Sequence[Names]) -> list[bool]:

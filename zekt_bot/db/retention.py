@@ -21,6 +21,7 @@ from zekt_bot.db.tables import (
     inbox,
     jobs,
     messages,
+    refused_messages,
     replays,
     runs,
     sessions,
@@ -298,6 +299,15 @@ def _replays(connection: Connection, batch: Batch) -> int:
     return len(ids)
 
 
+def _refused_messages(connection: Connection, batch: Batch) -> int:
+    own = refused_messages.c
+    found = select(own.id).where(own.last_at < batch.before).order_by(own.last_at)
+    ids = _locked(connection, found.limit(batch.limit))
+    if ids:
+        connection.execute(delete(refused_messages).where(own.id.in_(ids)))
+    return len(ids)
+
+
 def _usage(connection: Connection, batch: Batch) -> int:
     """A row an account and day: few, so all that are old at once."""
     old = delete(usage).where(usage.c.day < day_of(batch.before))
@@ -334,6 +344,7 @@ STEPS: dict[str, Callable[[Connection, Sequence[Batch]], list[int]]] = {
     "webhooks_set_aside": step(_inbox("set_aside")),
     "subscriptions": step(_subscriptions),
     "replays": step(_replays),
+    "refused_messages": step(_refused_messages),
     "usage": step(_usage),
     "sessions": step(_expired(sessions)),
     "web_states": step(_expired(web_states)),

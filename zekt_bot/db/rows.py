@@ -204,6 +204,7 @@ def service_of(row: Row, p: str, owner: str | None) -> Service:
             hidden_source=row[p + "hidden_source"],
             event_types=tuple(json.loads(row[p + "event_types"])),
             approves=tuple(json.loads(row[p + "approves"])),
+            one_per_type=row[p + "one_per_type"],
         ),
         version=row[p + "version"],
         former_alias=row[p + "former_alias"],

@@ -166,7 +166,8 @@ class Profile:
 
     `alias` is shown instead of the owner's login. `visibility`: who may ask for it; `listed`:
     whether the directory names it. `hidden_source`: consumers learn nothing of repository, run and
-    people. `approves`: ids of accounts whose requests need no answer.
+    people. `approves`: ids of accounts whose requests need no answer. `one_per_type`: a run may
+    send one message of each event type.
     """
 
     title: str = ""
@@ -178,6 +179,7 @@ class Profile:
     hidden_source: bool = False
     event_types: tuple[str, ...] = (DEFAULT_EVENT_TYPE,)
     approves: tuple[int, ...] = ()
+    one_per_type: bool = False
 
 
 @dataclass(frozen=True, slots=True)

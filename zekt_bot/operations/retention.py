@@ -47,6 +47,7 @@ def days(settings: Settings) -> dict[str, int]:
         "webhooks_set_aside": _at_least(INBOX_DAYS, settings.blocked_days),
         "subscriptions": settings.withdrawn_days,
         "replays": settings.delivery_days,
+        "refused_messages": settings.blocked_days,
         "usage": settings.event_days,
         "sessions": SESSION_DAYS,
         "web_states": ENDED_DAYS,

@@ -384,6 +384,7 @@ def _shown(service: Service, repository: Repository | None) -> dict[str, Any]:
         "event_types": list(profile.event_types),
         "visibility": profile.visibility,
         "hidden_source": profile.hidden_source,
+        "one_per_type": profile.one_per_type,
         "published": service.published,
     }
     if repository is None:

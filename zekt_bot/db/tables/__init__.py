@@ -31,6 +31,7 @@ from zekt_bot.db.tables.events import (
     inbox,
     jobs,
     messages,
+    refused_messages,
     runs,
 )
 from zekt_bot.db.tables.people import operators, people, sessions, setup, web_states
@@ -73,6 +74,7 @@ __all__ = [
     "plugin_faults",
     "principals",
     "processes",
+    "refused_messages",
     "replays",
     "repositories",
     "runs",

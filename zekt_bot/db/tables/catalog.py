@@ -144,6 +144,7 @@ services = Table(
     Column("secrets", String(20), nullable=False, server_default="redact"),
     Column("message_schema", Text),
     Column("shield", Boolean, nullable=False, server_default=false()),
+    Column("one_per_type", Boolean, nullable=False, server_default=false()),
     Column("published_at", UtcDateTime),
     Column("rests", String(40)),
     # What consumers knew it by before a transfer took its alias; leads nowhere.

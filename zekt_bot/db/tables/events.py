@@ -87,6 +87,8 @@ runs = Table(
     Column("failures", Integer, nullable=False, default=0),
     Column("caused_by_delivery_id", ID),
     Column("bound_by", String(20)),
+    # What the run itself said of the delivery that it came of: success or failure.
+    Column("reported", String(20)),
     Column("root_run_id", ID),
     Column("hops", Integer, nullable=False),
     Column("due_at", UtcDateTime),
@@ -138,6 +140,25 @@ messages = Table(
     Column("shield", String(10)),
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("run", "event_type", "sha256"),
+)
+
+# What was not taken, of each run and reason once: shown to the provider.
+refused_messages = Table(
+    "refused_messages",
+    metadata,
+    id_column(),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("run_attempt", BigInteger, nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("account_id", BigInteger, nullable=False, index=True),
+    Column("workflow_path", Text),
+    Column("event_type", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False, index=True),
+    UniqueConstraint("repository_id", "run_id", "run_attempt", "reason"),
 )
 
 envelopes = Table(

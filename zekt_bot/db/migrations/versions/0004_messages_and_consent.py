@@ -17,6 +17,7 @@ def upgrade() -> None:
     """Add what this version needs; what is there stays as it is."""
     _consent()
     _guard()
+    _api()
 
 
 def _consent() -> None:
@@ -58,3 +59,36 @@ def _guard() -> None:
         ),
     )
     op.create_index(op.f("ix_shield_keys_account_id"), "shield_keys", ["account_id"])
+
+
+def _api() -> None:
+    op.add_column(
+        "services",
+        sa.Column("one_per_type", sa.Boolean(), server_default=sa.false(), nullable=False),
+    )
+    op.add_column("runs", sa.Column("reported", sa.String(length=20), nullable=True))
+    op.create_table(
+        "refused_messages",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("repository_id", sa.BigInteger(), nullable=False),
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("run_attempt", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.String(length=64), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("workflow_path", sa.Text(), nullable=True),
+        sa.Column("event_type", sa.Text(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
+        sa.Column("first_at", UtcDateTime(), nullable=False),
+        sa.Column("last_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_refused_messages")),
+        sa.UniqueConstraint(
+            "repository_id",
+            "run_id",
+            "run_attempt",
+            "reason",
+            name=op.f("uq_refused_messages_repository_id_run_id_run_attempt_reason"),
+        ),
+    )
+    for name in ("account_id", "last_at"):
+        op.create_index(op.f(f"ix_refused_messages_{name}"), "refused_messages", [name])
