@@ -52,6 +52,7 @@ class Chores:
         return (
             Chore("lanes", _MINUTE, self._sweep),
             Chore("replays", _MINUTE, self._finish_replays),
+            Chore("purges", _MINUTE, self._finish_purges),
             Chore("workflows", _HOUR, self._look),
             Chore("retention", _HOUR, self._purge),
             Chore(recovery.CHORE, recovery.EVERY, self._recover),
@@ -72,6 +73,9 @@ class Chores:
 
     async def _finish_replays(self) -> None:
         await replay.finish(self._broker, self._stopped)
+
+    async def _finish_purges(self) -> None:
+        await lapses.finish(self._broker, self._stopped)
 
     async def _purge(self) -> None:
         await sessions.clear(self._broker, self._stopped)

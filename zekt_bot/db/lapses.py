@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, exists, or_, select, update
 
-from zekt_bot.db import audit, erasure
+from zekt_bot.db import audit, erasure, versions
 from zekt_bot.db.rows import APP
 from zekt_bot.db.tables import (
     allowed_workflows,
@@ -18,7 +18,7 @@ from zekt_bot.db.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection
@@ -44,6 +44,15 @@ class Ending:
     before: datetime
     now: datetime
     entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Repositories (id → version) of which their people want nothing kept, with the entries."""
+
+    versions: Mapping[int, int]
+    entries: Sequence[Entry]
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,39 @@ def lapsed(connection: Connection, before: datetime, after: int, limit: int) -> 
     return [Lapsed(*row) for row in connection.execute(found.order_by(_OWN.id).limit(limit))]
 
 
+def unfinished(connection: Connection, limit: int) -> list[Lapsed]:
+    """Those who are being purged, since whenever."""
+    found = select(_OWN.id, _OWN.account_id).where(_OWN.purging_since.is_not(None))
+    return [Lapsed(*row) for row in connection.execute(found.order_by(_OWN.id).limit(limit))]
+
+
+def begin(connection: Connection, rows: Sequence[Deletion]) -> list[bool]:
+    """Let them take part no longer and be purged, whether or not consent stands.
+
+    False: one has changed since it was decided on, perhaps its owner, and nothing is done.
+    """
+    return [_begin(connection, row) for row in rows]
+
+
+def _begin(connection: Connection, row: Deletion) -> bool:
+    if not versions.hold(connection, repositories, row.versions, to_change=True):
+        return False
+    theirs = update(repositories).where(_OWN.id.in_(list(row.versions)))
+    connection.execute(theirs.values(**_purged_from(row.now)))
+    for entry in row.entries:
+        audit.record(connection, entry)
+    return True
+
+
+def _purged_from(now: datetime) -> dict[str, Any]:
+    return {
+        "provider_enabled_at": None,
+        "consumer_enabled_at": None,
+        "purging_since": now,
+        "version": _OWN.version + 1,
+    }
+
+
 def end(connection: Connection, rows: Sequence[Ending]) -> list[datetime | None]:
     """Let each take part no longer, nor be enabled until all is gone: else what it has anew would
     go too. Answers since when it is purged; None: its consent is back.
@@ -115,9 +157,7 @@ def _end(connection: Connection, row: Ending) -> datetime | None:
         return None
     since: datetime | None = held.purging_since
     if since is None:
-        off = {"provider_enabled_at": None, "consumer_enabled_at": None}
-        begun = {"purging_since": row.now, "version": _OWN.version + 1}
-        connection.execute(update(repositories).where(own).values(**off, **begun))
+        connection.execute(update(repositories).where(own).values(**_purged_from(row.now)))
         audit.record(connection, row.entry)
     return since or row.now
 

@@ -54,6 +54,21 @@ async def purge(broker: Broker, stopped: Callable[[], bool] = lambda: False) -> 
     return purged
 
 
+async def finish(broker: Broker, stopped: Callable[[], bool] = lambda: False) -> int:
+    """Purge those whose purge has begun, by their people or by a process that died.
+
+    Raises:
+        StorageUnavailable.
+    """
+    purged = 0
+    while page := await broker.database.query(lapses.unfinished, _PAGE):
+        for each in page:
+            if stopped():
+                return purged
+            purged += await _purge(broker, each, _EVER)
+    return purged
+
+
 async def _drop_unused(broker: Broker, unused: Unused, stopped: Callable[[], bool]) -> None:
     dropped = _PART
     while dropped == _PART and not stopped():

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import select
 
 from tests.stage import ME
-from zekt_bot.operations import accounts, installations
+from zekt_bot.db import mirror, tables
+from zekt_bot.operations import accounts, installations, lapses
 
 if TYPE_CHECKING:
     from tests.web.console.org import Org
@@ -84,3 +86,53 @@ async def test_who_manages_nothing_sees_nothing_of_anybody(org: Org, how: str) -
     page = await browser.get("/consent")
     assert "No account has installed Zekt yet" in page.words
     assert "aurora-labs" not in page.text
+
+
+async def test_what_is_stored_is_deleted_by_whoever_types_its_account(org: Org) -> None:
+    await org.enable("docs")
+    broker, browser = org.console.broker, await org.browser()
+    page = await browser.get("/consent")
+    assert "Stored of them: 0 events" in page.words
+    ask = await browser.get("/consent/aurora-labs/delete")
+    assert "2 repositories that you manage take part no longer" in ask.words
+    assert "not-theirs" not in ask.text
+    wrong = await browser.send(ask, "/consent/aurora-labs/delete", account="aurora")
+    assert (wrong.status, 'value="aurora"' in wrong.text) == (422, True)
+    assert "Type aurora-labs, the account whose data is deleted." in wrong.words
+    assert await held(org) == {"docs": True, "payments-api": False, "not-theirs": False}
+    done = await browser.send(ask, "/consent/aurora-labs/delete", account="Aurora-Labs")
+    assert done.location == "/consent"
+    assert "Being deleted." in (await browser.get("/consent")).words
+    again = await browser.send(ask, "/consent/aurora-labs/delete", account="aurora-labs")
+    assert again.location == "/consent"  # it is under way
+    assert await lapses.finish(broker) == 2
+    assert "Stored of them: 0 events" in (await browser.get("/consent")).words
+    assert not any((await held(org)).values())
+    await org.enable("docs")
+
+
+async def held(org: Org) -> dict[str, bool]:
+    """Whether each takes part, by its name."""
+    found = await org.console.broker.database.query(
+        mirror.repositories_by_id, [org.api.id, org.docs.id, org.other.id]
+    )
+    return {one.full_name.partition("/")[2]: one.provider for one in found.values()}
+
+
+async def test_nobody_deletes_what_they_do_not_manage(org: Org) -> None:
+    github = org.console.github
+    wes = github.account("wes", "User")
+    for each in (org.api, org.docs, org.other):
+        github.grant(each, wes, "write")
+    browser = org.console.browser()
+    await org.console.sign_in(browser, "wes")
+    me = await browser.get("/me")
+    for login in ("aurora-labs", "no-such"):
+        ask = await browser.get(f"/consent/{login}/delete")
+        done = await browser.send(me, f"/consent/{login}/delete", account=login)
+        assert (ask.status, done.status, ask.words == done.words) == (404, 404, True)
+    assert (await browser.get("/consent")).words.count("aurora-labs") == 0
+    rows = await org.console.broker.database.query(
+        lambda c: c.execute(select(tables.repositories.c.purging_since)).scalars().all()
+    )
+    assert set(rows) == {None}

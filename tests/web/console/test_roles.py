@@ -30,6 +30,8 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int]] = {
     ("GET", "/repositories/aurora-labs/api/enable"): (303, 404, 404),
     ("POST", "/repositories/aurora-labs/api/enable"): (303, 400, 400),
     ("GET", "/consent"): (303, 200, 200),
+    ("GET", "/consent/aurora-labs/delete"): (303, 404, 404),
+    ("POST", "/consent/aurora-labs/delete"): (303, 404, 404),
     ("GET", "/setup"): (403, 403, 303),
     ("POST", "/setup/enter"): (403, 403, 403),
     ("GET", "/setup/address"): (403, 403, 200),
@@ -66,6 +68,7 @@ async def test_every_page_lets_in_whom_the_table_says(
 
 def _plain(path: str) -> str:
     path = path.replace("{app:oauth|orchestrator}", "oauth")
+    path = path.replace("{login}", "aurora-labs")
     return path.replace("{owner}/{name}/{verb:enable|disable}", "aurora-labs/api/enable")
 
 

@@ -104,6 +104,8 @@ repositories = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
+partial("ix_repositories_purging", repositories.c.purging_since.is_not(None), repositories.c.id)
+
 allowed_workflows = Table(
     "allowed_workflows",
     metadata,

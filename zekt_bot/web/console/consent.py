@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from aiohttp import web
 
+from zekt_bot.db.consents import MOST_COUNTED
 from zekt_bot.domain.catalog import standing
-from zekt_bot.operations import my_consent
-from zekt_bot.web.console import permissions
+from zekt_bot.errors import InvalidInput
+from zekt_bot.operations import my_consent, my_data
+from zekt_bot.web.console import forms, permissions
 from zekt_bot.web.console.at_github import install_link, installation_page
 from zekt_bot.web.console.frame import VIEWER, page
 from zekt_bot.web.console.repositories import CHIPS
 from zekt_bot.web.deps import BROKER
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 # The chip of each state: colour, icon, word.
 STATES = {
@@ -37,7 +36,32 @@ async def show(request: web.Request) -> web.Response:
         standing=standing,
         uses=permissions.USES,
         no_use=permissions.NO_USE,
+        most=MOST_COUNTED,
         days=broker.settings.withdrawn_days,
         installation_page=installation_page(request),
         install=await install_link(request),
     )
+
+
+async def ask(request: web.Request) -> web.Response:
+    """`GET /consent/LOGIN/delete`: what happens then."""
+    return await _ask(request)
+
+
+async def _ask(request: web.Request, typed: str = "", error: str = "") -> web.Response:
+    session, login = request[VIEWER].session, request.match_info["login"]
+    owned = await my_data.mine(request.app[BROKER], session, "repository:purge", login)
+    status = 422 if error else 200
+    told = {"owned": owned, "typed": typed, "error": error}
+    return page(request, "consent/delete.html", status=status, **told)
+
+
+async def delete(request: web.Request) -> web.Response:
+    """`POST` to the same."""
+    session, login = request[VIEWER].session, request.match_info["login"]
+    typed = forms.text(request[forms.FORM], "account")
+    try:
+        await my_data.delete(request.app[BROKER], session, login, typed)
+    except InvalidInput as error:
+        return await _ask(request, typed, str(error))
+    return web.Response(status=303, headers={"Location": "/consent"})

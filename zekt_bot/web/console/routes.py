@@ -41,6 +41,8 @@ PAGES = (
     Page("GET", f"/repositories/{_REPOSITORY}", repositories.ask),
     Page("POST", f"/repositories/{_REPOSITORY}", repositories.change),
     Page("GET", "/consent", consent.show),
+    Page("GET", "/consent/{login}/delete", consent.ask),
+    Page("POST", "/consent/{login}/delete", consent.delete),
     Page("GET", "/apps", setup.apps, "operator"),
     Page("GET", "/me", sign_in.profile),
     Page("POST", "/me/sessions/end", sign_in.end),

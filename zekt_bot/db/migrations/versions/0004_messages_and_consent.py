@@ -30,6 +30,14 @@ def _consent() -> None:
         op.add_column("installations", sa.Column(f"{verb}_at", UtcDateTime(), nullable=True))
         op.add_column("installations", sa.Column(f"{verb}_by", sa.Text(), nullable=True))
         op.add_column("installations", sa.Column(f"{verb}_by_id", sa.BigInteger(), nullable=True))
+    where = sa.text("purging_since IS NOT NULL")
+    op.create_index(
+        "ix_repositories_purging",
+        "repositories",
+        ["id"],
+        sqlite_where=where,
+        postgresql_where=where,
+    )
 
 
 def _guard() -> None:
