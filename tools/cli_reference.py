@@ -32,6 +32,7 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "worker",
             "migrate",
             "setup-link",
+            "operators",
             "rotate-secrets",
             "check",
             "status",

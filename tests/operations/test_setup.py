@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,9 @@ from zekt_bot.db import admissions
 from zekt_bot.db.admissions import Listed
 from zekt_bot.db.tables import audit
 from zekt_bot.db.tables import setup as table
+from zekt_bot.domain.access import Person
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
-from zekt_bot.operations import setup, setup_apps
+from zekt_bot.operations import accounts, erasure, operators, setup, setup_apps
 from zekt_bot.operations.setup_apps import Draft
 
 if TYPE_CHECKING:
@@ -172,6 +174,71 @@ async def test_nothing_is_left_out_and_the_end_is_the_end(scene: Scene) -> None:
     assert await setup.become_operator(scene.broker, ME, MONA) is False
 
 
+async def test_a_finished_setup_is_opened_again_by_a_link_that_is_used(scene: Scene) -> None:
+    await scene.until_operator()
+    await setup.choose_accounts(scene.broker, ME, [])
+    await setup.finish(scene.broker, ME)
+    unused = token_of(await setup.new_link(scene.broker, ME, again=True))
+    assert await setup.is_finished(scene.broker)
+    assert await setup.principal_of(scene.broker, BROWSER) is None
+    token = token_of(await setup.new_link(scene.broker, ME, again=True))
+    with pytest.raises(AccessDenied):
+        await setup.enter(scene.broker, unused, OTHER_BROWSER)
+    await setup.enter(scene.broker, token, BROWSER)
+    assert not await setup.is_finished(scene.broker)
+    who = await setup.principal_of(scene.broker, BROWSER)
+    assert who is not None
+    assert await setup.principal_of(scene.broker, OTHER_BROWSER) is None
+    with pytest.raises(AccessDenied):
+        await setup.enter(scene.broker, token, OTHER_BROWSER)
+    await setup_apps.forget(scene.broker, who, "oauth")
+    assert (await setup.progress(scene.broker, who)).next == "oauth"
+    answer = await scene.sent_again("oauth")
+    await setup_apps.created(scene.broker, who, "oauth", answer, BROWSER)
+    scene.clock.advance(timedelta(seconds=5))
+    assert await setup.become_operator(scene.broker, who, Person(7, "ada"))
+    await setup.finish(scene.broker, who)
+    assert await setup.principal_of(scene.broker, BROWSER) is None
+    offered = [
+        row
+        for row in await stored(scene.broker.database, audit)
+        if row["verb"] == "zekt:setup:offered"
+    ]
+    assert [json.loads(row["details"]) for row in offered] == [{"again": 1}, {"again": 1}]
+
+
+async def test_a_link_that_opens_it_again_is_dead_once_the_setup_ends(scene: Scene) -> None:
+    await scene.until_operator()
+    await setup.choose_accounts(scene.broker, ME, [])
+    await setup.finish(scene.broker, ME)
+    first = token_of(await setup.new_link(scene.broker, ME, again=True))
+    await setup.enter(scene.broker, first, BROWSER)
+    second = token_of(await setup.new_link(scene.broker, ME))
+    assert await setup.principal_of(scene.broker, BROWSER) is None
+    await setup.finish(scene.broker, ME)
+    with pytest.raises(AccessDenied):
+        await setup.enter(scene.broker, second, BROWSER)
+
+
+async def test_an_operator_of_the_setup_can_be_removed(scene: Scene) -> None:
+    await setup.become_operator(scene.broker, ME, MONA)
+    async with scene.another(operators=("ada",)) as broker:
+        listed = await operators.list_operators(broker, ME)
+        assert [(one["login"], one["made_by"]) for one in listed] == [
+            ("ada", "ZEKT_OPERATORS"),
+            ("mona", "setup"),
+        ]
+        assert len(await operators.list_operators(broker, ME, after="ada")) == 1
+        with pytest.raises(Conflict, match="ZEKT_OPERATORS"):
+            await operators.remove(broker, ME, "ADA")
+        await operators.remove(broker, ME, "Mona")
+        with pytest.raises(NotFound, match="zekt operators list"):
+            await operators.remove(broker, ME, "mona")
+    assert await operators.list_operators(scene.broker, ME) == []
+    verbs = [row["verb"] for row in await stored(scene.broker.database, audit)]
+    assert verbs == ["person:operator:made", "person:operator:removed"]
+
+
 async def test_who_is_no_operator_may_do_none_of_it(scene: Scene) -> None:
     deeds: tuple[Callable[[Broker, Principal], Awaitable[object]], ...] = (
         setup.new_link,
@@ -182,6 +249,9 @@ async def test_who_is_no_operator_may_do_none_of_it(scene: Scene) -> None:
         lambda broker, who: setup_apps.begin(broker, who, "oauth", Draft("Zekt"), BROWSER),
         lambda broker, who: setup_apps.created(broker, who, "oauth", ("c", "s"), BROWSER),
         lambda broker, who: setup_apps.forget(broker, who, "oauth"),
+        lambda broker, who: setup.new_link(broker, who, again=True),
+        operators.list_operators,
+        lambda broker, who: operators.remove(broker, who, "mona"),
     )
     for deed in deeds:
         with pytest.raises(AccessDenied, match="mona may not"):
@@ -213,6 +283,35 @@ async def test_listed_accounts_are_served_and_no_others_until_the_environment_li
         assert (await setup.progress(listing, ME)).accounts_from_environment
         with pytest.raises(Conflict, match="ZEKT_ALLOWED_ACCOUNTS"):
             await setup.choose_accounts(listing, ME, [])
+
+
+async def test_who_is_erased_is_listed_no_more_and_that_lets_nobody_in_instead(
+    scene: Scene,
+) -> None:
+    aurora, kestrel = scene.github.account("aurora-labs"), scene.github.account("kestrel-bank")
+    asking = {aurora.id: aurora.login, kestrel.id: kestrel.login}
+
+    async def admitted() -> set[int]:
+        row = (Listed((), scene.clock.now()), asking)
+        return await scene.broker.database.write(_admitted, row)
+
+    await setup.choose_accounts(scene.broker, ME, ["aurora-labs", "kestrel-bank"])
+    for account in (aurora, kestrel):
+        await accounts.allow(scene.broker, ME, account.login)
+    assert await admitted() == {aurora.id, kestrel.id}
+    kestrel.login = "kestrel-moved"
+    await erasure.erase(scene.broker, ME, "kestrel-bank")
+    assert (await setup.progress(scene.broker, ME)).served == "aurora-labs"
+    await erasure.erase(scene.broker, ME, "aurora-labs")
+    found = await setup.progress(scene.broker, ME)
+    assert (found.served, found.next) == ("nobody", "oauth")
+    assert await admitted() == set()
+    aurora.login = "aurora-moved"
+    stranger = scene.github.account("aurora-labs")
+    asking[stranger.id] = stranger.login
+    assert await admitted() == set()
+    (row,) = await stored(scene.broker.database, table)
+    assert "aurora" not in row["accounts"]
 
 
 def _admitted(

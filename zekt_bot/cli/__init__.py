@@ -17,6 +17,7 @@ from zekt_bot.cli.errors import ZektGroup, exit_codes
 from zekt_bot.cli.events import events
 from zekt_bot.cli.messages import messages
 from zekt_bot.cli.new_plugin import new_plugin
+from zekt_bot.cli.operators import operators
 from zekt_bot.cli.pauses import pause, pauses, resume
 from zekt_bot.cli.plugins import plugins
 from zekt_bot.cli.receive import receive
@@ -52,6 +53,7 @@ for _command in (
     worker,
     migrate,
     setup_link,
+    operators,
     rotate_secrets,
     check,
     status,

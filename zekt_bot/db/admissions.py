@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from zekt_bot.domain.audit import Entry
 
 Rule = Literal["allow", "block"]
+# Stands in the setup's list where its last login was erased, since an empty list lets everybody
+# in. No login begins with a hyphen.
+NOBODY = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,21 @@ def of_setup(connection: Connection) -> tuple[str, ...] | None:
     """The logins that the setup listed, in small letters; None: that was not decided yet."""
     kept: str | None = connection.execute(_OF_SETUP).scalar()
     return None if kept is None else tuple(each for each in kept.split(",") if each)
+
+
+def unlist(connection: Connection, account_id: int) -> None:
+    """Take an account's logins out of the setup's list: its own one, and those pinned to it."""
+    kept = of_setup(connection)
+    if not kept:
+        return
+    named = select(accounts.c.login_lower, accounts.c.id)
+    pins = select(admissions.c.login_lower, admissions.c.account_id)
+    owners: dict[str, int] = {}
+    for found, login in ((named, accounts.c.login_lower), (pins, admissions.c.login_lower)):
+        owners |= {row[0]: row[1] for row in connection.execute(found.where(login.in_(kept)))}
+    left = [login for login in kept if owners.get(login) != account_id]
+    if len(left) < len(kept):
+        connection.execute(update(setup).values(accounts=",".join(left) or NOBODY))
 
 
 def settle(connection: Connection, rows: Sequence[Listed]) -> list[None]:

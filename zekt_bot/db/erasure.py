@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, or_, select, update
 
 from zekt_bot.db import audit, mirror
+from zekt_bot.db.admissions import unlist
 from zekt_bot.db.retention import delete_deliveries, delete_runs
 from zekt_bot.db.rows import APP
 from zekt_bot.db.tables import (
@@ -251,6 +252,7 @@ def _drop_names(connection: Connection, row: Names) -> bool:
     drop_catalog(connection, one)
     _lose_installations(connection, own)
     _forget_hands(connection, own)
+    unlist(connection, own)
     theirs = (repositories, installations, aliases, admissions, sessions, people, operators)
     for table in theirs:
         connection.execute(delete(table).where(table.c.account_id == own))

@@ -27,13 +27,17 @@ _OURS = select(setup).where(setup.c.id == _ID)
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A new link, known by its token's fingerprint; `first`: only if there never was one."""
+    """A new link, known by its token's fingerprint.
+
+    `first`: only if there never was one. `again`: although the setup is over.
+    """
 
     token: str
     now: datetime
     expires_at: datetime
     entry: Entry
     first: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +93,6 @@ def current(connection: Connection) -> Row[tuple[object, ...]] | None:
     return connection.execute(_OURS).one_or_none()
 
 
-def operator_logins(connection: Connection) -> dict[int, str]:
-    """Who operates this server beside those that the settings list, by account id."""
-    rows = connection.execute(select(operators).order_by(operators.c.since))
-    return {row.account_id: row.login for row in rows}
-
-
 def offer(connection: Connection, rows: Sequence[Link]) -> list[bool]:
     """Keep a new link in the place of the former one; False: it is over, or not the first."""
     return [_offer(connection, row) for row in rows]
@@ -104,16 +102,20 @@ def _offer(connection: Connection, row: Link) -> bool:
     made = {"token_hash": row.token, "token_expires_at": row.expires_at}
     begun = insert_if_new(connection, setup, {"id": _ID, "began_at": row.now, **made})
     if not begun and not row.first:
-        open_one = setup.c.id == _ID, setup.c.finished_at.is_(None)
+        ours = update(setup).where(setup.c.id == _ID)
+        chosen = ours if row.again else ours.where(setup.c.finished_at.is_(None))
         fresh = {**made, "browser": None, "browser_until": None}
-        begun = bool(connection.execute(update(setup).where(*open_one).values(fresh)).rowcount)
+        begun = bool(connection.execute(chosen.values(fresh)).rowcount)
     if begun:
         audit.record(connection, row.entry)
     return begun
 
 
 def enter(connection: Connection, rows: Sequence[Entering]) -> list[bool]:
-    """Let the browser with this token do the setup; the token is used up. False: it is dead."""
+    """Let the browser with this token do the setup; the token is used up. False: it is dead.
+
+    A setup that was over is open again from then on: an unused link changes nothing.
+    """
     return [_enter(connection, row) for row in rows]
 
 
@@ -122,9 +124,9 @@ def _enter(connection: Connection, row: Entering) -> bool:
         setup.c.id == _ID,
         setup.c.token_hash == row.token,
         setup.c.token_expires_at > row.now,
-        setup.c.finished_at.is_(None),
     )
-    values = {"token_hash": None, "browser": row.browser, "browser_until": row.until}
+    fresh = {"browser": row.browser, "browser_until": row.until, "finished_at": None}
+    values = {"token_hash": None, **fresh}
     entered = bool(connection.execute(update(setup).where(*living).values(values)).rowcount)
     if entered:
         audit.record(connection, row.entry)

@@ -48,6 +48,8 @@ Action = Literal[
     "audit:read",
     "data:export",
     "status:read",
+    "operator:read",
+    "operator:remove",
     "server:setup",
     "server:rotate",
 ]

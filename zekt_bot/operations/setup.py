@@ -8,7 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from zekt_bot.db import operators
 from zekt_bot.db import setup as rows
+from zekt_bot.db.admissions import NOBODY
 from zekt_bot.db.web_states import fingerprint
 from zekt_bot.domain.access import Operator, Person, decide
 from zekt_bot.domain.catalog import check_login
@@ -33,7 +35,10 @@ DEAD_LINK = (
     "This setup link no longer works: it was used, is older than a day, or a newer one was made. "
     "Print a new one on the server: `zekt setup-link`."
 )
-OVER = "The setup is finished. Operators change the rest on the server: ZEKT_OPERATORS lists them."
+OVER = (
+    "The setup is finished: operators sign in and open /setup. If none can, set ZEKT_OPERATORS, or "
+    "open it once more: `zekt setup-link --again`."
+)
 Step = Literal["oauth", "orchestrator", "operator", "accounts", "install", "finished"]
 Concern = Literal["localhost", "http"]
 _LACKING: dict[Step, str] = {
@@ -59,7 +64,10 @@ class AppProgress:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is done. `accounts`: the logins served, () for everybody, None: not decided.
+    """What is done.
+
+    `accounts`: the logins served, () for everybody, `NOBODY` where the last one was erased, None:
+    not decided.
 
     `operators`: logins, those of the settings first.
     """
@@ -75,6 +83,14 @@ class Progress:
     finished: bool
 
     @property
+    def served(self) -> str | None:
+        """Whose repositories this server works for, in words; None: not decided."""
+        if self.accounts is None:
+            return None
+        known = [login for login in self.accounts if login != NOBODY]
+        return ", ".join(known) or ("nobody" if self.accounts else "everybody")
+
+    @property
     def next(self) -> Step:
         """The first step that is not done; installing is never known to be."""
         if self.finished:
@@ -88,15 +104,17 @@ class Progress:
         return "accounts" if self.accounts is None else "install"
 
 
-async def new_link(broker: Broker, principal: Principal) -> str:
+async def new_link(broker: Broker, principal: Principal, *, again: bool = False) -> str:
     """A link that opens the setup once, within a day; the former one is dead.
+
+    `again`: although the setup is over, for where no operator can sign in any more.
 
     Raises:
         AccessDenied, StorageUnavailable.
-        Conflict: the setup is over.
+        Conflict: the setup is over, and was not asked for again.
     """
     decide(principal, "server:setup")
-    return await _offered(broker, principal.actor, first=False) or _refuse_over()
+    return await _offered(broker, principal.actor, again=again) or _refuse_over()
 
 
 async def first_link(broker: Broker) -> str | None:
@@ -110,10 +128,13 @@ async def first_link(broker: Broker) -> str | None:
     return await _offered(broker, SYSTEM, first=True)
 
 
-async def _offered(broker: Broker, actor: str, *, first: bool) -> str | None:
+async def _offered(
+    broker: Broker, actor: str, *, first: bool = False, again: bool = False
+) -> str | None:
     token, now = secrets.token_urlsafe(32), broker.now()
-    entry = await broker.entry("zekt:setup:offered", actor)
-    link = rows.Link(fingerprint(token), now, now + LINK_LIFE, entry, first)
+    details: dict[str, str | int] = {"again": 1} if again else {}
+    entry = await broker.entry("zekt:setup:offered", actor, details=details)
+    link = rows.Link(fingerprint(token), now, now + LINK_LIFE, entry, first, again)
     offered = await broker.database.write(rows.offer, link)
     return f"{broker.settings.public_url}/setup?token={token}" if offered else None
 
@@ -171,7 +192,7 @@ async def progress(broker: Broker, principal: Principal) -> Progress:
     """
     decide(principal, "server:setup")
     found = await broker.database.query(rows.current)
-    operators = await broker.database.query(rows.operator_logins)
+    made = await broker.database.query(operators.made)
     settings = broker.settings
     kept = found.accounts if found else None
     chosen = None if kept is None else tuple(each for each in kept.split(",") if each)
@@ -180,7 +201,7 @@ async def progress(broker: Broker, principal: Principal) -> Progress:
         concern=concern(settings.public_url, settings.github_url),
         oauth=await _app(broker, "oauth"),
         orchestrator=await _app(broker, "orchestrator"),
-        operators=(*settings.operators, *operators.values()),
+        operators=(*settings.operators, *(one.login for one in made)),
         accounts=settings.allowed_accounts or chosen,
         accounts_from_environment=bool(settings.allowed_accounts),
         until=found.browser_until if found else None,
