@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
 from tests.operations.news import mirrored
@@ -12,9 +14,12 @@ from tests.stage import ME, SERVICE
 from zekt_bot.db import lapses as rows_of
 from zekt_bot.db import tables
 from zekt_bot.db.lapses import Deletion
+from zekt_bot.db.lists import of_account
+from zekt_bot.domain.access import Person
 from zekt_bot.domain.audit import Entry
-from zekt_bot.errors import Conflict, NotFound
-from zekt_bot.operations import lapses, repositories
+from zekt_bot.domain.sessions import Session
+from zekt_bot.errors import Conflict, InvalidInput, NotFound
+from zekt_bot.operations import lapses, my_data, repositories, services
 from zekt_bot.operations import subscriptions as subscription_operations
 from zekt_bot.operations.subscription_parties import Ends
 
@@ -37,15 +42,141 @@ async def left(stage: Stage, *names: str) -> dict[str, int]:
     return {name: len(await stage.rows(getattr(tables, name))) for name in names}
 
 
+def signed_in(stage: Stage, *managed: Repository) -> Session:
+    """Somebody of whom GitHub said that they manage these, within the last minute."""
+    person, now = Person(77, "maja-lind"), stage.clock.now()
+    session = Session("hash", person, "Firefox", now, now, now + timedelta(days=1), None)
+    said = {each.id: each.owner.login for each in managed}
+    stage.broker.roles.keep(person, session.hash, said)
+    return session
+
+
+async def exported(stage: Stage, *managed: Repository) -> list[dict[str, Any]]:
+    login = managed[0].owner.login
+    session = signed_in(stage, *managed)
+    return [row async for row in my_data.export(stage.broker, session, login)]
+
+
+def kinds(rows: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(row["record"] for row in rows)
+
+
+async def test_a_provider_is_given_all_that_is_kept_of_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_account, "PAGE", 1)
+    await sent(stage)
+    await tell(stage)
+    rows = await exported(stage, stage.provider)
+    assert kinds(rows) == {
+        "account": 1,
+        "installation": 1,
+        "repository": 1,
+        "workflow": 1,
+        "service": 1,
+        "subscription": 1,
+        "event": 2,
+        "message": 2,
+        "delivery": 2,
+    }
+    message, _ = [row for row in rows if row["record"] == "message"]
+    written = orjson.loads(orjson.dumps(message))
+    assert (written["body"], written["event_type"]) == ({"version": "1.4.0"}, "released")
+    assert all("at" not in row for row in rows)
+    (told,) = [r for r in await stage.rows(tables.audit) if r["verb"] == "person:account:exported"]
+    assert (told["actor"], told["account_id"]) == ("person:77", stage.provider.owner.id)
+
+
+async def test_a_consumer_is_given_what_came_to_it_and_nothing_of_a_hidden_source(
+    stage: Stage,
+) -> None:
+    await stage.publish()
+    hidden = {"alias": "night-owl", "hidden_source": True}
+    await services.edit(stage.broker, ME, SERVICE, hidden)
+    await subscription_operations.request(
+        stage.broker, ME, Ends("night-owl/release", stage.consumer.full_name)
+    )
+    await subscription_operations.approve(stage.broker, ME, Ends(SERVICE, stage.consumer.full_name))
+    await stage.finish_run("build")
+    await stage.flow()
+    rows = await exported(stage, stage.consumer)
+    assert kinds(rows) == {
+        "account": 1,
+        "installation": 1,
+        "repository": 1,
+        "subscription": 1,
+        "delivery": 1,
+    }
+    assert "aurora" not in str(rows)
+    assert str(stage.provider.id) not in str(rows)
+    assert "night-owl/release" in str(rows)
+
+
+async def test_between_two_of_the_same_account_each_is_given_once(stage: Stage) -> None:
+    own = stage.github.repository(stage.provider.owner, "deploy", private=True)
+    await stage.publish()
+    await stage.subscribe(own)
+    await stage.finish_run("build")
+    await stage.flow()
+    found = kinds(await exported(stage, stage.provider, own))
+    assert (found["subscription"], found["delivery"]) == (1, 1)
+    alone = kinds(await exported(stage, own))
+    assert (alone["event"], alone["delivery"], alone["service"]) == (0, 1, 0)
+
+
+async def test_what_was_a_former_owners_stays_theirs(stage: Stage) -> None:
+    await sent(stage)
+    other = stage.github.account("somebody-else")
+    await stage.github.install(stage.app, other)
+    await stage.github.transfer(stage.provider, other)
+    await stage.flow()
+    found = kinds(await exported(stage, stage.provider))
+    assert found["repository"] == 1
+    assert (found["event"], found["message"], found["delivery"]) == (0, 0, 0)
+
+
+async def test_whoever_manages_nothing_of_it_is_given_nothing(stage: Stage) -> None:
+    await sent(stage)
+    session = signed_in(stage, stage.consumer)
+    for login in (stage.provider.owner.login, "no-such"):
+        with pytest.raises(NotFound):
+            await anext(my_data.export(stage.broker, session, login))
+        with pytest.raises(NotFound):
+            await my_data.delete(stage.broker, session, login, login)
+
+
+async def test_of_what_one_manages_all_goes_and_the_rest_of_the_account_stays(
+    stage: Stage,
+) -> None:
+    other = stage.github.repository(stage.provider.owner, "other", private=True)
+    await sent(stage)
+    await repositories.enable(stage.broker, ME, other.full_name)
+    session = signed_in(stage, stage.provider)
+    login = stage.provider.owner.login
+    with pytest.raises(InvalidInput, match=f"Type {login}"):
+        await my_data.delete(stage.broker, session, login, "another")
+    assert await my_data.delete(stage.broker, session, login, login.upper()) == 1
+    assert await my_data.delete(stage.broker, session, login, login) == 0
+    assert await lapses.finish(stage.broker) == 1
+    kept = await mirrored(stage, other)
+    assert kept is not None
+    assert kept.provider
+
+
 OF_A_RUN = ("inbox", "runs", "jobs", "envelopes", "deliveries", "attempts", "messages")
 AGREED = ("services", "subscriptions", "allowed_workflows")
 
 
 async def sent(stage: Stage) -> None:
     await stage.serve("released")
+    await tell(stage)
+
+
+async def tell(stage: Stage) -> None:
+    """A run with a message, all the way."""
     run = await stage.finish_run("build")
     await stage.listen()
-    await stage.post(run)
+    await stage.post(run, b'{"version":"1.4.0"}')
     await stage.flow()
 
 

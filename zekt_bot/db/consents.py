@@ -61,14 +61,15 @@ def _installation(row: RowMapping) -> Installation:
     )
 
 
-def stored(connection: Connection, repository_ids: Sequence[int]) -> Stored:
-    """Of these repositories; a subscription counts at both ends."""
+def stored(connection: Connection, account_id: int, repository_ids: Sequence[int]) -> Stored:
+    """Of these repositories of an account; a subscription counts at both ends."""
 
     def count(found: Select[Any]) -> int:
         bounded = select(func.count()).select_from(found.limit(MOST_COUNTED + 1).subquery())
         return connection.execute(bounded, {"ids": repository_ids}).scalar_one()
 
     published = select(services.c.id).where(one_of(services.c.repository_id, "ids"))
+    theirs = one_of(runs.c.repository_id, "ids") & (runs.c.account_id == account_id)
     own = or_(
         one_of(subscriptions.c.repository_id, "ids"), subscriptions.c.service_id.in_(published)
     )
@@ -78,5 +79,5 @@ def stored(connection: Connection, repository_ids: Sequence[int]) -> Stored:
         ),
         services=count(published),
         subscriptions=count(select(subscriptions.c.id).where(own)),
-        events=count(select(runs.c.id).where(one_of(runs.c.repository_id, "ids"))),
+        events=count(select(runs.c.id).where(theirs, runs.c.state != "open")),
     )

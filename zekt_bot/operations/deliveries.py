@@ -63,9 +63,9 @@ async def list_deliveries(
     found = await broker.database.query(deliveries.page, page, wanted)
     whole = own or not isinstance(principal, Person)
     return [
-        named
-        for named in (_named(row, broker.now(), whole=whole) for row in found)
-        if not named["source_is_hidden"] or _is_its_name(wanted.service, named["service"])
+        one
+        for one in (named(row, broker.now(), whole=whole) for row in found)
+        if not one["source_is_hidden"] or _is_its_name(wanted.service, one["service"])
     ]
 
 
@@ -104,7 +104,7 @@ async def show_delivery(broker: Broker, principal: Principal, delivery_id: str) 
         )
     row, attempts, history = found
     whole = not isinstance(principal, Person) or row["source_repository_id"] in managed
-    delivery = _named(row, broker.now(), whole=whole)
+    delivery = named(row, broker.now(), whole=whole)
     tried = [_attempt(broker, attempt) for attempt in attempts]
     runs = await broker.database.query(reactions.of, [delivery_id])
     silent = _is_silent(row, broker.now()) and not runs
@@ -149,17 +149,17 @@ async def _silence(broker: Broker, principal: Principal, subscription_id: str) -
     return [finding.text for finding in found if finding.level == "problem"]
 
 
-def _named(row: RowMapping, now: datetime, *, whole: bool) -> dict[str, Any]:
+def named(row: RowMapping, now: datetime, *, whole: bool) -> dict[str, Any]:
     """A delivery with its service as consumers write it; unless `whole`, hidden sources stay so."""
     hidden = bool(row["hidden_source"]) and not whole
     owner = row["alias"] or (None if hidden else row["service_owner"]) or "?"
     service = f"{owner}/{row['slug'] or '?'}"
-    named = {**shown(row), **held_up(row, now), "service": service, "source_is_hidden": hidden}
+    told = {**shown(row), **held_up(row, now), "service": service, "source_is_hidden": hidden}
     if hidden:
-        named |= dict.fromkeys(_OF_THE_SOURCE) | {"workflow_name": row["title"]}
+        told |= dict.fromkeys(_OF_THE_SOURCE) | {"workflow_name": row["title"]}
     if hidden and row["waits_for"] == "pause":
-        named["reason"] = None  # it may be the id of the provider's account
-    return named
+        told["reason"] = None  # it may be the id of the provider's account
+    return told
 
 
 def _case(

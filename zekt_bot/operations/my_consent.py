@@ -56,7 +56,7 @@ async def view(broker: Broker, session: Session) -> list[Consent]:
 
 
 def _stored(connection: Connection, ids: dict[int, list[int]]) -> dict[int, Stored]:
-    return {account: consents.stored(connection, each) for account, each in ids.items()}
+    return {account: consents.stored(connection, account, each) for account, each in ids.items()}
 
 
 def _consent(broker: Broker, owned: Owned, stored: Stored) -> Consent:

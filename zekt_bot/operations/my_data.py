@@ -5,20 +5,37 @@ Whoever manages some of an account's repositories decides on these and on no oth
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from zekt_bot.db import lapses
+import orjson
+
+from zekt_bot.db import audit, lapses, workflows
+from zekt_bot.db import services as service_rows
+from zekt_bot.db import subscriptions as subscription_rows
 from zekt_bot.db.lapses import Deletion
+from zekt_bot.db.lists import of_account
+from zekt_bot.db.lists.of_account import Whose
 from zekt_bot.domain.access import Resource, decide
 from zekt_bot.domain.audit import Entry
 from zekt_bot.errors import Conflict, InvalidInput, NotFound
-from zekt_bot.operations import my_repositories
+from zekt_bot.operations import deliveries, my_repositories, services, subscription_lists
+from zekt_bot.operations.visibility import shown
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from sqlalchemy import Connection, RowMapping
+
     from zekt_bot.domain.access import Action
+    from zekt_bot.domain.catalog import Repository
     from zekt_bot.domain.sessions import Session
     from zekt_bot.operations.broker import Broker
     from zekt_bot.operations.my_repositories import Owned
+
+    Row = tuple[str, dict[str, Any]]
+
+_PAGE = 200
 
 
 async def mine(broker: Broker, session: Session, action: Action, login: str) -> Owned:
@@ -39,6 +56,119 @@ async def mine(broker: Broker, session: Session, action: Action, login: str) -> 
     for each in owned.repositories:
         decide(session.person, action, Resource(provider=each.id), managed)
     return owned
+
+
+async def export(broker: Broker, session: Session, login: str) -> AsyncIterator[dict[str, Any]]:
+    """What is kept of the account's repositories that this person manages, each with its `record`.
+
+    Messages with their bodies, and no other secret. Rows are read in pages and given as they are
+    then; the first is the account's. Of what a hidden source sent there is no more than its
+    consumers see anywhere.
+
+    Raises:
+        NotFound, SessionEnded, AccessDenied, GitHubError, ConfigurationError, StorageUnavailable.
+        DecryptionFailed.
+    """
+    owned = await mine(broker, session, "repository:export", login)
+    await broker.database.write(
+        _note,
+        await broker.entry(
+            "person:account:exported", session.person.actor, account_id=owned.account.id
+        ),
+    )
+    for parts in (_catalog, _runs, _deliveries):
+        async for record, row in parts(broker, owned):
+            yield {"record": record, **row}
+
+
+def _note(connection: Connection, rows: Sequence[Entry]) -> list[None]:
+    for entry in rows:
+        audit.record(connection, entry)
+    return [None] * len(rows)
+
+
+async def _catalog(broker: Broker, owned: Owned) -> AsyncIterator[Row]:
+    yield "account", asdict(owned.account)
+    if owned.installation:
+        yield "installation", asdict(owned.installation)
+    for each in owned.repositories:
+        yield "repository", {**asdict(each), "obstacle": each.obstacle}
+        for entry in await broker.database.query(workflows.of_repository, each.id):
+            yield "workflow", asdict(entry)
+    for each in owned.repositories:
+        async for service in _services(broker, each):
+            yield "service", service
+        async for subscription in _subscriptions(broker, owned, each):
+            yield "subscription", subscription
+
+
+async def _services(broker: Broker, repository: Repository) -> AsyncIterator[dict[str, Any]]:
+    after = ""
+    while page := await broker.database.query(
+        service_rows.page, _PAGE, after, repository.id, False
+    ):
+        for each in page:
+            yield services.shown(each, repository)
+        after = page[-1].id
+
+
+async def _subscriptions(
+    broker: Broker, owned: Owned, repository: Repository
+) -> AsyncIterator[dict[str, Any]]:
+    """Of one repository at either end; between two of them it is given with the provider."""
+    after, ids = "", {each.id for each in owned.repositories}
+    while page := await broker.database.query(
+        subscription_rows.page, (repository.id, None), (), after, _PAGE
+    ):
+        ends = await subscription_lists.repositories_of(broker, page)
+        for row in page:
+            if row["provider_id"] == repository.id or row["provider_id"] not in ids:
+                yield subscription_lists.shown(row, ends, whole=row["provider_id"] in ids)
+        after = page[-1]["id"]
+
+
+async def _runs(broker: Broker, owned: Owned) -> AsyncIterator[Row]:
+    for each in owned.repositories:
+        whose = Whose(owned.account.id, (each.id,))
+        async for row in _paged(broker, of_account.events, whose):
+            yield "event", _plain(row)
+        async for row in _paged(broker, of_account.told, whose):
+            body = None
+            if row["body_gone_at"] is None:
+                place = ("messages", "body", row["id"])
+                body = orjson.Fragment(broker.database.keyring.open(place, row["body"]))
+            yield "message", {**_plain(row), "body": body}
+
+
+async def _deliveries(broker: Broker, owned: Owned) -> AsyncIterator[Row]:
+    whose = Whose(owned.account.id, tuple(each.id for each in owned.repositories))
+    async for row in _paged(broker, of_account.sent, whose):
+        yield "delivery", _delivery(broker, row, whole=True)
+    async for row in _paged(broker, of_account.received, whose):
+        ours = row["provider_account_id"] == whose.account_id
+        if not (ours and row["source_repository_id"] in whose.repositories):  # given already
+            yield "delivery", _delivery(broker, row, whole=False)
+
+
+def _delivery(broker: Broker, row: RowMapping, *, whole: bool) -> dict[str, Any]:
+    told = deliveries.named(row, broker.now(), whole=whole)
+    return {name: value for name, value in told.items() if name != "at"}
+
+
+def _plain(row: RowMapping) -> dict[str, Any]:
+    return {name: value for name, value in shown(row).items() if name != "at"}
+
+
+async def _paged(
+    broker: Broker,
+    find: Callable[[Connection, Whose, RowMapping | None], list[RowMapping]],
+    whose: Whose,
+) -> AsyncIterator[RowMapping]:
+    last = None
+    while page := await broker.database.query(find, whose, last):
+        for row in page:
+            yield row
+        last = page[-1]
 
 
 async def delete(broker: Broker, session: Session, login: str, typed: str) -> int:

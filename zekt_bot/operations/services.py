@@ -166,11 +166,11 @@ async def show(
     managed = await access.manages(broker, principal, [repository])
     _decide_to_read(principal, service, name, managed, found=found)
     whole = not isinstance(principal, Person) or repository.id in managed
-    shown = _shown(service, repository if whole else None)
+    told = shown(service, repository if whole else None)
     if whole:
         known = await broker.database.query(mirror.logins, service.profile.approves)
-        shown["approves_logins"] = [known.get(each) for each in service.profile.approves]
-    return shown
+        told["approves_logins"] = [known.get(each) for each in service.profile.approves]
+    return told
 
 
 async def list_services(
@@ -202,7 +202,7 @@ async def list_services(
     known = await broker.database.query(
         mirror.repositories_by_id, {each.repository_id for each in found}
     )
-    return [_shown(each, None if public else known[each.repository_id]) for each in found]
+    return [shown(each, None if public else known[each.repository_id]) for each in found]
 
 
 async def find(broker: Broker, name: str) -> Service:
@@ -372,10 +372,10 @@ def _apply_one(connection: Connection, row: _Writing) -> Service | str:
     return made
 
 
-def _shown(service: Service, repository: Repository | None) -> dict[str, Any]:
+def shown(service: Service, repository: Repository | None) -> dict[str, Any]:
     """A service as a list shows it; with its repository: all of it."""
     profile = service.profile
-    shown: dict[str, Any] = {
+    told: dict[str, Any] = {
         "id": service.id,
         "service": service.name,
         "title": profile.title,
@@ -388,8 +388,8 @@ def _shown(service: Service, repository: Repository | None) -> dict[str, Any]:
         "published": service.published,
     }
     if repository is None:
-        return shown
-    return shown | {
+        return told
+    return told | {
         "owner": service.owner,
         "slug": service.slug,
         "alias": profile.alias,

@@ -61,11 +61,11 @@ async def list_subscriptions(
         rows_of.page, (repository_id, service_id), which.states, which.after, which.limit
     )
     operator = not isinstance(principal, Person)
-    ends = await _repositories(broker, found)
-    return [_shown(row, ends, whole=operator or row["provider_id"] == own) for row in found]
+    ends = await repositories_of(broker, found)
+    return [shown(row, ends, whole=operator or row["provider_id"] == own) for row in found]
 
 
-async def _repositories(broker: Broker, rows: Sequence[RowMapping]) -> dict[int, Repository]:
+async def repositories_of(broker: Broker, rows: Sequence[RowMapping]) -> dict[int, Repository]:
     """The repositories at both ends."""
     ids = {row[end] for row in rows for end in ("repository_id", "provider_id")}
     return await broker.database.query(mirror.repositories_by_id, ids)
@@ -104,11 +104,11 @@ async def show(broker: Broker, principal: Principal, named: Named) -> dict[str, 
     row = await broker.database.query(rows_of.listed, found.id)
     if row is None:
         raise found.without()
-    ends = await _repositories(broker, [row])
-    return _shown(row, ends, whole=await found.managed(broker, principal))
+    ends = await repositories_of(broker, [row])
+    return shown(row, ends, whole=await found.managed(broker, principal))
 
 
-def _shown(row: RowMapping, ends: Mapping[int, Repository], *, whole: bool) -> dict[str, Any]:
+def shown(row: RowMapping, ends: Mapping[int, Repository], *, whole: bool) -> dict[str, Any]:
     """A subscription as both its ends may see it, with why it rests; settings stay sealed.
 
     Unless `whole`, who asked or approved for a hidden source stays untold, and what befell its
@@ -137,14 +137,14 @@ def _shown(row: RowMapping, ends: Mapping[int, Repository], *, whole: bool) -> d
         "ordered_stops",
         "created_at",
     )
-    shown = {name: row[name] for name in plain}
+    told = {name: row[name] for name in plain}
     unnamed, obstacle = row["hidden_source"] and not whole, _obstacle(ends, row["provider_id"])
     if unnamed:
         for asked in ("requested", "approved"):
             if row[f"{asked}_account_id"] != row["consumer_account_id"]:
-                shown[f"{asked}_by"] = None
+                told[f"{asked}_by"] = None
     return {
-        **shown,
+        **told,
         "service": f"{row['shown_owner']}/{row['slug']}",
         "service_rests": row["rests"] or ("unavailable" if unnamed and obstacle else obstacle),
         "consumer_rests": _obstacle(ends, row["repository_id"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 from sqlalchemy import select
 
@@ -136,3 +137,21 @@ async def test_nobody_deletes_what_they_do_not_manage(org: Org) -> None:
         lambda c: c.execute(select(tables.repositories.c.purging_since)).scalars().all()
     )
     assert set(rows) == {None}
+
+
+async def test_what_is_stored_is_downloaded_a_json_object_a_line(org: Org) -> None:
+    browser = await org.browser()
+    got = await browser.get("/consent/AURORA-labs/export")
+    assert got.headers["Content-Disposition"] == 'attachment; filename="zekt-aurora-labs.jsonl"'
+    assert (got.headers["Content-Type"], got.headers["Cache-Control"]) == (
+        "application/x-ndjson",
+        "no-store",
+    )
+    rows = [orjson.loads(line) for line in got.text.splitlines()]
+    assert [row["record"] for row in rows] == ["account", "installation", *["repository"] * 2]
+    assert "not-theirs" not in got.text
+    assert org.console.oauth.client_secret not in got.text
+    org.console.github.account("eve", "User")
+    stranger = org.console.browser()
+    await org.console.sign_in(stranger, "eve")
+    assert (await stranger.get("/consent/aurora-labs/export")).status == 404

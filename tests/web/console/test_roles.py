@@ -30,6 +30,7 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int]] = {
     ("GET", "/repositories/aurora-labs/api/enable"): (303, 404, 404),
     ("POST", "/repositories/aurora-labs/api/enable"): (303, 400, 400),
     ("GET", "/consent"): (303, 200, 200),
+    ("GET", "/consent/aurora-labs/export"): (303, 404, 404),
     ("GET", "/consent/aurora-labs/delete"): (303, 404, 404),
     ("POST", "/consent/aurora-labs/delete"): (303, 404, 404),
     ("GET", "/setup"): (403, 403, 303),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import orjson
 from aiohttp import web
 
 from zekt_bot.db.consents import MOST_COUNTED
@@ -65,3 +68,28 @@ async def delete(request: web.Request) -> web.Response:
     except InvalidInput as error:
         return await _ask(request, typed, str(error))
     return web.Response(status=303, headers={"Location": "/consent"})
+
+
+async def export(request: web.Request) -> web.StreamResponse:
+    """`GET /consent/LOGIN/export`: what is stored, a JSON object a line."""
+    session, login = request[VIEWER].session, request.match_info["login"]
+    rows = my_data.export(request.app[BROKER], session, login)
+    first = await anext(rows)  # what is refused is refused before anything is sent
+    name = f"zekt-{first['login']}.jsonl"
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": "application/x-ndjson",
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+        }
+    )
+    await response.prepare(request)
+    await response.write(_line(first))
+    async for row in rows:
+        await response.write(_line(row))
+    await response.write_eof()
+    return response
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return orjson.dumps(row, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)

@@ -41,6 +41,7 @@ PAGES = (
     Page("GET", f"/repositories/{_REPOSITORY}", repositories.ask),
     Page("POST", f"/repositories/{_REPOSITORY}", repositories.change),
     Page("GET", "/consent", consent.show),
+    Page("GET", "/consent/{login}/export", consent.export),
     Page("GET", "/consent/{login}/delete", consent.ask),
     Page("POST", "/consent/{login}/delete", consent.delete),
     Page("GET", "/apps", setup.apps, "operator"),
