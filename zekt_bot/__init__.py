@@ -35,7 +35,13 @@ if TYPE_CHECKING:
         RunKey,
         every_seen_job_completed,
     )
-    from zekt_bot.domain.messages import IncomingMessage, MessagePolicy, Refusal
+    from zekt_bot.domain.messages import (
+        Accepted,
+        IncomingMessage,
+        MessagePolicy,
+        Redaction,
+        Refusal,
+    )
     from zekt_bot.domain.subscriptions import Filters, Subscription
     from zekt_bot.domain.webhooks import GitHubEvent
     from zekt_bot.errors import (
@@ -62,6 +68,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "Accepted": "domain.messages",
     "AddressRefused": "errors",
     "AggregationPolicy": "domain.events",
     "AllowedWorkflow": "domain.catalog",
@@ -96,6 +103,7 @@ _HOME = {
     "PluginFailed": "errors",
     "Profile": "domain.catalog",
     "ReadApi": "hookspecs",
+    "Redaction": "domain.messages",
     "Refusal": "domain.messages",
     "Repository": "domain.catalog",
     "RepositoryNotGranted": "errors",
@@ -116,6 +124,7 @@ _HOME = {
 __all__ = [
     "DEFAULT_EVENT_TYPE",
     "GIVE_UP_AFTER",
+    "Accepted",
     "AddressRefused",
     "AggregationPolicy",
     "AllowedWorkflow",
@@ -148,6 +157,7 @@ __all__ = [
     "PluginFailed",
     "Profile",
     "ReadApi",
+    "Redaction",
     "Refusal",
     "Repository",
     "RepositoryNotGranted",

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         Message,
         Run,
     )
-    from zekt_bot.domain.messages import IncomingMessage, MessagePolicy, Refusal
+    from zekt_bot.domain.messages import Accepted, IncomingMessage, MessagePolicy, Refusal
     from zekt_bot.domain.webhooks import GitHubEvent
 
 PROJECT = "zekt"
@@ -152,12 +152,12 @@ class ZektSpec:
     @hookspec
     def zekt_accept_message(
         self, message: IncomingMessage, policy: MessagePolicy
-    ) -> bytes | Refusal | None:
+    ) -> bytes | Accepted | Refusal | None:
         """Change or refuse a run's message before it is stored.
 
         Kind: decide. When: a message came in and is JSON. The answer is other JSON bytes, which the
-        next plugin sees, a `Refusal`, or None to take it as it is. The same message sent again is
-        known by the bytes as they came.
+        next plugin sees, an `Accepted` if the sender is to be told what was taken out, a `Refusal`,
+        or None to take it as it is. The same message sent again is known by the bytes as they came.
 
         Example::
 

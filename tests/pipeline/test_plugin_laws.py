@@ -15,7 +15,7 @@ from tests.db.rows import until
 from tests.pipeline.between import elsewhere, writing
 from tests.pipeline.sending import DISPATCHES, matched, posts
 from tests.stage import LEASE, ME, Stage
-from zekt_bot import Delivery, Envelope, Refusal, Run, hookimpl
+from zekt_bot import Accepted, Delivery, Envelope, Redaction, Refusal, Run, hookimpl
 from zekt_bot.app import working
 from zekt_bot.db import mirror
 from zekt_bot.db.tables import attempts, audit, deliveries, messages, runs
@@ -184,6 +184,9 @@ async def test_a_decision_that_hangs_three_times_fails_closed_from_then_on(stage
     assert (await stage.row(deliveries))["state"] == "dead"
 
 
+REDACTED: Any = Redaction("/a", "password")
+
+
 class Judging:
     """Answers what it is told, and keeps what it was asked."""
 
@@ -234,11 +237,25 @@ async def test_plugins_see_what_the_one_before_made_of_a_message(stage: Stage) -
     assert await bodies(stage) == [b"[1] "]
 
 
+async def test_what_plugins_took_out_is_told_together(stage: Stage) -> None:
+    await stage.serve("*")
+    run = await stage.finish_run("build")
+    stage.broker.plugins.register(Judging(lambda _: Accepted(b"[2]", (REDACTED,))), "second")
+    stage.broker.plugins.register(Judging(lambda _: Accepted(b"[1]", (REDACTED,))), "first")
+    assert (await stage.post(run, b"1")).redactions == (REDACTED, REDACTED)
+    assert await bodies(stage) == [b"[2]"]
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [
         (Refusal("too_long"), MessageRefused, "The plugin strict refuses this message: too_long."),
         (Refusal("two words"), PluginFailed, "machine word"),
+        (Refusal("late", "after\x1b[2J noon"), PluginFailed, "printable line"),
+        (Refusal("late", "send it before noon"), MessageRefused, r"late\. send it before noon\."),
+        (Accepted(b"no json"), PluginFailed, "bytes that are JSON"),
+        (Accepted(b"1", REDACTED), PluginFailed, "tuple of Redaction"),
+        (Accepted(b"1", (Redaction("/a", "two words"),)), PluginFailed, "machine word"),
         (ValueError("no"), PluginFailed, "raised ValueError"),
         (b"no json", PluginFailed, "bytes that are JSON"),
         (b"1" * 524_289, PluginFailed, "at most 524288 bytes"),

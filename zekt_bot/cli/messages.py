@@ -66,6 +66,7 @@ def tell(found: Mapping[str, Any]) -> None:
             "at GitHub": found["html_url"],
             "event": found["envelope_id"],
             "correlation": found["correlation_id"],
+            "taken out": [f"{each['kind']} at {each['path']}" for each in found["redactions"]],
         }
     )
 

@@ -15,7 +15,7 @@ from zekt_bot.cli.options import (
     shows,
 )
 from zekt_bot.cli.output import Column, console, paragraphs, print_facts
-from zekt_bot.domain.catalog import VISIBILITIES, Profile
+from zekt_bot.domain.catalog import SECRETS, VISIBILITIES, Profile
 from zekt_bot.operations import services as operations
 from zekt_bot.operations.services import Publication
 
@@ -79,6 +79,11 @@ _PROFILE = (
         metavar="TYPE",
         help="An event type that it may send; repeat for more, '*' for any. Default: "
         f"{Profile().event_types[0]}.",
+    ),
+    click.option(
+        "--secrets",
+        type=click.Choice(SECRETS),
+        help="What is done about secrets of known shapes in its messages. Default: redact.",
     ),
     click.option(
         "--approve-account",
@@ -149,6 +154,13 @@ RESTS = {
 }
 
 
+_SECRETS = {
+    "redact": "taken out of its messages",
+    "refuse": "a message with one is refused",
+    "keep": "kept as they are sent",
+}
+
+
 def tell(found: Row) -> None:
     """One service as people read it; what its owner may know of it besides, below."""
     out = console()
@@ -162,6 +174,7 @@ def tell(found: Row) -> None:
             "who may ask": _who_may_ask(found),
             "a run sends": "one message of each type" if found["one_per_type"] else None,
             "source": "hidden from consumers" if found["hidden_source"] else None,
+            "secrets": _SECRETS[found["secrets"]],
             "tags": found["tags"],
             "id": found["id"],
         },

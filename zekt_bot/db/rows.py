@@ -205,6 +205,7 @@ def service_of(row: Row, p: str, owner: str | None) -> Service:
             event_types=tuple(json.loads(row[p + "event_types"])),
             approves=tuple(json.loads(row[p + "approves"])),
             one_per_type=row[p + "one_per_type"],
+            secrets=row[p + "secrets"],
         ),
         version=row[p + "version"],
         former_alias=row[p + "former_alias"],

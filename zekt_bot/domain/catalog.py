@@ -22,7 +22,9 @@ Obstacle = Literal["account_blocked", "not_installed", "app_suspended", "archive
 RunRefusal = Literal[
     "from_fork", "run_event_not_allowed", "branch_not_allowed", "conclusion_not_allowed"
 ]
+Secrets = Literal["redact", "refuse", "keep"]
 VISIBILITIES: tuple[Visibility, ...] = get_args(Visibility)
+SECRETS: tuple[Secrets, ...] = get_args(Secrets)
 ANY_TYPE = "*"
 
 # Anybody may open a pull request or write a comment.
@@ -167,7 +169,7 @@ class Profile:
     `alias` is shown instead of the owner's login. `visibility`: who may ask for it; `listed`:
     whether the directory names it. `hidden_source`: consumers learn nothing of repository, run and
     people. `approves`: ids of accounts whose requests need no answer. `one_per_type`: a run may
-    send one message of each event type.
+    send one message of each event type. `secrets`: what is done about those in its messages.
     """
 
     title: str = ""
@@ -180,6 +182,7 @@ class Profile:
     event_types: tuple[str, ...] = (DEFAULT_EVENT_TYPE,)
     approves: tuple[int, ...] = ()
     one_per_type: bool = False
+    secrets: Secrets = "redact"
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +295,8 @@ def check_profile(profile: Profile) -> Profile:
         check_alias(profile.alias)
     if profile.visibility not in VISIBILITIES:
         raise InvalidInput(f"A service is visible to {', '.join(VISIBILITIES)}.")
+    if profile.secrets not in SECRETS:
+        raise InvalidInput(f"Secrets in messages: {', '.join(SECRETS)}.")
     if profile.hidden_source and profile.alias is None:
         raise InvalidInput(
             "A hidden source needs an alias: without one the owner's login would be shown."

@@ -36,10 +36,35 @@ class MessagePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Redaction:
+    """A secret that was taken out of a message.
+
+    `path` is a JSON Pointer (RFC 6901) to where it was, `kind` a machine word; the secret itself is
+    told to nobody.
+    """
+
+    path: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message's JSON as it is to be stored, and what was taken out of it."""
+
+    body: bytes = field(repr=False)
+    redactions: tuple[Redaction, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
-    """A plugin's word against a message; its sender is told the `reason`, a machine word."""
+    """A plugin's word against a message.
+
+    Its sender is told the `reason`, a machine word, and the `detail`: what to change, on one line,
+    and nothing of what the message says.
+    """
 
     reason: str
+    detail: str = ""
 
 
 def drafts_are_sensible(drafts: Sequence[Draft], messages: Sequence[Message]) -> bool:

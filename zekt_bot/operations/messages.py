@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
@@ -14,9 +14,10 @@ from zekt_bot.domain.access import Resource, decide
 from zekt_bot.domain.catalog import check_event_type
 from zekt_bot.domain.ids import new_correlation_id, new_id
 from zekt_bot.domain.lists import MessageFilter, Page, check_page
-from zekt_bot.domain.messages import MOST_BYTES, IncomingMessage, MessagePolicy
+from zekt_bot.domain.messages import MOST_BYTES, IncomingMessage, MessagePolicy, Redaction
 from zekt_bot.domain.quotas import Quota, Used, seconds_left
 from zekt_bot.errors import Conflict, InvalidInput, NotFound, QuotaExceeded
+from zekt_bot.operations import guarding
 from zekt_bot.operations.visibility import all_shown, may_list, may_show, shown
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.catalog import Repository
     from zekt_bot.domain.events import RunKey
+    from zekt_bot.domain.messages import Accepted
     from zekt_bot.operations.broker import Broker
 
 _Refused = Literal["not_enabled", "moved", "over_quota"]
@@ -39,12 +41,16 @@ EVERYTHING = MessageFilter()
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A stored message. `event_id` is that of the envelope it will travel in."""
+    """A stored message. `event_id` is that of the envelope it will travel in.
+
+    `redactions`: the secrets that were taken out of it.
+    """
 
     message_id: str
     event_id: str
     correlation_id: str
     duplicate: bool
+    redactions: tuple[Redaction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class _Storing:
     message: Mapping[str, Any]
     entry: Entry
     now: datetime
-    policy: MessagePolicy | None
+    policy: MessagePolicy
     quota: Quota
     refusal: Entry
 
@@ -107,13 +113,11 @@ async def store(
 async def _try(broker: Broker, principal: Principal, message: IncomingMessage) -> Stored | _Refused:
     """Ask the plugins about the facts as they are now, and store what they make of it."""
     key, now = message.run, broker.now()
-    policy, accepted = None, message.body
-    if broker.plugins.implements("zekt_accept_message"):
-        policy = await broker.database.query(_policy, key)
-        if policy is None:
-            return "not_enabled"
-        accepted = await broker.plugins.accept_message(message, policy)
-    message_id = new_id("msg", now)
+    policy = await broker.database.query(_policy, key)
+    if policy is None:
+        return "not_enabled"
+    accepted = await guarding.accept(broker, principal, message, policy)
+    keyring, message_id = broker.database.keyring, new_id("msg", now)
     correlation_id = new_correlation_id()
     storing = _Storing(
         key=key,
@@ -124,16 +128,17 @@ async def _try(broker: Broker, principal: Principal, message: IncomingMessage) -
             "event_type": message.event_type,
             # As it came: so the same message sent again is known, whatever plugins made of it.
             "sha256": hashlib.sha256(message.body).hexdigest(),
-            "size": len(accepted),
-            "body": broker.database.keyring.seal(("messages", "body", message_id), accepted),
+            "size": len(accepted.body),
+            "body": keyring.seal(("messages", "body", message_id), accepted.body),
             "created_at": now,
+            **guarding.sealed(keyring, message_id, accepted.redactions),
         },
         entry=await broker.entry(
             "run:message:stored",
             principal.actor,
             correlation_id=correlation_id,
             repository_id=key.repository_id,
-            details={"bytes": len(accepted), "message": message_id},
+            details=_details(message_id, accepted),
         ),
         now=now,
         policy=policy,
@@ -145,7 +150,19 @@ async def _try(broker: Broker, principal: Principal, message: IncomingMessage) -
             details={"reason": "quota"},
         ),
     )
-    return await broker.database.write(_store, storing)
+    stored = await broker.database.write(_store, storing)
+    if not isinstance(stored, Stored):
+        return stored
+    redactions = accepted.redactions
+    if stored.duplicate:  # what its service asks for may have changed since
+        found = await broker.database.query(messages.one, stored.message_id)
+        redactions = guarding.opened(keyring, found) if found else ()
+    return replace(stored, redactions=redactions)
+
+
+def _details(message_id: str, accepted: Accepted) -> dict[str, str | int]:
+    details: dict[str, str | int] = {"bytes": len(accepted.body), "message": message_id}
+    return details | ({"redactions": len(accepted.redactions)} if accepted.redactions else {})
 
 
 def _policy(connection: Connection, key: RunKey) -> MessagePolicy | None:
@@ -187,10 +204,8 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[Stored | _R
     return [answers[number] for number in range(len(rows))]
 
 
-def _stands(connection: Connection, policy: MessagePolicy | None) -> bool:
+def _stands(connection: Connection, policy: MessagePolicy) -> bool:
     """Whether what the plugins decided on has not changed since."""
-    if policy is None:
-        return True
     service = {policy.service.id: policy.service.version} if policy.service else {}
     of_repository = {policy.repository.id: policy.repository.version}
     return versions.hold(connection, tables.repositories, of_repository) and versions.hold(
@@ -278,9 +293,11 @@ async def show_message(
     await may_show(broker, principal, "message:read", Resource(provider=provider))
     if found is None:
         raise NotFound(f"There is no message {message_id}: see `zekt messages list`.")
+    keyring = broker.database.keyring
+    told = [asdict(each) for each in guarding.opened(keyring, found)]
     if not body:
-        return shown(found)
+        return {**shown(found), "redactions": told}
     if found["body_gone_at"] is not None:
         raise Conflict(f"The body of {found['id']} was deleted by age (ZEKT_PAYLOAD_DAYS).")
-    opened = broker.database.keyring.open(("messages", "body", found["id"]), found["body"])
-    return {**shown(found), "body": opened.decode()}
+    opened = keyring.open(("messages", "body", found["id"]), found["body"])
+    return {**shown(found), "redactions": told, "body": opened.decode()}

@@ -385,6 +385,7 @@ def shown(service: Service, repository: Repository | None) -> dict[str, Any]:
         "visibility": profile.visibility,
         "hidden_source": profile.hidden_source,
         "one_per_type": profile.one_per_type,
+        "secrets": profile.secrets,
         "published": service.published,
     }
     if repository is None:

@@ -1,12 +1,13 @@
 """Find, load, register and check plugins; one typed method a hook.
 
-The four built-ins come through the same door as everyone's and are called inline; other plugins'
+The built-ins come through the same door as everyone's and are called inline; other plugins'
 decide and advise hooks run in one watched thread, a page of rows a hop. No hook runs while a
 transaction is open: decisions are made before the write begins.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -18,7 +19,7 @@ import structlog
 from zekt_bot.domain.audit import machine_word
 from zekt_bot.domain.deliveries import Outcome, check_outcome
 from zekt_bot.domain.events import Blocked
-from zekt_bot.domain.messages import Refusal
+from zekt_bot.domain.messages import Accepted, Refusal
 from zekt_bot.errors import (
     InvalidInput,
     MessageRefused,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
         RunPolicyFacts,
     )
     from zekt_bot.domain.events import AggregationPolicy, Draft, Envelope, Job, Message, Run
-    from zekt_bot.domain.messages import IncomingMessage, MessagePolicy
+    from zekt_bot.domain.messages import IncomingMessage, MessagePolicy, Redaction
     from zekt_bot.domain.webhooks import GitHubEvent
     from zekt_bot.github.client import GitHub, RepositoryApi
     from zekt_bot.hookspecs import Channel
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 __all__ = ["BUILT_IN", "Plugin", "Plugins", "built_in_folder", "load"]
 
 _MOST_DETAILS = 16
+_LONG = 16_384  # bytes of a message
 _log = structlog.get_logger()
 
 
@@ -93,29 +95,26 @@ class Plugins:
         await self._outside.close()
         self._caller.close()
 
-    def implements(self, hook: str) -> bool:
-        """Whether any plugin does: else the facts need not be read."""
-        return bool(self.registry.impls(hook))
-
-    async def accept_message(self, message: IncomingMessage, policy: MessagePolicy) -> bytes:
-        """The message's JSON as it is to be stored.
+    async def accept_message(self, message: IncomingMessage, policy: MessagePolicy) -> Accepted:
+        """The message's JSON as it is to be stored, and what was taken out of it.
 
         Raises:
-            MessageRefused: a plugin refuses it.
+            MessageRefused: a plugin refuses it (has `plugin` and `reason`, for the audit).
             PluginFailed: a plugin raised, or answered something else than JSON.
         """
         hook = "zekt_accept_message"
+        redactions: tuple[Redaction, ...] = ()
         for impl in self.registry.impls(hook):
             facts = {"message": message, "policy": policy}
             (answer,) = await self._called(impl, hook, [facts], answers.accepted)
             if isinstance(answer, PluginFailed):
                 raise answer
             if isinstance(answer, Refusal):
-                raise MessageRefused(
-                    f"The plugin {impl.plugin_name} refuses this message: {answer.reason}."
-                )
-            message = message if answer is None else replace(message, body=answer)
-        return message.body
+                raise _refused(impl.plugin_name, answer)
+            if answer is not None:
+                message = replace(message, body=answer.body)
+                redactions += answer.redactions
+        return Accepted(message.body, redactions)
 
     async def aggregate(
         self,
@@ -327,10 +326,15 @@ class Plugins:
         """What one implementation answers to each row."""
         owner = self.registry.plugins[impl.plugin_name]
         calls = [Call(owner.name, hook, partial(_answer, impl, row, read)) for row in rows]
-        return await self._run(owner, calls)
+        return await self._run(owner, calls, beside=any(map(_takes_long, rows)))
 
-    async def _run(self, owner: Plugin, calls: Sequence[Call]) -> list[Any]:
-        if owner.built_in:
+    async def _run(
+        self, owner: Plugin, calls: Sequence[Call], *, beside: bool = False
+    ) -> list[Any]:
+        """`beside`: a built-in may take longer than the event loop should stand."""
+        if owner.built_in and beside:
+            given = await asyncio.to_thread(lambda: [attempt(call) for call in calls])
+        elif owner.built_in:
             given = [attempt(call) for call in calls]
         else:
             given = await self._caller.run(calls)
@@ -379,6 +383,21 @@ def load(
 
 async def _tell(impl: pluggy.HookImpl, facts: Mapping[str, Any]) -> None:
     await impl.function(*(facts[name] for name in impl.argnames))  # type: ignore[misc]
+
+
+def _takes_long(row: Mapping[str, Any]) -> bool:
+    """Whether it is about a message that takes milliseconds to look through."""
+    message = row.get("message")
+    return message is not None and len(message.body) > _LONG
+
+
+def _refused(plugin: str, refusal: Refusal) -> MessageRefused:
+    detail = f" {refusal.detail}." if refusal.detail else ""
+    return MessageRefused(
+        f"The plugin {plugin} refuses this message: {refusal.reason}.{detail}",
+        plugin=machine_word(plugin),
+        reason=refusal.reason,
+    )
 
 
 def _answer(impl: pluggy.HookImpl, row: Mapping[str, Any], read: Callable[[Any], Any]) -> Any:

@@ -15,7 +15,13 @@ import orjson
 from zekt_bot.domain.audit import check_details
 from zekt_bot.domain.deliveries import GIVE_UP_AFTER
 from zekt_bot.domain.events import Draft
-from zekt_bot.domain.messages import MOST_BYTES, Refusal, drafts_are_sensible
+from zekt_bot.domain.messages import (
+    MOST_BYTES,
+    Accepted,
+    Redaction,
+    Refusal,
+    drafts_are_sensible,
+)
 from zekt_bot.errors import PluginFailed, ZektError
 
 if TYPE_CHECKING:
@@ -53,15 +59,38 @@ def reason(answer: Any) -> str:
     return answer
 
 
-def accepted(answer: Any) -> bytes | Refusal:
-    """JSON that can be stored, or a refusal with a machine word."""
+def accepted(answer: Any) -> Accepted | Refusal:
+    """JSON that can be stored, or a refusal with a machine word.
+
+    What was taken out of a message may have made it larger than a message may be.
+    """
     if type(answer) is Refusal:
         if type(answer.reason) is not str or not _fits_audit({"reason": answer.reason}):
             raise PluginFailed(
                 "A Refusal's reason must be a machine word of at most 64 characters."
             )
+        if type(answer.detail) is not str or not answer.detail.isprintable():
+            raise PluginFailed("A Refusal's detail must be one printable line.")
         return answer
-    return json("zekt_accept_message", answer)
+    if type(answer) is not Accepted:
+        return Accepted(json("zekt_accept_message", answer))
+    if type(answer.redactions) is not tuple or not all(map(_is_redaction, answer.redactions)):
+        raise PluginFailed(
+            "The redactions of an Accepted must be a tuple of Redaction, each with a path and a "
+            "machine word for its kind."
+        )
+    if type(answer.body) is bytes and len(answer.body) > MOST_BYTES:
+        return Refusal("too_large", f"without its secrets it has {len(answer.body)} bytes")
+    return Accepted(json("zekt_accept_message", answer.body), answer.redactions)
+
+
+def _is_redaction(each: Any) -> bool:
+    return (
+        type(each) is Redaction
+        and type(each.path) is str
+        and type(each.kind) is str
+        and _fits_audit({"kind": each.kind})
+    )
 
 
 def json(hook: str, answer: Any) -> bytes:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from importlib.metadata import EntryPoint
 
-BUILT_IN = ("auth", "aggregation", "dispatch", "audit")
+BUILT_IN = ("auth", "guard", "aggregation", "dispatch", "audit")
 GROUP = "zekt"
 
 try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from zekt_bot.hookspecs import Channel
 
-_NEEDED = ("zekt_aggregate", "zekt_block_reason", "zekt_retry_delay")
+_NEEDED = ("zekt_accept_message", "zekt_aggregate", "zekt_block_reason", "zekt_retry_delay")
 _CHANNEL = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _EVENT = re.compile(r"[a-z_]{1,64}")
 HOOKS = tuple(name for name in vars(ZektSpec) if name.startswith("zekt_"))

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from zekt_bot.domain.lists import MessageFilter, Page
 
-_CLEAR = tuple(column for column in messages.c if column.name != "body")
+_SEALED = (messages.c.body, messages.c.redactions)
+_CLEAR = tuple(column for column in messages.c if column.name not in {"body", "redactions"})
 
 
 def page(connection: Connection, page: Page, wanted: MessageFilter) -> list[RowMapping]:
@@ -32,9 +33,9 @@ def page(connection: Connection, page: Page, wanted: MessageFilter) -> list[RowM
 
 
 def one(connection: Connection, message_id: str) -> RowMapping | None:
-    """One message, its body sealed; by its own id or that of the event it travels in."""
+    """One message, by its own id or that of its event; its body and redactions are sealed."""
     same = (messages.c.id == message_id) | (messages.c.envelope_id == message_id)
-    return next(iter(read(connection, _messages().add_columns(messages.c.body).where(same))), None)
+    return next(iter(read(connection, _messages().add_columns(*_SEALED).where(same))), None)
 
 
 def _messages() -> Select[Any]:

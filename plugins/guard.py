@@ -1,0 +1,191 @@
+"""What a message may hold: secrets of a known shape are taken out of it, or refuse it.
+
+Only RE2 runs these patterns: its work grows with the text alone, whatever the text is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import orjson
+import re2
+
+from zekt_bot import Accepted, Redaction, Refusal, hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from zekt_bot import IncomingMessage, MessagePolicy
+
+# Each kind of secret by its shape, as its issuer documents it. A group marks the secret where the
+# shape is more than it. A shape says early whether it fits, and then takes all that can be of it:
+# no search goes far beyond what it finds.
+KINDS = {
+    "age_key": r"AGE-SECRET-KEY-1[0-9A-Z]{20,}",
+    "anthropic_key": r"sk-ant-[A-Za-z0-9_-]{20,}",
+    "authorization": r"(?i:authorization['\"]?\s*[:=]\s*['\"]?(?:basic|bearer|token)\s+)"
+    r"([A-Za-z0-9._~+/-]{8,}={0,2})",
+    "aws_access_key": r"\b((?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16})\b",
+    "aws_secret_key": r"(?i:secret.?access.?key|session.?token)['\"]?\s*[:=]+>?\s*['\"]?"
+    r"([A-Za-z0-9/+]{40,}={0,2})",
+    "azure_storage_key": r"AccountKey=([A-Za-z0-9+/]{80,}={0,2})",
+    "databricks_token": r"\b(dapi[a-f0-9]{32,})",
+    "digitalocean_token": r"do[oprt]_v1_[a-f0-9]{40,}",
+    "docker_token": r"dckr_[po]at_[A-Za-z0-9_-]{20,}",
+    "github_token": r"gh[oprsu]_[A-Za-z0-9_.-]{36,}",
+    "github_fine_grained_token": r"github_pat_[A-Za-z0-9_]{22,}",
+    "gitlab_token": r"gl(?:agent|cbt|dt|ft|imt|oas|pat|ptt|rt|soat)-[A-Za-z0-9_.-]{20,}",
+    "google_api_key": r"AIza[A-Za-z0-9_-]{35,}",
+    "google_client_secret": r"GOCSPX-[A-Za-z0-9_-]{20,}",
+    "google_token": r"ya29\.[A-Za-z0-9_.-]{20,}",
+    "huggingface_token": r"\b(hf_[A-Za-z0-9]{30,})",
+    "jwt": r"eyJ[A-Za-z0-9_-]{6,}\.eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{8,}",
+    "npm_token": r"npm_[A-Za-z0-9]{36,}",
+    "openai_key": r"sk-(?:admin|proj|svcacct)-[A-Za-z0-9_-]{20,}",
+    "private_key": r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?s:.*?)"
+    r"(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z)",
+    "pypi_token": r"pypi-AgE[A-Za-z0-9_-]{40,}",
+    "sendgrid_key": r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
+    "shopify_token": r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32,}",
+    "slack_token": r"(?:xox[a-z]|xapp)-[A-Za-z0-9-]{10,}",
+    "slack_webhook": r"hooks\.slack\.com/(?:services|triggers|workflows)/[A-Za-z0-9/_+-]{20,}",
+    "stripe_key": r"[rs]k_(?:live|prod|test)_[A-Za-z0-9]{16,}",
+    "telegram_token": r"\b([0-9]{8,10}:AA[A-Za-z0-9_-]{33,})",
+    "terraform_token": r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{40,}",
+    "twilio_key": r"\b(SK[a-f0-9]{32})\b",
+    "url_password": r"(?i:[a-z][a-z0-9+.-]*)://[^\s/?#:@\"'<>]*:([^\s/?#@\"'<>]+)@",
+    "vault_token": r"hv[brs]\.[A-Za-z0-9_-]{24,}",
+    "webhook_secret": r"whsec_[A-Za-z0-9+/]{24,}={0,2}",
+}
+_NAMES = tuple(KINDS)
+_SHAPES = tuple(re2.compile(shape.encode()) for shape in KINDS.values())
+_ROOM = re2.Options()
+_ROOM.max_mem = 64 * 1024 * 1024
+_ANY = re2.Set.SearchSet(_ROOM)
+for _shape in KINDS.values():
+    _ANY.Add(_shape.encode())
+_ANY.Compile()
+
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[][{},]')
+_SHORTEST = 9  # bytes with the quotes: a://:b@
+_MOST_PATH = 200
+_MOST_TOLD = 20
+_MOST_FOUND = 500
+
+
+@hookimpl
+def zekt_accept_message(
+    message: IncomingMessage, policy: MessagePolicy
+) -> Accepted | Refusal | None:
+    """Do about secrets what the service says; until it is known, take them out."""
+    wanted = policy.service.profile.secrets if policy.service else "redact"
+    if wanted == "keep":
+        return None
+    cleaned = _clean(message.body)
+    if cleaned and (wanted == "refuse" or len(cleaned.redactions) > _MOST_FOUND):
+        return Refusal("secret_found", _told(cleaned.redactions))
+    return cleaned
+
+
+def _told(redactions: tuple[Redaction, ...]) -> str:
+    """Where and of which kind they are."""
+    told = [f"{each.kind} at {each.path or 'the root'}" for each in redactions[:_MOST_TOLD]]
+    more = len(redactions) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more else "")
+
+
+def _clean(body: bytes) -> Accepted | None:
+    """The message without its secrets; None: there are none. What is none stays byte for byte."""
+    if b"\\" not in body and not _ANY.Match(body):  # an escape can hide what it stands in
+        return None
+    walk = _Walk(body)
+    for token in _TOKEN.finditer(body):
+        walk.step(token)
+    return walk.done()
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A way through JSON: where it is, and what was found so far.
+
+    `where`: for each container that is open, the key (as JSON) or the number of the value that is
+    next; None: a key is next.
+    """
+
+    body: bytes
+    where: list[bytes | int | None] = field(default_factory=list)
+    pieces: list[bytes] = field(default_factory=list)
+    copied: int = 0
+    found: list[Redaction] = field(default_factory=list)
+
+    def step(self, token: re.Match[bytes]) -> None:
+        """Take the next string or mark of punctuation."""
+        text, where = token[0], self.where
+        if text[:1] == b'"':
+            self._string(token)
+        elif text == b"{":
+            where.append(None)
+        elif text == b"[":
+            where.append(0)
+        elif text != b",":
+            where.pop()
+        else:
+            place = where[-1]
+            where[-1] = place + 1 if isinstance(place, int) else None
+
+    def done(self) -> Accepted | None:
+        """What came of it."""
+        if not self.found:
+            return None
+        whole = b"".join([*self.pieces, self.body[self.copied :]])
+        return Accepted(whole, tuple(self.found))
+
+    def _string(self, token: re.Match[bytes]) -> None:
+        text = token[0]
+        is_key = bool(self.where) and self.where[-1] is None
+        name = self.where[-1] if self.where and not is_key else None
+        if len(text) >= _SHORTEST:
+            cleaned, kinds = _without_secrets(text, name if isinstance(name, bytes) else None)
+            if kinds:
+                self.pieces += [self.body[self.copied : token.start()], cleaned]
+                self.copied, text = token.end(), cleaned
+                inside = [*self.where[:-1], cleaned] if is_key else self.where
+                self.found += [Redaction(_pointer(inside), kind) for kind in kinds]
+        if is_key:
+            self.where[-1] = text
+
+
+def _without_secrets(token: bytes, name: bytes | None) -> tuple[bytes, list[str]]:
+    """A JSON string without its secrets, and their kinds. `name`: the key that it stands under.
+
+    Some secrets are known by the name before them, as in a file of settings.
+    """
+    prefix = orjson.loads(name).encode() + b"=" if name else b""
+    text = prefix + orjson.loads(token).encode()
+    pieces: list[bytes] = []
+    kinds: list[str] = []
+    at = len(prefix)
+    for start, end, kind in sorted(_secrets(text)):
+        if start >= at:
+            pieces += [text[at:start], f"[REDACTED:{kind}]".encode()]
+            kinds.append(kind)
+        at = max(at, end)  # of two that overlap the second's rest goes with the first
+    pieces.append(text[at:])
+    return orjson.dumps(b"".join(pieces).decode()), kinds
+
+
+def _secrets(text: bytes) -> Iterator[tuple[int, int, str]]:
+    """From where to where they stand, and of which kind they are."""
+    for number in _ANY.Match(text) or ():
+        shape = _SHAPES[number]
+        for found in shape.finditer(text):
+            yield *found.span(shape.groups), _NAMES[number]
+
+
+def _pointer(where: list[bytes | int | None]) -> str:
+    """A JSON Pointer (RFC 6901), cut where it is too long to be read."""
+    parts = (str(orjson.loads(each)) if isinstance(each, bytes) else str(each) for each in where)
+    path = "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)
+    return path if len(path) <= _MOST_PATH else f"{path[:_MOST_PATH]}…"
