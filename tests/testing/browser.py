@@ -32,6 +32,15 @@ class Browser:
     def __init__(self, github: GitHubSimulator, session: ClientSession) -> None:
         self.github, self.session = github, session
 
+    async def sign_in(self, login: str) -> None:
+        """At GitHub, as the person with this login."""
+        await self.post("/session", login=login, password="any")
+
+    async def get(self, path: str) -> str:
+        """A page."""
+        async with self.session.get(self.github.web_url + path) as answer:
+            return await answer.text()
+
     async def post(self, path: str, **fields: Any) -> tuple[int, str]:
         """The status, and the page or where it leads."""
         url = self.github.web_url + path

@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from aiohttp import ClientSession, CookieJar
 
 from tests.testing.browser import MANIFEST, Browser
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tests.testing.client import Client, Receiver
     from zekt_bot.testing import App, GitHubSimulator, ManualClock
 
 
 @pytest.fixture
-def browser(github: GitHubSimulator, client: Client) -> Browser:
-    return Browser(github, client.session)
+async def browser(github: GitHubSimulator) -> AsyncIterator[Browser]:
+    """Of whoever owns the organizations."""
+    async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as session:
+        opened = Browser(github, session)
+        await opened.sign_in(github.sender.login)
+        yield opened
 
 
 async def convert(client: Client, code: str) -> Any:
@@ -174,6 +181,28 @@ async def test_installing_leads_back_and_so_does_a_change(
         "installation.deleted",
     ]
     assert (await browser.post(page, **chosen))[0] == 404
+
+
+async def test_whoever_is_signed_in_installs_and_who_is_not_is_asked_to(
+    browser: Browser, github: GitHubSimulator, receiver: Receiver
+) -> None:
+    org, mona = github.account("aurora-labs"), github.account("mona", "User")
+    org.members = {mona.id: "owner"}
+    github.app("zekt", hook_url=receiver.url)
+    page = "/apps/zekt/installations/new"
+    assert "aurora-labs" not in await browser.get(page)
+    await browser.sign_in("mona")
+    assert "Install on aurora-labs" in await browser.get(page)
+    await browser.post("/apps/zekt/installations", account="aurora-labs")
+    (made,) = github.core.world.live_installations()
+    (told,) = receiver.hooks
+    assert told.body["sender"]["login"] == "mona"
+    assert "Uninstall" in await browser.get(
+        f"/organizations/aurora-labs/settings/installations/{made.id}"
+    )
+    browser.session.cookie_jar.clear()
+    for path in (page, f"/settings/installations/{made.id}"):
+        assert "Sign in to GitHub" in await browser.get(path)
 
 
 async def test_a_member_can_only_ask(browser: Browser, github: GitHubSimulator) -> None:

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from zekt_bot.config import App as AppName
     from zekt_bot.config import AppCredentials, Settings
     from zekt_bot.domain.webhooks import GitHubEvent
-    from zekt_bot.github.client import GitHub
     from zekt_bot.github.tokens import Token
 
 JWT_LIFE = timedelta(minutes=9)  # with the 60 s back it spans the ten minutes that GitHub allows
@@ -350,20 +349,19 @@ def plugin_handlers() -> dict[Callable[..., Any], set[str]]:
     return known
 
 
-async def tell(handler: Callable[..., Any], event: GitHubEvent, github: GitHub) -> None:
+async def tell(handler: Callable[..., Any], event: GitHubEvent, app: App) -> None:
     """Call one handler of octomachinery's kind, in a task of its own: it reads RUNTIME_CONTEXT.
 
     The installation's client has a token that may only read.
 
     Raises:
-        ConfigurationError: there is no App.
         Exception: whatever the handler raises.
     """
     RUNTIME_CONTEXT.IS_GITHUB_ACTION = False
     RUNTIME_CONTEXT.IS_GITHUB_APP = True
     webhook = GidgetHubWebhookEvent(event.name, event.payload, _uuid4(event.delivery))
     RUNTIME_CONTEXT.github_event = webhook
-    app = RUNTIME_CONTEXT.github_app = await github.app()
+    RUNTIME_CONTEXT.github_app = app
     RUNTIME_CONTEXT.app_installation = None
     if event.installation_id is not None:
         installation = app.installation(event.installation_id)

@@ -63,12 +63,15 @@ class Core:
         return await self.hooks.send(bodies, event)
 
     async def announce_installation(
-        self, installation: Installation, action: str, repositories: Iterable[Repository]
+        self,
+        installation: Installation,
+        action: str,
+        repositories: Iterable[Repository],
+        by: Account | None = None,
     ) -> None:
         """Send `installation`, which every App gets of its own."""
-        body = payloads.installation(
-            installation, action, repositories, self.world.sender, self.urls
-        )
+        sender = by or self.world.sender
+        body = payloads.installation(installation, action, repositories, sender, self.urls)
         await self.hooks.send({installation.app: body}, "installation")
 
     async def announce_repositories(
@@ -76,13 +79,13 @@ class Core:
         installation: Installation,
         added: Iterable[Repository] = (),
         removed: Iterable[Repository] = (),
+        by: Account | None = None,
     ) -> None:
         """Send `installation_repositories`, which every App gets of its own."""
         if installation.suspended_at is not None:
             return
-        body = payloads.installation_repositories(
-            installation, added, removed, self.world.sender, self.urls
-        )
+        sender = by or self.world.sender
+        body = payloads.installation_repositories(installation, added, removed, sender, self.urls)
         await self.hooks.send({installation.app: body}, "installation_repositories")
 
     async def withdraw(self, app: App, person: Account) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from zekt_bot.testing.pages import PageRefusal, back_to, fields_of, form, page
 from zekt_bot.testing.scripts import InstallationScripts
+from zekt_bot.testing.sign_in_pages import login_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from aiohttp import web
 
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from zekt_bot.testing.core import Core
     from zekt_bot.testing.model import Account, App, Installation, Repository
 
+_SETTINGS = "/settings/installations"
 _GONE = "This is not the web page you are looking for."
 
 
 class InstallPages:
-    """The pages below `/apps/SLUG/installations`, and those of an installation."""
+    """The pages below `/apps/SLUG/installations`, and those of an installation: of whoever is
+    signed in, and who is not, is asked to."""
 
     def __init__(self, core: Core) -> None:
         """Show this host's Apps."""
@@ -33,32 +36,43 @@ class InstallPages:
 
     def pages(self) -> Iterator[Route]:
         """Method, path, handler."""
-        yield "GET", "/apps/{slug}/installations/new", self.choose
-        yield "POST", "/apps/{slug}/installations", self.install
-        yield "GET", "/settings/installations/{installation}", self.configure
-        yield "POST", "/settings/installations/{installation}", self.change
+        for method, path, of_person in (
+            ("GET", "/apps/{slug}/installations/new", self._choose),
+            ("POST", "/apps/{slug}/installations", self._install),
+            ("GET", f"{_SETTINGS}/{{installation}}", self._configure),
+            ("POST", f"{_SETTINGS}/{{installation}}", self._change),
+            ("GET", f"/organizations/{{login}}{_SETTINGS}/{{installation}}", self._configure),
+        ):
+            yield method, path, self._signed_in(of_person)
 
-    def _app(self, request: web.Request) -> App:
+    def _signed_in(
+        self, of_person: Callable[[web.Request, Account], Awaitable[web.Response]]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def shown(request: web.Request) -> web.Response:
+            person = self._core.people.signed_in(request)
+            return await of_person(request, person) if person else login_page(request.path_qs)
+
+        return shown
+
+    def _app(self, request: web.Request, person: Account) -> App:
         slug, world = request.match_info["slug"], self._core.world
         found = next((app for app in world.apps.values() if app.slug == slug), None)
-        if found is None or not (found.public or found.owner.is_owned_by(world.sender)):
+        if found is None or not (found.public or found.owner.is_owned_by(person)):
             raise PageRefusal(404, _GONE)
         return found
 
-    async def choose(self, request: web.Request) -> web.Response:
-        """`GET /apps/SLUG/installations/new`: the accounts, and the repositories of each."""
-        app, state = self._app(request), request.query.get("state", "")
-        person = self._core.world.sender
+    async def _choose(self, request: web.Request, person: Account) -> web.Response:
+        """The person's accounts, and the repositories of each."""
+        app, state = self._app(request, person), request.query.get("state", "")
         mine = [one for one in self._core.world.accounts.values() if one.has_member(person)]
         if not app.public:
             mine = [one for one in mine if one is app.owner]
-        forms = "".join(self._form(app, one, state) for one in mine)
+        forms = "".join(self._form(app, one, person, state) for one in mine)
         return page(f"Install {app.name}", f"<ul>{forms}</ul>")
 
-    def _form(self, app: App, account: Account, state: str) -> str:
-        asks = not account.is_owned_by(self._core.world.sender)
+    def _form(self, app: App, account: Account, person: Account, state: str) -> str:
         hidden = _hidden("account", account.login) + _hidden("state", state)
-        verb = "Request" if asks else "Install"
+        verb = "Install" if account.is_owned_by(person) else "Request"
         fields = hidden + self._choices(account, None)
         action = f"/apps/{app.slug}/installations"
         return f"<li>{form(action, fields, f'{verb} on {account.login}')}</li>"
@@ -69,11 +83,10 @@ class InstallPages:
         some = _radio("selected", "Only select repositories", chosen=selected is not None)
         return every + some + "".join(_box(one, selected or set()) for one in owned)
 
-    async def install(self, request: web.Request) -> web.Response:
+    async def _install(self, request: web.Request, person: Account) -> web.Response:
         """Install it, or ask an owner to; then lead to the App's `setup_url`."""
-        app, told = self._app(request), await fields_of(request)
+        app, told = self._app(request, person), await fields_of(request)
         account = self._core.world.account(told.get("account", ""))
-        person = self._core.world.sender
         if account is None or not account.has_member(person):
             raise PageRefusal(404, _GONE)
         state = told.get("state") or None
@@ -82,9 +95,11 @@ class InstallPages:
             return self._back(app, account, setup_action="request", state=state)
         known = self._core.world.installation_of(app, account)
         if known is not None:
-            return back_to(f"/settings/installations/{known.id}")
+            return back_to(f"{_SETTINGS}/{known.id}")
         chosen = self._chosen(account, told)
-        made = await self._scripts.install(app, account, "all" if chosen is None else chosen)
+        made = await self._scripts.install(
+            app, account, "all" if chosen is None else chosen, by=person
+        )
         return self._back(
             app, account, installation_id=made.id, setup_action="install", state=state
         )
@@ -101,42 +116,43 @@ class InstallPages:
         owned = (one for one in self._core.world.repositories.values() if one.owner is account)
         return [one for one in owned if str(one.id) in ids]
 
-    def _installation(self, request: web.Request) -> Installation:
+    def _installation(self, request: web.Request, person: Account) -> Installation:
         text = request.match_info["installation"]
         known = self._core.world.installations.get(int(text) if text.isdecimal() else 0)
-        person = self._core.world.sender
         if known is None or known.deleted or not known.account.is_owned_by(person):
             raise PageRefusal(404, _GONE)
         return known
 
-    async def configure(self, request: web.Request) -> web.Response:
-        """`GET /settings/installations/ID`: which repositories it is for."""
-        known = self._installation(request)
-        action = f"/settings/installations/{known.id}"
+    async def _configure(self, request: web.Request, person: Account) -> web.Response:
+        """Which repositories it is for."""
+        known = self._installation(request, person)
+        action = f"{_SETTINGS}/{known.id}"
         fields = self._choices(known.account, known.selected)
         title = f"{known.app.name} on {known.account.login}"
         return page(title, form(action, fields, "Save") + _uninstalling(action))
 
-    async def change(self, request: web.Request) -> web.Response:
+    async def _change(self, request: web.Request, person: Account) -> web.Response:
         """Grant more or fewer repositories, or uninstall it."""
-        known, told = self._installation(request), await fields_of(request)
+        known, told = self._installation(request, person), await fields_of(request)
         if told.get("uninstall"):
-            await self._scripts.uninstall(known)
+            await self._scripts.uninstall(known, by=person)
             return page("Uninstalled", f"<p>{escape(known.app.name)} is gone.</p>")
-        await self._grant(known, self._chosen(known.account, told))
+        await self._grant(known, self._chosen(known.account, told), person)
         if known.app.setup_url is None or not known.app.setup_on_update:
-            return back_to(f"/settings/installations/{known.id}")
+            return back_to(f"{_SETTINGS}/{known.id}")
         return back_to(known.app.setup_url, installation_id=known.id, setup_action="update")
 
-    async def _grant(self, known: Installation, chosen: Iterable[Repository] | None) -> None:
+    async def _grant(
+        self, known: Installation, chosen: Iterable[Repository] | None, by: Account
+    ) -> None:
         before = set(self._core.world.covered(known))
         known.selected = None if chosen is None else {one.id for one in chosen}
         known.updated_at = self._core.now()
         after = set(self._core.world.covered(known))
         if added := after - before:
-            await self._core.announce_repositories(known, added=_in_order(added))
+            await self._core.announce_repositories(known, added=_in_order(added), by=by)
         if removed := before - after:
-            await self._core.announce_repositories(known, removed=_in_order(removed))
+            await self._core.announce_repositories(known, removed=_in_order(removed), by=by)
 
 
 def _in_order(repositories: Iterable[Repository]) -> list[Repository]:

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from aiohttp import web
+
     from zekt_bot.clock import Clock
     from zekt_bot.testing.model import Account, App, Repository, Role
 
+COOKIE = "user_session"
 CODE_LIFE = timedelta(minutes=10)
 TOKEN_LIFE = timedelta(hours=8)
 REFRESH_LIFE = timedelta(seconds=15_897_600)
@@ -152,6 +155,10 @@ class People:
             "token_type": "bearer",
             "scope": "",
         }
+
+    def signed_in(self, request: web.Request) -> Account | None:
+        """Whose browser it is."""
+        return self.sessions.get(request.cookies.get(COOKIE, ""))
 
     def living(self, value: str) -> UserToken | None:
         """The token with this value, while it lives."""

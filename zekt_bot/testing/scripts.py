@@ -26,23 +26,26 @@ class InstallationScripts:
         app: App,
         account: Account,
         repositories: Literal["all"] | Iterable[Repository] = "all",
+        by: Account | None = None,
     ) -> Installation:
         """Install an App with all that it asks for; sends `installation.created`."""
         chosen = None if isinstance(repositories, str) else {one.id for one in repositories}
         installation = self._core.world.add_installation(app, account, chosen)
-        await self._tell_of(installation, "created")
+        await self._tell_of(installation, "created", by)
         return installation
 
-    async def _tell_of(self, installation: Installation, action: str) -> None:
+    async def _tell_of(
+        self, installation: Installation, action: str, by: Account | None = None
+    ) -> None:
         covered = self._core.world.covered(installation)
-        await self._core.announce_installation(installation, action, covered)
+        await self._core.announce_installation(installation, action, covered, by)
 
-    async def uninstall(self, installation: Installation) -> None:
+    async def uninstall(self, installation: Installation, by: Account | None = None) -> None:
         """Remove it, its tokens die; sends `installation.deleted`."""
         covered = self._core.world.covered(installation)
         installation.deleted = True
         installation.suspended_at = None
-        await self._core.announce_installation(installation, "deleted", covered)
+        await self._core.announce_installation(installation, "deleted", covered, by)
 
     async def suspend(self, installation: Installation) -> None:
         """Suspend it: no token, no webhooks but this one."""

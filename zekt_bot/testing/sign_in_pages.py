@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from zekt_bot.testing.pages import PageRefusal, alert, back_to, fields_of, form, page
+from zekt_bot.testing.people import COOKIE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,11 +22,20 @@ if TYPE_CHECKING:
     from zekt_bot.testing.core import Core
     from zekt_bot.testing.model import Account, App
 
-COOKIE = "user_session"
 _HALF_WAY = "user_session_half_way"
 _AUTHORIZE = "/login/oauth/authorize"
 _DENIED = "The user has denied your application access."
 _ASKED = ("client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method")
+
+
+def login_page(return_to: str, problem: str = "") -> web.Response:
+    """What whoever is not signed in is shown instead; it leads on to the path `return_to`."""
+    fields = (
+        _hidden("return_to", return_to)
+        + '<label>Username <input name="login" autocomplete="username"></label> '
+        + '<label>Password <input name="password" type="password"></label>'
+    )
+    return page("Sign in to GitHub", alert(problem) + form("/session", fields, "Sign in"))
 
 
 class SignInPages:
@@ -48,15 +58,7 @@ class SignInPages:
 
     async def login(self, request: web.Request) -> web.Response:
         """`GET /login`."""
-        return self._login(request.query.get("return_to", "/login"))
-
-    def _login(self, return_to: str, problem: str = "") -> web.Response:
-        fields = (
-            _hidden("return_to", return_to)
-            + '<label>Username <input name="login" autocomplete="username"></label> '
-            + '<label>Password <input name="password" type="password"></label>'
-        )
-        return page("Sign in to GitHub", alert(problem) + form("/session", fields, "Sign in"))
+        return login_page(request.query.get("return_to", "/login"))
 
     async def sign_in(self, request: web.Request) -> web.Response:
         """A name is enough here; who has a second factor is asked for it too."""
@@ -64,7 +66,7 @@ class SignInPages:
         person = self._core.world.account(told.get("login", ""))
         return_to = told.get("return_to", "/login")
         if person is None or person.kind != "User":
-            return self._login(return_to, "Incorrect username or password.")
+            return login_page(return_to, "Incorrect username or password.")
         if person.id not in self._people.second_factors:
             return self._signed_in(person, return_to)
         key = secrets.token_hex(16)
@@ -88,7 +90,7 @@ class SignInPages:
         person = self._people.half_way.get(key)
         return_to = told.get("return_to", "/login")
         if person is None:
-            return self._login(return_to)
+            return login_page(return_to)
         if told.get("otp") != self._people.second_factors.get(person.id):
             return self._otp(return_to, "Two-factor authentication failed.")
         del self._people.half_way[key]
@@ -100,9 +102,6 @@ class SignInPages:
         response = back_to(return_to if return_to.startswith("/") else "/login")
         response.set_cookie(COOKIE, key, httponly=True, samesite="Lax")
         return response
-
-    def _person(self, request: web.Request) -> Account | None:
-        return self._people.sessions.get(request.cookies.get(COOKIE, ""))
 
     def _app(self, client_id: str) -> App:
         apps = self._core.world.apps.values()
@@ -117,9 +116,9 @@ class SignInPages:
         app = self._app(asked.get("client_id", ""))
         if refusal := _mismatch(app, asked):
             return refusal
-        person = self._person(request)
+        person = self._people.signed_in(request)
         if person is None:
-            return self._login(f"{_AUTHORIZE}?{urlencode(asked)}")
+            return login_page(f"{_AUTHORIZE}?{urlencode(asked)}")
         if (app.id, person.id) in self._people.authorized:
             return self._granted(app, person, asked)
         hidden = "".join(_hidden(name, value) for name, value in asked.items())
@@ -138,7 +137,7 @@ class SignInPages:
     async def decide(self, request: web.Request) -> web.Response:
         """Authorize the App or not."""
         asked = await fields_of(request)
-        app, person = self._app(asked.get("client_id", "")), self._person(request)
+        app, person = self._app(asked.get("client_id", "")), self._people.signed_in(request)
         if person is None:
             raise PageRefusal(404, "This is not the web page you are looking for.")
         if refusal := _mismatch(app, asked):
@@ -154,9 +153,9 @@ class SignInPages:
 
     async def authorizations(self, request: web.Request) -> web.Response:
         """`GET /settings/apps/authorizations`: the Apps that act for oneself."""
-        person = self._person(request)
+        person = self._people.signed_in(request)
         if person is None:
-            return self._login("/settings/apps/authorizations")
+            return login_page("/settings/apps/authorizations")
         mine = [
             app
             for app in self._core.world.apps.values()
@@ -174,9 +173,9 @@ class SignInPages:
 
     async def revoke(self, request: web.Request) -> web.Response:
         """Withdraw an authorization; the App hears of it."""
-        told, person = await fields_of(request), self._person(request)
+        told, person = await fields_of(request), self._people.signed_in(request)
         if person is None:
-            return self._login("/settings/apps/authorizations")
+            return login_page("/settings/apps/authorizations")
         await self._core.withdraw(self._app(told.get("client_id", "")), person)
         return back_to("/settings/apps/authorizations")
 
