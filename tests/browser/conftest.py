@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import async_playwright
 
+from zekt_bot.cli.demo.console import open_door
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from playwright.async_api import Browser
+
+    from zekt_bot.cli.demo.console import Door
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = (
@@ -45,3 +49,10 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         opened = await playwright.chromium.launch(executable_path=chromium, args=QUIET)
         yield opened
         await opened.close()
+
+
+@pytest.fixture
+async def door() -> AsyncIterator[Door]:
+    """A server that nobody has set up, at a simulated GitHub."""
+    async with open_door() as opened:
+        yield opened

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from playwright.async_api import expect
 
 from tests.browser.walking import press, set_up
 from tests.db.rows import until
-from zekt_bot.cli.demo.console import open_door
 from zekt_bot.db import mirror
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from playwright.async_api import Browser, ConsoleMessage
 
     from zekt_bot.cli.demo.console import Door
     from zekt_bot.testing import Installation
-
-
-@pytest.fixture
-async def door() -> AsyncIterator[Door]:
-    async with open_door() as opened:
-        yield opened
 
 
 async def held(door: Door) -> list[Installation]:

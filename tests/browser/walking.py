@@ -27,13 +27,18 @@ async def make_app(page: Page) -> None:
     await press(page, "Create GitHub App")
 
 
-async def sign_in(page: Page, door: Door) -> None:
+async def sign_in(page: Page, login: str) -> None:
     """At GitHub, and let the App read who one is."""
+    await to_github(page, login)
+    await press(page, "Authorize")
+
+
+async def to_github(page: Page, login: str) -> None:
+    """From the door to the page where GitHub asks whether one wants that."""
     await press(page, "Continue with GitHub")
-    await page.get_by_label("Username").fill(door.person.login)
+    await page.get_by_label("Username").fill(login)
     await page.get_by_label("Password").fill("any")
     await press(page, "Sign in")
-    await press(page, "Authorize")
 
 
 async def install(page: Page, door: Door, number: int) -> None:
@@ -46,15 +51,26 @@ async def install(page: Page, door: Door, number: int) -> None:
     await page.goto(f"{door.url}/setup/install")
 
 
-async def set_up(page: Page, door: Door) -> None:
-    """The whole setup, to its end."""
+async def begin(page: Page, door: Door) -> None:
+    """Let this browser do the setup."""
     await page.goto(door.link)
     await press(page, "Begin in this browser")
+    await expect(page.get_by_role("heading", name="Where people reach this server")).to_be_visible()
+
+
+async def make_apps(page: Page, door: Door) -> None:
+    """From the first step to where somebody signs in."""
+    await begin(page, door)
     await press(page, "Go on")
     await make_app(page)
     await make_app(page)
+
+
+async def set_up(page: Page, door: Door) -> None:
+    """The whole setup, to its end."""
+    await make_apps(page, door)
     await press(page, "Sign in with GitHub")
-    await sign_in(page, door)
+    await sign_in(page, door.person.login)
     await press(page, f"Make {door.person.login} the operator")
     await page.get_by_label("Everybody").check()
     await press(page, "Go on")

@@ -271,8 +271,8 @@ class Plugins:
             await _tell(impl, {"event": own, "client": client})
 
         async def handled(handler: Callable[..., Any]) -> None:
-            told = replace(event, payload=orjson.loads(raw))
-            await octo.tell(handler, told, await github.app())
+            own = replace(event, payload=orjson.loads(raw))
+            await octo.tell(handler, own, await github.app())
 
         hook = "zekt_github_event"
         for impl in self.registry.impls(hook):
