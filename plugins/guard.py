@@ -1,4 +1,4 @@
-"""What a message may hold: secrets of a known shape are taken out of it, or refuse it.
+"""What a message may hold: no secrets of a known shape, and what its service's schema has.
 
 Only RE2 runs these patterns: its work grows with the text alone, whatever the text is.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 import re2
 
-from zekt_bot import Accepted, Redaction, Refusal, hookimpl
+from zekt_bot import Accepted, Profile, Redaction, Refusal, hookimpl, schema_misfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,13 +79,15 @@ _MOST_FOUND = 500
 def zekt_accept_message(
     message: IncomingMessage, policy: MessagePolicy
 ) -> Accepted | Refusal | None:
-    """Do about secrets what the service says; until it is known, take them out."""
-    wanted = policy.service.profile.secrets if policy.service else "redact"
-    if wanted == "keep":
-        return None
-    cleaned = _clean(message.body)
-    if cleaned and (wanted == "refuse" or len(cleaned.redactions) > _MOST_FOUND):
+    """Do about secrets what the service says, until it is known take them out; then the schema."""
+    profile = policy.service.profile if policy.service else Profile()
+    cleaned = None if profile.secrets == "keep" else _clean(message.body)
+    if cleaned and (profile.secrets == "refuse" or len(cleaned.redactions) > _MOST_FOUND):
         return Refusal("secret_found", _told(cleaned.redactions))
+    if profile.message_schema is not None:
+        misfit = schema_misfit(profile.message_schema, (cleaned or message).body)
+        if misfit is not None:
+            return Refusal("schema", misfit)
     return cleaned
 
 

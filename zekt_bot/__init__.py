@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         ReadApi,
         hookimpl,
     )
+    from zekt_bot.schemas import schema_misfit
 
 _HOME = {
     "Accepted": "domain.messages",
@@ -119,6 +120,7 @@ _HOME = {
     "every_seen_job_completed": "domain.events",
     "hookimpl": "hookspecs",
     "retry_delay": "domain.deliveries",
+    "schema_misfit": "schemas",
 }
 
 __all__ = [
@@ -173,6 +175,7 @@ __all__ = [
     "every_seen_job_completed",
     "hookimpl",
     "retry_delay",
+    "schema_misfit",
 ]
 
 

@@ -91,6 +91,9 @@ async def test_a_service_says_all_that_its_owner_wants(line: Line, tmp_path: Pat
     words += ("--tag", "payments", "--alias", "northern-lights", "--visibility", "private")
     words += ("--unlisted", "--hidden-source", "--event-type", "*", "--approve-account", "mia")
     words += ("--secrets", "refuse")
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "object"}')
+    words += ("--schema-file", str(schema))
     published = await line.ended(*PUBLISH, *words)
     assert (published.code, published.err.startswith("Warning: ")) == (0, True)
     assert "northern-lights/release is published" in published.out
@@ -107,7 +110,8 @@ async def test_a_service_says_all_that_its_owner_wants(line: Line, tmp_path: Pat
         True,
     )
     assert (shown["event_types"], len(shown["approves"])) == (["*"], 1)
-    assert shown["secrets"] == "refuse"
+    assert (shown["secrets"], shown["message_schema"]) == ("refuse", {"type": "object"})
+    assert '  "type": "object"' in await line.does("services", "show", SERVICE)
     assert "a message with one is refused" in await line.does("services", "show", SERVICE)
 
     edit = ("services", "edit", SERVICE)

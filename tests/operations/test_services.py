@@ -14,7 +14,7 @@ from zekt_bot.db import mirror
 from zekt_bot.db.tables import aliases, audit, deliveries
 from zekt_bot.db.tables import services as services_table
 from zekt_bot.domain.catalog import Account, Profile
-from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
+from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, MessageRefused, NotFound
 from zekt_bot.operations import (
     pauses,
     repositories,
@@ -307,3 +307,23 @@ async def test_no_name_leads_to_an_account_that_lost_its_own(stage: Stage, name:
         await services.find(stage.broker, name)
     with pytest.raises(InvalidInput, match="write OWNER/SLUG"):
         await pauses.pause(stage.broker, ME, pauses.Target(service=name))
+
+
+async def test_a_schema_is_checked_when_it_is_set_and_its_messages_when_they_come(
+    stage: Stage,
+) -> None:
+    await stage.serve("*")
+    run = await stage.finish_run("build")
+    await stage.listen()
+    for wrong in ('{"type": "text"}', '{"$ref": "https://example.org/s"}', "{" + " " * 32_768):
+        with pytest.raises(InvalidInput, match=r"schema|\$ref|type"):
+            await services.edit(stage.broker, ME, SERVICE, {"message_schema": wrong})
+    schema = {"type": "object", "required": ["version"]}
+    text = json.dumps(schema)
+    await services.edit(stage.broker, ME, SERVICE, {"message_schema": text})
+    assert (await services.show(stage.broker, ME, SERVICE))["message_schema"] == schema
+    with pytest.raises(MessageRefused, match=r"does not fit #/required \(it lacks version\)"):
+        await stage.post(run, b"{}")
+    assert not (await stage.post(run, b'{"version": 1}')).duplicate
+    await services.edit(stage.broker, ME, SERVICE, {"message_schema": None})
+    assert not (await stage.post(run, b"{}")).duplicate

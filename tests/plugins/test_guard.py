@@ -76,9 +76,10 @@ PLAIN = st.recursive(
 )
 
 
-async def guarded(body: bytes, secrets: Any = "redact") -> Accepted:
+async def guarded(body: bytes, secrets: Any = "redact", schema: str | None = None) -> Accepted:
     whole = service("released")
-    whole = replace(whole, profile=replace(whole.profile, secrets=secrets))
+    profile = replace(whole.profile, secrets=secrets, message_schema=schema)
+    whole = replace(whole, profile=profile)
     message = IncomingMessage(RunKey(1, 7, 1), "released", body)
     return await PLUGINS.accept_message(message, MessagePolicy(REPOSITORY, whole))
 
@@ -220,6 +221,17 @@ async def test_a_message_that_grows_over_the_limit_is_refused() -> None:
 async def test_a_long_way_to_a_secret_is_told_in_short() -> None:
     accepted = await guarded(orjson.dumps({"k" * 1000: SECRETS["jwt"]}))
     assert accepted.redactions == (Redaction("/" + "k" * 199 + "…", "jwt"),)
+
+
+async def test_what_is_stored_fits_the_schema() -> None:
+    schema = '{"properties": {"token": {"const": "[REDACTED:jwt]"}}}'
+    body = orjson.dumps({"token": SECRETS["jwt"]})
+    assert (await guarded(body, schema=schema)).body == b'{"token":"[REDACTED:jwt]"}'
+    assert await guarded(b"{}", schema=schema) == Accepted(b"{}")
+    said = r"schema\. /token does not fit #/properties/token/const\."
+    with pytest.raises(MessageRefused, match=said) as told:
+        await guarded(body, "keep", schema)
+    assert told.value.data == {"plugin": "guard", "reason": "schema"}
 
 
 def work(body: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,7 @@ from zekt_bot.cli.options import (
     service_argument,
     shows,
 )
-from zekt_bot.cli.output import Column, console, paragraphs, print_facts
+from zekt_bot.cli.output import Column, console, harmless_json, paragraphs, print_facts
 from zekt_bot.domain.catalog import SECRETS, VISIBILITIES, Profile
 from zekt_bot.operations import services as operations
 from zekt_bot.operations.services import Publication
@@ -86,6 +87,12 @@ _PROFILE = (
         help="What is done about secrets of known shapes in its messages. Default: redact.",
     ),
     click.option(
+        "--schema-file",
+        type=click.File(encoding="utf-8"),
+        metavar="FILE",
+        help="A JSON Schema (2020-12) that its messages must fit; an empty file for none.",
+    ),
+    click.option(
         "--approve-account",
         "approves",
         multiple=True,
@@ -107,6 +114,7 @@ def _said(options: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...] | No
     stands for none.
     """
     file, approves = options.pop("description_file"), options.pop("approves")
+    schema = options.pop("schema_file")
     given = {name: value for name, value in options.items() if value not in (None, ())}
     for name in given.keys() & {"tags", "event_types"}:
         given[name] = tuple(word for word in given[name] if word)
@@ -114,6 +122,8 @@ def _said(options: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...] | No
         if "description" in given:
             raise click.UsageError("Give --description or --description-file, not both.")
         given["description"] = file.read()
+    if schema is not None:
+        given["message_schema"] = schema.read().strip() or None
     if "alias" in given:
         given["alias"] = given["alias"] or None
     return given, tuple(login for login in approves if login) if approves else None
@@ -196,6 +206,14 @@ def tell(found: Row) -> None:
     if found["description"]:
         out.print()
         out.print(paragraphs(found["description"]), markup=False)
+    if found["message_schema"]:
+        click.echo("\nIts messages fit this JSON Schema:\n")
+        click.echo(_indented(found["message_schema"]))
+
+
+def _indented(schema: Row) -> str:
+    lines = json.dumps(schema, indent=2, ensure_ascii=False).splitlines()
+    return "\n".join(map(harmless_json, lines))
 
 
 def _approved(found: Row) -> list[str]:

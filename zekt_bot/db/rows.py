@@ -206,6 +206,7 @@ def service_of(row: Row, p: str, owner: str | None) -> Service:
             approves=tuple(json.loads(row[p + "approves"])),
             one_per_type=row[p + "one_per_type"],
             secrets=row[p + "secrets"],
+            message_schema=row[p + "message_schema"],
         ),
         version=row[p + "version"],
         former_alias=row[p + "former_alias"],

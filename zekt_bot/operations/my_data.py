@@ -19,7 +19,8 @@ from zekt_bot.db.lists.of_account import Whose
 from zekt_bot.domain.access import Resource, decide
 from zekt_bot.domain.audit import Entry
 from zekt_bot.errors import Conflict, InvalidInput, NotFound
-from zekt_bot.operations import deliveries, my_repositories, services, subscription_lists
+from zekt_bot.operations import deliveries, my_repositories, subscription_lists
+from zekt_bot.operations.service_facts import service_facts
 from zekt_bot.operations.visibility import shown
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ async def _services(broker: Broker, repository: Repository) -> AsyncIterator[dic
         service_rows.page, _PAGE, after, repository.id, False
     ):
         for each in page:
-            yield services.shown(each, repository)
+            yield service_facts(each, repository)
         after = page[-1].id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from zekt_bot.domain.ids import new_id
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import access, repositories
 from zekt_bot.operations.accounts import resolve
+from zekt_bot.operations.service_facts import service_facts
+from zekt_bot.schemas import check_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -166,7 +169,7 @@ async def show(
     managed = await access.manages(broker, principal, [repository])
     _decide_to_read(principal, service, name, managed, found=found)
     whole = not isinstance(principal, Person) or repository.id in managed
-    told = shown(service, repository if whole else None)
+    told = service_facts(service, repository if whole else None)
     if whole:
         known = await broker.database.query(mirror.logins, service.profile.approves)
         told["approves_logins"] = [known.get(each) for each in service.profile.approves]
@@ -202,7 +205,7 @@ async def list_services(
     known = await broker.database.query(
         mirror.repositories_by_id, {each.repository_id for each in found}
     )
-    return [shown(each, None if public else known[each.repository_id]) for each in found]
+    return [service_facts(each, None if public else known[each.repository_id]) for each in found]
 
 
 async def find(broker: Broker, name: str) -> Service:
@@ -300,6 +303,8 @@ async def _checked(
         ids = tuple([(await resolve(broker, login)).id for login in approves])
         profile = replace(profile, approves=ids)
     profile = check_profile(profile)
+    if profile.message_schema is not None:
+        await asyncio.to_thread(check_schema, profile.message_schema)
     if profile.alias is not None:
         holder = await broker.github.account(profile.alias)
         if holder is not None and holder.get("id") != repository.account_id:
@@ -370,33 +375,3 @@ def _apply_one(connection: Connection, row: _Writing) -> Service | str:
     made = rows_of.by_id(connection, former.id if former else row.values["id"])
     assert made is not None, "it was written in this unit"  # noqa: S101
     return made
-
-
-def shown(service: Service, repository: Repository | None) -> dict[str, Any]:
-    """A service as a list shows it; with its repository: all of it."""
-    profile = service.profile
-    told: dict[str, Any] = {
-        "id": service.id,
-        "service": service.name,
-        "title": profile.title,
-        "description": profile.description,
-        "tags": list(profile.tags),
-        "event_types": list(profile.event_types),
-        "visibility": profile.visibility,
-        "hidden_source": profile.hidden_source,
-        "one_per_type": profile.one_per_type,
-        "secrets": profile.secrets,
-        "published": service.published,
-    }
-    if repository is None:
-        return told
-    return told | {
-        "owner": service.owner,
-        "slug": service.slug,
-        "alias": profile.alias,
-        "listed": profile.listed,
-        "approves": list(profile.approves),
-        "repository": repository.full_name,
-        "workflow_path": service.workflow_path,
-        "rests": service.rests or repository.obstacle,
-    }

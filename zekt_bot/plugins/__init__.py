@@ -389,7 +389,10 @@ async def _tell(impl: pluggy.HookImpl, facts: Mapping[str, Any]) -> None:
 def _takes_long(row: Mapping[str, Any]) -> bool:
     """Whether it is about a message that takes milliseconds to look through."""
     message = row.get("message")
-    return message is not None and len(message.body) > _LONG
+    if message is None:
+        return False
+    service = row["policy"].service
+    return len(message.body) > _LONG or bool(service and service.profile.message_schema)
 
 
 def _refused(plugin: str, refusal: Refusal) -> MessageRefused:
