@@ -26,6 +26,8 @@ EVENTS = {
 CALLS = (
     ("get", "/app", "200"),
     ("get", "/app/installations/{installation_id}", "200"),
+    ("get", "/app/installation-requests", "200"),
+    ("get", "/orgs/{org}", "200"),
     ("post", "/app/installations/{installation_id}/access_tokens", "201"),
     ("get", "/app/hook/config", "200"),
     ("get", "/app/hook/deliveries", "200"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from zekt_bot.db import chores, lanes
 from zekt_bot.operations import (
+    badges,
     lapses,
     ordering,
     pauses,
@@ -51,8 +52,7 @@ class Chores:
         """Each with how often it is done."""
         return (
             Chore("lanes", _MINUTE, self._sweep),
-            Chore("replays", _MINUTE, self._finish_replays),
-            Chore("purges", _MINUTE, self._finish_purges),
+            Chore("replays", _MINUTE, self._finish),
             Chore("workflows", _HOUR, self._look),
             Chore("retention", _HOUR, self._purge),
             Chore(recovery.CHORE, recovery.EVERY, self._recover),
@@ -71,10 +71,8 @@ class Chores:
         await ordering.look(self._broker, self._stopped)
         await subscription_moves.expire(self._broker)
 
-    async def _finish_replays(self) -> None:
+    async def _finish(self) -> None:
         await replay.finish(self._broker, self._stopped)
-
-    async def _finish_purges(self) -> None:
         await lapses.finish(self._broker, self._stopped)
 
     async def _purge(self) -> None:
@@ -85,6 +83,7 @@ class Chores:
     async def _look(self) -> None:
         await reconciliation.reconcile(self._broker, self._stopped)
         await resting_services.look(self._broker, self._stopped)
+        await badges.look(self._broker, self._stopped)
 
     async def _recover(self) -> None:
         await missed_webhooks.recover(self._broker, self._stopped)

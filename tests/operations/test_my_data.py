@@ -21,6 +21,7 @@ from zekt_bot.domain.sessions import Session
 from zekt_bot.errors import Conflict, InvalidInput, NotFound
 from zekt_bot.operations import lapses, my_data, repositories, services
 from zekt_bot.operations import subscriptions as subscription_operations
+from zekt_bot.operations.roles import Said
 from zekt_bot.operations.subscription_parties import Ends
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def signed_in(stage: Stage, *managed: Repository) -> Session:
     """Somebody of whom GitHub said that they manage these, within the last minute."""
     person, now = Person(77, "maja-lind"), stage.clock.now()
     session = Session("hash", person, "Firefox", now, now, now + timedelta(days=1), None)
-    said = {each.id: each.owner.login for each in managed}
+    said = Said({each.id: each.full_name for each in managed})
     stage.broker.roles.keep(person, session.hash, said)
     return session
 

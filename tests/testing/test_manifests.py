@@ -211,7 +211,8 @@ async def test_a_member_can_only_ask(browser: Browser, github: GitHubSimulator) 
     org.members = {github.sender.id: "member"}
     sent = await browser.post("/apps/zekt/installations", account="aurora-labs")
     assert sent == (302, f"{app.setup_url}?setup_action=request")
-    assert github.core.world.requests == [(app, org, github.sender)]
+    (asked,) = github.core.world.requests
+    assert (asked.app, asked.account, asked.requester) == (app, org, github.sender)
     assert github.core.world.live_installations() == []
     org.members = {}
     assert (await browser.post("/apps/zekt/installations", account="aurora-labs"))[0] == 404

@@ -132,7 +132,9 @@ async def test_every_answer_has_the_keys_and_types_of_githubs(scene: Scene) -> N
     await run.complete()
     token = await scene.client.token(scene.installation)
     delivery = scene.github.deliveries[-1].id
+    scene.github.core.world.request(scene.app, scene.org, scene.github.account("mona", "User"))
     places = {
+        "{org}": scene.org.login,
         "{installation_id}": str(scene.installation.id),
         "{delivery_id}": str(delivery),
         "{username}": "octocat",

@@ -115,11 +115,13 @@ class Repository:
         return "archived" if self.archived else None
 
 
-Standing = Obstacle | Literal["disabled", "provider", "consumer", "both"]
+Standing = Obstacle | Literal["purging", "disabled", "provider", "consumer", "both"]
 
 
 def standing(repository: Repository) -> Standing:
     """How a repository takes part, or what keeps it from it."""
+    if repository.purging:
+        return "purging"
     if repository.obstacle:
         return repository.obstacle
     if repository.provider:

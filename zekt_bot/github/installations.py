@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from zekt_bot.errors import GitHubAnswered
 
@@ -47,6 +48,38 @@ async def covered(github: GitHub, installation_id: int) -> list[dict[str, Any]]:
         async for rows in _pages(ask, "/installation/repositories", "repositories")
         for row in rows
     ]
+
+
+async def requested(github: GitHub) -> list[dict[str, Any]]:
+    """Requests to install the App that no owner has answered: `account`, `requester`.
+
+    Raises:
+        GitHubError: as in `listed`.
+
+    Source: https://docs.github.com/rest/apps/apps#list-installation-requests-for-the-authenticated-app
+    """
+    return [
+        row
+        async for rows in _pages(github.ask_as_app, "/app/installation-requests")
+        for row in rows
+    ]
+
+
+async def organization(github: GitHub, installation_id: int, login: str) -> dict[str, Any] | None:
+    """The organization as everybody sees it, `is_verified` too; None: there is none.
+
+    Raises:
+        InstallationGone, InstallationSuspended: it cannot be asked.
+        GitHubError: any status but 200 and 404, or no answer.
+
+    Source: https://docs.github.com/rest/orgs/orgs#get-an-organization
+    """
+    answer = await github.ask_as_installation(installation_id, f"/orgs/{quote(login, safe='')}")
+    if answer.status == 404:
+        return None
+    if answer.status != 200:
+        raise answer.error()
+    return answer.mapping()
 
 
 async def _pages(

@@ -12,6 +12,7 @@ from zekt_bot.github.manifest import manifest
 from zekt_bot.operations import my_repositories
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -64,18 +65,21 @@ def _consent(broker: Broker, owned: Owned, stored: Stored) -> Consent:
     granted = owned.installation.permissions if owned.installation else {}
     permissions = compared(wanted, granted if owned.installed else {})
     blocked = any(each.blocked for each in owned.repositories)
-    ends = [at for each in owned.repositories if (at := gone_at(broker, each))]
     return Consent(
         owned=owned,
         state=state_of(owned.installation, permissions, blocked=blocked),
         permissions=permissions,
         stored=stored,
-        gone_at=min(ends, default=None),
+        gone_at=gone_at(broker, owned.repositories),
     )
 
 
-def gone_at(broker: Broker, repository: Repository) -> datetime | None:
-    """When what is kept of a repository without consent is deleted; None: it is not."""
+def gone_at(broker: Broker, repositories: Iterable[Repository]) -> datetime | None:
+    """When what is kept of the first of these without consent is deleted; None: of none it is."""
+    return min((at for each in repositories if (at := _gone_at(broker, each))), default=None)
+
+
+def _gone_at(broker: Broker, repository: Repository) -> datetime | None:
     days = broker.settings.withdrawn_days
     kept = repository.lapsed_at or repository.provider or repository.consumer
     gone = repository.obstacle not in {None, "account_blocked"}

@@ -5,22 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from zekt_bot.db import consents, mirror
 from zekt_bot.domain.catalog import standing
-from zekt_bot.operations import access, user_tokens
-from zekt_bot.operations.roles import may_manage
+from zekt_bot.domain.consent import state_of
+from zekt_bot.errors import GitHubError, MalformedEvent, NotFound
+from zekt_bot.github import installations as at_github
+from zekt_bot.operations import access, fields, user_tokens
+from zekt_bot.operations.as_told import account_of
+from zekt_bot.operations.roles import Said, Waiting, may_manage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import Connection
 
+    from zekt_bot.domain.access import Person
     from zekt_bot.domain.catalog import Account, Repository
-    from zekt_bot.domain.consent import Installation
+    from zekt_bot.domain.consent import ConsentState, Installation
     from zekt_bot.domain.sessions import Session
     from zekt_bot.operations.broker import Broker
 
 _LISTS = "/user/installations"
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +42,36 @@ class Owned:
     @property
     def installed(self) -> bool:
         """Whether the orchestration App is there, suspended or not."""
-        return self.installation is not None and self.installation.state != "deleted"
+        return _stands(self.installation)
 
     @property
-    def suspended(self) -> bool:
-        """Whether the App is suspended there."""
-        return self.installation is not None and self.installation.state == "suspended"
+    def state(self) -> ConsentState:
+        """How the account stands, its permissions left aside."""
+        return state_of(
+            self.installation, (), blocked=any(one.blocked for one in self.repositories)
+        )
+
+    @property
+    def selects(self) -> bool:
+        """Whether it is there for some repositories, and not for all."""
+        return self.installation is not None and self.installation.selection == "selected"
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What this person manages, by owner. `missing`: accounts where the other App is not installed.
+    """What this person manages, by owner, and what is missing there.
 
-    There the person's token reaches something to manage, and Zekt nothing.
+    `missing`: accounts where they manage something and the orchestration App is not installed.
+    `unshared`: what they manage (full names) in an account where it is, but not for these.
+    `waiting`: where they asked for it. `unread`: the sign-in App is not on their own account,
+    though the orchestration App is.
     """
 
     owned: tuple[Owned, ...]
     missing: tuple[str, ...]
+    unshared: tuple[str, ...]
+    waiting: tuple[Waiting, ...]
+    unread: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +102,55 @@ async def listing(broker: Broker, session: Session) -> Listing:
     """
     said = broker.roles.listed(session.hash)
     if said is None:
-        said = await user_tokens.with_token(broker, session, lambda token: _ask(broker, token))
+        managed = await user_tokens.with_token(broker, session, lambda token: _ask(broker, token))
+        said = Said(managed, await _waiting(broker, session.person))
         broker.roles.keep(session.person, session.hash, said)
-    known, accounts, installed = await broker.database.query(_known, list(said))
+    known, accounts, installed = await broker.database.query(
+        _known, list(said.managed), session.person.id
+    )
     owned = [
         Owned(accounts[owner], tuple(mine), installed.get(owner))
         for owner, mine in _by_owner(known).items()
         if owner in accounts
     ]
-    there = {each.account.login.lower() for each in owned if each.installed}
-    missing = {login for login in said.values() if login.lower() not in there}
+    there = {each.account.login.lower(): each for each in owned if each.installed}
+    owners = {name.partition("/")[0] for name in said.managed.values()}
+    some = {login for login, each in there.items() if each.selects}
+    unshared = (name for id_, name in said.managed.items() if id_ not in known)
+    mine = installed.get(session.person.id)
     return Listing(
-        tuple(sorted(owned, key=lambda each: each.account.login.lower())), tuple(sorted(missing))
+        owned=tuple(sorted(owned, key=lambda each: each.account.login.lower())),
+        missing=tuple(sorted(each for each in owners if each.lower() not in there)),
+        unshared=tuple(sorted(one for one in unshared if _owner(one) in some)),
+        waiting=said.waiting,
+        unread=_stands(mine) and session.person.login.lower() not in {o.lower() for o in owners},
     )
 
 
+def _owner(full_name: str) -> str:
+    return full_name.partition("/")[0].lower()
+
+
+def _stands(installation: Installation | None) -> bool:
+    return installation is not None and installation.state != "deleted"
+
+
+async def _waiting(broker: Broker, person: Person) -> tuple[Waiting, ...]:
+    """Where they asked for the App. A courtesy: without GitHub's answer the page goes without."""
+    try:
+        rows = await at_github.requested(broker.github)
+        asked = [row for row in rows if fields.part(row, "requester").get("id") == person.id]
+        return tuple(
+            Waiting(account_of(fields.part(row, "account")), fields.moment(row, "created_at"))
+            for row in asked
+        )
+    except (GitHubError, MalformedEvent) as error:
+        _log.info("requests.unknown", error=str(error))
+        return ()
+
+
 async def _ask(broker: Broker, token: str) -> dict[int, str]:
-    """Ids of the repositories that this person administers or maintains, with their owners."""
+    """Ids of the repositories that this person administers or maintains, with their names."""
     if await broker.oauth.is_classic():
         rows = [row async for row in broker.oauth.rows(token, "/user/repos")]
         return _managed(rows)
@@ -116,12 +169,12 @@ def _managed(rows: Iterable[dict[str, Any]]) -> dict[int, str]:
     for row in rows:
         number, full_name = row.get("id"), row.get("full_name")
         if isinstance(number, int) and isinstance(full_name, str) and may_manage(row):
-            found[number] = full_name.partition("/")[0]
+            found[number] = full_name
     return found
 
 
 def _known(
-    connection: Connection, ids: list[int]
+    connection: Connection, ids: list[int], person_id: int
 ) -> tuple[dict[int, Repository], dict[int, Account], dict[int, Installation]]:
     """Those that the App was ever installed on, also if they were taken out of it."""
     repositories = mirror.repositories_by_id(connection, ids)
@@ -132,7 +185,7 @@ def _known(
     }
     owners = {one.account_id for one in there.values()}
     accounts = mirror.accounts_by_id(connection, owners)
-    return there, accounts, consents.installations_of(connection, owners)
+    return there, accounts, consents.installations_of(connection, {*owners, person_id})
 
 
 def _by_owner(known: dict[int, Repository]) -> dict[int, list[Repository]]:
@@ -143,9 +196,27 @@ def _by_owner(known: dict[int, Repository]) -> dict[int, list[Repository]]:
 
 
 async def named(broker: Broker, session: Session, full_name: str) -> Repository:
-    """One repository by its name, also one that the lists do not show.
+    """One repository by its name, also one that the lists do not show or that is new to Zekt.
 
     Raises:
         InvalidInput, AccessDenied, NotFound, GitHubError, StorageUnavailable.
     """
-    return await access.known(broker, session.person, "repository:read", full_name)
+    try:
+        return await access.known(broker, session.person, "repository:read", full_name)
+    except NotFound:
+        return await access.repository(broker, session.person, "repository:read", full_name)
+
+
+async def returned(broker: Broker, session: Session, installation_id: int) -> Owned | None:
+    """Back from GitHub, which says that it led from this installation: whose it is, if so.
+
+    What was said before is asked anew. None: of no account in which they manage something, as far
+    as GitHub says so yet.
+
+    Raises:
+        as `listing`.
+    """
+    broker.roles.forget(session.hash)
+    found = await listing(broker, session)
+    ids = {each.installation.id: each for each in found.owned if each.installation}
+    return ids.get(installation_id)

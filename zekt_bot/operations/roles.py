@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -15,13 +16,31 @@ if TYPE_CHECKING:
 
     from zekt_bot.clock import Clock
     from zekt_bot.domain.access import Person
-    from zekt_bot.domain.catalog import Repository
+    from zekt_bot.domain.catalog import Account, Repository
     from zekt_bot.github.client import GitHub
 
 Role = Literal["manages", "sees", "nothing"]
 KEPT = timedelta(seconds=60)
 _MOST_KEPT = 10_000
 _MOST_LISTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """That a person asked for the App on an account, and no owner has answered."""
+
+    account: Account
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What GitHub says of a person: the repositories that they manage (id → full name), and where
+    they asked for the App.
+    """
+
+    managed: Mapping[int, str]
+    waiting: tuple[Waiting, ...] = ()
 
 
 class Roles:
@@ -32,20 +51,24 @@ class Roles:
         self._github = github
         self._clock = clock
         self._known: dict[tuple[int, int], tuple[datetime, Role]] = {}
-        self._lists: dict[str, tuple[datetime, dict[int, str]]] = {}
+        self._lists: dict[str, tuple[datetime, Said]] = {}
 
-    def listed(self, session: str) -> dict[int, str] | None:
+    def listed(self, session: str) -> Said | None:
         """What `keep` was told of this session within the last minute."""
         until, said = self._lists.get(session, (self._clock.now(), None))
         return said if self._clock.now() < until else None
 
-    def keep(self, person: Person, session: str, managed: Mapping[int, str]) -> None:
-        """Note what the person's own token says: repositories (id → owner's login) they manage."""
+    def forget(self, session: str) -> None:
+        """Something may have changed: ask again."""
+        self._lists.pop(session, None)
+
+    def keep(self, person: Person, session: str, said: Said) -> None:
+        """Note what was said to the person's own token."""
         until = self._clock.now() + KEPT
         if len(self._lists) >= _MOST_LISTS:
             self._lists.clear()
-        self._lists[session] = until, dict(managed)
-        for repository_id in managed:
+        self._lists[session] = until, said
+        for repository_id in said.managed:
             self._note(person.id, repository_id, until, "manages")
 
     def _note(self, person_id: int, repository_id: int, until: datetime, role: Role) -> None:

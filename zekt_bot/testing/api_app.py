@@ -45,6 +45,7 @@ class AppApi:
         """Method, path, handler."""
         yield "GET", "/app", self.app
         yield "GET", "/app/installations", self.installations
+        yield "GET", "/app/installation-requests", self.requests
         yield "GET", "/app/installations/{installation}", self.installation
         yield "POST", "/app/installations/{installation}/access_tokens", self.mint
         yield "GET", "/app/hook/config", self.hook_config
@@ -77,6 +78,14 @@ class AppApi:
         rows = self._installed(self._app(request))
         page, headers = page_of(request, rows, f"{self._core.urls.api}/app/installations")
         return answer(200, [shapes.installation(one, self._core.urls) for one in page], headers)
+
+    async def requests(self, request: web.Request) -> web.Response:
+        """`GET /app/installation-requests`: those that no owner has answered."""
+        app = self._app(request)
+        rows = [one for one in self._core.world.requests if one.app is app]
+        page, headers = page_of(request, rows, f"{self._core.urls.api}/app/installation-requests")
+        told = [shapes.installation_request(one, self._core.urls) for one in page]
+        return answer(200, told, headers)
 
     async def installation(self, request: web.Request) -> web.Response:
         """`GET /app/installations/ID`."""

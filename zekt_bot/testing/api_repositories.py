@@ -138,6 +138,7 @@ class RepositoryApi:
         yield "GET", "/users/{login}", self.user
         yield "GET", "/user/{id}", self.user
         yield "GET", "/users/{login}/installation", self.user_installation
+        yield "GET", "/orgs/{login}", self.organization
         yield "GET", "/orgs/{login}/installation", self.organization_installation
         yield "GET", "/installation/repositories", self.granted
         yield "DELETE", "/installation/token", self.revoke
@@ -154,6 +155,12 @@ class RepositoryApi:
         """`GET /users/LOGIN` and `GET /user/ID`: for everybody, organizations too."""
         self._find.viewer(request)
         return answer(200, shapes.public_user(self._find.account(request), self._core.urls))
+
+    async def organization(self, request: web.Request) -> web.Response:
+        """`GET /orgs/LOGIN`: for everybody, what everybody sees."""
+        self._find.viewer(request)
+        account = self._find.account(request, "Organization")
+        return answer(200, shapes.full_organization(account, self._core.urls))
 
     async def user_installation(self, request: web.Request) -> web.Response:
         """`GET /users/LOGIN/installation`."""

@@ -91,7 +91,7 @@ class InstallPages:
             raise PageRefusal(404, _GONE)
         state = told.get("state") or None
         if not account.is_owned_by(person):
-            self._core.world.requests.append((app, account, person))
+            self._core.world.request(app, account, person)
             return self._back(app, account, setup_action="request", state=state)
         known = self._core.world.installation_of(app, account)
         if known is not None:

@@ -44,6 +44,8 @@ class Account:
     created_at: datetime
     name: str | None = None
     app_slug: str | None = None
+    verified: bool = False
+    """Whether GitHub verified that it has its domain."""
     members: dict[int, Membership] | None = None
     """An organization's people; None: whoever acts is one of its owners."""
 
@@ -205,6 +207,17 @@ class Installation:
     def grants(self, wanted: Mapping[str, str]) -> bool:
         """Whether all these permissions were given."""
         return grants(self.permissions, wanted)
+
+
+@dataclass(eq=False)
+class InstallationRequest:
+    """A member who is no owner asks the owners of `account` to install an App."""
+
+    id: int
+    app: App
+    account: Account
+    requester: Account
+    created_at: datetime
 
 
 @dataclass(eq=False)

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from zekt_bot.testing.model import Account, App, Installation, Repository, Role, Token
+    from zekt_bot.testing.model import (
+        Account,
+        App,
+        Installation,
+        InstallationRequest,
+        Repository,
+        Role,
+        Token,
+    )
 
 Json = dict[str, Any]
 
@@ -183,6 +191,29 @@ def organization(account: Account, urls: Urls = GITHUB_COM) -> Json:
     }
 
 
+def full_organization(account: Account, urls: Urls = GITHUB_COM) -> Json:
+    """What `GET /orgs/LOGIN` answers to everybody.
+
+    Source: https://docs.github.com/rest/orgs/orgs#get-an-organization
+    """
+    return {
+        **organization(account, urls),
+        "name": account.name or account.login,
+        "is_verified": account.verified,
+        "has_organization_projects": True,
+        "has_repository_projects": True,
+        "public_repos": 2,
+        "public_gists": 0,
+        "followers": 0,
+        "following": 0,
+        "html_url": f"{urls.web}/{account.login}",
+        "created_at": iso(account.created_at),
+        "updated_at": iso(account.created_at),
+        "archived_at": None,
+        "type": "Organization",
+    }
+
+
 def minimal_repository(repository: Repository, urls: Urls = GITHUB_COM) -> Json:
     """A repository as it stands inside a workflow run."""
     api = f"{urls.api}/repos/{repository.full_name}"
@@ -312,6 +343,20 @@ def installation(found: Installation, urls: Urls = GITHUB_COM) -> Json:
 def _listed(found: Installation) -> list[str]:
     hidden = set(found.app.events) - set(found.app.listed_events)
     return sorted(set(found.events) - hidden)
+
+
+def installation_request(found: InstallationRequest, urls: Urls = GITHUB_COM) -> Json:
+    """That somebody asked for an App.
+
+    Source: https://docs.github.com/rest/apps/apps#list-installation-requests-for-the-authenticated-app
+    """
+    return {
+        "id": found.id,
+        "node_id": node_id("IR", found.id),
+        "account": simple_user(found.account, urls),
+        "requester": simple_user(found.requester, urls),
+        "created_at": iso(found.created_at),
+    }
 
 
 def installation_reference(found: Installation) -> Json:

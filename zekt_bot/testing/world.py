@@ -15,6 +15,7 @@ from zekt_bot.testing.model import (
     Account,
     App,
     Installation,
+    InstallationRequest,
     Repository,
     Token,
     Workflow,
@@ -53,7 +54,7 @@ class World:
         self.installations: dict[int, Installation] = {}
         self.tokens: dict[str, Token] = {}
         self.runs: list[WorkflowRun] = []
-        self.requests: list[tuple[App, Account, Account]] = []
+        self.requests: list[InstallationRequest] = []
         """Who asked the owners of which account for which App."""
         self.takes_local_hooks = False
         """Whether an App's hook may be at an address that only this machine reaches."""
@@ -67,6 +68,7 @@ class World:
         """A number that nothing of this kind has yet."""
         starts = {
             "account": 41548062,
+            "request": 2260101,
             "app": 1234501,
             "installation": 57300101,
             "repository": 730001405,
@@ -144,7 +146,20 @@ class World:
         granted = dict(app.permissions)
         installation = Installation(number, app, account, granted, app.events, now, now, selected)
         self.installations[number] = installation
+        asked = (app, account)
+        self.requests = [one for one in self.requests if (one.app, one.account) != asked]
         return installation
+
+    def request(self, app: App, account: Account, person: Account) -> InstallationRequest:
+        """Somebody who may not install the App asks for it; asking again changes nothing."""
+        told = (app, account, person)
+        known = (one for one in self.requests if (one.app, one.account, one.requester) == told)
+        made = next(known, None)
+        if made is None:
+            number, now = self.next_id("request"), self.clock.now().replace(microsecond=0)
+            made = InstallationRequest(number, app, account, person, now)
+            self.requests.append(made)
+        return made
 
     def account(self, login: str) -> Account | None:
         """The account with this login, case ignored."""

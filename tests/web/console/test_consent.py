@@ -55,17 +55,18 @@ async def test_a_suspended_one_says_who_did_it_and_until_when_it_is_kept(org: Or
     page = await (await org.browser()).get("/consent")
     assert "aurora-labs Suspended" in page.words
     sender = org.console.github.core.world.sender
-    assert f"{sender.login} suspended Zekt on" in page.words
+    assert "Suspended at GitHub since" in page.words
+    assert f"It was {sender.login} who suspended Zekt." in page.words
     assert "its data is deleted" in page.words
-    assert "Lift it at GitHub" in page.words
+    assert "Open at GitHub" in page.words
 
 
 async def test_a_removed_one_says_how_it_comes_back(org: Org) -> None:
     await org.console.github.uninstall(org.installed)
     await look(org)
     page = await (await org.browser()).get("/consent")
-    assert "Zekt was removed from aurora-labs" in page.words
-    assert "Install it again and all goes on as before." in page.words
+    assert "aurora-labs removed Zekt on" in page.words
+    assert "Installed again, all goes on as before." in page.words
     assert "contents: write" not in page.words
 
 
@@ -93,7 +94,7 @@ async def test_what_is_stored_is_deleted_by_whoever_types_its_account(org: Org) 
     await org.enable("docs")
     broker, browser = org.console.broker, await org.browser()
     page = await browser.get("/consent")
-    assert "Stored of them: 0 events" in page.words
+    assert "Stored: nothing yet" in page.words
     ask = await browser.get("/consent/aurora-labs/delete")
     assert "2 repositories that you manage take part no longer" in ask.words
     assert "not-theirs" not in ask.text
@@ -107,7 +108,7 @@ async def test_what_is_stored_is_deleted_by_whoever_types_its_account(org: Org) 
     again = await browser.send(ask, "/consent/aurora-labs/delete", account="aurora-labs")
     assert again.location == "/consent"  # it is under way
     assert await lapses.finish(broker) == 2
-    assert "Stored of them: 0 events" in (await browser.get("/consent")).words
+    assert "Stored: nothing yet" in (await browser.get("/consent")).words
     assert not any((await held(org)).values())
     await org.enable("docs")
 

@@ -22,7 +22,7 @@ async def test_one_sees_what_one_administers_or_maintains(org: Org) -> None:
     browser = await org.browser()
     page = await browser.get("/repositories")
     assert page.status == 200
-    assert "aurora-labs Organization 2 that you manage" in page.words
+    assert "aurora-labs Organization 2 repositories that you manage" in page.words
     assert page.words.index("docs Private Disabled") < page.words.index("payments-api Private")
     assert "not-theirs" not in page.text
 
@@ -162,7 +162,7 @@ async def test_with_a_classic_oauth_app_one_sees_what_its_token_does(classic: Co
     assert "scope repo , which could also write" in (await classic.browser().get("/login")).words
     browser = await org.browser()
     page = await browser.get("/repositories")
-    assert "aurora-labs Organization 2 that you manage" in page.words
+    assert "aurora-labs Organization 2 repositories that you manage" in page.words
     assert org.asked() == 0
 
 

@@ -41,7 +41,7 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int]] = {
     ("GET", "/setup/accounts"): (403, 403, 200),
     ("POST", "/setup/accounts"): (403, 403, 422),
     ("GET", "/setup/install"): (403, 403, 200),
-    ("GET", "/setup/installed"): (200, 200, 200),
+    ("GET", "/setup/installed"): (200, 303, 303),
     ("GET", "/setup/check"): (403, 403, 200),
     ("POST", "/setup/finish"): (403, 403, 409),
     ("GET", "/setup/done"): (303, 303, 303),

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from zekt_bot.config import App
     from zekt_bot.domain.catalog import Account
     from zekt_bot.domain.consent import Installation
 
 
-async def install_link(request: web.Request) -> str:
-    """Where the orchestration App is installed; empty: it is not known yet."""
-    held = await request.app[DEPS].credentials.get("orchestrator")
+async def install_link(request: web.Request, app: App = "orchestrator") -> str:
+    """Where an App is installed; empty: it is not known yet, or is a classic OAuth App."""
+    held = await request.app[DEPS].credentials.get(app)
     return f"{held.html_url}/installations/new" if held.html_url else ""
 
 

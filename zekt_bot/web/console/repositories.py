@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from zekt_bot.domain.catalog import standing
 from zekt_bot.errors import AccessDenied, InvalidInput, NotFound
-from zekt_bot.operations import my_repositories, repositories
+from zekt_bot.operations import my_consent, my_repositories, repositories
 from zekt_bot.operations.my_repositories import Wanted
 from zekt_bot.web.console import forms
 from zekt_bot.web.console.at_github import install_link, installation_page
@@ -29,7 +30,9 @@ CHIPS = {
     "archived": ("amber", "moon", "Archived"),
     "account_blocked": ("amber", "moon", "Resting"),
     "not_installed": ("hollow", "plug", "Not installed"),
+    "purging": ("grey", "clock", "Being deleted"),
 }
+_DIGITS = 19  # of a number that fits into 64 bits
 _PARTS: dict[str, tuple[Part, ...]] = {
     "neither": (),
     "provider": ("provider",),
@@ -41,6 +44,7 @@ _PARTS: dict[str, tuple[Part, ...]] = {
 async def show(request: web.Request) -> web.Response:
     """`GET /repositories`."""
     broker, session = request.app[BROKER], request[VIEWER].session
+    back = await _back(request)
     asked = {name: request.query.get(name, "").strip()[:140] for name in ("name", "owner", "state")}
     found = await my_repositories.listing(broker, session)
     wanted = Wanted(asked["name"].rpartition("/")[2], asked["owner"], asked["state"])
@@ -59,9 +63,26 @@ async def show(request: web.Request) -> web.Response:
         problem=problem,
         chips=CHIPS,
         standing=standing,
+        back=back,
+        gone_at=partial(my_consent.gone_at, broker),
         install=await install_link(request),
+        install_sign_in=await install_link(request, "oauth"),
         installation_page=installation_page(request),
     )
+
+
+async def _back(request: web.Request) -> dict[str, Any] | None:
+    """What GitHub confirms of what it says it led from; its query is a hint that anybody may make.
+
+    Source: https://docs.github.com/apps/creating-github-apps/registering-a-github-app/about-the-setup-url
+    """
+    if "setup_action" not in request.query:
+        return None
+    number = request.query.get("installation_id", "")
+    installation_id = int(number) if number.isdecimal() and len(number) < _DIGITS else 0
+    broker, session = request.app[BROKER], request[VIEWER].session
+    owned = await my_repositories.returned(broker, session, installation_id)
+    return {"asked": request.query["setup_action"] == "request", "owned": owned}
 
 
 async def _by_name(request: web.Request, name: str) -> tuple[Repository | None, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -259,10 +260,14 @@ async def done(request: web.Request) -> web.Response:
 
 async def installed(request: web.Request) -> web.Response:
     """`GET /setup/installed`: where GitHub leads people after installing; only a hint of it."""
-    if request.query.get("setup_action") == "request":
+    asked = request.query.get("setup_action") == "request"
+    in_setup = await setup.principal_of(request.app[BROKER], request[BROWSER]) is not None
+    if VIEWER in request and not in_setup:
+        return on(f"/repositories?{urlencode(request.query)}")
+    if asked:
         title = "Waiting for an owner"
         sentence = "GitHub has asked the organization's owners. Nothing is to be done here."
-    elif await setup.principal_of(request.app[BROKER], request[BROWSER]) is not None:
+    elif in_setup:
         return on("/setup/install")
     else:
         title = "Back from GitHub"
