@@ -76,6 +76,12 @@ async def set_up(page: Page, door: Door) -> None:
     await press(page, "Go on")
     for number in range(2):
         await install(page, door, number)
+    await finish(page)
+
+
+async def finish(page: Page) -> None:
+    """From where both Apps are installed to the end."""
+    await page.reload()
     await expect(page.get_by_text("1 account")).to_have_count(2)
     await press(page, "Go on")
     await expect(page.get_by_text("As it should be")).to_have_count(2)

@@ -103,20 +103,20 @@ async def finish(broker: Broker, back: Return) -> SignedIn:
     """Begin the session of whom GitHub names.
 
     Raises:
-        SignInRefused: why not, and what to do.
+        SignInRefused: why not, and what to do; `back` is the path that was asked for, if that is
+            known.
         StorageUnavailable.
     """
     verifier, path = await _take(broker, back)
     try:
-        token = await _exchanged(broker, back.query, verifier)
-        person = await _let_in(broker, token)
-    except ConfigurationError as error:
-        raise SignInRefused(str(error)) from None
+        person, token = await _answered(broker, back.query, verifier)
+    except (SignInRefused, ConfigurationError) as error:
+        raise SignInRefused(str(error), back=path) from None
     except TokenRefused as error:
-        raise SignInRefused(_refusal(broker, error.error)) from None
+        raise SignInRefused(_refusal(broker, error.error), back=path) from None
     except (GitHubError, MalformedEvent) as error:
         _log.info("sign_in.github_failed", error=type(error).__name__)
-        raise SignInRefused(_SILENT) from None
+        raise SignInRefused(_SILENT, back=path) from None
     return await _start(broker, back, person, token, path)
 
 
@@ -127,8 +127,6 @@ async def _take(broker: Broker, back: Return) -> tuple[str, str]:
     found = await broker.database.write(web_states.take, row)
     if found.standing != "ours" or found.body is None:
         raise SignInRefused(_STANDS.get(found.standing, _STANDS["unknown"]))
-    if error := back.query.get("error"):
-        raise SignInRefused(_refusal(broker, error))
     verifier, path = json.loads(broker.database.keyring.open(web_states.place(hash_), found.body))
     return verifier, path
 
@@ -149,19 +147,20 @@ def _refusal(broker: Broker, error: str) -> str:
     return known.get(error, "GitHub did not sign you in. Nothing was stored; start again.")
 
 
-async def _exchanged(broker: Broker, query: Mapping[str, str], verifier: str) -> UserToken:
-    return await broker.oauth.exchange(query.get("code", ""), verifier)
-
-
-async def _let_in(broker: Broker, token: UserToken) -> Person:
-    """Who the token is of, if they may sign in; else it dies."""
+async def _answered(
+    broker: Broker, query: Mapping[str, str], verifier: str
+) -> tuple[Person, UserToken]:
+    """Who may sign in, with their token; of everybody else it dies."""
+    if error := query.get("error"):
+        raise SignInRefused(_refusal(broker, error))
+    token = await broker.oauth.exchange(query.get("code", ""), verifier)
     try:
         person, reaches = await _who(broker, token)
         await _admit(broker, person, reaches)
     except ZektError:
         await _revoked(broker, token)
         raise
-    return person
+    return person, token
 
 
 async def _who(broker: Broker, token: UserToken) -> tuple[Person, dict[int, str]]:

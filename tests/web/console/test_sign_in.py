@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from tests.db.rows import stored
-from tests.web.console.console import Console, open_console
+from tests.web.console.console import Console, field, open_console
 from zekt_bot.config import AppCredentials
 from zekt_bot.db import sessions as rows
 from zekt_bot.db.sessions import Start
@@ -86,9 +86,9 @@ async def test_signing_in_again_ends_the_browser_s_former_session(console: Conso
 
 async def test_who_says_no_hears_that_nothing_was_stored(console: Console) -> None:
     browser = console.browser()
-    path = await console.at_github(await console.go(browser), decision="0")
-    page = await browser.get(path)
-    assert page.status == 403
+    asked = await console.go(browser, "/login?next=/me")
+    page = await browser.get(await console.at_github(asked, decision="0"))
+    assert (page.status, field(page, "next")) == (403, "/me")
     assert "You said no at GitHub. Nothing was stored." in page.words
     assert "Continue with GitHub" in page.words
     assert SESSION not in browser.cookies

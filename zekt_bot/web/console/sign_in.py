@@ -101,7 +101,7 @@ async def finish(request: web.Request) -> web.Response:
     try:
         signed_in = await sign_in.finish(request.app[BROKER], back)
     except SignInRefused as error:
-        return await _door(request, "/", str(error), status=403)
+        return await _door(request, error.data.get("back", "/"), str(error), status=403)
     response = _to(signed_in.back)
     kept.write(response, "session", signed_in.secret, signed_in.expires_in)
     return response
