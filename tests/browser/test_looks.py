@@ -119,3 +119,20 @@ async def test_what_does_not_fit_or_cannot_be_read_is_found(browser: Browser) ->
     assert "light 360: too wide" in told
     assert "1280: too wide" not in told
     assert "dark 1280: color-contrast" in told
+
+
+async def test_a_chosen_theme_wins_over_the_system_s(door: Door, browser: Browser) -> None:
+    page = await browser.new_page()
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    painted = []
+    for system, chosen in (("light", ""), ("dark", ""), ("light", "dark"), ("dark", "light")):
+        await page.context.clear_cookies()
+        if chosen:
+            cookie = {"name": "zekt-theme", "value": chosen, "url": door.url}
+            await page.context.add_cookies([cookie])  # type: ignore[list-item]
+        await page.emulate_media(color_scheme=system)  # type: ignore[arg-type]
+        await page.goto(f"{door.url}/login")
+        painted.append(await page.evaluate(ground))
+    light, dark, dark_again, light_again = painted
+    assert light != dark
+    assert (light, dark) == (light_again, dark_again)
