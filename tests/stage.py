@@ -183,8 +183,8 @@ class Stage:
         self, run: WorkflowRun, body: bytes = b"{}", event_type: str = "released"
     ) -> messages.Stored:
         """Store a message of this run's present attempt."""
-        key = key_of(run)
-        return await messages.store(self.broker, Principal(key), key, event_type, body)
+        who = Principal(key_of(run), run.workflow.path)
+        return await messages.store(self.broker, who, event_type, body)
 
     async def rows(self, table: Table) -> list[Mapping[str, Any]]:
         """All rows of a table, by primary key."""

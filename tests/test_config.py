@@ -34,6 +34,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("ZEKT_OIDC_ISSUER", "https://sts.example/", "oidc_issuer", "https://sts.example"),
     ("ZEKT_OIDC_SHARED_AUDIENCE", "false", "oidc_shared_audience", False),
     ("ZEKT_ALLOWED_ACCOUNTS", "Octo , mona", "allowed_accounts", ("octo", "mona")),
+    ("ZEKT_API_PER_MINUTE", "0", "api_per_minute", 0),
     ("ZEKT_INFLIGHT_BYTES", "1048576", "inflight_bytes", 1048576),
     ("ZEKT_REQUEST_DAYS", "0", "request_days", 0),
     ("ZEKT_QUOTA_EVENTS", "7", "quota", Quota(events=7)),

@@ -79,6 +79,7 @@ class Settings:
     withdrawn_days: int = 30
     quota: Quota = field(default_factory=Quota)
     inflight_bytes: int = 128 * 1024 * 1024
+    api_per_minute: int = 300
     metrics_tokens: tuple[str, ...] = field(default=(), repr=False)
     operators: tuple[str, ...] = ()
     allowed_people: tuple[str, ...] = ()
@@ -241,6 +242,12 @@ def _read(env: Environment) -> Settings:
             environment.between(1024 * 1024, 1 << 40),
             default.inflight_bytes,
             "a number of bytes, at least 1048576",
+        ),
+        api_per_minute=env.get(
+            "ZEKT_API_PER_MINUTE",
+            environment.between(0, 100_000),
+            default.api_per_minute,
+            "a number of calls a minute (0: any number)",
         ),
         metrics_tokens=env.words("ZEKT_METRICS_TOKEN"),
         operators=_logins(env, "ZEKT_OPERATORS"),

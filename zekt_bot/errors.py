@@ -4,14 +4,16 @@
     ├── ConfigurationError        a setting is missing or wrong; names it and the cure
     ├── Refused                   an operation that is not done; nothing was changed
     │   ├── InvalidInput          the input itself is wrong
-    │   ├── MessageRefused        a plugin refuses to have this message stored
+    │   ├── MessageTooLarge       the message is larger than one may be
+    │   ├── MessageRefused        this message is not stored: a plugin's word, or a run's limits
     │   ├── QuotaExceeded         the account has had its share (has `retry_after`, in seconds)
     │   ├── AccessDenied          this principal may not do that
     │   │   └── SignInRefused     this sign-in did not come to its end
     │   ├── NotFound              no such thing for this principal
     │   └── Conflict              the thing is in another state than the operation needs
     │       └── NotAdmitted       the account is none that this server works for
-    ├── WebhookRefused            an HTTP request that is not a webhook of ours (has a status)
+    ├── RequestRefused            an HTTP request that is not taken (has a status)
+    │   └── WebhookRefused        it is not a webhook of ours
     ├── RunTokenRefused           a workflow run's token that does not prove who it is
     ├── MalformedEvent            a verified webhook that lacks what it should have: set aside
     ├── StorageUnavailable        nothing was stored; the caller may try again
@@ -69,8 +71,12 @@ class InvalidInput(Refused):
     """The input is not what this operation takes."""
 
 
+class MessageTooLarge(Refused):
+    """The message is too large."""
+
+
 class MessageRefused(Refused):
-    """A plugin refuses this message."""
+    """This message is not taken."""
 
 
 class QuotaExceeded(Refused):
@@ -97,13 +103,17 @@ class NotAdmitted(Conflict):
     """This account is not admitted to this server."""
 
 
-class WebhookRefused(ZektError):
-    """This request is not a webhook that Zekt takes."""
+class RequestRefused(ZektError):
+    """This request is not one that Zekt takes."""
 
     def __init__(self, status: int, message: str) -> None:
         """`status` is the HTTP status of the answer."""
         super().__init__(message)
         self.status = status
+
+
+class WebhookRefused(RequestRefused):
+    """This request is not a webhook that Zekt takes."""
 
 
 class RunTokenRefused(ZektError):

@@ -12,6 +12,7 @@ from tests.acceptance.server import environ_of
 from tests.cli.command import KEY, zekt
 from tests.pipeline.test_proof import NAMED, again, react
 from tests.stage import RELEASE, Stage, open_stage
+from zekt_bot.errors import AccessDenied
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -95,3 +96,20 @@ async def test_a_full_page_says_how_to_go_on(environ: dict[str, str]) -> None:
     assert ended.err == f"\nThe next page: add `--before {last['id']}`.\n"
     after = await zekt("audit", "list", "--limit", "1", "--before", last["id"], **environ)
     assert last["id"] not in after.out
+
+
+async def test_what_was_not_taken_is_listed_with_its_reason(migrated_sqlite: str) -> None:
+    async with open_stage(migrated_sqlite, secret_keys=(KEY,)) as stage:
+        await stage.publish("released")
+        run = await stage.github.start_run(stage.provider, "other.yml")
+        with pytest.raises(AccessDenied):
+            await stage.post(run, BODY)
+        environ = environ_of(migrated_sqlite, stage.github, stage.app) | {"ZEKT_SECRET_KEY": KEY}
+    ended = await zekt("messages", "refused", "--repository", "aurora-labs/payments-api", **environ)
+    assert ended.code == 0, ended.err
+    assert "not_allowed" in ended.out
+    assert ".github/workflows/other.yml" in ended.out
+    (row,) = json.loads((await zekt("messages", "refused", "--json", **environ)).out)
+    assert (row["run_id"], row["times"], row["size"]) == (run.id, 1, len(BODY))
+    again = await zekt("messages", "refused", "--before", row["id"], **environ)
+    assert (again.out, again.err.strip()) == ("", "No refused messages fit.")

@@ -29,6 +29,7 @@ from zekt_bot.cli.errors import exit_codes
 from zekt_bot.db import libpq
 from zekt_bot.db.tables import metadata as schema
 from zekt_bot.domain.deliveries import RETRY_SCHEDULE, TRANSITIONS, BlockedReason, OutcomeKind
+from zekt_bot.web.api.routes import CLOSED, OPERATIONS
 from zekt_bot.web.console.routes import PAGES
 from zekt_bot.web.server import ROUTES
 
@@ -244,3 +245,12 @@ def test_the_picture_is_small_and_says_what_it_shows() -> None:
     assert root.attrib["role"] == "img"
     assert len(named) == 2
     assert set(root.attrib["aria-labelledby"].split()) == named
+
+
+def test_every_operation_of_the_api_has_a_section() -> None:
+    text = page("reference/api.md")
+    shown = set(re.findall(r"^## `([A-Z]+) (/\S+)`$", text, re.MULTILINE))
+
+    assert shown == {(each.method, each.path) for each in OPERATIONS}
+    for each in CLOSED:
+        assert f"`{each.method} {each.path}`" in section(text, "What is not served")

@@ -10,6 +10,7 @@ from tests.docs.pages import page
 from zekt_bot.domain import deliveries, lists, messages
 from zekt_bot.pipeline import pages, render, verify
 from zekt_bot.plugins import calls
+from zekt_bot.web.api import edge
 
 LIMITS = dict(re.findall(r"^\| ([^|]+?) \| (.+?) \|$", page("reference/limits.md"), re.MULTILINE))
 
@@ -23,7 +24,12 @@ LIMITS = dict(re.findall(r"^\| ([^|]+?) \| (.+?) \|$", page("reference/limits.md
             "a call of a deciding or advising hook",
             f"{calls.LIMIT.total_seconds() * 1000:.0f} milliseconds",
         ),
-        ("a message", f"{messages.MOST_BYTES:,} bytes"),
+        ("a message", f"{messages.MOST_BYTES:,} bytes, {messages.MOST_DEPTH} levels"),
+        (
+            "messages of a run",
+            f"{messages.MOST_OF_A_RUN}, and {messages.MOST_BYTES_OF_A_RUN:,} bytes",
+        ),
+        ("an API call's body", f"{edge.MOST_BYTES:,} bytes"),
         ("time to try", f"{deliveries.GIVE_UP_AFTER.total_seconds() / 3600:.0f} hours"),
         ("a decision that fails", f"{pages.MOST_FAILURES} times"),
         ("a page of a list", f"{lists.MOST_ROWS:,} rows"),

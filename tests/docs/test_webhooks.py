@@ -17,6 +17,7 @@ PAGE = "reference/webhooks.md"
 SECRET = "a secret of the tests"
 SOURCES = (
     "zekt_bot/web/webhooks.py",
+    "zekt_bot/web/bodies.py",
     "zekt_bot/web/deps.py",
     "zekt_bot/pipeline/verify.py",
     "zekt_bot/pipeline/store.py",
@@ -62,7 +63,7 @@ async def test_a_command_of_the_page_gets_the_answer_that_the_page_promises(
 def test_the_page_names_every_status() -> None:
     rows = re.findall(r"^\| ([\d, ]+) \|", section(webhook_section(), "Answers"), re.MULTILINE)
     shown = {status for row in rows for status in row.split(", ")}
-    raised = set(re.findall(r"WebhookRefused\(\s*(\d{3})", CODE))
+    raised = set(re.findall(r"(?:Webhook|Request)Refused\(\s*(\d{3})", CODE))
     answered = set(re.findall(r"answer\((\d{3}),", CODE))
 
     assert shown == raised | answered | {"404", "405"}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.factories import ran, subscription
 from zekt_bot.domain.subscriptions import (
+    Audience,
     Durable,
     Filters,
     Ordered,
@@ -129,3 +130,17 @@ def test_the_bounds_of_waiting_are_kept(after: timedelta) -> None:
     ):
         with pytest.raises(InvalidInput):
             check()
+
+
+@given(
+    st.sets(st.sampled_from(["a", "b", "*"])),
+    st.sets(st.sampled_from(["a", "b"])),
+    st.sampled_from(["a", "b", "c"]),
+)
+def test_an_audience_may_hear_what_each_of_its_subscriptions_wants(
+    accepted: set[str], filtered: set[str], event_type: str
+) -> None:
+    filters = Filters(event_types=tuple(filtered))
+    held = subscription(*accepted, filters=filters)
+    audience = Audience("svc_1", held.event_types, filters, 3)
+    assert audience.may_hear(event_type) is held.wants(event_type, ran())

@@ -9,14 +9,25 @@ import orjson
 import pytest
 from sqlalchemy import select
 
-from tests.stage import ME, SERVICE
+from tests.stage import ME, RELEASE, SERVICE
+from zekt_bot import Refusal, hookimpl
 from zekt_bot.db.tables import messages as rows
-from zekt_bot.domain.access import WorkflowRun
+from zekt_bot.db.tables import refused_messages, runs
+from zekt_bot.domain.access import Person, WorkflowRun
 from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lists import AuditFilter, Page
-from zekt_bot.domain.messages import Redaction
-from zekt_bot.errors import AccessDenied, InvalidInput, MessageRefused, NotFound
-from zekt_bot.operations import audit, messages, repositories, services
+from zekt_bot.domain.messages import MOST_BYTES_OF_A_RUN, Redaction
+from zekt_bot.errors import (
+    AccessDenied,
+    Conflict,
+    InvalidInput,
+    MessageRefused,
+    MessageTooLarge,
+    NotFound,
+)
+from zekt_bot.operations import audit, messages, repositories, services, subscriptions, workflows
+from zekt_bot.operations.subscription_parties import Ends
+from zekt_bot.plugins.registry import Plugin
 
 if TYPE_CHECKING:
     from tests.stage import Stage
@@ -25,10 +36,11 @@ PROVIDER, TYPE = "aurora-labs/payments-api", "release-published"
 SECRET = b'{"note": "what nobody but the consumer should read"}'
 
 
-async def enabled(stage: Stage) -> RunKey:
-    """The key of a run of the provider, which is enabled."""
+async def enabled(stage: Stage) -> WorkflowRun:
+    """A run of the provider, which is enabled and has its workflow on the allow-list."""
     await repositories.enable(stage.broker, ME, PROVIDER)
-    return RunKey(stage.provider.id, 7, 1)
+    await workflows.allow(stage.broker, ME, PROVIDER, RELEASE)
+    return WorkflowRun(RunKey(stage.provider.id, 7, 1), RELEASE)
 
 
 async def stored(stage: Stage) -> list[bytes]:
@@ -43,10 +55,10 @@ async def audited(stage: Stage, verb: str) -> list[dict[str, Any]]:
 
 
 async def test_the_same_again_answers_as_before(stage: Stage) -> None:
-    key = await enabled(stage)
+    run = await enabled(stage)
 
     async def send(body: bytes, event_type: str = TYPE) -> messages.Stored:
-        return await messages.store(stage.broker, WorkflowRun(key), key, event_type, body)
+        return await messages.store(stage.broker, run, event_type, body)
 
     first, *again = await asyncio.gather(*(send(SECRET) for _ in range(20)))
     assert [each.duplicate for each in (first, *again)].count(False) == 1
@@ -59,27 +71,176 @@ async def test_the_same_again_answers_as_before(stage: Stage) -> None:
 
 
 async def test_a_message_lies_sealed(stage: Stage) -> None:
-    key = await enabled(stage)
-    made = await messages.store(stage.broker, WorkflowRun(key), key, TYPE, SECRET)
+    run = await enabled(stage)
+    made = await messages.store(stage.broker, run, TYPE, SECRET)
     (body,) = await stored(stage)
     assert b"nobody but the consumer" not in body
     place = ("messages", "body", made.message_id)
     assert stage.broker.database.keyring.open(place, body) == SECRET
 
 
-async def test_only_the_run_itself_speaks_for_it(stage: Stage) -> None:
-    key = await enabled(stage)
-    for other in (key._replace(run_attempt=2), key._replace(run_id=8)):
-        with pytest.raises(AccessDenied):
-            await messages.store(stage.broker, WorkflowRun(other), key, TYPE, SECRET)
+async def refused(stage: Stage, run: WorkflowRun) -> str:
+    """The one reason that the provider is shown."""
+    (row,) = await messages.list_refused(stage.broker, ME)
+    assert (row["full_name"], row["event_type"], row["size"]) == (PROVIDER, TYPE, len(SECRET))
+    assert (row["run_id"], row["workflow_path"]) == (run.key.run_id, run.workflow_path)
     assert await stored(stage) == []
+    reason: str = row["reason"]
+    return reason
+
+
+async def test_a_repository_that_nobody_knows_leaves_no_trace(stage: Stage) -> None:
+    run = WorkflowRun(RunKey(999, 7, 1), RELEASE)
+    with pytest.raises(NotFound, match="zekt repositories enable"):
+        await messages.store(stage.broker, run, TYPE, SECRET)
+    assert await stage.rows(refused_messages) == []
+    assert await stage.rows(runs) == []
 
 
 async def test_a_repository_that_provides_nothing_has_no_messages(stage: Stage) -> None:
-    key = RunKey(stage.provider.id, 7, 1)
-    with pytest.raises(NotFound, match="zekt repositories enable"):
-        await messages.store(stage.broker, WorkflowRun(key), key, TYPE, SECRET)
-    assert await stored(stage) == []
+    run = await enabled(stage)
+    await repositories.disable(stage.broker, ME, PROVIDER)
+    with pytest.raises(NotFound, match=f"zekt repositories enable {PROVIDER}"):
+        await messages.store(stage.broker, run, TYPE, SECRET)
+    assert await refused(stage, run) == "not_enabled"
+
+
+@pytest.mark.parametrize("path", [None, ".github/workflows/other.yml", "Release"])
+async def test_a_workflow_that_is_not_on_the_allow_list(stage: Stage, path: str | None) -> None:
+    run = WorkflowRun((await enabled(stage)).key, path)
+    with pytest.raises(AccessDenied, match="allow-list"):
+        await messages.store(stage.broker, run, TYPE, SECRET)
+    assert await refused(stage, run) == "not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("reason", "action"), [("app_suspended", "suspend"), ("not_installed", "uninstall")]
+)
+async def test_without_the_app(stage: Stage, reason: str, action: str) -> None:
+    run = await enabled(stage)
+    await getattr(stage.github, action)(stage.providing)
+    await stage.listen()
+    with pytest.raises(AccessDenied, match="App is not installed"):
+        await messages.store(stage.broker, run, TYPE, SECRET)
+    assert await refused(stage, run) == reason
+
+
+async def test_the_same_refusal_of_a_run_is_one_row_and_one_audit_entry(stage: Stage) -> None:
+    run = WorkflowRun((await enabled(stage)).key, None)
+    for _ in range(3):
+        with pytest.raises(AccessDenied):
+            await messages.store(stage.broker, run, TYPE, SECRET)
+    (row,) = await stage.rows(refused_messages)
+    assert row["times"] == 3
+    (entry,) = await audited(stage, "run:message:refused")
+    assert (entry["repository_id"], entry["actor"]) == (
+        stage.provider.id,
+        f"run:{stage.provider.id}",
+    )
+
+
+async def test_people_see_the_refusals_of_what_they_manage(stage: Stage) -> None:
+    stranger = Person(5, "mona")
+    with pytest.raises(AccessDenied):
+        await messages.list_refused(stage.broker, stranger)
+    with pytest.raises(AccessDenied):
+        await messages.list_refused(stage.broker, await enabled(stage))
+
+
+async def test_a_run_sends_fifty_messages_at_most(stage: Stage) -> None:
+    run = await enabled(stage)
+    for number in range(50):
+        await messages.store(stage.broker, run, TYPE, b"%d" % number)
+    with pytest.raises(MessageRefused, match="at most 50 messages"):
+        await messages.store(stage.broker, run, TYPE, b"50")
+    assert (await messages.store(stage.broker, run, TYPE, b"7")).duplicate
+    other = WorkflowRun(run.key._replace(run_attempt=2), RELEASE)
+    assert not (await messages.store(stage.broker, other, TYPE, b"50")).duplicate
+
+
+async def test_many_at_once_are_no_more_than_fifty(stage: Stage) -> None:
+    run = await enabled(stage)
+    sending = (messages.store(stage.broker, run, TYPE, b"%d" % number) for number in range(60))
+    answers = await asyncio.gather(*sending, return_exceptions=True)
+    assert [type(each) for each in answers].count(MessageRefused) == 10
+    assert len(await stored(stage)) == 50
+
+
+async def test_a_run_sends_five_megabytes_at_most(stage: Stage) -> None:
+    run = await enabled(stage)
+    size = 524_288
+    for number in range(MOST_BYTES_OF_A_RUN // size):
+        body = b'"' + str(number).encode().ljust(size - 2, b"x") + b'"'
+        await messages.store(stage.broker, run, TYPE, body)
+    with pytest.raises(MessageRefused, match="5242880 bytes"):
+        await messages.store(stage.broker, run, TYPE, b"1")
+
+
+async def test_a_service_may_take_one_message_of_each_type(stage: Stage) -> None:
+    await stage.publish("*")
+    await services.edit(stage.broker, ME, SERVICE, {"one_per_type": True})
+    run = WorkflowRun(RunKey(stage.provider.id, 7, 1), RELEASE)
+    await messages.store(stage.broker, run, TYPE, SECRET)
+    assert (await messages.store(stage.broker, run, TYPE, SECRET)).duplicate
+    with pytest.raises(Conflict, match="one of each"):
+        await messages.store(stage.broker, run, TYPE, b"{}")
+    await messages.store(stage.broker, run, "another", b"{}")
+    assert [row["reason"] for row in await stage.rows(refused_messages)] == ["one_per_type"]
+
+
+async def test_who_gets_it_is_told(stage: Stage) -> None:
+    run = await enabled(stage)
+
+    async def told(event_type: str = "released", body: bytes = b"{}") -> tuple[int, str]:
+        made = await messages.store(stage.broker, run, event_type, body)
+        return made.consumers, made.said
+
+    assert (await told())[0] == 0
+    assert "no service publishes" in (await told())[1]
+    await stage.publish("released")
+    assert "does not declare" in (await told("other"))[1]
+    assert "No approved subscription" in (await told())[1]
+    await stage.subscribe(approve=False)
+    assert (await told())[0] == 0
+    ends = Ends(SERVICE, stage.consumer.full_name)
+    await subscriptions.approve(stage.broker, ME, ends)
+    assert await told() == (1, "Stored. It goes to 1 consumer when its run has ended.")
+    await subscriptions.pause(stage.broker, ME, ends)
+    assert (await told())[0] == 0
+
+
+async def test_a_message_of_a_run_that_was_sent_follows_now(stage: Stage) -> None:
+    await stage.serve("released")
+    run = await stage.finish_run("build")
+    await stage.post(run)
+    await stage.flow()
+    late = await stage.post(run, b'"late"')
+    assert (late.consumers, late.said) == (
+        1,
+        "Stored. It goes to 1 consumer now, after its run.",
+    )
+
+
+async def test_of_a_blocked_run_it_goes_to_nobody(stage: Stage) -> None:
+    await stage.serve("released")
+    run = await stage.finish_run("build", event="pull_request")
+    await stage.flow()
+    late = await stage.post(run)
+    assert (late.consumers, "run_event_not_allowed" in late.said) == (0, True)
+
+
+class Refuses:
+    @hookimpl
+    def zekt_accept_message(self) -> Refusal:
+        return Refusal("no_thanks")
+
+
+async def test_what_a_plugin_refuses_is_shown_too(stage: Stage) -> None:
+    run = await enabled(stage)
+    stage.broker.plugins.registry.register(Refuses(), Plugin("refusing", origin="built-in"))
+    with pytest.raises(MessageRefused, match="no_thanks"):
+        await messages.store(stage.broker, run, TYPE, SECRET)
+    assert await refused(stage, run) == "no_thanks"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +248,6 @@ async def test_a_repository_that_provides_nothing_has_no_messages(stage: Stage) 
     [
         (TYPE, b"{", "not JSON"),
         (TYPE, b"", "not JSON"),
-        (TYPE, b'"' + b"x" * 524_288 + b'"', "524290 bytes"),
         ("", b"{}", "1 to 100"),
         ("x" * 101, b"{}", "1 to 100"),
         ("new\nline", b"{}", "control character"),
@@ -96,9 +256,9 @@ async def test_a_repository_that_provides_nothing_has_no_messages(stage: Stage) 
 async def test_what_a_message_cannot_be_is_said(
     stage: Stage, event_type: str, body: bytes, said: str
 ) -> None:
-    key = await enabled(stage)
+    run = await enabled(stage)
     with pytest.raises(InvalidInput, match=said):
-        await messages.store(stage.broker, WorkflowRun(key), key, event_type, body)
+        await messages.store(stage.broker, run, event_type, body)
     assert await stored(stage) == []
 
 
@@ -108,9 +268,9 @@ TOKEN = "ghp" + "_" + "aB3" * 12
 async def test_a_secret_is_taken_out_before_it_is_stored_and_its_sender_is_told(
     stage: Stage,
 ) -> None:
-    key = await enabled(stage)
+    run = await enabled(stage)
     body = f'{{"n": 1.10, "token": "{TOKEN}"}}'.encode()
-    sent = [await messages.store(stage.broker, WorkflowRun(key), key, TYPE, body) for _ in "ab"]
+    sent = [await messages.store(stage.broker, run, TYPE, body) for _ in "ab"]
     assert [each.duplicate for each in sent] == [False, True]
     assert {each.redactions for each in sent} == {(Redaction("/token", "github_token"),)}
     shown = await messages.show_message(stage.broker, ME, sent[0].message_id, body=True)
@@ -150,6 +310,20 @@ async def test_a_message_that_is_refused_is_told_to_the_audit(stage: Stage) -> N
 
 @pytest.mark.parametrize("body", [b"null", b" 1 ", b"[]", b'"' + b"x" * 524_286 + b'"'])
 async def test_any_json_up_to_the_limit_is_a_message(stage: Stage, body: bytes) -> None:
-    key = await enabled(stage)
-    made = await messages.store(stage.broker, WorkflowRun(key), key, TYPE, body)
+    run = await enabled(stage)
+    made = await messages.store(stage.broker, run, TYPE, body)
     assert not made.duplicate
+
+
+async def test_a_message_has_at_most_512_kilobytes(stage: Stage) -> None:
+    run = await enabled(stage)
+    with pytest.raises(MessageTooLarge, match="524289 bytes; at most 524288"):
+        await messages.store(stage.broker, run, TYPE, b'"' + b"x" * 524_287 + b'"')
+
+
+async def test_a_message_nests_64_deep_at_most(stage: Stage) -> None:
+    run = await enabled(stage)
+    await messages.store(stage.broker, run, TYPE, b"[" * 64 + b"]" * 64)
+    for depth in (65, 2_000, 260_000):
+        with pytest.raises(MessageRefused, match="more than 64"):
+            await messages.store(stage.broker, run, TYPE, b"[" * depth + b"]" * depth)

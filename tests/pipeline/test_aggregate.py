@@ -151,10 +151,12 @@ async def test_a_message_after_the_aggregation_is_sent_late_and_alone(stage: Sta
     assert await stage.claim("runs") == []
 
 
-async def test_a_workflow_that_is_not_allowed_sends_nothing(stage: Stage) -> None:
+async def test_a_workflow_that_is_not_allowed_any_more_sends_nothing(stage: Stage) -> None:
     await repositories.enable(stage.broker, ME, stage.provider.full_name)
+    await workflows.allow(stage.broker, ME, stage.provider.full_name, RELEASE)
     run = await gathering(stage, "build")
     await stage.post(run)
+    await workflows.disallow(stage.broker, ME, stage.provider.full_name, RELEASE)
     await blocked(stage, "not_allowed")
 
 

@@ -39,8 +39,8 @@ def storing(run: WorkflowRun, *event_types: str) -> Callable[[Broker], Coroutine
     left = iter(event_types)
 
     async def store(broker: Broker) -> None:
-        key = key_of(run)
-        await message_operations.store(broker, Principal(key), key, next(left), b"{}")
+        who = Principal(key_of(run), run.workflow.path)
+        await message_operations.store(broker, who, next(left), b"{}")
 
     return store
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.stage import key_of
+from tests.stage import RELEASE, key_of
 from tests.strategies import at_length
 from zekt_bot.db.tables import runs
 from zekt_bot.domain.access import WorkflowRun as Principal
@@ -67,7 +67,7 @@ async def test_each_attempt_has_one_run_and_one_correlation_id(
         key = keys[number]
         if kind == "message":
             body = str(pick % 3).encode()
-            made = await messages.store(stage.broker, Principal(key), key, "released", body)
+            made = await messages.store(stage.broker, Principal(key, RELEASE), "released", body)
             named.setdefault(key, set()).add(made.correlation_id)
             continue
         bodies = told[number, kind]

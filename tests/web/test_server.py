@@ -32,13 +32,14 @@ from zekt_bot.config import AppCredentials, Settings
 from zekt_bot.domain.webhooks import Receipt, VerifiedWebhook
 from zekt_bot.errors import ConfigurationError, StorageUnavailable
 from zekt_bot.testing import ManualClock
+from zekt_bot.web.api.routes import CLOSED, OPERATIONS
 from zekt_bot.web.console import gate
 from zekt_bot.web.console.routes import PAGES
 from zekt_bot.web.deps import Ignored, Readiness
 from zekt_bot.web.server import ROUTES, Role, WebDeps, build
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 async def test_a_webhook_is_stored_and_named() -> None:
@@ -260,6 +261,9 @@ async def test_what_was_ignored_is_told_once_a_minute_and_at_the_end() -> None:
     ]
 
 
+# An address of the API, also by a client whose address of this server ends in a slash.
+SPELLED: tuple[Callable[[str], str], ...] = (str, lambda path: f"/{path}")
+
 # Every route, and who is let in: a new route has to be entered here.
 MATRIX = {
     ("GET", "/healthz"): {"anonymous": 200, "github": 200, "operator": 200},
@@ -285,7 +289,10 @@ async def test_every_route_lets_in_whom_the_table_says() -> None:
         for route, page in app[gate.PAGES].items()
         if route.resource is not None
     } | {("GET", "/static/{name}")}
-    assert routed - {("*", "/{path}")} - with_get - pages == set(MATRIX)
+    api = {
+        (each.method, spelled(each.path)) for each in (*OPERATIONS, *CLOSED) for spelled in SPELLED
+    }
+    assert routed - {("*", "/{path}")} - with_get - pages - api == set(MATRIX)
     for row in MATRIX.values():
         assert set(row) == set(get_args(Role))
     sends = {

@@ -10,7 +10,7 @@ import click
 from zekt_bot.cli.options import lists, shows
 from zekt_bot.cli.output import Column, harmless_json, print_facts
 from zekt_bot.domain.lists import MessageFilter
-from zekt_bot.operations.messages import list_messages, show_message
+from zekt_bot.operations.messages import list_messages, list_refused, show_message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +34,19 @@ COLUMNS = (
 )
 
 
+REFUSED = (
+    Column("last", "last_at"),
+    Column("reason", "reason"),
+    Column("times", "times", right=True),
+    Column("repository", "full_name"),
+    Column("event type", "event_type", under="{}"),
+    Column("bytes", "size", right=True),
+    Column("workflow", lambda row: row["workflow_path"] or "another repository's", under="{}"),
+    Column("run", lambda row: f"run {row['run_id']}, attempt {row['run_attempt']}", under="{}"),
+    Column("id", "id", under="{}"),
+)
+
+
 @click.group()
 def messages() -> None:
     """Messages: JSON that a run sent beside its event."""
@@ -47,6 +60,17 @@ def messages() -> None:
 async def list_(broker: Broker, who: Principal, page: Page, **filters: Any) -> list[dict[str, Any]]:
     """List messages without their bodies, newest first."""
     return await list_messages(broker, who, page, MessageFilter(**filters))
+
+
+@messages.command("refused")
+@click.option("--repository", metavar="OWNER/REPO", help="Only those of this repository's runs.")
+@click.option("--event-type", metavar="TYPE", help="Only those of this event type.")
+@lists("refused messages", REFUSED)
+async def refused(
+    broker: Broker, who: Principal, page: Page, **filters: Any
+) -> list[dict[str, Any]]:
+    """List messages that were not taken, newest first: each run's once for each reason."""
+    return await list_refused(broker, who, page, MessageFilter(**filters))
 
 
 def tell(found: Mapping[str, Any]) -> None:

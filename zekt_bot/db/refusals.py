@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 _KEY = ("repository_id", "run_id", "run_attempt", "reason")
 
 
-def note(connection: Connection, rows: Sequence[tuple[Mapping[str, Any], Entry]]) -> list[None]:
+def note(
+    connection: Connection, rows: Sequence[tuple[Mapping[str, Any], Entry | None]]
+) -> list[None]:
     """Note what was refused; the audit hears of a run's first of each reason."""
     for row, entry in rows:
         if insert_if_new(connection, refused_messages, row):
-            audit.record(connection, entry)
+            if entry:
+                audit.record(connection, entry)
         else:
             same = (refused_messages.c[name] == row[name] for name in _KEY)
             changed = {name: row[name] for name in ("event_type", "size", "last_at")}

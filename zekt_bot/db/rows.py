@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_
+from sqlalchemy import and_, or_
 
 from zekt_bot.db.tables import (
     accounts,
@@ -144,6 +144,18 @@ class RepositoryRows:
         ours = and_(installation.id == own.installation_id, installation.app == APP)
         return table.outerjoin(self._installation, ours).outerjoin(
             self._account, account.id == own.account_id
+        )
+
+    @property
+    def takes_part(self) -> ColumnElement[bool]:
+        """Whether it is enabled as a consumer, and nothing stands in its way."""
+        rule, listed = self._account.c.rule, self._account.c.listed
+        return and_(
+            self.table.c.consumer_enabled_at.is_not(None),
+            self.table.c.archived.is_(False),
+            self._installation.c.state == "active",
+            rule.is_distinct_from("block"),
+            or_(rule.is_not(None), listed.is_distinct_from(False)),
         )
 
     def read(self, row: Row) -> Repository:

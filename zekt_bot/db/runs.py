@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from zekt_bot.db.rows import job_of, message_of, run_of
-from zekt_bot.db.sql import in_pages, insert_if_new, insert_new, one_of, rows_of, upsert
+from zekt_bot.db.sql import in_pages, insert_new, one_of, rows_of, upsert
 from zekt_bot.db.tables import RUN_IS_OPEN, envelopes, jobs, messages, runs
 from zekt_bot.domain.events import RunKey
 
@@ -154,27 +154,34 @@ def unsent_messages(connection: Connection, run_ids: Sequence[str]) -> dict[str,
     return by_run
 
 
-def message_like(
-    connection: Connection, run_id: str, event_type: str, sha256: str
-) -> Message | None:
-    """The message of this run with the same type and content."""
-    found = (
-        connection.execute(
-            select(messages).where(
-                messages.c.run == run_id,
-                messages.c.event_type == event_type,
-                messages.c.sha256 == sha256,
-            )
-        )
-        .mappings()
-        .first()
-    )
-    return message_of(found) if found else None
+_UNREAD = {"body", "redactions"}
+_MESSAGES = (
+    select(*(column for column in messages.c if column.name not in _UNREAD))
+    .where(one_of(messages.c.run, "ids"))
+    .order_by(messages.c.id)
+)
+_MESSAGE = insert(messages)
 
 
-def add_message(connection: Connection, row: Mapping[str, Any]) -> bool:
-    """Insert a message; False: the run has the same one already."""
-    return insert_if_new(connection, messages, row)
+def messages_of(connection: Connection, run_ids: Collection[str]) -> dict[str, list[Message]]:
+    """Each run's messages without their bodies, oldest first."""
+    by_run: dict[str, list[Message]] = {run_id: [] for run_id in run_ids}
+    if by_run:
+        for row in connection.execute(_MESSAGES, {"ids": run_ids}).mappings():
+            by_run[row["run"]].append(message_of(row))
+    return by_run
+
+
+def add_messages(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert messages of runs that are held; none of them has the same already."""
+    if rows:
+        connection.execute(_MESSAGE, rows)
+
+
+def forget(connection: Connection, ids: Collection[str]) -> None:
+    """Delete runs of which there is nothing else."""
+    if ids:
+        connection.execute(delete(runs).where(runs.c.id.in_(ids)))
 
 
 def held(connection: Connection, ids: Collection[str]) -> dict[str, int]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, case, func, or_, select, update
 
-from zekt_bot.db.rows import SUBSCRIPTION, RepositoryRows, labelled, subscription_of
+from zekt_bot.db.rows import (
+    SUBSCRIPTION,
+    RepositoryRows,
+    filters_of,
+    labelled,
+    subscription_of,
+)
 from zekt_bot.db.sql import insert_if_new, one_of
 from zekt_bot.db.tables import accounts, repositories, services, subscriptions
-from zekt_bot.domain.subscriptions import ALIVE
+from zekt_bot.domain.subscriptions import ALIVE, Audience
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, RowMapping
@@ -173,3 +180,35 @@ def subscribers(
     asked = {"service": service_id, "after": after, "limit": limit}
     found = connection.execute(_SUBSCRIBERS, asked).mappings()
     return [(subscription_of(row, "u_"), _CONSUMER.read(row)) for row in found]
+
+
+_LIKE = (subscriptions.c.service_id, subscriptions.c.event_types, subscriptions.c.filters)
+_AUDIENCE = (
+    select(*_LIKE, func.count().label("number"))
+    .select_from(
+        _CONSUMER.joined(subscriptions, _CONSUMER.table.c.id == subscriptions.c.repository_id)
+    )
+    .where(
+        one_of(subscriptions.c.service_id, "services"),
+        subscriptions.c.state == "approved",
+        subscriptions.c.paused_at.is_(None),
+        _CONSUMER.takes_part,
+    )
+    .group_by(*_LIKE)
+)
+
+
+def audience(connection: Connection, service_ids: Collection[str]) -> list[Audience]:
+    """How many approved subscriptions would hear something now, those that are alike together."""
+    if not service_ids:
+        return []
+    found = connection.execute(_AUDIENCE, {"services": service_ids}).mappings()
+    return [
+        Audience(
+            row["service_id"],
+            tuple(json.loads(row["event_types"])),
+            filters_of(row["filters"]),
+            row["number"],
+        )
+        for row in found
+    ]

@@ -117,9 +117,13 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRun:
-    """A workflow run that proved who it is."""
+    """A workflow run that proved who it is.
+
+    `workflow_path` is the file of its repository that runs; None: another repository's.
+    """
 
     key: RunKey
+    workflow_path: str | None = None
 
     @property
     def actor(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from zekt_bot.domain.catalog import check_event_type
 from zekt_bot.domain.events import EnvelopeKind
@@ -12,10 +13,19 @@ from zekt_bot.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from zekt_bot.domain.catalog import Repository, Service
+    from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service
     from zekt_bot.domain.events import Draft, Message, RunKey
 
 MOST_BYTES = 524_288
+MOST_DEPTH = 64
+MOST_OF_A_RUN = 50
+MOST_BYTES_OF_A_RUN = 5 * 1024 * 1024
+
+Unwelcome = Literal[
+    "account_blocked", "not_enabled", "not_installed", "app_suspended", "not_allowed"
+]
+_TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,7 @@ class IncomingMessage:
 
 @dataclass(frozen=True, slots=True)
 class MessagePolicy:
-    """Whose message it is. `service` is None while the run's workflow is not known."""
+    """Whose message it is. `service` is None if none was published of the workflow."""
 
     repository: Repository
     service: Service | None
@@ -65,6 +75,35 @@ class Refusal:
 
     reason: str
     detail: str = ""
+
+
+def unwelcome(repository: Repository, allowed: AllowedWorkflow | None) -> Unwelcome | None:
+    """Why no message of this repository's workflow is taken, or None.
+
+    `allowed` is the workflow's entry in the allow-list. Its conditions are asked when the run ends.
+    """
+    if repository.blocked:
+        return "account_blocked"
+    if not repository.provider:
+        return "not_enabled"
+    if not repository.consented:
+        return "app_suspended" if repository.obstacle == "app_suspended" else "not_installed"
+    return None if allowed else "not_allowed"
+
+
+def nests_too_deep(body: bytes) -> bool:
+    """Whether arrays and objects stand more than 64 deep in each other; the outermost is the first.
+
+    Of what is no JSON it says something, and never takes more than one look at each byte.
+    """
+    if body.count(b"[") + body.count(b"{") <= MOST_DEPTH:
+        return False
+    level = 0
+    for bracket in _TEXTS.sub(b"", body).translate(None, _NO_BRACKET):
+        level += 1 if bracket in b"[{" else -1
+        if level > MOST_DEPTH:
+            return True
+    return False
 
 
 def drafts_are_sensible(drafts: Sequence[Draft], messages: Sequence[Message]) -> bool:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.catalog import check_full_name, workflow_path
 from zekt_bot.domain.events import RunKey
-from zekt_bot.errors import InvalidInput, RunTokenRefused
+from zekt_bot.errors import AccessDenied, InvalidInput, RunTokenRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,21 @@ class VerifiedRun:
     key: RunKey
     repository: str
     workflow_path: str | None
+
+    @property
+    def principal(self) -> WorkflowRun:
+        """It, as who acts."""
+        return WorkflowRun(self.key, self.workflow_path)
+
+    def check_names(self, repository: str) -> None:
+        """Return if `repository` is this run's; else raise AccessDenied."""
+        if repository.lower() != self.repository.lower():
+            raise AccessDenied("The token is another repository's than the one that is named.")
+
+    def check_is(self, run_id: str | int) -> None:
+        """Return if `run_id` is this run's; else raise AccessDenied."""
+        if str(run_id) != str(self.key.run_id):
+            raise AccessDenied("The token is another run's than the one that is named.")
 
 
 @dataclass(frozen=True, slots=True)

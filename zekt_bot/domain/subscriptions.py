@@ -137,6 +137,21 @@ class Subscription:
         return self.accepts(event_type) and not resting and self.filters.keep(event_type, run)
 
 
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """So many subscriptions of a service that accept and want the same."""
+
+    service_id: str
+    event_types: tuple[str, ...]
+    filters: Filters
+    number: int
+
+    def may_hear(self, event_type: str) -> bool:
+        """Whether they get this event type, if the run fits their filters."""
+        accepted = event_type in self.event_types or ANY_TYPE in self.event_types
+        return accepted and event_type in (self.filters.event_types or (event_type,))
+
+
 def check_filters(filters: Filters) -> Filters:
     """Return `filters`, or raise InvalidInput naming what is wrong with them."""
     for event_type in filters.event_types:

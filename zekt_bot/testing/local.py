@@ -70,7 +70,7 @@ class LocalZekt:
         if message is not None:
             key = RunKey(self.provider.id, run.id, run.attempt)
             body = json.dumps(message).encode()
-            await messages.store(self.broker, WorkflowRun(key), key, "message", body)
+            await messages.store(self.broker, WorkflowRun(key, WORKFLOW), "message", body)
         for name in jobs:
             await run.start_job(name)
         await run.complete(conclusion)

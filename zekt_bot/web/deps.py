@@ -14,7 +14,7 @@ import structlog
 from aiohttp import web
 
 from zekt_bot.domain.figures import Figures
-from zekt_bot.errors import StorageUnavailable, WebhookRefused
+from zekt_bot.errors import RequestRefused, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -84,7 +84,7 @@ class InFlight:
     def holding(self) -> Iterator[Callable[[int], None]]:
         """Gives a function that counts bytes as they come; they are given back at the end.
 
-        It raises WebhookRefused (503) when there is no room. What a request only announces counts
+        It raises RequestRefused (503) when there is no room. What a request only announces counts
         for nothing, or a few idle connections would keep out everybody.
         """
         mine = 0
@@ -92,7 +92,7 @@ class InFlight:
         def take(count: int) -> None:
             nonlocal mine
             if self._held + count > self._most:
-                raise WebhookRefused(503, "The server reads too many bodies at once; try again.")
+                raise RequestRefused(503, "The server reads too many bodies at once; try again.")
             self._held += count
             mine += count
 

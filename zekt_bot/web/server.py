@@ -10,6 +10,8 @@ from aiohttp import web
 
 from zekt_bot.errors import ConfigurationError
 from zekt_bot.web import health, metrics, status, webhooks
+from zekt_bot.web.api import edge
+from zekt_bot.web.api.routes import CLOSED, OPERATIONS
 from zekt_bot.web.connection import Runner
 from zekt_bot.web.console import cookies, frame, gate, headers, sign_in, static
 from zekt_bot.web.console.routes import PAGES
@@ -73,6 +75,7 @@ def build(deps: WebDeps) -> web.Application:
     app[READINESS] = Readiness(deps.ready, deps.clock)
     app[gate.COOKIES] = cookies.Cookies(deps.settings.public_url)
     app[gate.PAGES] = {}
+    app[edge.RATES] = edge.Rates(deps.clock, deps.settings.api_per_minute)
     app[sign_in.TRIES] = Tries(deps.clock, sign_in.MOST_TRIES)
     app.cleanup_ctx.append(app[IGNORED].telling)
     app.on_response_prepare.append(headers.add)
@@ -84,10 +87,22 @@ def build(deps: WebDeps) -> web.Application:
         for method in _methods(page.method):
             added = app.router.add_route(method, page.path, page.handler, expect_handler=expected)
             app[gate.PAGES][added] = page
+    _add_api(app)
     app.router.add_get(f"{static.FOLDER}/{{name}}", static.serve, expect_handler=expected)
     # Ours too, or aiohttp would answer an Expect header here with its own bytes.
     app.router.add_route("*", "/{path:.*}", _elsewhere, expect_handler=expected)
     return app
+
+
+def _add_api(app: web.Application) -> None:
+    """A client whose address of this server ends in a slash asks for `//api/…`."""
+    answered = [
+        *((each.method, each.path, edge.handler(each)) for each in OPERATIONS),
+        *((each.method, each.path, each.tell) for each in CLOSED),
+    ]
+    for method, path, handler in answered:
+        for spelled in (path, f"/{path}"):
+            app.router.add_route(method, spelled, handler, expect_handler=edge.expected)
 
 
 def _methods(method: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -32,6 +33,10 @@ class Tries:
         whose = _whose(address)
         self._counts[whose] += 1
         return self._counts[whose] <= self._most
+
+    def seconds_left(self) -> int:
+        """Until all begin anew, at least 1."""
+        return max(1, math.ceil(_WINDOW - (self._clock.monotonic() - self._since)))
 
 
 def _whose(address: str) -> str:

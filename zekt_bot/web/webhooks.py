@@ -5,23 +5,20 @@ Source: https://docs.github.com/webhooks/using-webhooks/best-practices-for-using
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
-from aiohttp import ClientPayloadError, web
-from aiohttp.http import HttpProcessingError
 
 from zekt_bot.domain.webhooks import Receipt
-from zekt_bot.errors import StorageUnavailable, WebhookRefused
+from zekt_bot.errors import RequestRefused, StorageUnavailable, WebhookRefused
 from zekt_bot.pipeline import verify
-from zekt_bot.web import errors
+from zekt_bot.web import bodies, errors
 from zekt_bot.web.deps import DEPS, IGNORED, IN_FLIGHT, answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from datetime import timedelta
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
 
     from zekt_bot.domain.webhooks import VerifiedWebhook, WebhookApp
 
@@ -65,15 +62,15 @@ async def _answer(request: web.Request, app: WebhookApp, keep: _Keep) -> web.Res
     try:
         with request.app[IN_FLIGHT].holding() as take:
             verify.check_head(request.raw_headers, request.content_length)
-            async with _within(limits.look):
+            async with bodies.within(limits.look):
                 await _secrets(request, app)
-            body = await _read(request, take)
-            async with _within(limits.store):
+            body = await bodies.read(request, take, verify.MOST_BYTES, verify.TOO_LARGE)
+            async with bodies.within(limits.store):
                 webhook = await _verified(request, app, body)
                 if webhook.event == "ping":
                     return answer(200, {"pong": True})
                 receipt = await keep(request, webhook)
-    except WebhookRefused as error:
+    except RequestRefused as error:
         return _refused(error)
     except StorageUnavailable:
         error_text = "The webhook cannot be stored now; redeliver it in some seconds."
@@ -86,19 +83,9 @@ async def _answer(request: web.Request, app: WebhookApp, keep: _Keep) -> web.Res
     return answer(202, told)
 
 
-def _refused(error: WebhookRefused) -> web.Response:
+def _refused(error: RequestRefused) -> web.Response:
     retry = {"Retry_After": _RETRY_AFTER} if error.status == 503 else {}
     return answer(error.status, {"error": str(error)}, **retry)
-
-
-@asynccontextmanager
-async def _within(limit: timedelta) -> AsyncIterator[None]:
-    """A database that takes longer is as good as away: GitHub must hear something."""
-    try:
-        async with asyncio.timeout(limit.total_seconds()):
-            yield
-    except TimeoutError:
-        raise StorageUnavailable from None
 
 
 async def _verified(request: web.Request, app: WebhookApp, body: bytes) -> VerifiedWebhook:
@@ -121,23 +108,6 @@ async def _secrets(
         name = f"ZEKT_{app.upper()}_WEBHOOK_SECRET"
         raise WebhookRefused(503, f"There is no webhook secret yet: do the setup, or set {name}.")
     return found
-
-
-async def _read(request: web.Request, take: Callable[[int], None]) -> bytes:
-    """The body, in time and size."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(request.app[DEPS].limits.body.total_seconds()):
-            async for chunk in request.content.iter_any():
-                take(len(chunk))
-                body += chunk
-                if len(body) > verify.MOST_BYTES:
-                    raise WebhookRefused(413, verify.TOO_LARGE)
-    except TimeoutError:
-        raise WebhookRefused(408, "The body did not come in time; send it again.") from None
-    except (HttpProcessingError, ClientPayloadError, web.RequestPayloadError):
-        raise WebhookRefused(400, "The body is cut or its chunks are malformed.") from None
-    return bytes(body)
 
 
 async def _store(request: web.Request, webhook: VerifiedWebhook) -> Receipt:

@@ -83,7 +83,7 @@ async def _release(stage: Stage, teller: Teller) -> None:
     run = await world.github.start_run(world.provider, RELEASE)
     job = await run.start_job("publish")
     key = RunKey(world.provider.id, run.id, run.attempt)
-    stored = await messages.store(stage.broker, WorkflowRun(key), key, MESSAGE_TYPE, MESSAGE)
+    stored = await messages.store(stage.broker, WorkflowRun(key, RELEASE), MESSAGE_TYPE, MESSAGE)
     teller.say(f"the run's message is stored: {len(MESSAGE)} bytes, {stored.message_id}")
     await job.complete("success")
     await run.complete("success")

@@ -1,0 +1,60 @@
+"""The API's page: its command is run as a job would, and its examples fit the models."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from tests.docs.pages import blocks, page
+from tests.stage import clock
+from tests.web.api.calling import OURS, open_api
+from zekt_bot.web.api.models import MessageStored, NewMessage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from zekt_bot.testing import ManualClock
+
+__all__ = ["clock"]
+
+PAGE = "reference/api.md"
+MISSING = [tool for tool in ("bash", "curl", "sed") if shutil.which(tool) is None]
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+async def test_the_command_of_the_page_sends_a_message(
+    migrated_sqlite: str, clock: ManualClock, tmp_path: Path
+) -> None:
+    (command,) = blocks(page(PAGE), "bash")
+    async with open_api(migrated_sqlite, clock) as api:
+        await api.stage.serve("release-published")
+        run = await api.run()
+        # The run asks for a token for the public URL, which leads to this server.
+        (tmp_path / ".curlrc").write_text(f'connect-to = "localhost:8080:127.0.0.1:{api.port}"')
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-euc", command),
+            env={
+                **api.stage.github.oidc.environment(run),
+                "PATH": "/usr/local/bin:/usr/bin:/bin",
+                "HOME": str(tmp_path),
+                "ZEKT_URL": OURS,
+                "GITHUB_REPOSITORY": run.repository.full_name,
+                "GITHUB_RUN_ID": str(run.id),
+            },
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+
+    assert process.returncode == 0
+    assert json.loads(out)["consumersNotified"] == 1
+
+
+def test_the_examples_of_the_page_are_what_the_api_takes_and_gives() -> None:
+    shown = blocks(page(PAGE), "json")
+    assert msgspec.json.decode(shown[0], type=NewMessage)
+    assert msgspec.json.decode(shown[1], type=MessageStored)

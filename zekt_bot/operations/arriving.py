@@ -1,0 +1,89 @@
+"""What decides about a message that arrives, and what becomes of it, as things stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from zekt_bot.db import mirror, services, subscriptions, workflows
+from zekt_bot.domain.messages import MessagePolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service
+    from zekt_bot.domain.events import Run, RunKey
+    from zekt_bot.domain.subscriptions import Audience
+
+
+class Asked(NamedTuple):
+    """A run, and the file of its repository that it runs."""
+
+    key: RunKey
+    workflow_path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Its repository and, of the workflow, its allow-list entry, its service and who hears that."""
+
+    repository: Repository
+    workflow_path: str | None
+    allowed: AllowedWorkflow | None
+    service: Service | None
+    audience: tuple[Audience, ...]
+
+    @property
+    def policy(self) -> MessagePolicy:
+        """What plugins decide on."""
+        return MessagePolicy(self.repository, self.service)
+
+
+def facts(connection: Connection, rows: Sequence[Asked]) -> list[Facts | None]:
+    """Of each run; None: nothing is known of its repository."""
+    known = mirror.repositories_by_id(connection, {row.key.repository_id for row in rows})
+    ran = {(row.key.repository_id, row.workflow_path) for row in rows if row.workflow_path}
+    named = [(owner, path) for owner, path in ran if path]
+    allowed = workflows.allowed(connection, named)
+    found = services.of_workflows(connection, named)
+    heard: dict[str, list[Audience]] = {service.id: [] for service in found.values()}
+    for each in subscriptions.audience(connection, list(heard)):
+        heard[each.service_id].append(each)
+    return [
+        Facts(
+            known[row.key.repository_id],
+            row.workflow_path,
+            allowed.get(_workflow(row)),
+            service := found.get(_workflow(row)),
+            tuple(heard[service.id]) if service else (),
+        )
+        if row.key.repository_id in known
+        else None
+        for row in rows
+    ]
+
+
+def _workflow(row: Asked) -> tuple[int, str]:
+    return (row.key.repository_id, row.workflow_path or "")
+
+
+def expects(found: Facts, run: Run, event_type: str) -> tuple[int, str]:
+    """How many consumers get a message of this run, and when, or why none does."""
+    service = found.service
+    if run.blocked_reason:
+        return 0, f"Stored, and it goes to nobody: its run was blocked ({run.blocked_reason})."
+    if service is None or not service.published or service.rests:
+        return 0, "Stored. It goes to nobody: no service publishes this workflow now."
+    if not service.declares(event_type):
+        return 0, f"Stored. It goes to nobody: {service.name} does not declare this event type."
+    number = sum(each.number for each in found.audience if each.may_hear(event_type))
+    if not number:
+        return 0, f"Stored. No approved subscription to {service.name} hears this event type now."
+    when = "now, after its run" if run.aggregated_at else "when its run has ended"
+    return number, f"Stored. It goes to {number} {_consumers(number)} {when}."
+
+
+def _consumers(number: int) -> str:
+    return "consumer" if number == 1 else "consumers"

@@ -1,0 +1,242 @@
+"""Before and after each operation: who calls, how often, what they send, and how errors answer.
+
+The order of refusals, cheapest first: announced size, token, rate, body, what is in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from zekt_bot.domain.messages import MOST_DEPTH
+from zekt_bot.errors import (
+    AccessDenied,
+    Conflict,
+    DecryptionFailed,
+    InvalidInput,
+    KeysUnavailable,
+    MessageRefused,
+    MessageTooLarge,
+    NotFound,
+    PluginFailed,
+    QuotaExceeded,
+    RequestRefused,
+    RunTokenRefused,
+    StorageUnavailable,
+    ZektError,
+)
+from zekt_bot.web import bodies, client, errors
+from zekt_bot.web.deps import BROKER, DEPS, IN_FLIGHT, answer
+from zekt_bot.web.tries import Tries
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from zekt_bot.clock import Clock
+    from zekt_bot.domain.run_tokens import VerifiedRun
+    from zekt_bot.operations.broker import Broker
+
+MOST_BYTES = 655_360
+MOST_FAILED = 60
+_RETRY_AFTER = 5
+_encode = msgspec.json.Encoder().encode
+_log = structlog.get_logger()
+
+# What an error answers, the first class that fits.
+_STATUS: tuple[tuple[type[ZektError], int], ...] = (
+    (RunTokenRefused, 401),
+    (AccessDenied, 403),
+    (NotFound, 404),
+    (Conflict, 409),
+    (MessageTooLarge, 413),
+    (MessageRefused, 422),
+    (QuotaExceeded, 429),
+    (InvalidInput, 400),
+    (KeysUnavailable, 503),
+    (StorageUnavailable, 503),
+    (PluginFailed, 503),
+    (DecryptionFailed, 503),
+)
+
+
+class Call(NamedTuple):
+    """An operation's call by a run. `body` is what the operation takes; `names` are in the path."""
+
+    broker: Broker
+    run: VerifiedRun
+    body: Any
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What runs may call. `takes` and `gives` are models; `refusals` say when beside the usual."""
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    act: Callable[[Call], Awaitable[msgspec.Struct | web.Response]]
+    gives: type
+    takes: type[msgspec.Struct] | None = None
+    refusals: Mapping[int, str] | None = None
+
+
+class Rates:
+    """How often runs may call: verified ones by repository, what fails by address."""
+
+    def __init__(self, clock: Clock, most: int) -> None:
+        """`most` calls a minute of one repository; 0: any number."""
+        self._verified = Tries(clock, most) if most else None
+        self._failed = Tries(clock, MOST_FAILED)
+
+    def check(self, run: VerifiedRun) -> None:
+        """Count a call.
+
+        Raises:
+            QuotaExceeded: it is one too many.
+        """
+        if self._verified and not self._verified.allows(str(run.key.repository_id)):
+            left = self._verified.seconds_left()
+            raise QuotaExceeded("This repository calls too often: wait.", retry_after=left)
+
+    def failed(self, address: str) -> None:
+        """Count a token that proves nothing.
+
+        Raises:
+            QuotaExceeded: it is one too many.
+        """
+        if not self._failed.allows(address):
+            left = self._failed.seconds_left()
+            raise QuotaExceeded("Too many bad tokens from this address: wait.", retry_after=left)
+
+
+RATES = web.AppKey("RATES", Rates)
+
+
+def handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Answer an operation's requests."""
+    return partial(_serve, operation)
+
+
+async def expected(request: web.Request) -> web.StreamResponse | None:
+    """Ask for an announced body only if it may be so long."""
+    try:
+        _check_size(request)
+    except RequestRefused as error:
+        return refused(error)
+    return await errors.expected(request)
+
+
+async def _serve(operation: Operation, request: web.Request) -> web.StreamResponse:
+    deps = request.app[DEPS]
+    began, run = deps.clock.monotonic(), None
+    try:
+        _check_size(request)
+        run = await caller(request)
+        with request.app[IN_FLIGHT].holding() as take:
+            body = await _body(operation, request, take)
+            async with bodies.within(deps.limits.store):
+                call = Call(request.app[BROKER], run, body, request.match_info)
+                given = await operation.act(call)
+    except ZektError as error:
+        given = refused(error)
+    response = given if isinstance(given, web.Response) else _told(given)
+    _log.info(
+        "api.answered",
+        operation=operation.name,
+        status=response.status,
+        repository_id=run.key.repository_id if run else None,
+        run_id=run.key.run_id if run else None,
+        duration_ms=round((deps.clock.monotonic() - began) * 1000, 1),
+    )
+    return response
+
+
+def _told(given: msgspec.Struct) -> web.Response:
+    return web.Response(body=_encode(given), content_type="application/json")
+
+
+def refused(error: ZektError) -> web.Response:
+    """The answer to an error that was foreseen; any other is raised again."""
+    if isinstance(error, RequestRefused):
+        status = error.status
+    else:
+        found = (status for kind, status in _STATUS if isinstance(error, kind))
+        known = next(found, None)
+        if known is None:
+            raise error
+        status = known
+    headers = {}
+    if status in {429, 503}:
+        headers["Retry_After"] = str(error.data.get("retry_after", _RETRY_AFTER))
+    if status == 401:
+        headers["WWW_Authenticate"] = "Bearer"
+    return answer(status, {"error": str(error)}, **headers)
+
+
+async def caller(request: web.Request) -> VerifiedRun:
+    """The run that calls.
+
+    Raises:
+        RunTokenRefused: the token is missing or proves nothing.
+        KeysUnavailable: nobody can tell now.
+        AccessDenied: X-GitHub-Repository names another repository.
+        QuotaExceeded: it calls too often, or its address fails too often.
+    """
+    rates = request.app[RATES]
+    try:
+        run = await request.app[BROKER].run_tokens.verify(_token(request))
+    except RunTokenRefused:
+        trusted = request.app[DEPS].settings.trusted_proxies
+        rates.failed(client.of(request, trusted).address)
+        raise
+    rates.check(run)
+    for name in request.headers.getall("X-GitHub-Repository", ()):
+        run.check_names(name)
+    return run
+
+
+def _token(request: web.Request) -> str:
+    given = request.headers.getall("Authorization", [])
+    if len(given) != 1:
+        raise RunTokenRefused(
+            "There is no token, or more than one: send one header `Authorization: Bearer TOKEN` "
+            "with the run's OpenID Connect token. Its job needs the permission `id-token: write`."
+        )
+    scheme, _, token = given[0].strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise RunTokenRefused("The Authorization header is not `Bearer TOKEN`.")
+    return token.strip()
+
+
+def _check_size(request: web.Request) -> None:
+    if (request.content_length or 0) > MOST_BYTES:
+        raise RequestRefused(413, _too_large())
+
+
+def _too_large() -> str:
+    return f"The request's body is too large; at most {MOST_BYTES} bytes are taken."
+
+
+async def _body(
+    operation: Operation, request: web.Request, take: Callable[[int], None]
+) -> msgspec.Struct | None:
+    if operation.takes is None:
+        return None
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise RequestRefused(415, "The body is encoded: send plain JSON.")
+    body = await bodies.read(request, take, MOST_BYTES, _too_large())
+    try:
+        return msgspec.json.decode(body, type=operation.takes)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"The body is not what is taken here: {error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidInput("The body is not JSON in UTF-8.") from None
+    except RecursionError:
+        raise MessageRefused(f"The body nests too deep: at most {MOST_DEPTH} levels.") from None

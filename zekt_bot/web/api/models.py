@@ -1,0 +1,93 @@
+"""What the API takes and gives: each class reads, writes and describes its JSON.
+
+What a client sends beyond it is let pass. Names are those of the wire.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+EventType = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=100,
+        description="Without control characters and without blanks around it.",
+    ),
+]
+FullName = Annotated[
+    str, Meta(description="OWNER/REPO of the run, as its token has it; the case does not matter.")
+]
+RunId = Annotated[str | int, Meta(description="GitHub's id of the run, as its token has it.")]
+
+
+class Problem(msgspec.Struct):
+    """Every refusal."""
+
+    error: Annotated[str, Meta(description="What was wrong, and what to do.")]
+
+
+class StepRef(msgspec.Struct):
+    """The step of an orchestration that a message answers."""
+
+    execution_id: str
+    step_id: str
+
+
+class NewMessage(msgspec.Struct, rename="camel"):
+    """A message of the run that calls."""
+
+    event_type: EventType
+    repository: FullName
+    workflow_run_id: RunId
+    payload: Annotated[
+        msgspec.Raw,
+        Meta(
+            description="Any JSON, also null: at most 524,288 bytes as they are sent, 64 levels "
+            "deep. They are kept as they are."
+        ),
+    ]
+    triggered_by: str | None = None
+    commit_sha: str | None = None
+    ref: str | None = None
+    workflow: str | None = None
+    timestamp: str | None = None
+    orchestration_step_ref: Annotated[StepRef | None, Meta(description="Not served yet: 422.")] = (
+        msgspec.field(name="orchestration_step_ref", default=None)
+    )
+
+
+class MessageStored(msgspec.Struct, rename="camel"):
+    """The message is stored, now or by the same call before."""
+
+    success: bool
+    event_id: Annotated[str, Meta(description="The event that it travels in.")]
+    consumers_notified: Annotated[
+        int, Meta(description="Approved subscriptions that get it, as things stand.")
+    ]
+    message: Annotated[str, Meta(description="When they get it, or why nobody does.")]
+    message_id: str
+    correlation_id: Annotated[str, Meta(description="Zekt's name of the run.")]
+    duplicate: Annotated[bool, Meta(description="The same was sent before; nothing was done.")]
+
+
+EXAMPLES: dict[type, dict[str, Any]] = {
+    NewMessage: {
+        "eventType": "release-published",
+        "repository": "aurora-labs/payments-api",
+        "workflowRunId": "9821735001",
+        "payload": {"version": "1.4.0"},
+    },
+    MessageStored: {
+        "success": True,
+        "eventId": "evt_01kwersrg03e1wmmvj9y20grp5",
+        "consumersNotified": 1,
+        "message": "Stored. It goes to 1 consumer when its run has ended.",
+        "messageId": "msg_01kwersrg07eryr9y4xngjgx8y",
+        "correlationId": "cor_4b7reygzr0skgxwjpk9kqhcxfr",
+        "duplicate": False,
+    },
+}
