@@ -65,7 +65,7 @@ async def test_a_removed_and_a_blocked_account_say_so(org: Org) -> None:
     await accounts.allow(org.console.broker, ME, "aurora-labs")
     await org.console.github.uninstall(org.installed)
     await look(org)
-    assert "aurora-labs removed Zekt on" in (await browser.get("/repositories")).words
+    assert "aurora-labs removed Zekt Nothing" in (await browser.get("/repositories")).words
 
 
 async def test_a_verified_organization_has_its_badge(org: Org) -> None:
@@ -85,7 +85,7 @@ async def test_who_asked_for_the_app_sees_that_an_owner_is_waited_for(org: Org) 
     browser = await org.browser()
     page = await browser.get("/repositories?setup_action=request")
     assert "kestrel-bank Waiting for an owner" in page.words
-    assert "Waiting for an owner of kestrel-bank You asked on" in page.words
+    assert "Waiting for an owner of kestrel-bank Asked" in page.words
     assert "other-org" not in page.text
     await org.console.github.install(org.console.orchestrator, bank)
     org.console.clock.advance(timedelta(minutes=1))
