@@ -13,13 +13,14 @@ from tests.operations.news import mirrored
 from tests.stage import ME, SERVICE
 from zekt_bot.db import lapses as rows_of
 from zekt_bot.db import tables
+from zekt_bot.db.consents import Stored
 from zekt_bot.db.lapses import Deletion
 from zekt_bot.db.lists import of_account
 from zekt_bot.domain.access import Person
 from zekt_bot.domain.audit import Entry
 from zekt_bot.domain.sessions import Session
 from zekt_bot.errors import Conflict, InvalidInput, NotFound
-from zekt_bot.operations import lapses, my_data, repositories, services
+from zekt_bot.operations import lapses, my_consent, my_data, repositories, services
 from zekt_bot.operations import subscriptions as subscription_operations
 from zekt_bot.operations.roles import Said
 from zekt_bot.operations.subscription_parties import Ends
@@ -60,6 +61,16 @@ async def exported(stage: Stage, *managed: Repository) -> list[dict[str, Any]]:
 
 def kinds(rows: list[dict[str, Any]]) -> Counter[str]:
     return Counter(row["record"] for row in rows)
+
+
+async def test_what_is_kept_is_counted_at_either_end(stage: Stage) -> None:
+    await sent(stage)
+    both = signed_in(stage, stage.provider, stage.consumer)
+    ends = await my_consent.view(stage.broker, both)
+    assert [(each.owned.account.login, each.state, each.stored) for each in ends] == [
+        ("aurora-labs", "active", Stored(workflows=1, services=1, subscriptions=1, events=1)),
+        ("kestrel-bank", "active", Stored(subscriptions=1)),
+    ]
 
 
 async def test_a_provider_is_given_all_that_is_kept_of_it(
