@@ -79,8 +79,12 @@ _MOST_FOUND = 500
 def zekt_accept_message(
     message: IncomingMessage, policy: MessagePolicy
 ) -> Accepted | Refusal | None:
-    """Do about secrets what the service says, until it is known take them out; then the schema."""
+    """Of what is in clear: secrets, as its service says; then whether it fits the schema."""
     profile = policy.service.profile if policy.service else Profile()
+    if message.shield:  # nobody here can read it
+        return None
+    if profile.shield:
+        return Refusal("not_encrypted", "its service takes what is encrypted with Shield alone")
     cleaned = None if profile.secrets == "keep" else _clean(message.body)
     if cleaned and (profile.secrets == "refuse" or len(cleaned.redactions) > _MOST_FOUND):
         return Refusal("secret_found", _told(cleaned.redactions))

@@ -47,7 +47,7 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "Catalog",
         "Who may send what to whom. A repository that Zekt has not heard of is looked up at "
         "GitHub; the orchestration App must be installed on it.",
-        ("accounts", "repositories", "workflows", "services", "subscriptions"),
+        ("accounts", "repositories", "workflows", "services", "shield", "subscriptions"),
     ),
     (
         "Looking",

@@ -21,7 +21,9 @@
     ├── SessionEnded              the session is over, here or at GitHub: sign in again
     ├── ServerUnavailable         no server of ours answers, or it cannot do its work now
     ├── Withheld                  the policy allows this POST no longer; a channel lets it pass
-    ├── PayloadTooLarge           what a plugin made of a message does not fit: it is not sent
+    ├── Unsendable                a delivery whose body will never be one (has a `reason`): dead
+    │   ├── PayloadTooLarge       what a plugin made of a message does not fit
+    │   └── NoRecipient           the message was not encrypted for this consumer
     ├── DecryptionFailed          a stored value does not open with any known key
     ├── PluginError
     │   ├── PluginRejected        a plugin that cannot be loaded: stops the start
@@ -148,8 +150,22 @@ class DecryptionFailed(ZektError):
     """No key in ZEKT_SECRET_KEY opens this stored value."""
 
 
-class PayloadTooLarge(ZektError):
+class Unsendable(ZektError):
+    """What this delivery would say cannot be sent, now or later."""
+
+    reason = "unsendable"
+
+
+class PayloadTooLarge(Unsendable):
     """The payload does not fit into what GitHub takes."""
+
+    reason = "too_large"
+
+
+class NoRecipient(Unsendable):
+    """The message is encrypted, and not for this consumer."""
+
+    reason = "no_recipient"
 
 
 class PluginError(ZektError):

@@ -117,7 +117,9 @@ def test_a_hidden_source_shows_nothing() -> None:
 
 
 def test_a_message_is_sent_or_referred_to_but_not_both() -> None:
-    reference = {"bytes": MOST_BYTES, "sha256": "0" * 64}
+    reference = {"bytes": MOST_BYTES, "sha256": "0" * 64, "expiresAt": "2026-03-01T12:00:00Z"}
+    assert faults(example() | {"payload": None, "payloadRef": reference})
+    reference["url"] = "https://zekt.example/api/messages/msg_01kjmmgap8ravwnqh6m13q2gat"
     assert faults(example() | {"payloadRef": reference})
     assert not faults(example() | {"payload": None, "payloadRef": reference})
 

@@ -9,6 +9,7 @@ from hypothesis import assume, given
 
 from tests.strategies import run_keys
 from zekt_bot.domain.access import (
+    RUNS_OWN,
     SIDES,
     Action,
     Operator,
@@ -87,15 +88,17 @@ def test_what_belongs_to_the_server_is_no_persons() -> None:
     assert set(SIDES) < set(ACTIONS)
 
 
-@pytest.mark.parametrize("action", [action for action in ACTIONS if action != "message:store"])
+@pytest.mark.parametrize("action", sorted(set(ACTIONS) - RUNS_OWN))
 @pytest.mark.parametrize("resource", [Resource(), BOTH, OPEN, Resource(run=KEY)])
 def test_a_run_may_do_nothing_else(action: Action, resource: Resource) -> None:
     with pytest.raises(AccessDenied, match="A workflow run may not"):
         decide(RUN, action, resource, frozenset({PROVIDER, CONSUMER}))
 
 
-def test_a_run_may_store_its_own_messages() -> None:
-    decide(RUN, "message:store", Resource(run=KEY))
+def test_a_run_may_encrypt_and_store_its_own_messages() -> None:
+    assert sorted(RUNS_OWN) == ["message:encrypt", "message:store"]
+    for action in RUNS_OWN:
+        decide(RUN, action, Resource(run=KEY))
 
 
 def test_a_message_needs_to_say_whose_it_is() -> None:

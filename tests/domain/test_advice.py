@@ -106,6 +106,8 @@ def test_a_retry_says_what_happened_and_when_it_goes_on(facts: dict[str, Any], s
         ({"status": 502}, "GitHub answered 502, again and again for 96 hours."),
         ({"reason": "plugin_failed"}, "zekt plugins"),
         ({"reason": "decryption_failed"}, "ZEKT_SECRET_KEY"),
+        ({"reason": "too_large"}, "made the message larger than GitHub takes"),
+        ({"reason": "no_recipient"}, "zekt shield keys add kestrel-bank/core-sync FILE"),
         (
             {"reason": "unconfirmed", "attempts": 3},
             "sent 3 times, and no run of kestrel-bank/core-sync confirmed it.",

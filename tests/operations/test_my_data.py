@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from tests import shielding
 from tests.operations.news import mirrored
 from tests.stage import ME, SERVICE
 from zekt_bot.db import lapses as rows_of
@@ -20,7 +21,14 @@ from zekt_bot.domain.access import Person
 from zekt_bot.domain.audit import Entry
 from zekt_bot.domain.sessions import Session
 from zekt_bot.errors import Conflict, InvalidInput, NotFound
-from zekt_bot.operations import lapses, my_consent, my_data, repositories, services
+from zekt_bot.operations import (
+    lapses,
+    my_consent,
+    my_data,
+    repositories,
+    services,
+    shield_keys,
+)
 from zekt_bot.operations import subscriptions as subscription_operations
 from zekt_bot.operations.roles import Said
 from zekt_bot.operations.subscription_parties import Ends
@@ -111,11 +119,14 @@ async def test_a_consumer_is_given_what_came_to_it_and_nothing_of_a_hidden_sourc
     await subscription_operations.approve(stage.broker, ME, Ends(SERVICE, stage.consumer.full_name))
     await stage.finish_run("build")
     await stage.flow()
+    pem = shielding.public_pem(shielding.private_key())
+    await shield_keys.add(stage.broker, ME, stage.consumer.full_name, pem)
     rows = await exported(stage, stage.consumer)
     assert kinds(rows) == {
         "account": 1,
         "installation": 1,
         "repository": 1,
+        "key": 1,
         "subscription": 1,
         "delivery": 1,
     }
@@ -211,15 +222,19 @@ async def test_of_a_provider_everything_goes(stage: Stage) -> None:
 
 async def test_of_a_consumer_what_came_to_it_goes_and_nothing_is_sent_to_it(stage: Stage) -> None:
     await sent(stage)
+    pem = shielding.public_pem(shielding.private_key())
+    for whose in (stage.consumer.full_name, stage.consumer.owner.login):
+        await shield_keys.add(stage.broker, ME, whose, pem)
     await stage.finish_run("build")
     await stage.take()
     assert await begin(stage, stage.consumer)
     await stage.flow()
     await lapses.finish(stage.broker)
-    assert await left(stage, "deliveries", "subscriptions", "services") == {
+    assert await left(stage, "deliveries", "subscriptions", "services", "shield_keys") == {
         "deliveries": 0,
         "subscriptions": 0,
         "services": 1,
+        "shield_keys": 1,  # the account's own stays
     }
     ends = Ends(SERVICE, stage.consumer.full_name)
     with pytest.raises(NotFound):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from tests.factories import service
 from zekt_bot.domain.deliveries import Delivery
 from zekt_bot.domain.events import Envelope, Message, Run, RunKey
-from zekt_bot.pipeline.render import MOST_BYTES, Letter, render
+from zekt_bot.pipeline.render import MOST_BYTES, Fetch, Letter, render
 from zekt_bot.testing.clock import START
 
 FIELDS = [
@@ -32,6 +33,7 @@ FIELDS = [
     "isReplay",
     "hops",
 ]
+FETCH = Fetch(f"https://{'z' * 200}.example/api/messages/msg_1", START + timedelta(days=90))
 JOBS_OMITTED = len(b'"jobsOmitted":1,')
 
 
@@ -51,6 +53,7 @@ def letter(jobs: list[Any], body: bytes | None = None, event_type: str = "releas
         metadata={"sourceRepo": "aurora-labs/payments-api", "workflow": {}, "jobs": jobs},
         message=message,
         message_body=body,
+        fetch=FETCH,
     )
 
 
@@ -130,7 +133,12 @@ def test_the_message_stands_whole_or_is_named_by_its_digest(given: Letter) -> No
     elif "payloadRef" in zekt:
         digest = hashlib.sha256(body).hexdigest()
         assert zekt["payload"] is None
-        assert zekt["payloadRef"] == {"bytes": len(body), "sha256": digest}
+        assert zekt["payloadRef"] == {
+            "url": FETCH.url,
+            "expiresAt": "2026-09-29T12:00:00Z",
+            "sha256": digest,
+            "bytes": len(body),
+        }
     else:
         without_message(sent, given)
 

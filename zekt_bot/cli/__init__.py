@@ -26,6 +26,7 @@ from zekt_bot.cli.rotate import rotate_secrets
 from zekt_bot.cli.server import migrate, serve, worker
 from zekt_bot.cli.services import services
 from zekt_bot.cli.setup import setup_link
+from zekt_bot.cli.shield import shield
 from zekt_bot.cli.status import status
 from zekt_bot.cli.subscriptions import subscriptions
 from zekt_bot.cli.workflows import workflows
@@ -65,6 +66,7 @@ for _command in (
     repositories,
     workflows,
     services,
+    shield,
     subscriptions,
     events,
     deliveries,

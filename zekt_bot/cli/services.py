@@ -87,6 +87,11 @@ _PROFILE = (
         help="What is done about secrets of known shapes in its messages. Default: redact.",
     ),
     click.option(
+        "--shield/--no-shield",
+        default=None,
+        help="Whether it takes only messages that are encrypted for its consumers.",
+    ),
+    click.option(
         "--schema-file",
         type=click.File(encoding="utf-8"),
         metavar="FILE",
@@ -185,6 +190,7 @@ def tell(found: Row) -> None:
             "a run sends": "one message of each type" if found["one_per_type"] else None,
             "source": "hidden from consumers" if found["hidden_source"] else None,
             "secrets": _SECRETS[found["secrets"]],
+            "Shield": "its messages are encrypted for each consumer" if found["shield"] else None,
             "tags": found["tags"],
             "id": found["id"],
         },

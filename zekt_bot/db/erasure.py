@@ -11,6 +11,7 @@ from zekt_bot.db import audit, mirror
 from zekt_bot.db.admissions import unlist
 from zekt_bot.db.retention import delete_deliveries, delete_runs
 from zekt_bot.db.rows import APP
+from zekt_bot.db.shield_keys import of_repository
 from zekt_bot.db.tables import (
     accounts,
     admissions,
@@ -28,6 +29,7 @@ from zekt_bot.db.tables import (
     runs,
     services,
     sessions,
+    shield_keys,
     subscriptions,
 )
 
@@ -226,10 +228,14 @@ def drop_refused(connection: Connection, rows: Sequence[Part]) -> list[int]:
 
 
 def drop_catalog(connection: Connection, row: Part) -> None:
-    """Its services and allow-lists; the subscriptions are gone."""
+    """Its services, allow-lists and keys; the subscriptions are gone."""
     connection.execute(delete(services).where(_of(row)))
     allowed = allowed_workflows.c.repository_id.in_(row.repositories)
     connection.execute(delete(allowed_workflows).where(allowed))
+    theirs = shield_keys.c.account_id == row.account_id
+    if row.repository_id is not None:
+        theirs = shield_keys.c.subject == of_repository(row.repository_id)
+    connection.execute(delete(shield_keys).where(theirs))
 
 
 # Webhooks first, of which the rest is made.

@@ -41,7 +41,8 @@ _UNREAD_OF_SUBSCRIPTION = {"settings", "words", "answer"}  # lists read them, de
 
 RUN = tuple(column.name for column in runs.c if column.name not in {"lease", "due_at"})
 ENVELOPE = tuple(column.name for column in envelopes.c if column.name not in {"lease", "due_at"})
-MESSAGE = tuple(column.name for column in messages.c if column.name != "step_ref")
+_UNREAD_OF_MESSAGE = {"step_ref", "redactions"}
+MESSAGE = tuple(column.name for column in messages.c if column.name not in _UNREAD_OF_MESSAGE)
 DELIVERY = tuple(column.name for column in deliveries.c)
 SERVICE = tuple(column.name for column in services.c)
 SUBSCRIPTION = tuple(
@@ -89,6 +90,7 @@ def message_of(row: Row) -> Message:
         sha256=row["sha256"],
         size=row["size"],
         created_at=row["created_at"],
+        shield=row["shield"],
     )
 
 
@@ -219,6 +221,7 @@ def service_of(row: Row, p: str, owner: str | None) -> Service:
             one_per_type=row[p + "one_per_type"],
             secrets=row[p + "secrets"],
             message_schema=row[p + "message_schema"],
+            shield=row[p + "shield"],
         ),
         version=row[p + "version"],
         former_alias=row[p + "former_alias"],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, or_, select, update
 
-from zekt_bot.db import audit
+from zekt_bot.db import audit, shield_keys
 from zekt_bot.db import services as service_rows
 from zekt_bot.db.sql import in_pages
 from zekt_bot.db.tables import repositories, services, subscriptions
@@ -94,6 +94,8 @@ def end_consent(
 ) -> None:
     """The former owner's consent ends: services rest and move, subscriptions are asked anew.
 
+    Its keys go, since the former owner holds the private ones.
+
     Both those to the repository's services and those of the repository itself; an invitation is
     over, since the new owner neither made it nor was meant. An alias was the former owner's and
     stays with them.
@@ -113,6 +115,7 @@ def end_consent(
         if service["alias"]:
             service_rows.free_alias(connection, service["alias"])
         consequences.record(connection, _rested(service, "transferred"))
+    shield_keys.remove_of(connection, shield_keys.of_repository(repository_id))
     locked = _consents(repository_id).with_for_update(of=subscriptions)
     held = list(connection.execute(locked).mappings())
     for row in held:

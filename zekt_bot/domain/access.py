@@ -38,12 +38,17 @@ Action = Literal[
     "subscription:check",
     "message:read",
     "message:store",
+    "message:encrypt",
     "event:read",
     "delivery:read",
     "delivery:replay",
     "account:read",
     "account:rule",
     "account:erase",
+    "account:shield",
+    "key:read",
+    "key:add",
+    "key:remove",
     "sending:pause",
     "audit:read",
     "data:export",
@@ -87,7 +92,12 @@ SIDES: dict[Action, frozenset[Side]] = {
     "event:read": frozenset({"provider"}),
     "delivery:read": frozenset({"provider", "consumer"}),
     "delivery:replay": frozenset({"provider", "consumer"}),
+    "key:read": frozenset({"consumer"}),
+    "key:add": frozenset({"consumer"}),
+    "key:remove": frozenset({"consumer"}),
 }
+# What a workflow run may do for itself.
+RUNS_OWN: frozenset[Action] = frozenset({"message:store", "message:encrypt"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +177,7 @@ def decide(
     if isinstance(principal, Operator):
         return
     if isinstance(principal, WorkflowRun):
-        allowed = action == "message:store" and resource.run == principal.key
+        allowed = action in RUNS_OWN and resource.run == principal.key
     else:
         sides = _sides(resource, manages)
         if action == "delivery:replay" and resource.refuses_replay:

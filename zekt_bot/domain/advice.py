@@ -149,6 +149,16 @@ def _dead(case: Case) -> Advice:
             "No key in ZEKT_SECRET_KEY opened what is stored, for 96 hours.",
             "Give the server the key that it had; events from then on go out.",
         )
+    if case.reason == "too_large":
+        return Advice(
+            "A plugin made the message larger than GitHub takes.",
+            "`zekt plugins` names those that change messages: mend it before the next event.",
+        )
+    if case.reason == "no_recipient":
+        return Advice(
+            f"Its message is encrypted, and {case.consumer} had no key when it was sent.",
+            f"`zekt shield keys add {case.consumer} FILE` gives it one; the next message has it.",
+        )
     return Advice(
         f"{_answered(case)}, again and again for 96 hours.",
         "The next event goes out as usual once GitHub answers.",

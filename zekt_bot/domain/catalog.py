@@ -172,7 +172,8 @@ class Profile:
     whether the directory names it. `hidden_source`: consumers learn nothing of repository, run and
     people. `approves`: ids of accounts whose requests need no answer. `one_per_type`: a run may
     send one message of each event type. `secrets`: what is done about those in its messages.
-    `message_schema`: the JSON Schema (2020-12) that they fit, as text.
+    `message_schema`: the JSON Schema (2020-12) that they fit, as text. `shield`: it takes only
+    messages that are encrypted for its consumers.
     """
 
     title: str = ""
@@ -187,6 +188,7 @@ class Profile:
     one_per_type: bool = False
     secrets: Secrets = "redact"
     message_schema: str | None = None
+    shield: bool = False
 
 
 @dataclass(frozen=True, slots=True)

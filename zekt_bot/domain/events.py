@@ -86,7 +86,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a run posted beside its event; the body stays in the database until it is sent."""
+    """What a run posted beside its event; the body stays in the database until it is sent.
+
+    `shield`: the version of the Shield envelope that it is; None: it is in clear.
+    """
 
     id: str
     run_id: str
@@ -95,6 +98,7 @@ class Message:
     sha256: str
     size: int
     created_at: datetime
+    shield: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from datetime import datetime
 
-Kind = Literal["dlv", "evt", "msg", "inb", "run", "svc", "sub", "rpl", "ref"]
+Kind = Literal["dlv", "evt", "msg", "inb", "run", "svc", "sub", "rpl", "ref", "key"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _RANDOM_BITS = 80

@@ -30,11 +30,15 @@ _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 
 @dataclass(frozen=True, slots=True)
 class IncomingMessage:
-    """A run's message before it is stored. `body` is JSON, at most 524,288 bytes."""
+    """A run's message before it is stored. `body` is JSON, at most 524,288 bytes.
+
+    `shield`: the version of the Shield envelope that it is; None: it is in clear.
+    """
 
     run: RunKey
     event_type: str
     body: bytes = field(repr=False)
+    shield: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

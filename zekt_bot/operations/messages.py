@@ -22,6 +22,7 @@ from zekt_bot.domain.messages import (
     nests_too_deep,
     unwelcome,
 )
+from zekt_bot.domain.shield import read_envelope
 from zekt_bot.errors import (
     Conflict,
     InvalidInput,
@@ -83,7 +84,7 @@ async def store(broker: Broker, principal: WorkflowRun, event_type: str, body: b
     decide(principal, "message:store", Resource(run=principal.key))
     check_event_type(event_type)
     _check_body(body)
-    message = IncomingMessage(principal.key, event_type, body)
+    message = IncomingMessage(principal.key, event_type, body, _shield(body))
     asked = arriving.Asked(principal.key, principal.workflow_path)
     for _ in range(_TRIES):
         facts = await broker.database.ask(arriving.facts, asked)
@@ -134,6 +135,7 @@ async def _keep(
             "size": len(accepted.body),
             "body": keyring.seal(("messages", "body", message_id), accepted.body),
             "created_at": now,
+            "shield": _shield(accepted.body),
             **guarding.sealed(keyring, message_id, accepted.redactions),
         },
         entry=await broker.entry(
@@ -141,7 +143,7 @@ async def _keep(
             principal.actor,
             correlation_id=correlation_id,
             repository_id=key.repository_id,
-            details=_details(message_id, accepted),
+            details=_details(message_id, accepted, message.shield),
         ),
         now=now,
         policy=facts.policy,
@@ -156,9 +158,17 @@ async def _keep(
     return await broker.database.write(storing.store, row)
 
 
-def _details(message_id: str, accepted: Accepted) -> dict[str, str | int]:
+def _shield(body: bytes) -> str | None:
+    """The version of the Shield envelope that it is; raises InvalidInput if it is a broken one."""
+    found = read_envelope(body)
+    return None if found is None else str(found["version"])
+
+
+def _details(message_id: str, accepted: Accepted, shield: str | None) -> dict[str, str | int]:
     details: dict[str, str | int] = {"bytes": len(accepted.body), "message": message_id}
-    return details | ({"redactions": len(accepted.redactions)} if accepted.redactions else {})
+    if accepted.redactions:
+        details["redactions"] = len(accepted.redactions)
+    return details | ({"shield": shield} if shield else {})
 
 
 async def _stored(

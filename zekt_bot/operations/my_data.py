@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from zekt_bot.db import audit, lapses, workflows
+from zekt_bot.db import audit, lapses, shield_keys, workflows
 from zekt_bot.db import services as service_rows
 from zekt_bot.db import subscriptions as subscription_rows
 from zekt_bot.db.lapses import Deletion
@@ -96,6 +96,9 @@ async def _catalog(broker: Broker, owned: Owned) -> AsyncIterator[Row]:
         yield "repository", {**asdict(each), "obstacle": each.obstacle}
         for entry in await broker.database.query(workflows.of_repository, each.id):
             yield "workflow", asdict(entry)
+        own = [shield_keys.of_repository(each.id)]
+        for key in await broker.database.query(shield_keys.page, _PAGE, "", own):
+            yield "key", shown(key)
     for each in owned.repositories:
         async for service in _services(broker, each):
             yield "service", service

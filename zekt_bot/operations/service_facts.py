@@ -24,6 +24,7 @@ def service_facts(service: Service, repository: Repository | None) -> dict[str, 
         "hidden_source": profile.hidden_source,
         "one_per_type": profile.one_per_type,
         "secrets": profile.secrets,
+        "shield": profile.shield,
         "message_schema": profile.message_schema and orjson.loads(profile.message_schema),
         "published": service.published,
     }

@@ -24,14 +24,15 @@ from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH
 from zekt_bot.errors import (
     DecryptionFailed,
     OutcomeUnknown,
-    PayloadTooLarge,
     PluginFailed,
     StorageUnavailable,
+    Unsendable,
 )
 from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.pipeline.doubt import doubt
+from zekt_bot.pipeline.letters import open_letter
 from zekt_bot.pipeline.permit import Permit, Refusal, ask
-from zekt_bot.pipeline.render import Letter, render
+from zekt_bot.pipeline.render import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,7 +82,7 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
     refusal, ready = await ask(broker, work), _Ready(b"", {})
     if refusal is None:
         try:
-            ready = _Ready(render(await _letter(broker, work)), _settings(broker, work))
+            ready = _Ready(render(await open_letter(broker, work)), _settings(broker, work))
         except Exception as error:
             refusal = Refusal(error=error)
     if refusal:
@@ -102,28 +103,6 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
     if sent.outcome.kind == "blocked" and not sent.withheld:
         await doubt(broker, permit.work)
     return sent.outcome
-
-
-async def _letter(broker: Broker, work: Work) -> Letter:
-    keyring, service = broker.database.keyring, work.facts.service
-    if service is None:
-        raise PluginFailed("No plugin blocked a delivery whose service is gone.")
-    metadata = keyring.open(("envelopes", "body", work.envelope.id), work.envelope_body)
-    body, changed = None, None
-    if work.message and work.message_body is not None:
-        body = keyring.open(("messages", "body", work.message.id), work.message_body)
-        sent = await broker.plugins.transform(body, work.envelope, work.delivery)
-        changed = None if sent == body else sent
-    return Letter(
-        delivery=work.delivery,
-        envelope=work.envelope,
-        run=work.run,
-        service=service,
-        metadata=orjson.loads(metadata),
-        message=work.message,
-        message_body=body,
-        changed=changed,
-    )
 
 
 def _settings(broker: Broker, work: Work) -> dict[str, str]:
@@ -357,7 +336,7 @@ async def _block(broker: Broker, work: Work, blocked: Blocked) -> None:
 async def _undecided(broker: Broker, work: Work, error: Exception) -> None:
     """No decision, no POST: tried again, and dead when a plugin fails for the fifth time.
 
-    What a plugin made too large is dead at once: it would make the same again.
+    What can never be sent is dead at once.
 
     A body that does not open is tried for as long as any delivery: another process may have the
     right key.
@@ -366,9 +345,9 @@ async def _undecided(broker: Broker, work: Work, error: Exception) -> None:
     tried_enough = work.failures + 1 >= _MOST_FAILURES
     dead = work.tried_for >= GIVE_UP_AFTER if sealed else tried_enough
     reason = "decryption_failed" if sealed else "plugin_failed"
-    if isinstance(error, PayloadTooLarge):
-        dead, reason = True, "too_large"
-    if not isinstance(error, PluginFailed | DecryptionFailed | PayloadTooLarge):
+    if isinstance(error, Unsendable):
+        dead, reason = True, error.reason
+    if not isinstance(error, PluginFailed | DecryptionFailed | Unsendable):
         _log.error("delivery.decision_failed", delivery_id=work.delivery.id, exc_info=error)
     change = Change(
         delivery_id=work.delivery.id,

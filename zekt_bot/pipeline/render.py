@@ -16,12 +16,25 @@ import orjson
 from zekt_bot.errors import PayloadTooLarge
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from zekt_bot.domain.catalog import Service
     from zekt_bot.domain.deliveries import Delivery
     from zekt_bot.domain.events import Envelope, Message, Run
 
 MOST_BYTES = 60_000
 VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Where a message is to be had that does not fit, and until when at least, if it ends."""
+
+    url: str
+    expires_at: datetime | None
+
+
+NOWHERE = Fetch("", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +52,15 @@ class Letter:
     message: Message | None = None
     message_body: bytes | None = None
     changed: bytes | None = None
+    fetch: Fetch = NOWHERE
 
 
 def render(letter: Letter) -> bytes:
     """The body of `POST /repos/OWNER/REPO/dispatches`.
 
     Too large a payload first loses jobs from the end (`jobsOmitted` says how many), then the
-    message (`payload` null, `payloadRef` with its size and SHA-256). The message's own bytes
-    are never altered here; what a plugin changed is sent whole or not at all.
+    message (`payload` null, `payloadRef` with its address, size and SHA-256). The message's own
+    bytes are never altered here; what a plugin changed is sent whole or not at all.
 
     Raises:
         PayloadTooLarge: a plugin changed the message, and it does not fit.
@@ -107,8 +121,17 @@ def _payload(letter: Letter, kept: int, *, with_message: bool) -> bytes:
         if with_message:
             zekt["payload"] = orjson.Fragment(letter.changed or body)
         else:
-            sha256 = hashlib.sha256(body).hexdigest()
-            zekt["payloadRef"] = {"bytes": len(body), "sha256": sha256}
+            zekt["payloadRef"] = _reference(body, letter.fetch)
     zekt["isReplay"] = letter.delivery.replay_no > 0
     zekt["hops"] = letter.run.hops
     return orjson.dumps({"zekt": zekt})
+
+
+def _reference(body: bytes, fetch: Fetch) -> dict[str, Any]:
+    until = fetch.expires_at
+    return {
+        "url": fetch.url,
+        "expiresAt": f"{until:%Y-%m-%dT%H:%M:%SZ}" if until else None,
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "bytes": len(body),
+    }

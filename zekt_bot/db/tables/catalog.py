@@ -209,6 +209,7 @@ shield_keys = Table(
     id_column(),
     Column("subject", String(120), nullable=False),
     Column("account_id", BigInteger, nullable=False, index=True),
+    Column("repository_id", BigInteger),
     Column("fingerprint", String(64), nullable=False),
     Column("bits", Integer, nullable=False),
     Column("public_key", Text, nullable=False),

@@ -74,6 +74,25 @@ class MessageStored(msgspec.Struct, rename="camel"):
     duplicate: Annotated[bool, Meta(description="The same was sent before; nothing was done.")]
 
 
+class KeysWanted(msgspec.Struct):
+    """For whom the run that calls can encrypt."""
+
+    repository: FullName
+
+
+class PublicKey(msgspec.Struct, rename="camel"):
+    """A consumer's key; one with several keys stands there as often."""
+
+    consumer_id: Annotated[str, Meta(description="What its recipient in an envelope is called.")]
+    public_key: Annotated[str, Meta(description="RSA, SPKI in PEM.")]
+
+
+class PublicKeys(msgspec.Struct):
+    """The keys of approved subscriptions to the service of the run's workflow."""
+
+    keys: list[PublicKey]
+
+
 EXAMPLES: dict[type, dict[str, Any]] = {
     NewMessage: {
         "eventType": "release-published",
@@ -89,5 +108,14 @@ EXAMPLES: dict[type, dict[str, Any]] = {
         "messageId": "msg_01kwersrg07eryr9y4xngjgx8y",
         "correlationId": "cor_4b7reygzr0skgxwjpk9kqhcxfr",
         "duplicate": False,
+    },
+    KeysWanted: {"repository": "aurora-labs/payments-api"},
+    PublicKeys: {
+        "keys": [
+            {
+                "consumerId": "sub_01kjmmgap8ravwnqh6m13q2gat",
+                "publicKey": "-----BEGIN PUBLIC KEY-----\nMIIBIjAN…\n-----END PUBLIC KEY-----\n",
+            }
+        ]
     },
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from zekt_bot.web.api import messages
+from zekt_bot.web.api import messages, shield
 from zekt_bot.web.api.edge import Operation
-from zekt_bot.web.api.models import MessageStored, NewMessage
+from zekt_bot.web.api.models import KeysWanted, MessageStored, NewMessage, PublicKeys
 from zekt_bot.web.deps import answer
 
 if TYPE_CHECKING:
@@ -29,6 +29,19 @@ OPERATIONS = (
             413: "the payload has more than 524,288 bytes, or the body more than 655,360",
             422: "JSON that cannot be accepted: it nests more than 64 deep, the run has sent 50 "
             "messages or 5 MB of them, a plugin refuses it, or it answers an orchestration",
+        },
+    ),
+    Operation(
+        name="listShieldKeys",
+        method="POST",
+        path="/api/shield/keys",
+        summary="For whom the run that calls can encrypt its messages",
+        act=shield.keys,
+        takes=KeysWanted,
+        gives=PublicKeys,
+        refusals={
+            403: "another repository's keys",
+            404: "the repository is not enabled as a provider",
         },
     ),
 )

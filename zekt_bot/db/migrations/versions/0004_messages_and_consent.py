@@ -56,6 +56,7 @@ def _guard() -> None:
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("subject", sa.String(length=120), nullable=False),
         sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("repository_id", sa.BigInteger(), nullable=True),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("bits", sa.Integer(), nullable=False),
         sa.Column("public_key", sa.Text(), nullable=False),
