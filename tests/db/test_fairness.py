@@ -6,9 +6,10 @@ import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Integer, String, cast, event, insert, literal, select, text, update
+from sqlalchemy import Integer, String, cast, insert, literal, select, text, update
 
 from tests.db.rows import PACE, delivery_row, plant
+from tests.db.statements import hearing
 from tests.figures import FIGURES
 from zekt_bot.db import lanes, tables
 from zekt_bot.db.lanes import LaneClaim
@@ -46,17 +47,10 @@ async def cost(database: Database) -> Cost:
     seen: list[Cost] = []
 
     def measure(connection: Connection, rows: Sequence[LaneClaim]) -> list[None]:
-        statements = 0
-
-        def count(*_: Any) -> None:
-            nonlocal statements
-            statements += 1
-
-        event.listen(connection, "before_cursor_execute", count)
         done = _Work(connection)
-        (taken,) = lanes.claim(connection, rows)
-        event.remove(connection, "before_cursor_execute", count)
-        seen.append(Cost(len(taken), statements, done.since()))
+        with hearing(connection) as sent:
+            (taken,) = lanes.claim(connection, rows)
+        seen.append(Cost(len(taken), len(sent), done.since()))
         raise _Undo
 
     request = LaneClaim(START, START + LEASE, "lea_1", 64, PACE)

@@ -112,9 +112,8 @@ async def test_a_late_result_and_a_new_claim_do_not_wait_for_each_other(
     await workers[0].write(lanes.claim, LaneClaim(START, START + LEASE, "lea_1", 1, PACE))
     late = START + LEASE
     async with open_transaction(migrated_postgres) as other:
-        await other.execute(
-            lanes.READY, {"now": late, "limit": 64}
-        )  # a claim begins: the lane is locked
+        # A claim begins: the lane is locked.
+        await other.run_sync(lanes.READY.run, {"now": late, "limit": 64})
         result = change(row, "lea_1", "dispatched", late)
         recording = asyncio.create_task(workers[0].write(deliveries.record, result))
         await until(lambda: waiting_for_lock(workers[1]))

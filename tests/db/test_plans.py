@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from tests.db.rows import PACE, delivery_row, envelope_row, inbox_row, plant, put, run_row
+from tests.db.statements import Sent, hearing
 from tests.factories import ran
 from zekt_bot.db import (
     chores,
@@ -81,7 +82,7 @@ OFTEN: dict[str, tuple[Work, int]] = {
     "sweep of the lanes": (lambda c: lanes.sweep(c, [START]), 1),
     "probe": (lambda c: deliveries.probe(c, [("app", START)]), 1),
     "load of deliveries": (lambda c: outgoing.load(c, SIXTEEN), 1),
-    "leases of deliveries": (lambda c: c.execute(outgoing.LEASES, {"ids": SIXTEEN}), 1),
+    "leases of deliveries": (lambda c: outgoing.LEASES.run(c, {"ids": SIXTEEN}), 1),
     "hops of a run": (lambda c: proofs.bind(c, RUN, ran(event="workflow_run")), 2),
     "cause of a run": (lambda c: proofs.bind(c, RUN, ran(event="repository_dispatch")), 3),
     "cause by a title": (lambda c: proofs.bind(c, RUN, NAMED), 1),
@@ -107,18 +108,11 @@ async def fill(database: Database, one_in: int) -> None:
     await database.write(put, (tables.deliveries, more))
 
 
-def sent_by(connection: Connection, work: Work) -> list[tuple[str, Any]]:
+def sent_by(connection: Connection, work: Work) -> list[Sent]:
     """The statements that `work` sends, exactly as they are sent."""
-    seen: list[tuple[str, Any]] = []
-
-    def note(*call: Any) -> None:
-        _, _, statement, parameters, _, many = call
-        seen.append((statement, parameters[0] if many else parameters))
-
-    event.listen(connection, "before_cursor_execute", note)
-    work(connection)
-    event.remove(connection, "before_cursor_execute", note)
-    return seen
+    with hearing(connection) as sent:
+        work(connection)
+    return sent
 
 
 def explain(connection: Connection, rows: Sequence[Work]) -> list[list[list[str]]]:

@@ -6,9 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import Engine, event, update
+from sqlalchemy import event, update
+from sqlalchemy.pool import Pool
 
 from tests.db.rows import until
+from tests.db.statements import Sent, Wire
 from tests.pipeline.between import elsewhere, interfere, writing
 from tests.pipeline.sending import DISPATCHES, PACED, execute, matched, posts, tokens, verbs
 from tests.stage import LEASE, ME, RELEASE
@@ -123,14 +125,17 @@ async def test_a_workflow_disallowed_while_its_facts_are_read_is_not_sent(stage:
         workflows.disallow(connection, stage.provider.id, RELEASE)
         mirror.touch(connection, stage.provider.id)
 
-    def between(*told: Any) -> None:
-        if "repositories.version, repositories.updated_at" in told[2] and left:
+    def between(sent: Sent) -> None:
+        if "repositories.version, repositories.updated_at" in sent.text and left:
             left.pop()
             elsewhere(stage, writing(disallow))
 
-    event.listen(Engine, "after_cursor_execute", between)
+    def hear(_inner: Any, _record: Any, held: Any) -> None:
+        held.dbapi_connection = Wire(held.dbapi_connection, between)
+
+    event.listen(Pool, "checkout", hear)
     (work,) = await stage.works()
-    event.remove(Engine, "after_cursor_execute", between)
+    event.remove(Pool, "checkout", hear)
     assert not left
     assert await stage.send(work) is None
     assert len(posts(stage)) == made

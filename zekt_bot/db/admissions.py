@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import func, select, update
 
 from zekt_bot.db import audit
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import in_pages, insert_new, one_of
 from zekt_bot.db.tables import accounts, admissions, repositories, setup
 
@@ -43,14 +44,16 @@ class Ruling:
     now: datetime
 
 
-_RULES = select(accounts.c.id, accounts.c.rule).where(
-    one_of(accounts.c.id, "ids"), accounts.c.rule.is_not(None)
+_RULES = Prepared(
+    select(accounts.c.id, accounts.c.rule).where(
+        one_of(accounts.c.id, "ids"), accounts.c.rule.is_not(None)
+    )
 )
 
 
 def admitted(connection: Connection, listed: Listed, asking: Mapping[int, str]) -> set[int]:
     """Which of `asking` (account id → login) are admitted; a listed login is pinned to its id."""
-    found = connection.execute(_RULES, {"ids": list(asking)}).all() if asking else []
+    found = _RULES.run(connection, {"ids": list(asking)}).all() if asking else []
     rules = {row.id: row.rule for row in found}
     ruled = {each for each, rule in rules.items() if rule == "allow"}
     return ruled | (_let_in(connection, listed, asking) - set(rules))
@@ -86,12 +89,12 @@ def pinned(connection: Connection, listed: Listed, asking: Mapping[int, str]) ->
     return {row.login_lower: row.account_id for row in found}
 
 
-_OF_SETUP = select(setup.c.accounts)
+_OF_SETUP = Prepared(select(setup.c.accounts))
 
 
 def of_setup(connection: Connection) -> tuple[str, ...] | None:
     """The logins that the setup listed, in small letters; None: that was not decided yet."""
-    kept: str | None = connection.execute(_OF_SETUP).scalar()
+    kept: str | None = _OF_SETUP.run(connection).scalar()
     return None if kept is None else tuple(each for each in kept.split(",") if each)
 
 

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, select, text, update
+from sqlalchemy import Text, bindparam, func, insert, select, update
 
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import insert_if_new, insert_new
 from zekt_bot.db.tables import audit, audit_chains, principals
 from zekt_bot.db.types import microseconds
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_NEW_CHAIN = text("SELECT count(*) FROM audit_chains")
-_NOTIFY = text("SELECT pg_notify('zekt', :topics)")
-_ROWS = insert(audit)
-_FREE = (
+_NEW_CHAIN = select(func.count()).select_from(audit_chains)
+_NOTIFY = Prepared(select(func.pg_notify("zekt", bindparam("topics", type_=Text()))))
+_ROWS = Prepared(insert(audit))
+_FREE = Prepared(
     select(audit_chains.c.chain, audit_chains.c.head_seq, audit_chains.c.head_hash)
     .order_by(audit_chains.c.chain)
     .limit(1)
     .with_for_update(skip_locked=True)
 )
-_HEAD = (
+_HEAD = Prepared(
     update(audit_chains)
     .where(audit_chains.c.chain == bindparam("own"))
     .values(head_seq=bindparam("seq"), head_hash=bindparam("last"))
@@ -64,7 +65,7 @@ def flush(connection: Connection, now: datetime) -> None:
     """Chain and insert the buffered entries, and notify other processes."""
     unit: Unit = connection.info["zekt_unit"]
     if unit.topics and connection.dialect.name == "postgresql":
-        connection.execute(_NOTIFY, {"topics": ",".join(sorted(unit.topics))})
+        _NOTIFY.run(connection, {"topics": ",".join(sorted(unit.topics))})
     if unit.entries:
         _chain(connection, unit.entries, now)
 
@@ -98,8 +99,8 @@ def _chain(connection: Connection, entries: Sequence[Entry], now: datetime) -> N
             for actor in sorted({entry.actor for entry in entries})
         ],
     )
-    connection.execute(_ROWS, rows)
-    connection.execute(_HEAD, {"own": chain, "seq": seq, "last": previous})
+    _ROWS.run_all(connection, rows)
+    _HEAD.run(connection, {"own": chain, "seq": seq, "last": previous})
 
 
 def _take_chain(connection: Connection) -> tuple[str, int, str]:
@@ -108,7 +109,7 @@ def _take_chain(connection: Connection) -> tuple[str, int, str]:
     So there are as many chains as transactions ever were open at once, and no connection has to
     remember which is its own (a pooler may swap connections underneath).
     """
-    free = connection.execute(_FREE).first()
+    free = _FREE.run(connection).first()
     if free:
         return free.chain, free.head_seq, free.head_hash
     number = connection.execute(_NEW_CHAIN).scalar_one()

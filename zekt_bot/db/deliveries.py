@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, bindparam, func, insert, select, update
 
 from zekt_bot.db import audit, lanes, mirror, pauses, sequences, versions
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import insert_new, one_of, rows_of
 from zekt_bot.db.tables import (
     attempts,
@@ -137,13 +138,13 @@ _CHANGED = (
     "lease",
 )
 # An attempt shares its delivery's key: as strong a lock as needed, and before attempts are added.
-_PRESENT = (
+_PRESENT = Prepared(
     select(deliveries.c.id, *(deliveries.c[name] for name in _CHANGED))
     .where(one_of(deliveries.c.id, "ids"))
     .order_by(deliveries.c.id)
     .with_for_update(key_share=True)
 )
-_SET = (
+_SET = Prepared(
     update(deliveries)
     .where(deliveries.c.id == bindparam("own"))
     .values({name: bindparam(f"new_{name}") for name in _CHANGED})
@@ -153,7 +154,7 @@ _SET = (
 def _change(connection: Connection, rows: Sequence[Change], stands: Sequence[bool]) -> list[bool]:
     """Set the new states; False: the lease is another's, or the state has moved on."""
     ids = {row.delivery_id for row in rows}
-    found = connection.execute(_PRESENT, {"ids": ids}).mappings()
+    found = _PRESENT.run(connection, {"ids": ids}).mappings()
     present = {row["id"]: dict(row) for row in found}
     changed: dict[str, dict[str, Any]] = {}
     answers = []
@@ -173,7 +174,7 @@ def _change(connection: Connection, rows: Sequence[Change], stands: Sequence[boo
             {"own": own, **{f"new_{name}": now[name] for name in _CHANGED}}
             for own, now in changed.items()
         ]
-        connection.execute(_SET, values)
+        _SET.run_all(connection, values)
     return answers
 
 
@@ -198,18 +199,18 @@ def _next(row: Change, present: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-_TRIED = (
+_TRIED = Prepared(
     select(attempts.c.delivery, func.max(attempts.c.n))
     .where(one_of(attempts.c.delivery, "ids"))
     .group_by(attempts.c.delivery)
 )
-_ATTEMPT = insert(attempts)
+_ATTEMPT = Prepared(insert(attempts))
 
 
 def _add_attempts(connection: Connection, rows: Sequence[Change]) -> None:
     if not rows:
         return
-    found = connection.execute(_TRIED, {"ids": {row.delivery_id for row in rows}})
+    found = _TRIED.run(connection, {"ids": {row.delivery_id for row in rows}})
     last: dict[str, int] = dict(found.all())
     made = []
     for row in rows:
@@ -217,12 +218,12 @@ def _add_attempts(connection: Connection, rows: Sequence[Change]) -> None:
         error = row.seal_error(n) if row.seal_error else None
         own = {"delivery": row.delivery_id, "n": n, "at": row.now, "error": error}
         made.append({**(row.attempt or {}), **own})
-    connection.execute(_ATTEMPT, made)
+    _ATTEMPT.run_all(connection, made)
 
 
 _LEASED = rows_of((deliveries.c.id, deliveries.c.lease), "held")
-_LEASED_IN = select(deliveries.c.lane).where(_LEASED).distinct()
-_RELEASE = (
+_LEASED_IN = Prepared(select(deliveries.c.lane).where(_LEASED).distinct())
+_RELEASE = Prepared(
     update(deliveries)
     .where(_LEASED)
     .values(due_at=bindparam("now"), lease=None)
@@ -233,8 +234,8 @@ _RELEASE = (
 def release(connection: Connection, rows: Sequence[tuple[str, str, datetime]]) -> list[None]:
     """Give leases back untouched (id, lease, now): nothing was sent."""
     now, held = rows[0][2], {"held": [row[:2] for row in rows]}
-    lanes.wake(connection, dict.fromkeys(connection.execute(_LEASED_IN, held).scalars(), now))
-    freed = connection.execute(_RELEASE, held | {"now": now}).scalars()
+    lanes.wake(connection, dict.fromkeys(_LEASED_IN.run(connection, held).scalars(), now))
+    freed = _RELEASE.run(connection, held | {"now": now}).scalars()
     lanes.give_back(connection, list(freed))
     audit.wake(connection, "deliveries")
     return [None] * len(rows)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.rows import envelope_of
 from zekt_bot.db.sql import one_of
 from zekt_bot.db.tables import envelopes
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from zekt_bot.domain.events import Envelope
 
 
-_UNFINISHED = select(envelopes).where(
-    one_of(envelopes.c.id, "ids"), envelopes.c.due_at.is_not(None)
+_UNFINISHED = Prepared(
+    select(envelopes).where(one_of(envelopes.c.id, "ids"), envelopes.c.due_at.is_not(None))
 )
 
 
 def envelopes_of(connection: Connection, ids: Sequence[str]) -> list[Envelope]:
     """Those of these envelopes that are not finished."""
-    found = connection.execute(_UNFINISHED, {"ids": ids}).mappings()
+    found = _UNFINISHED.run(connection, {"ids": ids}).mappings()
     return [envelope_of(row) for row in found]
 
 
@@ -44,7 +45,7 @@ class Advance(NamedTuple):
     blocked: str | None = None
 
 
-_ADVANCED = (
+_ADVANCED = Prepared(
     update(envelopes)
     .where(envelopes.c.id == bindparam("envelope_id"))
     .values(
@@ -63,4 +64,4 @@ _ADVANCED = (
 def advance(connection: Connection, rows: Sequence[Advance]) -> None:
     """Apply what matching decided about envelopes that are held."""
     if rows:
-        connection.execute(_ADVANCED, [row._asdict() for row in rows])
+        _ADVANCED.run_all(connection, [row._asdict() for row in rows])

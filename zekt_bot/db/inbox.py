@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import bindparam, select, update
 
 from zekt_bot.db import audit
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import insert_new, one_of
 from zekt_bot.db.tables import inbox
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import Connection
 
     from zekt_bot.domain.audit import Entry
 
@@ -33,34 +34,38 @@ def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Added:
         return Added(set(), {})
     insert_new(connection, inbox, sorted(rows, key=lambda row: (row["app"], row["guid"])))
     keys = {"apps": {row["app"] for row in rows}, "guids": {row["guid"] for row in rows}}
-    found = connection.execute(_THERE, keys).all()
+    found = _THERE.run(connection, keys).all()
     new = {row.id for row in found} & {row["id"] for row in rows}
     before = (row for row in found if row.id not in new and row.state == "set_aside")
     return Added(new, {(row.app, row.guid): row.id for row in before})
 
 
-_THERE = select(inbox.c.id, inbox.c.app, inbox.c.guid, inbox.c.state).where(
-    one_of(inbox.c.app, "apps"), one_of(inbox.c.guid, "guids")
+_THERE = Prepared(
+    select(inbox.c.id, inbox.c.app, inbox.c.guid, inbox.c.state).where(
+        one_of(inbox.c.app, "apps"), one_of(inbox.c.guid, "guids")
+    )
 )
-_LOADED = select(
-    inbox.c.id,
-    inbox.c.app,
-    inbox.c.event,
-    inbox.c.action,
-    inbox.c.guid,
-    inbox.c.installation_id,
-    inbox.c.account_id,
-    inbox.c.observed,
-    inbox.c.recovered,
-    inbox.c.repository_id,
-    inbox.c.run_id,
-    inbox.c.run_attempt,
-    inbox.c.raw,
-    inbox.c.failures,
-    inbox.c.lease,
-    inbox.c.received_at,
-).where(one_of(inbox.c.id, "ids"))
-_PROCESSED = (
+_LOADED = Prepared(
+    select(
+        inbox.c.id,
+        inbox.c.app,
+        inbox.c.event,
+        inbox.c.action,
+        inbox.c.guid,
+        inbox.c.installation_id,
+        inbox.c.account_id,
+        inbox.c.observed,
+        inbox.c.recovered,
+        inbox.c.repository_id,
+        inbox.c.run_id,
+        inbox.c.run_attempt,
+        inbox.c.raw,
+        inbox.c.failures,
+        inbox.c.lease,
+        inbox.c.received_at,
+    ).where(one_of(inbox.c.id, "ids"))
+)
+_PROCESSED = Prepared(
     update(inbox)
     .where(one_of(inbox.c.id, "ids"))
     .values(
@@ -97,9 +102,9 @@ def requeue(connection: Connection, rows: Sequence[Requeue]) -> list[bool]:
     return answers
 
 
-def load(connection: Connection, ids: Sequence[str]) -> list[RowMapping]:
+def load(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
     """The rows with their sealed bodies."""
-    return list(connection.execute(_LOADED, {"ids": ids}).mappings())
+    return _LOADED.run(connection, {"ids": ids}).mappings()
 
 
 def known(connection: Connection, app: str, guids: Iterable[str]) -> set[str]:
@@ -110,7 +115,7 @@ def known(connection: Connection, app: str, guids: Iterable[str]) -> set[str]:
 
 def processed(connection: Connection, ids: Sequence[str], now: datetime) -> None:
     """Mark rows as done: the body goes, the row stays for deduplication."""
-    connection.execute(_PROCESSED, {"ids": ids, "now": now})
+    _PROCESSED.run(connection, {"ids": ids, "now": now})
 
 
 def done(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[None]:

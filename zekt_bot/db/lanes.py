@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, case, func, literal, not_, or_, select, update
 
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import among, insert_new, one_of
 from zekt_bot.db.tables import deliveries, lanes
 from zekt_bot.domain.deliveries import GIVE_UP_AFTER
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, RowMapping, Select
+    from sqlalchemy import Connection, Select
+
+    from zekt_bot.db.rows import Row
 
 _LANES_A_CLAIM = 48  # of those that have waited the longest
 _LATEST_A_CLAIM = 16  # of those that became ready last, if there are more
@@ -64,11 +67,11 @@ _READY_LANES = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
-READY = _READY_LANES.order_by(lanes.c.next_ready_at)
-_LATEST = _READY_LANES.where(not_(one_of(lanes.c.name, "taken"))).order_by(
-    lanes.c.next_ready_at.desc()
+READY = Prepared(_READY_LANES.order_by(lanes.c.next_ready_at))
+_LATEST = Prepared(
+    _READY_LANES.where(not_(one_of(lanes.c.name, "taken"))).order_by(lanes.c.next_ready_at.desc())
 )
-_READY_ONE = _READY_LANES.where(lanes.c.name == bindparam("lane"))
+_READY_ONE = Prepared(_READY_LANES.where(lanes.c.name == bindparam("lane")))
 
 
 def _looks() -> Select[Any]:
@@ -112,8 +115,8 @@ def _due() -> Select[Any]:
     )
 
 
-_LOOKS, _DUE = _looks(), _due()
-_LOOKED_AT = (
+_LOOKS, _DUE = Prepared(_looks()), Prepared(_due())
+_LOOKED_AT = Prepared(
     update(lanes)
     .where(lanes.c.name == bindparam("lane"))
     .values(
@@ -125,7 +128,7 @@ _LOOKED_AT = (
     )
 )
 # A slow worker may meanwhile have recorded a row whose lease ran out: it is due no more.
-_LEASE = (
+_LEASE = Prepared(
     update(deliveries)
     .where(one_of(deliveries.c.id, "ids"), deliveries.c.due_at <= _NOW)
     .values(due_at=bindparam("until"), lease=bindparam("held"))
@@ -143,10 +146,10 @@ def _claim(connection: Connection, request: LaneClaim) -> list[str]:
     names = _ready(connection, request)
     if not names or request.limit < 1:
         return []
-    looked = connection.execute(_LOOKS, now | {"names": names}).mappings()
+    looked = _LOOKS.run(connection, now | {"names": names}).mappings()
     found = {row["name"]: row for row in looked}
     waiting: dict[str, list[str]] = {name: [] for name in names}
-    for row in connection.execute(_DUE, now | {"names": names}):
+    for row in _DUE.run(connection, now | {"names": names}):
         waiting[row.lane].append(row.id)
     taken: list[str] = []
     written: list[dict[str, Any]] = []
@@ -156,11 +159,11 @@ def _claim(connection: Connection, request: LaneClaim) -> list[str]:
         mine, after = _take(found[name], waiting[name], request, request.limit - len(taken))
         taken.extend(mine)
         written.append(after)
-    connection.execute(_LOOKED_AT, written)
+    _LOOKED_AT.run_all(connection, written)
     if not taken:
         return []
     held = now | {"ids": taken, "until": request.until, "held": request.lease}
-    return list(connection.execute(_LEASE, held).scalars())
+    return list(_LEASE.run(connection, held).scalars())
 
 
 def _ready(connection: Connection, request: LaneClaim) -> list[str]:
@@ -170,17 +173,17 @@ def _ready(connection: Connection, request: LaneClaim) -> list[str]:
     """
     asked = {"now": request.now, "limit": _LANES_A_CLAIM}
     if request.lane is not None:
-        return list(connection.execute(_READY_ONE, asked | {"lane": request.lane}).scalars())
-    oldest = list(connection.execute(READY, asked).scalars())
+        return list(_READY_ONE.run(connection, asked | {"lane": request.lane}).scalars())
+    oldest = list(READY.run(connection, asked).scalars())
     if len(oldest) < _LANES_A_CLAIM:
         return oldest
     others = asked | {"limit": _LATEST_A_CLAIM, "taken": oldest}
-    latest = connection.execute(_LATEST, others).scalars()
+    latest = _LATEST.run(connection, others).scalars()
     return [name for pair in zip_longest(oldest, latest) for name in pair if name is not None]
 
 
 def _take(
-    lane: RowMapping, ids: list[str], request: LaneClaim, limit: int
+    lane: Row, ids: list[str], request: LaneClaim, limit: int
 ) -> tuple[list[str], dict[str, Any]]:
     tempo = _tempo(lane)
     pace, closed = paced(request.pace, tempo), _is_closed(lane, request.now)
@@ -206,12 +209,12 @@ def _take(
     }
 
 
-def _tempo(lane: RowMapping) -> Tempo | None:
+def _tempo(lane: Row) -> Tempo | None:
     """What the lane has learned; None: it never had more than it could send."""
     return Tempo(lane["per_minute"], lane["paced_at"]) if lane["paced_at"] else None
 
 
-def _is_closed(lane: RowMapping, now: datetime) -> bool:
+def _is_closed(lane: Row, now: datetime) -> bool:
     return lane["open_at"] is not None and lane["open_at"] > now
 
 
@@ -226,7 +229,7 @@ def open_new(connection: Connection, names: Iterable[str], now: datetime, pace: 
 _AT = bindparam("at", type_=lanes.c.next_ready_at.type)
 _OPENS = case((lanes.c.open_at > _AT, lanes.c.open_at), else_=_AT)
 _LOWER = or_(lanes.c.next_ready_at.is_(None), lanes.c.next_ready_at > _OPENS)
-_WAKE = (
+_WAKE = Prepared(
     update(lanes)
     .where(lanes.c.name == bindparam("lane"))
     .values(next_ready_at=case((_LOWER, _OPENS), else_=lanes.c.next_ready_at))
@@ -241,10 +244,10 @@ def wake(connection: Connection, ready_at: dict[str, datetime]) -> None:
     """
     if ready_at:
         rows = [{"lane": name, "at": moment} for name, moment in sorted(ready_at.items())]
-        connection.execute(_WAKE, rows)
+        _WAKE.run_all(connection, rows)
 
 
-_HOLD = (
+_HOLD = Prepared(
     select(lanes.c.name)
     .where(one_of(lanes.c.name, "names"))
     .order_by(lanes.c.name)
@@ -255,13 +258,15 @@ _FIRST_DUE = (
     .where(deliveries.c.lane == lanes.c.name, deliveries.c.due_at.is_not(None))
     .scalar_subquery()
 )
-_WAITING = select(lanes.c.name, _FIRST_DUE.label("first")).where(one_of(lanes.c.name, "names"))
-_REST = update(lanes).where(one_of(lanes.c.name, "names")).values(next_ready_at=None)
+_WAITING = Prepared(
+    select(lanes.c.name, _FIRST_DUE.label("first")).where(one_of(lanes.c.name, "names"))
+)
+_REST = Prepared(update(lanes).where(one_of(lanes.c.name, "names")).values(next_ready_at=None))
 
 
 def hold(connection: Connection, names: Iterable[str]) -> list[str]:
     """Lock lanes until the transaction ends, as everybody in the order of their names."""
-    return list(connection.execute(_HOLD, {"names": set(names)}).scalars())
+    return list(_HOLD.run(connection, {"names": set(names)}).scalars())
 
 
 def look_again(connection: Connection, held: Sequence[str], now: datetime) -> bool:
@@ -269,10 +274,10 @@ def look_again(connection: Connection, held: Sequence[str], now: datetime) -> bo
 
     The others rest: to look at each of them in vain would cost a claim more.
     """
-    found = dict(connection.execute(_WAITING, {"names": held}).all())
+    found = dict(_WAITING.run(connection, {"names": held}).all())
     waiting = {name: first for name, first in found.items() if first is not None}
     if resting := found.keys() - waiting.keys():
-        connection.execute(_REST, {"names": resting})
+        _REST.run(connection, {"names": resting})
     wake(connection, waiting)
     return any(first <= now for first in waiting.values())
 
@@ -314,7 +319,7 @@ def obey(connection: Connection, limit: Limit) -> None:
         close(connection, limit.lane, limit.until)
 
 
-_GIVE_BACK = (
+_GIVE_BACK = Prepared(
     update(lanes).where(lanes.c.name == bindparam("lane")).values(tokens=lanes.c.tokens + 1)
 )
 
@@ -322,7 +327,7 @@ _GIVE_BACK = (
 def give_back(connection: Connection, names: Sequence[str]) -> None:
     """Return a token for each name: nothing was sent for it."""
     if names:
-        connection.execute(_GIVE_BACK, [{"lane": name} for name in sorted(names)])
+        _GIVE_BACK.run_all(connection, [{"lane": name} for name in sorted(names)])
 
 
 def bring_back(connection: Connection, now: datetime) -> None:

@@ -10,9 +10,10 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, Table, Update, bindparam, case, func, literal, or_, select, update
+from sqlalchemy import Table, bindparam, case, func, literal, or_, select, update
 
 from zekt_bot.db import audit, clock_jumps, lanes
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import one_of
 from zekt_bot.db.tables import deliveries, envelopes, inbox, runs
 from zekt_bot.db.tables import lanes as lanes_table
@@ -42,7 +43,7 @@ class Claim:
 
 
 @cache
-def _claims(name: str) -> tuple[Select[Any], Update]:
+def _claims(name: str) -> tuple[Prepared, Prepared]:
     """What finds the rows that are due, longest due first, and what leases them.
 
     Rows of other claims are skipped.
@@ -60,7 +61,7 @@ def _claims(name: str) -> tuple[Select[Any], Update]:
         .where(one_of(table.c.id, "ids"))
         .values(due_at=bindparam("until"), lease=bindparam("held"))
     )
-    return find, take
+    return Prepared(find), Prepared(take)
 
 
 def claim(connection: Connection, rows: Sequence[Claim]) -> list[list[str]]:
@@ -70,9 +71,9 @@ def claim(connection: Connection, rows: Sequence[Claim]) -> list[list[str]]:
 
 def _claim(connection: Connection, row: Claim) -> list[str]:
     find, take = _claims(row.table)
-    ids: list[str] = list(connection.execute(find, {"now": row.now, "limit": row.limit}).scalars())
+    ids: list[str] = find.run(connection, {"now": row.now, "limit": row.limit}).scalars()
     if ids:
-        connection.execute(take, {"ids": ids, "until": row.until, "held": row.lease})
+        take.run(connection, {"ids": ids, "until": row.until, "held": row.lease})
     return ids
 
 
@@ -120,15 +121,16 @@ def _soon(table: Table, now: datetime) -> ColumnElement[datetime]:
 
 def next_due(connection: Connection, topic: str) -> datetime | None:
     """When the next row of a queue is due: work may be waiting for nothing but time."""
-    found: datetime | None = connection.execute(_earliest(topic)).scalar_one()
+    found: datetime | None = _earliest(topic).run(connection).scalar_one()
     return found
 
 
 @cache
-def _earliest(topic: str) -> Select[Any]:
+def _earliest(topic: str) -> Prepared:
     ready_at = lanes_table.c.next_ready_at
     column = ready_at if topic == "deliveries" else LEASED[topic].c.due_at
-    return select(func.min(column)).where(column.is_not(None))  # so that its index serves
+    # The condition lets its partial index serve.
+    return Prepared(select(func.min(column)).where(column.is_not(None)))
 
 
 @dataclass(frozen=True, slots=True)

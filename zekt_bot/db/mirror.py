@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import case, func, literal, or_, select, update
 
 from zekt_bot.db import transfers, versions
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.rows import APP, RepositoryRows
 from zekt_bot.db.sql import in_pages, insert_if_new, insert_new, one_of, upsert
 from zekt_bot.db.tables import accounts, installations, repositories
@@ -22,17 +23,19 @@ if TYPE_CHECKING:
 _NOTED = 500
 _ROWS = RepositoryRows("r_")
 _REPOSITORIES = select(*_ROWS.columns).select_from(_ROWS.joined())
-_BY_ID = _REPOSITORIES.where(one_of(_ROWS.table.c.id, "ids"))
+_BY_ID = Prepared(_REPOSITORIES.where(one_of(_ROWS.table.c.id, "ids")))
 
 
 def repositories_by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Repository]:
     """The known ones of `ids`."""
-    found = connection.execute(_BY_ID, {"ids": ids}).mappings()
+    found = _BY_ID.run(connection, {"ids": ids}).mappings()
     return {row["r_id"]: _ROWS.read(row) for row in found}
 
 
-_VERSIONS = select(repositories.c.id, repositories.c.version, repositories.c.updated_at).where(
-    one_of(repositories.c.id, "ids")
+_VERSIONS = Prepared(
+    select(repositories.c.id, repositories.c.version, repositories.c.updated_at).where(
+        one_of(repositories.c.id, "ids")
+    )
 )
 
 
@@ -40,7 +43,7 @@ def versions_of(connection: Connection, ids: Collection[int]) -> dict[int, tuple
     """What changes when a repository does: its version, which begins anew after an erasure."""
     if not ids:
         return {}
-    found = connection.execute(_VERSIONS, {"ids": ids})
+    found = _VERSIONS.run(connection, {"ids": ids})
     return {row.id: (row.version, row.updated_at) for row in found}
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from zekt_bot.db import mirror, pauses, services, subscriptions, versions, workflows
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.rows import (
     DELIVERY,
     ENVELOPE,
@@ -35,7 +36,7 @@ from zekt_bot.domain.pauses import holding
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection, RowMapping, Select, Table
+    from sqlalchemy import Connection, Table
 
     from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service
     from zekt_bot.domain.deliveries import Delivery
@@ -99,8 +100,8 @@ class KeptFacts:
         return found
 
 
-def _columns(table: Table, names: Iterable[str]) -> Select[Any]:
-    return select(*(table.c[name] for name in names)).where(one_of(table.c.id, "ids"))
+def _columns(table: Table, names: Iterable[str]) -> Prepared:
+    return Prepared(select(*(table.c[name] for name in names)).where(one_of(table.c.id, "ids")))
 
 
 _DELIVERIES = _columns(deliveries, DELIVERY)
@@ -115,7 +116,7 @@ def load(connection: Connection, ids: Sequence[str], kept: KeptFacts | None = No
 
     A fixed number of statements, whatever their number.
     """
-    found = connection.execute(_DELIVERIES, {"ids": ids}).mappings().all()
+    found = _DELIVERIES.run(connection, {"ids": ids}).mappings()
     sealed = _by_id(connection, _ENVELOPES, {row["envelope"] for row in found})
     ran = _by_id(connection, _RUNS, {row["run"] for row in sealed.values()})
     said = _by_id(connection, _MESSAGES, {row["message"] for row in sealed.values()} - {None})
@@ -152,10 +153,10 @@ def load(connection: Connection, ids: Sequence[str], kept: KeptFacts | None = No
     return works
 
 
-def _by_id(connection: Connection, statement: Select[Any], ids: set[Any]) -> dict[str, RowMapping]:
+def _by_id(connection: Connection, statement: Prepared, ids: set[Any]) -> dict[str, dict[str, Any]]:
     if not ids:
         return {}
-    return {row["id"]: row for row in connection.execute(statement, {"ids": ids}).mappings()}
+    return {row["id"]: row for row in statement.run(connection, {"ids": ids}).mappings()}
 
 
 class _Facts:
@@ -164,7 +165,7 @@ class _Facts:
     def __init__(
         self,
         connection: Connection,
-        rows: Sequence[RowMapping],
+        rows: Sequence[Mapping[str, Any]],
         ran: Iterable[Run],
         kept: KeptFacts,
     ) -> None:
@@ -196,7 +197,7 @@ class _Facts:
         self._subscriptions = {key: value for key, (value, _) in held.items()}
         self.settings = {key: settings for key, (_, settings) in held.items()}
 
-    def of(self, row: RowMapping, run: Run, event: Envelope) -> DeliveryPolicyFacts | None:
+    def of(self, row: Mapping[str, Any], run: Run, event: Envelope) -> DeliveryPolicyFacts | None:
         """The facts of one delivery; None: an end of it is unknown."""
         provider = self._repositories.get(run.key.repository_id)
         consumer = self._repositories.get(row["target_repository_id"])
@@ -225,7 +226,7 @@ def reload(connection: Connection, work: Work) -> Work | None:
 def stands(connection: Connection, works: Sequence[Work]) -> list[bool]:
     """Whether each is still leased, nothing is on hold, and no fact has moved since it was read."""
     ids = [work.delivery.id for work in works]
-    leases: dict[str, str | None] = dict(connection.execute(LEASES, {"ids": ids}).all())
+    leases: dict[str, str | None] = dict(LEASES.run(connection, {"ids": ids}).all())
     read = [work.facts for work in works]
     ends = {end.id for facts in read for end in (facts.provider, facts.consumer)}
     known = (

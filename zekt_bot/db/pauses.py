@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, false, or_, select, true, update
 
 from zekt_bot.db import audit, lanes, mirror, services, subscriptions
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import insert_if_new
 from zekt_bot.db.tables import deliveries, pauses
 from zekt_bot.domain.pauses import EVERYTHING, Subject
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 
 PAGE = 500
 _ACTIVE = pauses.c.resumed_at.is_(None)
-_ALL = select(pauses.c.subject).where(_ACTIVE)
+_ALL = Prepared(select(pauses.c.subject).where(_ACTIVE))
 
 
 def active(connection: Connection) -> frozenset[Subject]:
     """What is on hold now; an operator's few decisions, so all of them at once."""
-    return frozenset(connection.execute(_ALL).scalars())
+    return frozenset(_ALL.run(connection).scalars())
 
 
 def held(connection: Connection, subjects: Iterable[Subject]) -> frozenset[Subject]:

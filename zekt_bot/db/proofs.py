@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from zekt_bot.db import audit, lanes, sequences
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import one_of
 from zekt_bot.db.tables import RUN_HAS_HOPS, attempts, deliveries, envelopes, repositories, runs
 from zekt_bot.domain.deliveries import SENDABLE, may_move
@@ -41,8 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, RowMapping, Select
+    from sqlalchemy import ColumnElement, Connection, Select
 
+    from zekt_bot.db.rows import Row
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.deliveries import DeliveryState
     from zekt_bot.domain.events import Run, RunFacts
@@ -92,7 +94,7 @@ _HERE = bindparam("here", type_=deliveries.c.target_repository_id.type)
 _SINCE, _UNTIL, _JUST_BEFORE = (
     bindparam(name, type_=deliveries.c.dispatched_at.type) for name in ("since", "until", "just")
 )
-_NAMED = (
+_NAMED = Prepared(
     select(
         deliveries.c.id,
         func.coalesce(runs.c.root_run_id, runs.c.id).label("root"),
@@ -104,11 +106,12 @@ _NAMED = (
 )
 
 
-def _named(connection: Connection, repository_id: int, ids: Collection[str]) -> RowMapping | None:
+def _named(connection: Connection, repository_id: int, ids: Collection[str]) -> Row | None:
     """The first of these deliveries that went to this repository."""
     if not ids:
         return None
-    return connection.execute(_NAMED, {"here": repository_id, "ids": ids}).mappings().first()
+    found = _NAMED.run(connection, {"here": repository_id, "ids": ids}).mappings()
+    return found[0] if found else None
 
 
 def _sent(which: ColumnElement[bool], probable: ColumnElement[bool]) -> Select[Any]:
@@ -145,14 +148,18 @@ def _sent_since(since: ColumnElement[Any]) -> ColumnElement[bool]:
 
 
 _AT = deliveries.c.dispatched_at
-_LATELY = _sent(and_(_AT >= _SINCE, _sent_since(_SINCE)), _sent_since(_JUST_BEFORE))
+_LATELY = Prepared(_sent(and_(_AT >= _SINCE, _sent_since(_SINCE)), _sent_since(_JUST_BEFORE)))
 # GitHub may have acted on a POST whose answer nobody has written down yet, or that was no answer.
 _LANE = literal("github:").concat(cast(repositories.c.installation_id, String))
 _PACED = select(_LANE).where(repositories.c.id == _HERE).scalar_subquery()
-_UNDER_WAY = _sent(and_(deliveries.c.lease.is_not(None), deliveries.c.lane == _PACED), true())
+_UNDER_WAY = Prepared(
+    _sent(and_(deliveries.c.lease.is_not(None), deliveries.c.lane == _PACED), true())
+)
 _IS_RETRYING = deliveries.c.state == literal_column("'retrying'")  # as its index has it
-_UNANSWERED = _sent(
-    and_(_IS_RETRYING, deliveries.c.updated_at >= _SINCE, _tried(_SINCE)), _tried(_JUST_BEFORE)
+_UNANSWERED = Prepared(
+    _sent(
+        and_(_IS_RETRYING, deliveries.c.updated_at >= _SINCE, _tried(_SINCE)), _tried(_JUST_BEFORE)
+    )
 )
 
 
@@ -165,9 +172,9 @@ def _sent_before(connection: Connection, repository_id: int, facts: RunFacts) ->
         "just": facts.created_at - PROBABLE_WITHIN,
     }
     seen = [
-        connection.execute(_LATELY, around).one(),
-        connection.execute(_UNANSWERED, around).one(),
-        connection.execute(_UNDER_WAY, to_it).one(),
+        _LATELY.run(connection, around).one(),
+        _UNANSWERED.run(connection, around).one(),
+        _UNDER_WAY.run(connection, to_it).one(),
     ]
     return Sent(
         of_type=_most(row[0] for row in seen),
@@ -204,23 +211,27 @@ class Proving(NamedTuple):
     now: datetime
 
 
-_WAITING = select(deliveries.c.lane, deliveries.c.id).where(
-    one_of(deliveries.c.id, "ids"),
-    or_(deliveries.c.state.in_(SENDABLE), deliveries.c.sequence_key.is_not(None)),
+_WAITING = Prepared(
+    select(deliveries.c.lane, deliveries.c.id).where(
+        one_of(deliveries.c.id, "ids"),
+        or_(one_of(deliveries.c.state, "sendable"), deliveries.c.sequence_key.is_not(None)),
+    )
 )
-_SETTLED = (
+_SETTLED = Prepared(
     select(deliveries)
     .where(one_of(deliveries.c.id, "ids"))
     .order_by(deliveries.c.id)
     .with_for_update()
 )
-_BOUND = select(
-    runs.c.caused_by_delivery_id,
-    runs.c.run_id,
-    runs.c.run_attempt,
-    runs.c.status,
-    runs.c.conclusion,
-).where(one_of(runs.c.caused_by_delivery_id, "ids"), runs.c.bound_by.in_(EXACT))
+_BOUND = Prepared(
+    select(
+        runs.c.caused_by_delivery_id,
+        runs.c.run_id,
+        runs.c.run_attempt,
+        runs.c.status,
+        runs.c.conclusion,
+    ).where(one_of(runs.c.caused_by_delivery_id, "ids"), one_of(runs.c.bound_by, "exact"))
+)
 
 
 def settle(connection: Connection, told: Mapping[str, Proving]) -> None:
@@ -231,14 +242,17 @@ def settle(connection: Connection, told: Mapping[str, Proving]) -> None:
     ids = sorted(told)
     if not ids:
         return
-    freed = {row.lane: told[row.id].now for row in connection.execute(_WAITING, {"ids": ids})}
+    freed = {
+        row.lane: told[row.id].now
+        for row in _WAITING.run(connection, {"ids": ids, "sendable": SENDABLE})
+    }
     if freed:
         lanes.wake(connection, freed)
         audit.wake(connection, "deliveries")
-    found = connection.execute(_SETTLED, {"ids": ids}).mappings()
+    found = _SETTLED.run(connection, {"ids": ids}).mappings()
     proved = _verdicts(connection, ids)
     moved = {}
-    for row in found.all():
+    for row in found:
         to, news = proved.get(row["id"]), told[row["id"]]
         if to is not None and to != row["state"] and may_move(row["state"], to):
             _move(connection, row, to, news)
@@ -248,12 +262,12 @@ def settle(connection: Connection, told: Mapping[str, Proving]) -> None:
 
 def _verdicts(connection: Connection, ids: Collection[str]) -> dict[str, DeliveryState]:
     bound: dict[str, list[BoundRun]] = {}
-    for row in connection.execute(_BOUND, {"ids": ids}):
+    for row in _BOUND.run(connection, {"ids": ids, "exact": EXACT}):
         bound.setdefault(row[0], []).append(BoundRun(*row[1:]))
     return {name: state for name, each in bound.items() if (state := verdict(each))}
 
 
-def _move(connection: Connection, row: RowMapping, to: DeliveryState, news: Proving) -> None:
+def _move(connection: Connection, row: Row, to: DeliveryState, news: Proving) -> None:
     """It is sent no more: a worker that holds it finds its lease gone."""
     values: dict[str, Any] = {
         "state": to,

@@ -26,9 +26,11 @@ from zekt_bot.domain.events import Envelope, Job, Message, Run, RunFacts, RunKey
 from zekt_bot.domain.subscriptions import Durable, Filters, Ordered, Subscription
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import ColumnElement, FromClause, Join, Label, RowMapping
 
-    Row = RowMapping
+    Row = RowMapping | Mapping[str, Any]
 
 
 def labelled(prefix: str, source: FromClause, names: tuple[str, ...]) -> list[Label[Any]]:

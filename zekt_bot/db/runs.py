@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.rows import job_of, message_of, run_of
 from zekt_bot.db.sql import in_pages, insert_new, one_of, rows_of, upsert
 from zekt_bot.db.tables import RUN_IS_OPEN, envelopes, jobs, messages, runs
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Update
+    from sqlalchemy import Connection
 
     from zekt_bot.domain.events import Job, Message, Run
 
@@ -32,21 +33,23 @@ def meet(connection: Connection, fresh: Mapping[RunKey, Mapping[str, Any]]) -> d
     """
     keys = sorted(fresh)  # every unit locks runs in this order
     insert_new(connection, runs, [{**fresh[key], **key._asdict(), **_NEW} for key in keys])
-    found = connection.execute(_MET, {"keys": keys}).mappings()
+    found = _MET.run(connection, {"keys": keys}).mappings()
     return {run.key: run for run in map(run_of, found)}
 
 
-_MET = select(runs).where(rows_of(_KEY, "keys")).order_by(*_KEY).with_for_update()
-_AS_READ = (
+_MET = Prepared(select(runs).where(rows_of(_KEY, "keys")).order_by(*_KEY).with_for_update())
+_AS_READ = Prepared(
     select(runs.c.id, runs.c.version)
     .where(one_of(runs.c.id, "ids"))
     .order_by(*_KEY)
     .with_for_update()
 )
-_ENVELOPE = insert(envelopes)
-_JOBS = select(jobs).where(one_of(jobs.c.run, "ids")).order_by(jobs.c.started_at, jobs.c.job_id)
-_RUNS = select(runs).where(one_of(runs.c.id, "ids"))
-_UNSENT = (
+_ENVELOPE = Prepared(insert(envelopes))
+_JOBS = Prepared(
+    select(jobs).where(one_of(jobs.c.run, "ids")).order_by(jobs.c.started_at, jobs.c.job_id)
+)
+_RUNS = Prepared(select(runs).where(one_of(runs.c.id, "ids")))
+_UNSENT = Prepared(
     select(messages)
     .outerjoin(envelopes, envelopes.c.message == messages.c.id)
     .where(one_of(messages.c.run, "ids"), envelopes.c.id.is_(None))
@@ -103,15 +106,16 @@ def change(connection: Connection, changes: Mapping[str, Mapping[str, Any]]) -> 
         new = {f"new_{name}": value for name, value in values.items()}
         alike.setdefault(tuple(values), []).append({"own": run_id, **new})
     for names, rows in alike.items():
-        connection.execute(_change(names), rows)
+        _change(names).run_all(connection, rows)
 
 
 @cache
-def _change(names: tuple[str, ...]) -> Update:
+def _change(names: tuple[str, ...]) -> Prepared:
     """An update of these columns, the same statement each time."""
     new = {name: bindparam(f"new_{name}", type_=runs.c[name].type) for name in names}
     raised = {"version": runs.c.version + 1, "lease": None}
-    return update(runs).where(runs.c.id == bindparam("own")).values({**raised, **new})
+    mine = update(runs).where(runs.c.id == bindparam("own"))
+    return Prepared(mine.values({**raised, **new}))
 
 
 def put_jobs(connection: Connection, learned: Mapping[str, Job]) -> None:
@@ -132,7 +136,7 @@ def jobs_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[Jo
     """Each run's jobs in the order in which they began."""
     if not run_ids:
         return {}
-    found = connection.execute(_JOBS, {"ids": run_ids}).mappings()
+    found = _JOBS.run(connection, {"ids": run_ids}).mappings()
     by_run: dict[str, list[Job]] = {run_id: [] for run_id in run_ids}
     for row in found:
         by_run[row["run"]].append(job_of(row))
@@ -141,13 +145,13 @@ def jobs_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[Jo
 
 def runs_of(connection: Connection, ids: Sequence[str]) -> list[Run]:
     """The runs with these ids."""
-    found = connection.execute(_RUNS, {"ids": ids}).mappings()
+    found = _RUNS.run(connection, {"ids": ids}).mappings()
     return [run_of(row) for row in found]
 
 
 def unsent_messages(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[Message]]:
     """Each run's messages that stand in no envelope yet, oldest first."""
-    found = connection.execute(_UNSENT, {"ids": run_ids}).mappings()
+    found = _UNSENT.run(connection, {"ids": run_ids}).mappings()
     by_run: dict[str, list[Message]] = {run_id: [] for run_id in run_ids}
     for row in found:
         by_run[row["run"]].append(message_of(row))
@@ -186,10 +190,10 @@ def forget(connection: Connection, ids: Collection[str]) -> None:
 
 def held(connection: Connection, ids: Collection[str]) -> dict[str, int]:
     """The present versions of these runs, which stay so until this transaction ends."""
-    return dict(connection.execute(_AS_READ, {"ids": ids}).all()) if ids else {}
+    return dict(_AS_READ.run(connection, {"ids": ids}).all()) if ids else {}
 
 
 def add_envelopes(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert envelopes."""
     if rows:
-        connection.execute(_ENVELOPE, rows)
+        _ENVELOPE.run_all(connection, rows)

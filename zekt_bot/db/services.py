@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, exists, func, select, update
 
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.rows import OWNER, SERVICE, labelled, service_of
 from zekt_bot.db.sql import insert_if_new, one_of, rows_of
 from zekt_bot.db.tables import accounts, aliases, services
@@ -45,7 +46,7 @@ def of_workflows(connection: Connection, workflows: Iterable[Workflow]) -> dict[
     return {(service.repository_id, service.workflow_path): service for service in found}
 
 
-_VERSIONS = (
+_VERSIONS = Prepared(
     select(services.c.id, services.c.version, accounts.c.login)
     .select_from(services.outerjoin(accounts, accounts.c.id == services.c.account_id))
     .where(one_of(services.c.id, "ids"))
@@ -56,7 +57,7 @@ def versions_of(connection: Connection, ids: Collection[str]) -> dict[str, tuple
     """What changes when a service does: its version, and its owner's present login."""
     if not ids:
         return {}
-    found = connection.execute(_VERSIONS, {"ids": ids})
+    found = _VERSIONS.run(connection, {"ids": ids})
     return {row.id: (row.version, row.login) for row in found}
 
 

@@ -11,6 +11,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from zekt_bot.db.prepared import Prepared
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -152,20 +154,20 @@ def _insert(table: Table, dialect: str) -> Any:
 
 
 @cache
-def _insert_new(table: Table, dialect: str) -> Any:
-    return _insert(table, dialect).on_conflict_do_nothing()
+def _insert_new(table: Table, dialect: str) -> Prepared:
+    return Prepared(_insert(table, dialect).on_conflict_do_nothing())
 
 
 def insert_if_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert a row; False: its key is there already."""
-    return bool(connection.execute(_insert_new(table, connection.dialect.name), row).rowcount)
+    return bool(_insert_new(table, connection.dialect.name).run(connection, row).rowcount)
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows whose keys are not there yet. All have the first one's columns."""
     if rows:
         # One statement a row, sent together: SQLAlchemy would compile VALUES of many each time.
-        connection.execute(_insert_new(table, connection.dialect.name), rows)
+        _insert_new(table, connection.dialect.name).run_all(connection, rows)
 
 
 def upsert(
@@ -173,13 +175,15 @@ def upsert(
 ) -> None:
     """Insert the rows, or set the `changed` columns of those that have their primary keys."""
     if rows:
-        connection.execute(_upsert(table, connection.dialect.name, tuple(changed)), rows)
+        _upsert(table, connection.dialect.name, tuple(changed)).run_all(connection, rows)
 
 
 @cache
-def _upsert(table: Table, dialect: str, changed: tuple[str, ...]) -> Any:
+def _upsert(table: Table, dialect: str, changed: tuple[str, ...]) -> Prepared:
     statement = _insert(table, dialect)
-    return statement.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns),
-        set_={name: statement.excluded[name] for name in changed},
+    return Prepared(
+        statement.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns),
+            set_={name: statement.excluded[name] for name in changed},
+        )
     )

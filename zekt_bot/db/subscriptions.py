@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, case, func, or_, select, update
 
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.rows import (
     SUBSCRIPTION,
     RepositoryRows,
@@ -123,8 +124,10 @@ def listed(connection: Connection, subscription_id: str) -> RowMapping | None:
     return connection.execute(one).mappings().first()
 
 
-_BY_IDS = select(*labelled("", subscriptions, (*SUBSCRIPTION, "settings"))).where(
-    one_of(subscriptions.c.id, "ids")
+_BY_IDS = Prepared(
+    select(*labelled("", subscriptions, (*SUBSCRIPTION, "settings"))).where(
+        one_of(subscriptions.c.id, "ids")
+    )
 )
 
 
@@ -132,7 +135,7 @@ def by_ids(
     connection: Connection, ids: Sequence[str]
 ) -> dict[str, tuple[Subscription, bytes | None]]:
     """The subscriptions with these ids, and their channels' sealed settings."""
-    found = connection.execute(_BY_IDS, {"ids": ids}).mappings()
+    found = _BY_IDS.run(connection, {"ids": ids}).mappings()
     return {row["id"]: (subscription_of(row), row["settings"]) for row in found}
 
 
@@ -159,7 +162,7 @@ def change(connection: Connection, subscription_id: str, **values: Any) -> None:
 
 
 _CONSUMER = RepositoryRows("r_")
-_SUBSCRIBERS = (
+_SUBSCRIBERS = Prepared(
     select(*labelled("u_", subscriptions, SUBSCRIPTION), *_CONSUMER.columns)
     .select_from(
         _CONSUMER.joined(subscriptions, _CONSUMER.table.c.id == subscriptions.c.repository_id)
@@ -178,7 +181,7 @@ def subscribers(
 ) -> Sequence[tuple[Subscription, Repository]]:
     """Subscriptions of a service with their repositories, in pages by id."""
     asked = {"service": service_id, "after": after, "limit": limit}
-    found = connection.execute(_SUBSCRIBERS, asked).mappings()
+    found = _SUBSCRIBERS.run(connection, asked).mappings()
     return [(subscription_of(row, "u_"), _CONSUMER.read(row)) for row in found]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Table, select
 
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import one_of
 
 if TYPE_CHECKING:
@@ -17,18 +18,23 @@ if TYPE_CHECKING:
 
 
 @cache
-def _of(table: Table) -> Select[Any]:
-    return select(table.c.id, table.c.version).where(one_of(table.c.id, "ids"))
+def _of(table: Table) -> Prepared:
+    return Prepared(_with_version(table))
 
 
 @cache
-def _held(table: Table, *, to_change: bool) -> Select[Any]:
-    return _of(table).order_by(table.c.id).with_for_update(read=not to_change)
+def _held(table: Table, *, to_change: bool) -> Prepared:
+    in_order = _with_version(table).order_by(table.c.id)
+    return Prepared(in_order.with_for_update(read=not to_change))
+
+
+def _with_version(table: Table) -> Select[Any]:
+    return select(table.c.id, table.c.version).where(one_of(table.c.id, "ids"))
 
 
 def now(connection: Connection, table: Table, ids: Collection[Any]) -> dict[Any, int]:
     """The present versions of these rows (id → version)."""
-    return dict(connection.execute(_of(table), {"ids": ids}).all()) if ids else {}
+    return dict(_of(table).run(connection, {"ids": ids}).all()) if ids else {}
 
 
 def held(
@@ -40,7 +46,7 @@ def held(
     """
     if not ids:
         return {}
-    return dict(connection.execute(_held(table, to_change=to_change), {"ids": ids}).all())
+    return dict(_held(table, to_change=to_change).run(connection, {"ids": ids}).all())
 
 
 def hold(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, delete, or_, select, update
 
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.rows import ALLOWED, allowed_of, labelled
 from zekt_bot.db.sql import insert_if_new, rows_of
 from zekt_bot.db.tables import allowed_workflows
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 Workflow = tuple[int, str]  # repository id and path
 
 _ENTRIES = select(*labelled("", allowed_workflows, ALLOWED))
-_ALLOWED = _ENTRIES.where(
-    rows_of((allowed_workflows.c.repository_id, allowed_workflows.c.path), "workflows")
+_ALLOWED = Prepared(
+    _ENTRIES.where(
+        rows_of((allowed_workflows.c.repository_id, allowed_workflows.c.path), "workflows")
+    )
 )
 
 
@@ -32,7 +35,7 @@ def allowed(
     connection: Connection, workflows: Iterable[Workflow]
 ) -> dict[Workflow, AllowedWorkflow]:
     """The allow-list entries of those of `workflows` that have one."""
-    found = connection.execute(_ALLOWED, {"workflows": set(workflows)}).mappings()
+    found = _ALLOWED.run(connection, {"workflows": set(workflows)}).mappings()
     entries = [allowed_of(row) for row in found]
     return {(entry.repository_id, entry.path): entry for entry in entries}
 

@@ -1,0 +1,210 @@
+"""Statements that never change, made ready once.
+
+SQLAlchemy compiles a statement once too, but then looks it up by what it is made of, and puts a
+context, a cursor result and events around each call: three times what SQLite itself takes for a
+row. One event at rest is some sixty statements. So the ones that each event runs are `Prepared`:
+SQLAlchemy writes their text, binds and reads their types, and the driver's cursor runs them.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.dml import Insert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection, Delete, Dialect, Select, Update
+    from sqlalchemy.sql.type_api import TypeEngine
+
+    _Processor = Callable[[Any], Any]
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(slots=True)
+class _Form:
+    """A statement as one database takes it. `reads` is known when it has run once."""
+
+    text: str
+    binds: Sequence[tuple[str, _Processor | None]]
+    fixed: Mapping[str, Any]
+    columns: Sequence[TypeEngine[Any]]
+    keys: tuple[str, ...]
+    row: Callable[[Sequence[Any]], Any]
+    reads: Sequence[_Processor | None] | None = None
+
+
+class Found:
+    """What a statement found: all of it is here."""
+
+    __slots__ = ("_form", "_rows", "rowcount")
+
+    def __init__(self, form: _Form, rows: Sequence[Sequence[Any]], rowcount: int) -> None:
+        """`rowcount`: how many rows it changed; -1 where the driver does not say."""
+        self._form = form
+        self._rows = rows
+        self.rowcount = rowcount
+
+    def __iter__(self) -> Iterator[Any]:
+        """Each row as a named tuple."""
+        return iter(self.all())
+
+    def all(self) -> list[Any]:
+        """Every row as a named tuple."""
+        return [self._form.row(row) for row in self._rows]
+
+    def first(self) -> Any:
+        """The first row as a named tuple, or None."""
+        return self._form.row(self._rows[0]) if self._rows else None
+
+    def one(self) -> Any:
+        """The only row as a named tuple; raises ValueError if there is not exactly one."""
+        (row,) = self.all()
+        return row
+
+    def mappings(self) -> list[dict[str, Any]]:
+        """Every row by the names of its columns."""
+        keys = self._form.keys
+        return [dict(zip(keys, row, strict=True)) for row in self._rows]
+
+    def scalars(self) -> list[Any]:
+        """The first column of every row."""
+        return [row[0] for row in self._rows]
+
+    def scalar(self) -> Any:
+        """The first column of the first row, or None."""
+        return self._rows[0][0] if self._rows else None
+
+    def scalar_one(self) -> Any:
+        """The first column of the only row; raises ValueError if there is not exactly one."""
+        ((value, *_),) = self._rows
+        return value
+
+
+class Prepared:
+    """A statement whose text depends on nothing that is known only when it runs."""
+
+    def __init__(self, statement: Select[Any] | Insert | Update | Delete) -> None:
+        """Parameters are its `bindparam`s; of an insert without values, columns."""
+        self._statement = statement
+        self._of_keys = isinstance(statement, Insert)
+        self._forms: dict[tuple[str, tuple[str, ...]], _Form] = {}
+
+    def run(self, connection: Connection, given: Mapping[str, Any] = _NOTHING) -> Found:
+        """Run it once.
+
+        Raises:
+            DBAPIError: as SQLAlchemy's own, without the parameters.
+            KeyError: a parameter is missing.
+            TypeError: its text is not the same each time.
+        """
+        form = self._form(connection.dialect, given)
+        values = _values(form, given)
+        return self._send(connection, form, lambda cursor: cursor.execute(form.text, values))
+
+    def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Run it once a row, sent together. All have the first one's keys. Raises as `run`."""
+        form = self._form(connection.dialect, rows[0])
+        values = [_values(form, row) for row in rows]
+        found = self._send(connection, form, lambda cursor: cursor.executemany(form.text, values))
+        return found.rowcount
+
+    def _send(self, connection: Connection, form: _Form, sent: Callable[[Any], Any]) -> Found:
+        if not connection.in_transaction():
+            connection.begin()
+        cursor = connection.connection.cursor()
+        try:
+            sent(cursor)
+            rows = cursor.fetchall() if form.keys else ()
+            count = cursor.rowcount
+        except connection.dialect.loaded_dbapi.Error as error:
+            raise _told(connection, cursor, error, form.text) from error
+        if form.reads is None:
+            told = cursor.description if form.keys else ()
+            form.reads = _reads(form, connection.dialect, told)
+        cursor.close()
+        if any(form.reads):
+            rows = [
+                [
+                    read(value) if read else value
+                    for read, value in zip(form.reads, row, strict=True)
+                ]
+                for row in rows
+            ]
+        return Found(form, rows, count)
+
+    def _form(self, dialect: Dialect, given: Mapping[str, Any]) -> _Form:
+        place = dialect.name, tuple(given) if self._of_keys else ()
+        found = self._forms.get(place)
+        if found is None:
+            found = self._forms[place] = self._compiled(dialect, place[1])
+        return found
+
+    def _compiled(self, dialect: Dialect, given: tuple[str, ...]) -> _Form:
+        compiled = self._statement.compile(dialect=dialect, column_keys=list(given) or None)
+        if "POSTCOMPILE" in str(compiled):
+            raise TypeError(
+                f"An IN is written anew each time: use one_of, or a list of OR ({compiled})."
+            )
+        named = {name: bind for bind, name in compiled.bind_names.items()}
+        fixed = {name: bind.value for name, bind in named.items() if not bind.required}
+        for column in compiled.insert_prefetch:
+            value: Any = column.default
+            fixed[column.key] = value.arg
+        binds = [
+            (name, _kind(named[name].type, dialect).bind_processor(dialect))
+            for name in compiled.positiontup or ()
+        ]
+        columns = list(self._statement.exported_columns)
+        keys = tuple(str(each.key) for each in columns)
+        kinds = [each.type for each in columns]
+        return _Form(str(compiled), binds, fixed, kinds, keys, _named(keys))
+
+
+def _named(keys: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
+    made: Any = namedtuple  # its fields are known only here
+    return made("Row", keys, rename=True)._make  # type: ignore[no-any-return]
+
+
+def _values(form: _Form, given: Mapping[str, Any]) -> tuple[Any, ...]:
+    if form.fixed:
+        given = {**form.fixed, **given}
+    return tuple([process(given[name]) if process else given[name] for name, process in form.binds])
+
+
+def _reads(
+    form: _Form, dialect: Dialect, description: Sequence[Sequence[Any]]
+) -> list[_Processor | None]:
+    """How each column's values become ours; the driver says as what it gives them."""
+    given = [each[1] for each in description]
+    return [
+        _kind(kind, dialect).result_processor(dialect, code)
+        for kind, code in zip(form.columns, given, strict=True)
+    ]
+
+
+def _kind(of: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
+    return of.dialect_impl(dialect)
+
+
+def _told(connection: Connection, cursor: Any, error: Any, text: str) -> Exception:
+    """The error as SQLAlchemy tells it; a connection that is lost is given up."""
+    dialect = connection.dialect
+    lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor)
+    if lost:
+        connection.invalidate(error)
+    told: Exception = DBAPIError.instance(
+        text,
+        None,
+        error,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=True,
+        connection_invalidated=lost,
+        dialect=dialect,
+    )
+    return told
