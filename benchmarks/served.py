@@ -28,7 +28,7 @@ from sqlalchemy.pool import Pool
 
 from benchmarks.sampling import sampled
 from zekt_bot import config, logs
-from zekt_bot.app import open_broker, serving, working
+from zekt_bot.app import open_broker, serving, settle, working
 from zekt_bot.cli.server import stop_signals
 from zekt_bot.operations.heartbeat import beating
 from zekt_bot.worker import SENDERS
@@ -103,6 +103,7 @@ async def zekt(environ: Mapping[str, str], *, serve: bool, work: bool) -> AsyncI
         await parts.enter_async_context(beating(broker, kind))
         running = await parts.enter_async_context(working(broker)) if work else None
         port = await parts.enter_async_context(serving(broker)) if serve else 0
+        settle()
         try:
             yield port
         finally:

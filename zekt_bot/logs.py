@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import json
 import logging
 import sys
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -27,9 +30,53 @@ def _json(line: Any, **options: Any) -> str:
     return made.decode() if made.isascii() else json.dumps(line, **options)
 
 
+class _Lines:
+    """Writes a line; in an event loop, all that a turn says at once, and a warning right away.
+
+    To write and flush each one costs as much as to make it.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._said: list[str] = []
+        self._lock = Lock()
+        atexit.register(self.flush)
+
+    def msg(self, line: str) -> None:
+        """Write soon."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.failure(line)
+            return
+        with self._lock:
+            self._said.append(line)
+            first = len(self._said) == 1
+        if first:
+            loop.call_soon(self.flush)
+
+    def failure(self, line: str) -> None:
+        """Write now, and what was said before."""
+        with self._lock:
+            self._said.append(line)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self._lock:
+            said, self._said = self._said, []
+            if said and not self._out.closed:
+                self._out.write("\n".join([*said, ""]))
+                self._out.flush()
+
+    log = debug = info = msg
+    warn = warning = error = err = exception = critical = fatal = failure
+
+
 def configure(level: str, style: Literal["console", "json"], stream: TextIO | None = None) -> None:
     """Send this process's logs to `stream` (default: standard error)."""
     out = stream or sys.stderr
+    lines = _Lines(out)
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(_json)
         if style == "json"
@@ -47,7 +94,7 @@ def configure(level: str, style: Literal["console", "json"], stream: TextIO | No
     structlog.configure(
         processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
     # Libraries speak through logging; only what an operator must hear passes, in the same style.

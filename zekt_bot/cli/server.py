@@ -84,7 +84,7 @@ async def _migrate(settings: Settings) -> str:
 
 
 async def _serve(settings: Settings, *, web: bool, work: bool) -> None:
-    from zekt_bot.app import open_broker, serving, working
+    from zekt_bot.app import open_broker, serving, settle, working
     from zekt_bot.operations.heartbeat import beating
 
     kind: Kind = "serve" if web and work else "web" if web else "worker"
@@ -100,6 +100,7 @@ async def _serve(settings: Settings, *, web: bool, work: bool) -> None:
                 _log.info("server.listening", port=port, url=_url(settings, port), worker=work)
             else:
                 _log.info("worker.started")
+            settle()
             await stop.wait()
             _log.info("server.stopping" if web else "worker.stopping")
             if running:
