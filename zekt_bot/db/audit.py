@@ -12,7 +12,7 @@ from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import insert_if_new, insert_new
 from zekt_bot.db.tables import audit, audit_chains, principals
 from zekt_bot.db.types import microseconds
-from zekt_bot.domain.audit import GENESIS, Entry, chain_hash
+from zekt_bot.domain.audit import GENESIS, GITHUB, SYSTEM, Entry, chain_hash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _NEW_CHAIN = select(func.count()).select_from(audit_chains)
 _NOTIFY = Prepared(select(func.pg_notify("zekt", bindparam("topics", type_=Text()))))
+_NOBODY = {SYSTEM, GITHUB}  # they have no name that could be erased
 _ROWS = Prepared(insert(audit))
 _FREE = Prepared(
     select(audit_chains.c.chain, audit_chains.c.head_seq, audit_chains.c.head_hash)
@@ -96,7 +97,7 @@ def _chain(connection: Connection, entries: Sequence[Entry], now: datetime) -> N
         principals,
         [
             {"id": actor, "name": actor, "first_seen_at": now}
-            for actor in sorted({entry.actor for entry in entries})
+            for actor in sorted({entry.actor for entry in entries} - _NOBODY)
         ],
     )
     _ROWS.run_all(connection, rows)

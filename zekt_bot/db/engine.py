@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from dataclasses import dataclass, field
@@ -11,21 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from zekt_bot.db import libpq
+from zekt_bot.db.prepared import command
 from zekt_bot.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import asyncpg
     from sqlalchemy import Connection
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 _BUSY_TIMEOUT_MS = 5000
 _COMMAND_SECONDS = 30
 _POOL_SECONDS = 5
 _LOCK_MS = 4000
+_FRESH_SECONDS = 0.5  # in which a connection that was used is hardly lost
 _STATEMENTS = 100  # prepared ones that a connection keeps
 _SQLITE = {"sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"}
 _POSTGRESQL = {"postgres", "postgresql", "postgresql+asyncpg"}
@@ -97,14 +101,17 @@ def sqlite_reader(path: Path, size: int) -> Engine:
     return engine
 
 
-def postgresql(address: Address, *, size: int) -> AsyncEngine:
-    """`size` connections to PostgreSQL, kept; with 0 each is made when it is wanted."""
+def postgresql(address: Address, *, size: int, reading: bool = False) -> AsyncEngine:
+    """`size` connections to PostgreSQL, kept; with 0 each is made when it is wanted.
+
+    `reading`: no transactions, whose begin and end would be two more round trips. Each statement
+    sees what is committed when it begins, as it would in one (READ COMMITTED).
+    """
     kept: dict[str, Any] = {"poolclass": NullPool}
     if size:
         kept = {
             "pool_size": size,
             "max_overflow": 0,
-            "pool_pre_ping": True,
             "pool_timeout": _POOL_SECONDS,
         }
     made = create_async_engine(
@@ -115,10 +122,27 @@ def postgresql(address: Address, *, size: int) -> AsyncEngine:
         },
         hide_parameters=True,
         **kept,
+        **({"isolation_level": "AUTOCOMMIT"} if reading else {}),
     )
-    if size and address.pooled:
+    event.listens_for(made.sync_engine, "checkin")(_rests)
+    event.listens_for(made.sync_engine, "checkout")(_is_there)
+    if size and address.pooled and not reading:
         event.listens_for(made.sync_engine, "begin")(_bound_locks)
     return made
+
+
+def _rests(connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _is_there(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+    """Ask a connection that rested; one that is gone is replaced, and nobody hears of it."""
+    if time.monotonic() - record.info.get("used_at", math.inf) < _FRESH_SECONDS:
+        return
+    try:
+        connection.ping()
+    except Exception as error:
+        raise DisconnectionError from error
 
 
 async def _patient(address: Address) -> asyncpg.Connection:
@@ -136,7 +160,7 @@ async def _bounded(address: Address) -> asyncpg.Connection:
 
 def _bound_locks(connection: Connection) -> None:
     """Behind PgBouncer a setting holds for one transaction; a longer one would be a stranger's."""
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_LOCK_MS}")
+    command(connection, f"SET LOCAL lock_timeout = {_LOCK_MS}")
 
 
 def _prepare(engine: Engine, begin: str) -> None:
@@ -156,7 +180,7 @@ def _prepare(engine: Engine, begin: str) -> None:
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        command(connection, begin)
 
 
 def _write_ahead(cursor: Any) -> None:

@@ -166,6 +166,16 @@ class Prepared:
         return _Form(str(compiled), binds, fixed, kinds, keys, _named(keys))
 
 
+def command(connection: Connection, text: str) -> None:
+    """Run what has no parameters and answers nothing, such as BEGIN. Raises as `Prepared.run`."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(text)
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise _told(connection, cursor, error, text) from error
+    cursor.close()
+
+
 def _named(keys: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
     made: Any = namedtuple  # its fields are known only here
     return made("Row", keys, rename=True)._make  # type: ignore[no-any-return]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 GENESIS = "0" * 64
+SYSTEM = "zekt"
+GITHUB = "github"
 Details = dict[str, "str | int"]
 
 _VERB = re.compile(r"[a-z_]+:[a-z_]+:[a-z_]+")

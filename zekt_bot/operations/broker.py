@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from zekt_bot.plugins import Plugins
     from zekt_bot.tracing import Traces
 
-SYSTEM = "zekt"
-GITHUB = "github"
-
 
 @dataclass(slots=True)
 class Vitals:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.db import audit, inbox, mirror
+from zekt_bot.domain.audit import GITHUB
 from zekt_bot.errors import Conflict, MalformedEvent, NotFound
 from zekt_bot.operations import fields
 from zekt_bot.operations.accounts import admit
 from zekt_bot.operations.as_told import account_of, covered, detached, installed, owner_of
-from zekt_bot.operations.broker import GITHUB
 from zekt_bot.operations.consequences import foresee
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import structlog
 from zekt_bot.db import erasure, lapses
 from zekt_bot.db.erasure import Part
 from zekt_bot.db.lapses import Ending, Unused
-from zekt_bot.operations.broker import SYSTEM
+from zekt_bot.domain.audit import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from zekt_bot.db import audit, mirror, services, tables, versions
+from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.errors import GitHubAnswered, GitHubError
 from zekt_bot.github.workflows import by_path
-from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.operations.workflows import told_by_github
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import structlog
 from zekt_bot.db import ended_sessions, sessions
 from zekt_bot.db.sessions import End
 from zekt_bot.db.web_states import fingerprint
+from zekt_bot.domain.audit import GITHUB
 from zekt_bot.domain.sessions import VIEWS, Admission
 from zekt_bot.errors import (
     ConfigurationError,
@@ -20,7 +21,6 @@ from zekt_bot.errors import (
     ZektError,
 )
 from zekt_bot.operations import user_tokens
-from zekt_bot.operations.broker import GITHUB
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zekt_bot.db import audit, mirror, tables, usage, versions
 from zekt_bot.db import subscriptions as rows_of
-from zekt_bot.domain.audit import Entry
+from zekt_bot.domain.audit import SYSTEM, Entry
 from zekt_bot.domain.subscriptions import SUBSCRIPTION_MOVES, Subscription
 from zekt_bot.errors import Conflict, QuotaExceeded
-from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.operations.repositories import check_not_purged
 
 if TYPE_CHECKING:

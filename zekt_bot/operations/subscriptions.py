@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.domain.subscriptions import check_filters, check_words
 from zekt_bot.errors import Conflict, InvalidInput
-from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.operations.subscription_moves import Changed, change, move
 from zekt_bot.operations.subscription_parties import parties
 from zekt_bot.operations.subscription_terms import (

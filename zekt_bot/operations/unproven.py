@@ -9,7 +9,7 @@ import structlog
 
 from zekt_bot.db import unproven as rows_of
 from zekt_bot.db.unproven import Answer
-from zekt_bot.operations.broker import SYSTEM
+from zekt_bot.domain.audit import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable

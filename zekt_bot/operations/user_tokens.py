@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from zekt_bot.db import ended_sessions, sessions
+from zekt_bot.domain.audit import GITHUB
 from zekt_bot.errors import GitHubAnswered, SessionEnded, TokenRefused
 from zekt_bot.github.oauth import UserToken
-from zekt_bot.operations.broker import GITHUB, new_lease
+from zekt_bot.operations.broker import new_lease
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -12,13 +12,13 @@ import structlog
 
 from zekt_bot.db import audit, mirror, proofs, runs, usage, versions, workflows
 from zekt_bot.db.tables import repositories
+from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.domain.deliveries import RunPolicyFacts
 from zekt_bot.domain.events import AggregationPolicy
 from zekt_bot.domain.ids import new_id
 from zekt_bot.domain.quotas import Quota, Used
 from zekt_bot.domain.recovery import withheld
 from zekt_bot.errors import PluginFailed
-from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.pipeline.pages import each
 
 if TYPE_CHECKING:

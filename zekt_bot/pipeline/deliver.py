@@ -13,6 +13,7 @@ import structlog
 from zekt_bot.db import deliveries
 from zekt_bot.db.deliveries import Change, Move, Parking
 from zekt_bot.db.lanes import Limit
+from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.domain.deliveries import (
     GIVE_UP_AFTER,
     Attempt,
@@ -28,7 +29,6 @@ from zekt_bot.errors import (
     StorageUnavailable,
     Unsendable,
 )
-from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.pipeline.doubt import doubt
 from zekt_bot.pipeline.letters import open_letter
 from zekt_bot.pipeline.permit import Permit, Refusal, ask

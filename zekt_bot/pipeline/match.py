@@ -24,7 +24,7 @@ from zekt_bot.db import (
     workflows,
 )
 from zekt_bot.db.envelopes import Advance
-from zekt_bot.domain.audit import Entry
+from zekt_bot.domain.audit import SYSTEM, Entry
 from zekt_bot.domain.deliveries import (
     Delivery,
     DeliveryPolicyFacts,
@@ -37,7 +37,6 @@ from zekt_bot.domain.lanes import lane_of
 from zekt_bot.domain.pauses import holding
 from zekt_bot.domain.recovery import in_time
 from zekt_bot.errors import PluginFailed
-from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.pipeline.pages import each
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from zekt_bot.db import leases
+from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.errors import Conflict, StorageUnavailable
-from zekt_bot.operations.broker import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zekt_bot.db.proofs import Proving
-from zekt_bot.domain.audit import Entry
+from zekt_bot.domain.audit import SYSTEM, Entry
 from zekt_bot.domain.proof import named_in
-from zekt_bot.operations.broker import SYSTEM
 
 if TYPE_CHECKING:
     from zekt_bot.domain.deliveries import DeliveryState

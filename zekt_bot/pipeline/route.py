@@ -10,6 +10,7 @@ import orjson
 import structlog
 
 from zekt_bot.db import inbox, leases
+from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.domain.webhooks import GitHubEvent
 from zekt_bot.errors import (
     DecryptionFailed,
@@ -20,7 +21,6 @@ from zekt_bot.errors import (
 )
 from zekt_bot.github.octo import EventRouter
 from zekt_bot.operations import installations
-from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.operations.installations import News
 from zekt_bot.pipeline.collect import collect_job, collect_run
 from zekt_bot.pipeline.pages import MOST_FAILURES

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zekt_bot.db import admissions, audit, inbox, mirror
+from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.domain.ids import new_id
 from zekt_bot.domain.webhooks import FromGitHubApi, Receipt
-from zekt_bot.operations.broker import SYSTEM
 from zekt_bot.pipeline.verify import HANDLED
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.webhooks import WebhookApp
 
     RawHeaders = Iterable[tuple[bytes, bytes]]
+    _ByName = Mapping[bytes, Sequence[bytes]]
 
 W = TypeVar("W", bound=Webhook)
 MOST_BYTES = 26_214_400
@@ -50,9 +51,13 @@ def check_head(headers: RawHeaders, content_length: int | None) -> bytes:
     Raises:
         WebhookRefused: 413 the announced body is too large; 401 no signature, or not one.
     """
+    return _signature(_by_name(headers), content_length)
+
+
+def _signature(named: _ByName, content_length: int | None) -> bytes:
     if content_length is not None and content_length > MOST_BYTES:
         raise WebhookRefused(413, TOO_LARGE)
-    found = _values(headers, b"x-hub-signature-256")
+    found = named.get(b"x-hub-signature-256", ())
     match = _SIGNATURE.fullmatch(found[0]) if len(found) == 1 else None
     if match is None:
         raise WebhookRefused(
@@ -72,16 +77,16 @@ def read(
         WebhookRefused: as `check_head`; 401 no secret makes this signature; 415 not JSON in UTF-8;
             400 event headers or body are not what GitHub sends.
     """
-    headers = list(headers)
-    if not _is_signed(secrets, check_head(headers, len(body)), body):
+    named = _by_name(headers)
+    if not _is_signed(secrets, _signature(named, len(body)), body):
         raise WebhookRefused(
             401,
             "The signature does not fit the body: the App's webhook secret at GitHub and "
             "this server's differ, or something on the way changed the body.",
         )
-    _check_content(headers)
-    guid = _header(headers, "X-GitHub-Delivery", _GUID)
-    event = _header(headers, "X-GitHub-Event", _EVENT)
+    _check_content(named)
+    guid = _header(named, "X-GitHub-Delivery", _GUID)
+    event = _header(named, "X-GitHub-Event", _EVENT)
     return _webhook(VerifiedWebhook, app, (guid, event), body)
 
 
@@ -106,13 +111,16 @@ def _is_signed(secrets: Sequence[bytes], signature: bytes, body: bytes) -> bool:
     return any(hmac.compare_digest(digest, signature) for digest in made)
 
 
-def _values(headers: RawHeaders, name: bytes) -> list[bytes]:
-    return [value.strip() for key, value in headers if key.lower() == name]
+def _by_name(headers: RawHeaders) -> _ByName:
+    named: dict[bytes, list[bytes]] = {}
+    for key, value in headers:
+        named.setdefault(key.lower(), []).append(value.strip())
+    return named
 
 
-def _check_content(headers: RawHeaders) -> None:
-    types = _values(headers, b"content-type")
-    encodings = _values(headers, b"content-encoding")
+def _check_content(named: _ByName) -> None:
+    types = named.get(b"content-type", ())
+    encodings = named.get(b"content-encoding", ())
     if len(types) > 1 or len(encodings) > 1:
         raise WebhookRefused(400, "Content-Type or Content-Encoding is repeated: send it once.")
     kind, *parameters = (types[0] if types else b"").lower().split(b";")
@@ -127,8 +135,8 @@ def _check_content(headers: RawHeaders) -> None:
         raise WebhookRefused(415, "Content-Encoding is not taken: send the body as it is.")
 
 
-def _header(headers: RawHeaders, name: str, form: re.Pattern[str]) -> str:
-    found = _values(headers, name.lower().encode())
+def _header(named: _ByName, name: str, form: re.Pattern[str]) -> str:
+    found = named.get(name.lower().encode(), ())
     value = found[0].decode("latin-1") if len(found) == 1 else ""
     if not form.fullmatch(value):
         raise WebhookRefused(

@@ -405,7 +405,7 @@ def _refused(plugin: str, refusal: Refusal) -> MessageRefused:
 
 
 def _answer(impl: pluggy.HookImpl, row: Mapping[str, Any], read: Callable[[Any], Any]) -> Any:
-    answer = impl.function(*(row[name] for name in impl.argnames))
+    answer = impl.function(*[row[name] for name in impl.argnames])
     return None if answer is None else read(answer)
 
 

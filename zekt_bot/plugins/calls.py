@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from zekt_bot.errors import PluginFailed, is_own_cancellation
 
@@ -27,8 +27,7 @@ MOST_OVERRUNS = 3
 _TO_STOP = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call of one plugin's hook."""
 
     plugin: str

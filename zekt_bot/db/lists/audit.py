@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, literal, select, tuple_
+from sqlalchemy import BigInteger, func, literal, select, tuple_
 
 from zekt_bot.db.lists.parts import account_id, read, repository_id
 from zekt_bot.db.tables import accounts, audit, audit_chains, principals, repositories
@@ -47,7 +47,12 @@ def one(connection: Connection, chain: str, seq: int) -> tuple[RowMapping, str |
 
 def _entries() -> Select[Any]:
     return (
-        select(audit, principals.c.name, repositories.c.full_name, accounts.c.login)
+        select(
+            audit,
+            func.coalesce(principals.c.name, audit.c.actor).label("name"),
+            repositories.c.full_name,
+            accounts.c.login,
+        )
         .outerjoin(principals, principals.c.id == audit.c.actor)
         .outerjoin(repositories, repositories.c.id == audit.c.repository_id)
         .outerjoin(accounts, accounts.c.id == audit.c.account_id)
