@@ -123,9 +123,23 @@ async def test_a_backend_gone_before_commit_stores_nothing_and_recovers(
         return add(connection, ["never"])
 
     assert await fails(postgres, add_and_lose, "a", "b") == [StorageUnavailable] * 2
-    assert add.asked == ["a", "b", "never"]
+    assert add.asked == ["a", "b", "never"] * 2, "it is tried on a new connection, once"
     assert await postgres.write(add, "next") == "next"
     assert await names(postgres) == ["next"]
+
+
+async def test_connections_that_were_cut_while_unused_are_replaced_and_nobody_hears_of_it(
+    postgres: Database, migrated_postgres: str
+) -> None:
+    add = Add()
+    await asyncio.gather(postgres.write(add, "before"), *(names(postgres) for _ in range(20)))
+    cut = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    databases.execute(
+        migrated_postgres, f"{cut} WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    assert await postgres.write(add, "after") == "after"
+    found = await asyncio.gather(*(names(postgres) for _ in range(20)))
+    assert found == [["after", "before"]] * 20 or found == [["before", "after"]] * 20
 
 
 @pytest.fixture

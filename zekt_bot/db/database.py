@@ -219,7 +219,7 @@ def _reader(address: engine.Address, size: int) -> Reader:
     """A reader of `size` connections."""
     if address.path:
         return SqliteReader(engine.sqlite_reader(address.path, size), size)
-    return PostgresqlReader(engine.postgresql(address, size=size, reading=True))
+    return PostgresqlReader(engine.postgresql(address, size=size, reading=True), size)
 
 
 def _direct(settings: Settings) -> engine.Address | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DisconnectionError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
@@ -21,15 +20,17 @@ from zekt_bot.db.prepared import command
 from zekt_bot.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     import asyncpg
     from sqlalchemy import Connection
-    from sqlalchemy.pool import ConnectionPoolEntry
+
+Answer = TypeVar("Answer")
 
 _BUSY_TIMEOUT_MS = 5000
 _COMMAND_SECONDS = 30
 _POOL_SECONDS = 5
 _LOCK_MS = 4000
-_FRESH_SECONDS = 0.5  # in which a connection that was used is hardly lost
 _STATEMENTS = 100  # prepared ones that a connection keeps
 _SQLITE = {"sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"}
 _POSTGRESQL = {"postgres", "postgresql", "postgresql+asyncpg"}
@@ -124,25 +125,23 @@ def postgresql(address: Address, *, size: int, reading: bool = False) -> AsyncEn
         **kept,
         **({"isolation_level": "AUTOCOMMIT"} if reading else {}),
     )
-    event.listens_for(made.sync_engine, "checkin")(_rests)
-    event.listens_for(made.sync_engine, "checkout")(_is_there)
     if size and address.pooled and not reading:
         event.listens_for(made.sync_engine, "begin")(_bound_locks)
     return made
 
 
-def _rests(connection: Any, record: ConnectionPoolEntry) -> None:
-    record.info["used_at"] = time.monotonic()
+async def again_if_cut(run: Callable[[], Awaitable[Answer]], size: int) -> Answer:
+    """What `run` answers; anew if its connection was cut before it: all `size` kept ones may be.
 
-
-def _is_there(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
-    """Ask a connection that rested; one that is gone is replaced, and nobody hears of it."""
-    if time.monotonic() - record.info.get("used_at", math.inf) < _FRESH_SECONDS:
-        return
-    try:
-        connection.ping()
-    except Exception as error:
-        raise DisconnectionError from error
+    To ask each connection before its use whether it is there would be one more round trip.
+    """
+    for _ in range(size):
+        try:
+            return await run()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+    return await run()
 
 
 async def _patient(address: Address) -> asyncpg.Connection:

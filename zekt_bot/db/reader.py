@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
+from zekt_bot.db.engine import again_if_cut
 from zekt_bot.errors import StorageUnavailable, is_own_cancellation
 
 if TYPE_CHECKING:
@@ -75,9 +76,10 @@ class SqliteReader:
 class PostgresqlReader:
     """asyncpg connections, through SQLAlchemy's greenlet bridge."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Take the engine over; `close` disposes of it."""
+    def __init__(self, engine: AsyncEngine, size: int) -> None:
+        """Take the engine with so many connections over; `close` disposes of it."""
         self._engine = engine
+        self._size = size
         self._closed = False
 
     async def query(self, fn: Callable[..., Answer], *args: object) -> Answer:
@@ -85,10 +87,13 @@ class PostgresqlReader:
         if self._closed:  # the engine would open a new one, which nobody closes
             raise StorageUnavailable
         try:
-            async with self._engine.connect() as connection:
-                return await connection.run_sync(fn, *args)
+            return await again_if_cut(lambda: self._once(fn, args), self._size)
         except _UNREADABLE as error:
             raise StorageUnavailable from error
+
+    async def _once(self, fn: Callable[..., Answer], args: tuple[object, ...]) -> Answer:
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(fn, *args)
 
     async def close(self) -> None:
         """Close the pool."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from zekt_bot.db import audit, handover
+from zekt_bot.db import audit, engine, handover
 from zekt_bot.errors import OutcomeUnknown, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -135,13 +135,7 @@ class PostgresqlBackend:
     async def run(self, work: Callable[[Connection], list[Any]]) -> list[Any]:
         """Run in one transaction; a connection lost at COMMIT leaves the outcome unknown."""
         try:
-            async with self._engine.connect() as connection:
-                answers = await connection.run_sync(work)
-                try:
-                    await connection.commit()
-                except (DBAPIError, OSError) as error:
-                    raise OutcomeUnknown from error
-                return answers
+            return await engine.again_if_cut(lambda: self._once(work), 1)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == "40P01":
                 raise _Crossed from error
@@ -150,6 +144,15 @@ class PostgresqlBackend:
             raise
         except (OSError, TimeoutError) as error:
             raise StorageUnavailable from error
+
+    async def _once(self, work: Callable[[Connection], list[Any]]) -> list[Any]:
+        async with self._engine.connect() as connection:
+            answers = await connection.run_sync(work)
+            try:
+                await connection.commit()
+            except (DBAPIError, OSError) as error:
+                raise OutcomeUnknown from error
+            return answers
 
     async def close(self) -> None:
         """Close the pool."""
