@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http import HttpProcessingError
@@ -13,7 +12,7 @@ from zekt_bot.errors import RequestRefused, StorageUnavailable
 from zekt_bot.web.deps import DEPS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from datetime import timedelta
 
 
@@ -28,6 +27,8 @@ async def read(
     """
     body = bytearray()
     try:
+        if request.content.is_eof():  # it came with its head, as most do
+            return _whole(request, take, most, too_large)
         async with asyncio.timeout(request.app[DEPS].limits.body.total_seconds()):
             async for chunk in request.content.iter_any():
                 take(len(chunk))
@@ -41,11 +42,27 @@ async def read(
     return bytes(body)
 
 
-@asynccontextmanager
-async def within(limit: timedelta) -> AsyncIterator[None]:
+def _whole(request: web.Request, take: Callable[[int], None], most: int, too_large: str) -> bytes:
+    body: bytes = request.content.read_nowait()
+    take(len(body))
+    if len(body) > most:
+        raise RequestRefused(413, too_large)
+    return body
+
+
+class within:  # noqa: N801 - used as a statement, as asyncio.timeout
     """A database that takes longer is as good as away: who asks must hear something."""
-    try:
-        async with asyncio.timeout(limit.total_seconds()):
-            yield
-    except TimeoutError:
-        raise StorageUnavailable from None
+
+    def __init__(self, limit: timedelta) -> None:
+        self._timeout = asyncio.timeout(limit.total_seconds())
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, *raised: Any) -> None:
+        try:
+            await self._timeout.__aexit__(*raised)
+        except TimeoutError:
+            raise StorageUnavailable from None
+        if raised[0] is TimeoutError:
+            raise StorageUnavailable from None
