@@ -178,6 +178,14 @@ def test_every_setting_can_be_set() -> None:
     assert alone | {"require_2fa"} == {field.name for field in fields(Settings)}
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["ZEKT_ALLOWED_PEOPLE", "ZEKT_ALLOWED_PEOPLE_OF", "ZEKT_ALLOWED_ACCOUNTS", "ZEKT_OPERATORS"],
+)
+def test_a_list_of_nobody_does_not_mean_everybody(name: str) -> None:
+    assert f"{name} names nobody" in refusal({name: " , "})
+
+
 def test_two_factor_sign_in_can_be_demanded_where_github_tells_it() -> None:
     wanted = {"ZEKT_REQUIRE_2FA": "true", "ZEKT_OAUTH_CLIENT_ID": "Ov23liClassicOAuth01"}
     assert load(wanted).require_2fa

@@ -135,7 +135,10 @@ def _credentials(env: Environment, prefix: str) -> AppCredentials:
 
 
 def _logins(env: Environment, name: str) -> tuple[str, ...]:
-    return tuple(word.lower() for word in env.words(name))
+    found = tuple(word.lower() for word in env.words(name))
+    if not found and env.text(name):
+        raise ConfigurationError(f"{name} names nobody: list logins, or leave it out.")
+    return found
 
 
 def _days(env: Environment, name: str, default: int) -> int:

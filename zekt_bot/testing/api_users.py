@@ -52,9 +52,12 @@ class UserApi:
         return self._core.people.check(request.headers.get("Authorization"))
 
     async def user(self, request: web.Request) -> web.Response:
-        """`GET /user`: without the permission to read more, what everybody sees."""
-        person = self._token(request).person
-        return answer(200, shapes.public_user(person, self._core.urls))
+        """`GET /user`: what everybody sees; a classic OAuth App is told more."""
+        token = self._token(request)
+        told = shapes.public_user(token.person, self._core.urls)
+        if token.app.is_classic:
+            told["two_factor_authentication"] = token.person.id in self._core.people.second_factors
+        return answer(200, told)
 
     def _installed(self, token: UserToken) -> list[Installation]:
         """Installations of the token's own App that this person has something to do with."""

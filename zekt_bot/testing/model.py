@@ -154,6 +154,8 @@ class App:
     events: tuple[str, ...]
     created_at: datetime
     public: bool = True
+    is_classic: bool = False
+    """A classic OAuth App: it is told more of who signs in."""
     setup_url: str | None = None
     setup_on_update: bool = False
     callback_urls: tuple[str, ...] = ()

@@ -76,6 +76,7 @@ async def open_console(
         oauth = github.app(
             "zekt-sign-in", permissions={"metadata": "read"}, events=(), callback_urls=[CALLBACK]
         )
+        oauth.is_classic = classic
         maja = github.account("maja-lind", "User")
         held = AppCredentials(
             app_id=None if classic else str(oauth.app_id),

@@ -177,6 +177,18 @@ async def test_two_factor_sign_in_can_be_demanded_with_a_classic_one(
         assert token.revoked
 
 
+async def test_a_classic_one_shows_whether_two_factor_sign_in_is_on(classic: Console) -> None:
+    browser, path = classic.browser(), "/me"
+    await classic.sign_in(browser)
+    assert "Two-factor sign-in is off" in (await browser.get(path)).words
+    classic.github.require_code(classic.maja, "123456")
+    assert "Two-factor sign-in is on" in (await browser.get(path)).words
+    classic.github.fail("GET", "/user", status=502)
+    assert "GitHub did not say now" in (await browser.get(path)).words
+    classic.github.fail("GET", "/user", body={"login": "maja-lind"}, status=200)
+    assert "GitHub did not say now" in (await browser.get(path)).words
+
+
 async def test_with_a_classic_one_the_organizations_count(
     migrated_sqlite: str, clock: ManualClock
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -9,6 +10,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from tests.db.rows import stored
+from tests.testing.walker import Walker
+from tests.web.console.browsing import Browser
 from tests.web.console.console import Console, field, open_console
 from zekt_bot.config import AppCredentials
 from zekt_bot.db import sessions as rows
@@ -196,6 +199,27 @@ async def test_a_session_ends_when_idle_and_when_old(migrated_url: str, clock: M
             assert (await browser.get("/me")).status == 200
         clock.advance(timedelta(minutes=3))
         assert (await browser.get("/me")).status == 303
+
+
+async def test_the_cookie_of_a_session_is_this_hosts_alone_and_no_scripts(
+    migrated_sqlite: str, clock: ManualClock
+) -> None:
+    public = "https://zekt.example"
+    async with open_console(migrated_sqlite, clock, public_url=public) as console:
+        console.oauth.callback_urls = (f"{public}/auth/github/callback",)
+        browser = Browser(console.base, public)
+        asked = await console.go(browser)
+        async with Walker(console.github.web_url) as walker:
+            away = await walker.through(await walker.open(asked), "maja-lind")
+        await browser.get(away.removeprefix(public))
+        out = await browser.send(await browser.get("/me"), "/logout")
+    (kept, dropped) = (line for line in browser.set_cookies if "session" in line)
+    value, *flags = kept.split("; ")
+    assert re.fullmatch(r"__Host-zekt-session=[A-Za-z0-9_-]{43}", value)
+    assert sorted(flags) == ["HttpOnly", "Max-Age=604800", "Path=/", "SameSite=Lax", "Secure"]
+    assert "Max-Age=0" in dropped
+    assert {"HttpOnly", "Path=/", "SameSite=Lax", "Secure"} <= set(dropped.split("; "))
+    assert out.location == "/login"
 
 
 async def test_who_signs_out_is_out_here_and_at_github(console: Console) -> None:

@@ -9,6 +9,7 @@ from aiohttp import web
 from zekt_bot.domain.sessions import local_path
 from zekt_bot.web.console import forms
 from zekt_bot.web.console.frame import THEME_COOKIE, THEMES
+from zekt_bot.web.console.gate import COOKIES
 
 _YEAR = 365 * 24 * 3600
 
@@ -18,7 +19,14 @@ async def theme(request: web.Request) -> web.Response:
     response = web.Response(status=303, headers={"Location": _back(request)})
     chosen = forms.text(request[forms.FORM], "theme")
     if chosen in THEMES[1:]:
-        response.set_cookie(THEME_COOKIE, chosen, max_age=_YEAR, httponly=True, samesite="Lax")
+        response.set_cookie(
+            THEME_COOKIE,
+            chosen,
+            max_age=_YEAR,
+            secure=request.app[COOKIES].secure,
+            httponly=True,
+            samesite="Lax",
+        )
     else:
         response.del_cookie(THEME_COOKIE)
     return response

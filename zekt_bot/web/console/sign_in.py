@@ -9,7 +9,7 @@ from aiohttp import web
 
 from zekt_bot.domain.sessions import device, local_path
 from zekt_bot.errors import ConfigurationError, InvalidInput, SignInRefused
-from zekt_bot.operations import sessions, sign_in
+from zekt_bot.operations import sessions, sign_in, two_factor
 from zekt_bot.web import client
 from zekt_bot.web.console import forms
 from zekt_bot.web.console.frame import BROWSER, VIEWER, page
@@ -134,7 +134,8 @@ async def profile(request: web.Request) -> web.Response:
     """`GET /me`."""
     viewer = request[VIEWER]
     mine = await sessions.of_person(request.app[BROKER], viewer.person)
-    return page(request, "me.html", sessions=mine)
+    second = await two_factor.of(request.app[BROKER], viewer.session)
+    return page(request, "me.html", sessions=mine, two_factor=second)
 
 
 async def end(request: web.Request) -> web.Response:
