@@ -52,6 +52,7 @@ class Browser:
     def __init__(self, base: str, origin: str = ORIGIN) -> None:
         self.cookies: dict[str, str] = {}
         self.set_cookies: list[str] = []
+        self.seen: list[Seen] = []
         self._base, self._origin = base, origin
 
     async def get(self, path: str, **headers: str) -> Seen:
@@ -77,7 +78,8 @@ class Browser:
             ) as answer,
         ):
             self._keep(answer.headers.getall("Set-Cookie", []))
-            return Seen(answer.status, answer.headers, await answer.text())
+            self.seen.append(Seen(answer.status, answer.headers, await answer.text()))
+        return self.seen[-1]
 
     def _keep(self, lines: list[str]) -> None:
         """As a browser at an address that it trusts: whatever is set, until it is dropped."""

@@ -148,10 +148,25 @@ async def test_every_route_answers_as_the_table_says(
     for (method, path), wanted in MATRIX.items():
         peopled.clock.advance(timedelta(minutes=1))  # not too many tries
         answers = await asyncio.gather(*(ask(one, method, path) for one in people))
+        assert all(map(is_guarded, answers)), (method, path)
         seen = Answers(*(answer.status for answer in answers))
         if seen != wanted:
             wrong[method, path] = seen
     assert wrong == {}
+
+
+def is_guarded(answer: Seen) -> bool:
+    """Whatever is answered: nothing frames it, guesses its type or hears where it was linked."""
+    told = answer.headers
+    html = told.get("Content-Type", "").startswith("text/html")
+    return (
+        told["X-Content-Type-Options"] == "nosniff"
+        and told["X-Frame-Options"] == "DENY"
+        and told["Referrer-Policy"] == "same-origin"
+        and told["Content-Security-Policy"].startswith("default-src 'none';")
+        and "frame-ancestors 'none'" in told["Content-Security-Policy"]
+        and (not html or told["Cache-Control"] == "no-store")
+    )
 
 
 async def test_the_table_has_every_route() -> None:
