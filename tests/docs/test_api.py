@@ -13,7 +13,14 @@ import pytest
 from tests.docs.pages import blocks, page
 from tests.stage import clock
 from tests.web.api.calling import OURS, open_api
-from zekt_bot.web.api.models import MessageStored, NewMessage
+from zekt_bot.web.api.models import (
+    Completion,
+    Confirmation,
+    Confirmed,
+    MessageStored,
+    NewMessage,
+    PublicKeys,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,5 +63,6 @@ async def test_the_command_of_the_page_sends_a_message(
 
 def test_the_examples_of_the_page_are_what_the_api_takes_and_gives() -> None:
     shown = blocks(page(PAGE), "json")
-    assert msgspec.json.decode(shown[0], type=NewMessage)
-    assert msgspec.json.decode(shown[1], type=MessageStored)
+    models = (NewMessage, MessageStored, PublicKeys, Confirmation, Confirmed, Completion)
+    for text, model in zip(shown, models, strict=True):
+        assert msgspec.json.decode(text, type=model)

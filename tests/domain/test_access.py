@@ -83,6 +83,8 @@ def test_what_belongs_to_the_server_is_no_persons() -> None:
         "audit:read",
         "data:export",
         "message:store",
+        "message:fetch",
+        "delivery:confirm",
     ):
         assert action not in SIDES
     assert set(SIDES) < set(ACTIONS)
@@ -99,6 +101,14 @@ def test_a_run_may_encrypt_and_store_its_own_messages() -> None:
     assert sorted(RUNS_OWN) == ["message:encrypt", "message:store"]
     for action in RUNS_OWN:
         decide(RUN, action, Resource(run=KEY))
+
+
+@pytest.mark.parametrize("action", ["delivery:confirm", "message:fetch"])
+def test_a_run_speaks_for_its_repository_about_what_came_to_it(action: Action) -> None:
+    decide(RUN, action, Resource(consumer=KEY.repository_id))
+    for other in (Resource(consumer=CONSUMER), Resource(provider=KEY.repository_id), Resource()):
+        with pytest.raises(AccessDenied):
+            decide(RUN, action, other)
 
 
 def test_a_message_needs_to_say_whose_it_is() -> None:

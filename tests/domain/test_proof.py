@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from tests.factories import ran
 from zekt_bot.domain.deliveries import DeliveryState, may_move
-from zekt_bot.domain.proof import BoundRun, Sent, hops_after, named_in, verdict
+from zekt_bot.domain.proof import (
+    BoundRun,
+    Sent,
+    hops_after,
+    meant,
+    named_in,
+    reports,
+    verdict,
+)
 
 ONE, OTHER = f"dlv_{1:026}", f"dlv_{2:026}"
 CONCLUSIONS = ("success", "neutral", "skipped", "failure", "cancelled", "a word of tomorrow")
@@ -88,3 +96,50 @@ def test_a_run_of_unknown_cause_is_one_beyond_the_farthest_that_may_have_caused_
     sent: Sent, hops: int
 ) -> None:
     assert hops_after(sent) == hops
+
+
+@pytest.mark.parametrize(
+    ("runs", "state"),
+    [
+        ([(1, 1, None, None, "success")], "completed"),
+        ([(1, 1, None, None, "failure")], "failed"),
+        ([(1, 1, "completed", "success", "failure")], "failed"),
+        ([(1, 1, "completed", "failure", "success")], "failed"),
+        ([(1, 1, "completed", "success", "success")], "completed"),
+        ([(1, 1, "in_progress", None, "failure"), (1, 2, None, None, "success")], "completed"),
+        ([(1, 1, None, None, "success"), (2, 1, None, None, None)], "completed"),
+        ([(1, 1, None, None, "failure"), (1, 2, None, None, None)], "failed"),
+    ],
+)
+def test_what_a_run_says_counts_beside_what_github_says(
+    runs: list[tuple[int, int, str | None, str | None, str | None]], state: DeliveryState
+) -> None:
+    for order in itertools.permutations(runs):
+        assert verdict(BoundRun(*each) for each in order) == state
+
+
+def test_a_failure_that_was_reported_stays() -> None:
+    assert reports(None, None) is None
+    assert reports(None, "success") == reports("success", None) == "success"
+    assert {reports("failure", "success"), reports("success", "failure")} == {"failure"}
+
+
+@pytest.mark.parametrize(
+    ("found", "bound", "chosen"),
+    [
+        ({}, None, None),
+        ({ONE: "blocked"}, None, None),
+        ({ONE: "dispatched"}, None, ONE),
+        ({ONE: "dead"}, None, ONE),
+        ({ONE: "confirmed", OTHER: "retrying"}, None, OTHER),
+        ({ONE: "dispatched", OTHER: "pending"}, None, (ONE, OTHER)),
+        ({ONE: "dispatched", OTHER: "pending"}, OTHER, OTHER),
+        ({ONE: "completed", OTHER: "failed"}, None, OTHER),
+        ({ONE: "completed", OTHER: "blocked"}, None, ONE),
+        ({ONE: "completed"}, OTHER, ONE),
+    ],
+)
+def test_which_delivery_a_correlation_id_means(
+    found: dict[str, DeliveryState], bound: str | None, chosen: str | tuple[str, ...] | None
+) -> None:
+    assert meant(found, bound) == chosen

@@ -24,7 +24,11 @@ _NEXT = {
     "not_approved": "zekt subscriptions show {service} {target}",
     "account_blocked": "zekt accounts list --rule block",
 }
-KNOWN_BY = {"title": "its name proves it", "probable": "probably its own"}
+KNOWN_BY = {
+    "title": "its name proves it",
+    "token": "it said so itself",
+    "probable": "probably its own",
+}
 _MARKS = {"green": "✓", "yellow": "…", "red": "✕"}
 
 
@@ -135,10 +139,11 @@ def timeline(row: Row) -> Table:
 
 def _consumers_run(run: Row) -> list[tuple[datetime, int, str, Text]]:
     """Its begin and its end."""
-    sure = "" if run["bound_by"] == "title" else "probably "
-    name = f"{sure}run #{run['run_number']}.{run['run_attempt']}"
+    sure = "probably " if run["bound_by"] == "probable" else ""
+    name = f"{sure}run #{run['run_number'] or '?'}.{run['run_attempt']}"
     known, link = KNOWN_BY[run["bound_by"]], run["html_url"] or ""
-    told = [(run["started_at"], 3, name, Text(plain(f"{known} {link}")))]
+    began = run["started_at"] or run["received_at"]
+    told = [(began, 3, name, Text(plain(f"{known} {link}")))]
     if run["completed_at"]:
         told.append((run["completed_at"], 3, name, Text(plain(f"ended: {run['conclusion']}"))))
     return told

@@ -39,7 +39,7 @@ from zekt_bot.domain.proof import (
 from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Select
@@ -49,6 +49,12 @@ if TYPE_CHECKING:
     from zekt_bot.domain.deliveries import DeliveryState
     from zekt_bot.domain.events import Run, RunFacts
     from zekt_bot.domain.proof import BoundBy
+
+
+_CAUSES = deliveries.join(envelopes, envelopes.c.id == deliveries.c.envelope).join(
+    runs, runs.c.id == envelopes.c.run
+)
+_HERE = bindparam("here", type_=deliveries.c.target_repository_id.type)
 
 
 class Binding(NamedTuple):
@@ -63,6 +69,8 @@ class Binding(NamedTuple):
 def bind(connection: Connection, run: Run, facts: RunFacts) -> Binding:
     """What a run came of, as far as its news can tell; guessed hops never become fewer."""
     repository_id = run.key.repository_id
+    if run.bound_by == "token" and run.caused_by_delivery_id:  # the run itself said so
+        return told(connection, repository_id, run.caused_by_delivery_id)
     if facts.event == "workflow_run":
         around = _most_hops_around(connection, repository_id, facts.created_at)
         return Binding(hops=max(run.hops, around))
@@ -78,6 +86,42 @@ def bind(connection: Connection, run: Run, facts: RunFacts) -> Binding:
     return Binding(hops=hops)
 
 
+def told(connection: Connection, repository_id: int, delivery_id: str) -> Binding:
+    """What a run of this repository came of, by its own word."""
+    named = _named(connection, repository_id, [delivery_id])
+    if named is None:  # it was deleted by age meanwhile
+        return Binding(delivery_id, "token")
+    return Binding(delivery_id, "token", named["root"], named["hops"] + 1)
+
+
+_AT_HAND = or_(
+    deliveries.c.attempts > 0,
+    deliveries.c.lease.is_not(None),
+    deliveries.c.dispatched_at.is_not(None),
+)
+_SAID = (
+    select(
+        deliveries.c.id,
+        deliveries.c.state,
+        deliveries.c.consumer_account_id,
+        runs.c.correlation_id,
+    )
+    .select_from(_CAUSES)
+    .where(deliveries.c.target_repository_id == _HERE)
+)
+_SAID_BY_ID = _SAID.where(deliveries.c.id == bindparam("name"))
+_SAID_BY_CORRELATION = _SAID.where(runs.c.correlation_id == bindparam("name"), _AT_HAND)
+
+
+def said(connection: Connection, repository_id: int, name: str) -> Sequence[Any]:
+    """Deliveries to this repository (id, state, consumer_account_id, correlation_id).
+
+    `name` is the id of one, or of the run that they came of: then only what may have been sent.
+    """
+    statement = _SAID_BY_ID if name.startswith("dlv_") else _SAID_BY_CORRELATION
+    return connection.execute(statement, {"here": repository_id, "name": name}).all()
+
+
 def with_hops(connection: Connection, run: Run) -> Run:
     """The run with its hops as they are known now: news of what led to it may have come later."""
     if run.facts is None:
@@ -85,12 +129,6 @@ def with_hops(connection: Connection, run: Run) -> Run:
     return replace(run, hops=max(run.hops, bind(connection, run, run.facts).hops))
 
 
-_CAUSES = deliveries.join(envelopes, envelopes.c.id == deliveries.c.envelope).join(
-    runs, runs.c.id == envelopes.c.run
-)
-
-
-_HERE = bindparam("here", type_=deliveries.c.target_repository_id.type)
 _SINCE, _UNTIL, _JUST_BEFORE = (
     bindparam(name, type_=deliveries.c.dispatched_at.type) for name in ("since", "until", "just")
 )
@@ -230,6 +268,7 @@ _BOUND = Prepared(
         runs.c.run_attempt,
         runs.c.status,
         runs.c.conclusion,
+        runs.c.reported,
     ).where(one_of(runs.c.caused_by_delivery_id, "ids"), one_of(runs.c.bound_by, "exact"))
 )
 

@@ -64,6 +64,13 @@ def by_key(connection: Connection, key: RunKey) -> Run | None:
     return run_of(row) if row else None
 
 
+def reported(connection: Connection, run_id: str) -> str | None:
+    """What a run has said of the delivery that it came of."""
+    found = select(runs.c.reported).where(runs.c.id == run_id)
+    said: str | None = connection.execute(found).scalar_one()
+    return said
+
+
 def ended(
     connection: Connection, repository_id: int, run_ids: Iterable[int]
 ) -> set[tuple[int, int]]:

@@ -42,6 +42,8 @@ Action = Literal[
     "event:read",
     "delivery:read",
     "delivery:replay",
+    "delivery:confirm",
+    "message:fetch",
     "account:read",
     "account:rule",
     "account:erase",
@@ -177,7 +179,7 @@ def decide(
     if isinstance(principal, Operator):
         return
     if isinstance(principal, WorkflowRun):
-        allowed = action in RUNS_OWN and resource.run == principal.key
+        allowed = _is_its_own(principal, action, resource)
     else:
         sides = _sides(resource, manages)
         if action == "delivery:replay" and resource.refuses_replay:
@@ -185,6 +187,14 @@ def decide(
         allowed = not sides.isdisjoint(SIDES.get(action, ()))
     if not allowed:
         raise AccessDenied(_denial(principal, action))
+
+
+def _is_its_own(run: WorkflowRun, action: Action, resource: Resource) -> bool:
+    """A run speaks for itself, and for its repository about what came to it."""
+    if action in RUNS_OWN:
+        return resource.run == run.key
+    of_its_consumer = action in {"delivery:confirm", "message:fetch"}
+    return of_its_consumer and resource.consumer == run.key.repository_id
 
 
 def _denial(principal: Person | WorkflowRun, action: Action) -> str:

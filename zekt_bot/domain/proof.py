@@ -7,14 +7,20 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from zekt_bot.domain.deliveries import DeliveryState
     from zekt_bot.domain.events import RunFacts
 
-BoundBy = Literal["title", "probable"]
-EXACT: tuple[BoundBy, ...] = ("title",)
+BoundBy = Literal["title", "token", "probable"]
+EXACT: tuple[BoundBy, ...] = ("title", "token")
 """What proves; anything else informs."""
+Report = Literal["success", "failure"]
+"""What a run itself says of the delivery that it came of."""
+
+# What a run may still confirm that names its correlation id alone.
+_UNCONFIRMED: frozenset[DeliveryState] = frozenset({"pending", "retrying", "dispatched", "dead"})
+_PROVED: frozenset[DeliveryState] = frozenset({"confirmed", "completed", "failed"})
 
 PROBABLE_WITHIN = timedelta(minutes=2)
 HOPS_WITHIN = timedelta(minutes=10)
@@ -35,6 +41,18 @@ class BoundRun(NamedTuple):
     attempt: int
     status: str | None
     conclusion: str | None
+    reported: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether GitHub or the run itself has said how it ended."""
+        return self.status == "completed" or self.reported is not None
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether neither of them said otherwise."""
+        by_github = self.status != "completed" or self.conclusion in _ENDED_WELL
+        return by_github and self.reported != "failure"
 
 
 def named_in(facts: RunFacts) -> tuple[str, ...]:
@@ -55,15 +73,36 @@ def verdict(runs: Iterable[BoundRun]) -> DeliveryState | None:
     """
     ends: dict[int, BoundRun] = {}
     some = False
-    for run in sorted(runs):
+    for run in sorted(runs, key=lambda run: (run.run_id, run.attempt)):
         some = True
-        if run.status == "completed":
+        if run.ended:
             ends[run.run_id] = run
-    if any(run.conclusion not in _ENDED_WELL for run in ends.values()):
+    if not all(run.ended_well for run in ends.values()):
         return "failed"
     if ends:
         return "completed"
     return "confirmed" if some else None
+
+
+def reports(former: str | None, now: Report | None) -> Report | None:
+    """What a run's reports come to: one failure stays."""
+    if "failure" in {former, now}:
+        return "failure"
+    return "success" if "success" in {former, now} else None
+
+
+def meant(found: Mapping[str, DeliveryState], bound: str | None) -> str | tuple[str, ...] | None:
+    """Which of these deliveries a run means that names what they have in common.
+
+    `bound` is the one that it is bound to already. Several that may be meant are all answered;
+    None: there is none. Ids are ordered by time.
+    """
+    if bound in found:
+        return bound
+    waiting = sorted(each for each, state in found.items() if state in _UNCONFIRMED)
+    if waiting:
+        return waiting[0] if len(waiting) == 1 else tuple(waiting)
+    return max((each for each, state in found.items() if state in _PROVED), default=None)
 
 
 class Sent(NamedTuple):

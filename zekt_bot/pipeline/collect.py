@@ -12,10 +12,10 @@ from zekt_bot.db import audit, inbox, mirror, proofs, runs, services
 from zekt_bot.domain.catalog import workflow_path
 from zekt_bot.domain.events import Job, RunFacts, RunKey, every_seen_job_completed
 from zekt_bot.domain.ids import new_correlation_id, new_id
-from zekt_bot.domain.proof import EXACT
+from zekt_bot.domain.proof import EXACT, named_in
 from zekt_bot.errors import MalformedEvent
 from zekt_bot.operations import fields, resting_services
-from zekt_bot.pipeline.prove import proving
+from zekt_bot.operations.proving import proving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -157,9 +157,13 @@ async def _collect(
         entry=await broker.entry("github:run:completed", "github", repository_id=key.repository_id)
         if completed
         else None,
-        proving=await proving(broker, key, facts) if facts else None,
+        proving=await proving(broker, key) if facts and named_in(facts) else None,
     )
-    found, resting = await broker.database.write(_write, collected)
+    written = await broker.database.write(_write, collected)
+    while written is None:  # the run said itself what it came of, which its title does not
+        collected = replace(collected, proving=await proving(broker, key))
+        written = await broker.database.write(_write, collected)
+    found, resting = written
     await resting_services.wake(broker, resting)
     _log.info(
         "run.collected" if facts else "job.collected",
@@ -175,14 +179,17 @@ async def _collect(
 
 def _write(
     connection: Connection, rows: Sequence[_Collected]
-) -> list[tuple[str, tuple[Service, ...]]]:
-    """Answers each run's correlation id, and the services that rest though their workflow runs."""
+) -> list[tuple[str, tuple[Service, ...]] | None]:
+    """Answers each run's correlation id, and the services that rest though their workflow runs.
+
+    None: it proves something, and what the audit is told of that is missing.
+    """
     known = mirror.repositories_by_id(connection, {row.key.repository_id for row in rows})
     met: dict[str, str] = {}
     ran: dict[str, Workflow] = {}
     proved: dict[str, Proving] = {}
     for some in _rounds(rows):
-        news = _meet(connection, some, known)
+        news = [each for each in _meet(connection, some, known) if not _lacks_proof(*each)]
         for row, run in news:
             met[row.inbox_id] = run.correlation_id
             if row.facts and run.state == "open":
@@ -190,8 +197,17 @@ def _write(
         proved |= _learn(connection, news, {key for key, each in known.items() if each.provider})
     proofs.settle(connection, proved)
     resting = services.gone(connection, ran.values())
-    inbox.processed(connection, [row.inbox_id for row in rows], rows[0].now)
-    return [(met[each], _of(resting, ran.get(each))) for each in (row.inbox_id for row in rows)]
+    inbox.processed(connection, list(met), rows[0].now)
+    return [
+        (met[each], _of(resting, ran.get(each))) if each in met else None
+        for each in (row.inbox_id for row in rows)
+    ]
+
+
+def _lacks_proof(row: _Collected, run: Run) -> bool:
+    """Whether the run confirmed a delivery with its token, and no entry was made for that."""
+    open_still = row.facts is not None and run.state == "open"
+    return open_still and run.bound_by == "token" and row.proving is None
 
 
 def _rounds(rows: Sequence[_Collected]) -> list[list[_Collected]]:

@@ -14,8 +14,17 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, RowMapping
 
-_TOLD = ("run_number", "run_attempt", "status", "conclusion", "html_url", "bound_by", "hops")
-_AT = ("created_at", "started_at", "completed_at")
+_TOLD = (
+    "run_number",
+    "run_attempt",
+    "status",
+    "conclusion",
+    "html_url",
+    "bound_by",
+    "reported",
+    "hops",
+)
+_AT = ("created_at", "started_at", "completed_at", "received_at")
 
 
 def of(connection: Connection, delivery_ids: Collection[str]) -> Sequence[RowMapping]:

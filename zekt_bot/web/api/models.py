@@ -10,6 +10,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from zekt_bot.domain.deliveries import DeliveryState  # noqa: TC001 - msgspec reads it
+from zekt_bot.domain.proof import Report  # noqa: TC001 - msgspec reads it
+
 EventType = Annotated[
     str,
     Meta(
@@ -93,6 +96,39 @@ class PublicKeys(msgspec.Struct):
     keys: list[PublicKey]
 
 
+class Confirmation(msgspec.Struct, rename="camel"):
+    """Which delivery the run that calls came of."""
+
+    delivery_id: Annotated[
+        str | None, Meta(description="`client_payload.zekt.deliveryId`; it is exact.")
+    ] = None
+    correlation_id: Annotated[
+        str | None,
+        Meta(
+            description="Without `deliveryId`: the one delivery of it to this repository that is "
+            "unconfirmed, or else the newest confirmed."
+        ),
+    ] = None
+
+
+class Completion(Confirmation, rename="camel"):
+    """Which delivery the run is done with, and how."""
+
+    conclusion: Annotated[
+        Report, Meta(description="A failure stays, whatever the run says later.")
+    ] = "success"
+
+
+class Confirmed(msgspec.Struct, rename="camel"):
+    """What the run was bound to."""
+
+    success: bool
+    delivery_id: str
+    correlation_id: str
+    state: Annotated[DeliveryState, Meta(description="Where the delivery stands now.")]
+
+
+_DELIVERY = "dlv_01kwersrg07eryr9y4xngjgx8y"
 EXAMPLES: dict[type, dict[str, Any]] = {
     NewMessage: {
         "eventType": "release-published",
@@ -117,5 +153,13 @@ EXAMPLES: dict[type, dict[str, Any]] = {
                 "publicKey": "-----BEGIN PUBLIC KEY-----\nMIIBIjAN…\n-----END PUBLIC KEY-----\n",
             }
         ]
+    },
+    Confirmation: {"deliveryId": _DELIVERY},
+    Completion: {"deliveryId": _DELIVERY, "conclusion": "success"},
+    Confirmed: {
+        "success": True,
+        "deliveryId": _DELIVERY,
+        "correlationId": "cor_4b7reygzr0skgxwjpk9kqhcxfr",
+        "state": "confirmed",
     },
 }

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from zekt_bot.web.api import messages, shield
+from zekt_bot.web.api import deliveries, messages, shield
 from zekt_bot.web.api.edge import Operation
-from zekt_bot.web.api.models import KeysWanted, MessageStored, NewMessage, PublicKeys
+from zekt_bot.web.api.models import (
+    Completion,
+    Confirmation,
+    Confirmed,
+    KeysWanted,
+    MessageStored,
+    NewMessage,
+    PublicKeys,
+)
 from zekt_bot.web.deps import answer
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+_OF_DELIVERIES = {
+    404: "no such delivery went to this repository",
+    409: "several deliveries may be meant (they are named), it was blocked, or the run came of "
+    "another",
+}
 OPERATIONS = (
     Operation(
         name="receiveEvent",
@@ -43,6 +56,26 @@ OPERATIONS = (
             403: "another repository's keys",
             404: "the repository is not enabled as a provider",
         },
+    ),
+    Operation(
+        name="confirmDelivery",
+        method="POST",
+        path="/api/event-delivery/confirm",
+        summary="Say that the run that calls came of a delivery to its repository",
+        act=deliveries.confirm,
+        takes=Confirmation,
+        gives=Confirmed,
+        refusals=_OF_DELIVERIES,
+    ),
+    Operation(
+        name="completeDelivery",
+        method="POST",
+        path="/api/event-delivery/complete",
+        summary="Say how the run that calls ended, which came of a delivery to its repository",
+        act=deliveries.complete,
+        takes=Completion,
+        gives=Confirmed,
+        refusals=_OF_DELIVERIES,
     ),
 )
 
