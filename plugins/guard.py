@@ -97,9 +97,9 @@ def zekt_accept_message(
 
 def _told(redactions: tuple[Redaction, ...]) -> str:
     """Where and of which kind they are."""
-    told = [f"{each.kind} at {each.path or 'the root'}" for each in redactions[:_MOST_TOLD]]
+    told = redactions[:_MOST_TOLD]
     more = len(redactions) - len(told)
-    return ", ".join(told) + (f" and {more} more" if more else "")
+    return ", ".join(map(str, told)) + (f" and {more} more" if more else "")
 
 
 def _clean(body: bytes) -> Accepted | None:

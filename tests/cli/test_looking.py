@@ -49,6 +49,9 @@ async def test_what_came_of_a_run_is_found_from_every_noun(environ: dict[str, st
     assert message["id"] in await does("messages", "list", "--event-type", "released")
     shown = await does("messages", "show", message["id"])
     assert (message["sha256"] in shown, "1.4.0" in shown) == (True, False)
+    assert "1 delivery" in shown
+    assert "dispatched" in shown
+    assert "kestrel-bank/core-sync" in shown
     assert (await does("messages", "show", message["id"], "--body")).encode() == BODY + b"\n"
     as_json = await does("messages", "show", message["id"], "--body", "--json")
     assert json.loads(as_json)["body"].encode() == BODY

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
+from typing import Any
 
 import pytest
 
 from tests.docs.pages import page
-from zekt_bot.domain import deliveries, lists, messages
+from zekt_bot import schemas
+from zekt_bot.domain import deliveries, lists, messages, shield
 from zekt_bot.pipeline import pages, render, verify
-from zekt_bot.plugins import calls
+from zekt_bot.plugins import calls, load
+from zekt_bot.plugins.loading import module_name
 from zekt_bot.web.api import edge
 
+load()  # imports the built-ins
+GUARD: Any = sys.modules[module_name("guard")]
 LIMITS = dict(re.findall(r"^\| ([^|]+?) \| (.+?) \|$", page("reference/limits.md"), re.MULTILINE))
 
 
@@ -32,6 +38,9 @@ LIMITS = dict(re.findall(r"^\| ([^|]+?) \| (.+?) \|$", page("reference/limits.md
         ("an API call's body", f"{edge.MOST_BYTES:,} bytes"),
         ("time to try", f"{deliveries.GIVE_UP_AFTER.total_seconds() / 3600:.0f} hours"),
         ("a decision that fails", f"{pages.MOST_FAILURES} times"),
+        ("secrets in a message", f"{GUARD._MOST_FOUND}, "),
+        ("a service's JSON Schema", f"{schemas.MOST_BYTES:,} bytes"),
+        ("Shield keys of a repository, or of an account", f"{shield.MOST_KEYS}, "),
         ("a page of a list", f"{lists.MOST_ROWS:,} rows"),
     ],
 )

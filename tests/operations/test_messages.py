@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -293,6 +294,37 @@ async def test_the_same_again_tells_what_was_done_the_first_time(stage: Stage) -
     again = await stage.post(run, body)
     assert (again.duplicate, again.redactions) == (True, ())
     assert len((await stage.post(run, body + b" ")).redactions) == 1
+
+
+async def test_its_provider_sees_what_became_of_it(stage: Stage) -> None:
+    held = await stage.serve("released")
+    run = await stage.finish_run("build")
+    made = await stage.post(run, b'{"version": 1}')
+
+    async def shown() -> dict[str, Any]:
+        return await messages.show_message(stage.broker, ME, made.message_id)
+
+    async def listed() -> dict[str, Any]:
+        (row,) = await messages.list_messages(stage.broker, ME)
+        return row
+
+    waiting = await shown()
+    assert (waiting["sent_on_at"], waiting["deliveries"], waiting["blocked_reason"]) == (
+        None,
+        [],
+        None,
+    )
+    await stage.flow()
+    (delivery,) = (await shown())["deliveries"]
+    assert (delivery["state"], delivery["target"]) == ("dispatched", stage.consumer.full_name)
+    assert delivery["cause_id"] == held.id
+    assert (await listed())["deliveries"] == 1
+    await services.edit(stage.broker, ME, SERVICE, {"event_types": ("another",)})
+    made = await stage.post(run, b'{"version": 2}')
+    stage.clock.advance(timedelta(seconds=30))
+    await stage.flow()
+    blocked = await shown()
+    assert (blocked["blocked_reason"], blocked["deliveries"]) == ("event_type_not_declared", [])
 
 
 async def test_a_message_that_is_refused_is_told_to_the_audit(stage: Stage) -> None:

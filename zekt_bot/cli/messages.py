@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zekt_bot.cli.deliveries import why
 from zekt_bot.cli.options import lists, shows
-from zekt_bot.cli.output import Column, harmless_json, print_facts
+from zekt_bot.cli.output import Column, console, harmless_json, print_facts, print_table
 from zekt_bot.domain.lists import MessageFilter
+from zekt_bot.domain.messages import Redaction
 from zekt_bot.operations.messages import list_messages, list_refused, show_message
 
 if TYPE_CHECKING:
@@ -19,11 +21,24 @@ if TYPE_CHECKING:
     from zekt_bot.domain.lists import Page
     from zekt_bot.operations.broker import Broker
 
+
+def became(row: Mapping[str, Any]) -> str:
+    """What became of a message, in few words."""
+    if row["blocked_reason"]:
+        return f"blocked: {row['blocked_reason']}"
+    if row["sent_on_at"] is None:
+        return "waits for its run"
+    made = row["deliveries"]
+    number = made if isinstance(made, int) else len(made)
+    return f"{number} {'delivery' if number == 1 else 'deliveries'}"
+
+
 COLUMNS = (
     Column("created at", "created_at"),
     Column("event type", "event_type"),
     Column("repository", "full_name"),
     Column("bytes", "size", right=True),
+    Column("became", became),
     Column("message", "id", under="{}"),
     Column(
         "workflow",
@@ -34,6 +49,12 @@ COLUMNS = (
 )
 
 
+DELIVERIES = (
+    Column("delivery", "id"),
+    Column("state", "state"),
+    Column("consumer", "target"),
+    Column("reason", why, under="{}"),
+)
 REFUSED = (
     Column("last", "last_at"),
     Column("reason", "reason"),
@@ -79,6 +100,7 @@ def tell(found: Mapping[str, Any]) -> None:
         body = str(found["body"])
         click.echo(harmless_json(body) if sys.stdout.isatty() else body)
         return
+    out = console()
     print_facts(
         {
             "message": found["id"],
@@ -90,9 +112,16 @@ def tell(found: Mapping[str, Any]) -> None:
             "at GitHub": found["html_url"],
             "event": found["envelope_id"],
             "correlation": found["correlation_id"],
-            "taken out": [f"{each['kind']} at {each['path']}" for each in found["redactions"]],
-        }
+            "Shield": f"encrypted, version {found['shield']}" if found["shield"] else None,
+            "taken out": [str(Redaction(**each)) for each in found["redactions"]],
+            "became": became(found),
+            "kept away": f"{found['filtered']} by filters" if found["filtered"] else None,
+        },
+        out,
     )
+    if found["deliveries"]:
+        out.print()
+        print_table(DELIVERIES, found["deliveries"], out)
 
 
 @messages.command("show")

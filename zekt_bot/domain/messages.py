@@ -60,6 +60,10 @@ class Redaction:
     path: str
     kind: str
 
+    def __str__(self) -> str:
+        """As its sender is told."""
+        return f"{self.kind} at {self.path or 'the root'}"
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

@@ -13,7 +13,7 @@ from zekt_bot.db.lists import messages
 from zekt_bot.domain.access import Resource, decide
 from zekt_bot.domain.catalog import check_event_type
 from zekt_bot.domain.ids import new_correlation_id, new_id
-from zekt_bot.domain.lists import MessageFilter, Page, check_page
+from zekt_bot.domain.lists import MOST_ROWS, MessageFilter, Page, check_page
 from zekt_bot.domain.messages import (
     MOST_BYTES,
     MOST_DEPTH,
@@ -32,6 +32,7 @@ from zekt_bot.errors import (
     StorageUnavailable,
 )
 from zekt_bot.operations import arriving, guarding, refusals, storing
+from zekt_bot.operations.deliveries import held_up
 from zekt_bot.operations.storing import Kept, Storing
 from zekt_bot.operations.visibility import all_shown, may_list, may_show, shown
 
@@ -233,6 +234,9 @@ async def show_message(
 ) -> dict[str, Any]:
     """One message, by its id or that of its event; with its `body`, a text of JSON, if asked for.
 
+    `sent_on_at`: when it went on with its run (None: it waits for that); `deliveries` what was made
+    of it, the first 1,000; `filtered` how many subscriptions' filters kept it away.
+
     Raises:
         AccessDenied, NotFound, GitHubError, StorageUnavailable, DecryptionFailed.
     """
@@ -242,10 +246,17 @@ async def show_message(
     if found is None:
         raise NotFound(f"There is no message {message_id}: see `zekt messages list`.")
     keyring = broker.database.keyring
-    told = [asdict(each) for each in guarding.opened(keyring, found)]
+    told = {
+        **shown(found),
+        "redactions": [asdict(each) for each in guarding.opened(keyring, found)],
+        "deliveries": [
+            {**shown(row), **held_up(row, broker.now())}
+            for row in await broker.database.query(messages.sent, found["envelope_id"], MOST_ROWS)
+        ],
+    }
     if not body:
-        return {**shown(found), "redactions": told}
+        return told
     if found["body_gone_at"] is not None:
         raise Conflict(f"The body of {found['id']} was deleted by age (ZEKT_PAYLOAD_DAYS).")
     opened = keyring.open(("messages", "body", found["id"]), found["body"])
-    return {**shown(found), "redactions": told, "body": opened.decode()}
+    return {**told, "body": opened.decode()}

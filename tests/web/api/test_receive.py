@@ -44,6 +44,7 @@ async def test_a_message_is_stored_before_it_is_answered_and_goes_out_with_its_r
             "messageId": stored["id"],
             "correlationId": said.body["correlationId"],
             "duplicate": False,
+            "redactions": [],
         },
     )
     assert b"1.4.0" not in stored["body"]
@@ -95,6 +96,21 @@ async def test_existing_clients_are_served_as_they_speak(local: Api) -> None:
     assert (await local.send(run, 1, workflowRunId=run.id)).status == 200
     lower = {"Authorization": f"bearer {shared}"}
     assert (await local.call(RECEIVE, {**message(run), "payload": 2}, headers=lower)).status == 200
+
+
+async def test_its_sender_is_told_where_secrets_were(local: Api) -> None:
+    await local.stage.serve("released")
+    token = "npm" + "_" + "aB3" * 12
+    run = await local.run()
+    said = await local.send(run, {"a": [token], "b": token})
+    kind = "npm_token"
+    told = [{"path": "/a/0", "kind": kind}, {"path": "/b", "kind": kind}]
+    assert said.body["redactions"] == told
+    ending = "Secrets were taken out of it: npm_token at /a/0 and 1 more. Withdraw them."
+    assert said.body["message"].endswith(ending)
+    assert token not in str(said.body)
+    again = await local.send(run, {"a": [token], "b": token})
+    assert (again.body["duplicate"], again.body["redactions"]) == (True, told)
 
 
 async def test_an_address_that_ends_in_a_slash_is_served(local: Api) -> None:

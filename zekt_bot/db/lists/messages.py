@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from zekt_bot.db.lists.deliveries import with_names
 from zekt_bot.db.lists.parts import read, repository_id
-from zekt_bot.db.tables import messages, repositories, runs
+from zekt_bot.db.tables import deliveries, envelopes, messages, repositories, runs
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping, Select
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 
 _SEALED = (messages.c.body, messages.c.redactions)
 _CLEAR = tuple(column for column in messages.c if column.name not in {"body", "redactions"})
+
+
+_DELIVERIES = (
+    select(func.count())
+    .where(deliveries.c.envelope == messages.c.envelope_id)
+    .correlate(messages)
+    .scalar_subquery()
+)
 
 
 def page(connection: Connection, page: Page, wanted: MessageFilter) -> list[RowMapping]:
@@ -38,6 +47,12 @@ def one(connection: Connection, message_id: str) -> RowMapping | None:
     return next(iter(read(connection, _messages().add_columns(*_SEALED).where(same))), None)
 
 
+def sent(connection: Connection, envelope_id: str, limit: int) -> list[RowMapping]:
+    """The first deliveries that were made of an envelope, with their names."""
+    own = deliveries.c.envelope == envelope_id
+    return read(connection, with_names().where(own).order_by(deliveries.c.id).limit(limit))
+
+
 def _messages() -> Select[Any]:
     return (
         select(
@@ -48,7 +63,14 @@ def _messages() -> Select[Any]:
             runs.c.workflow_name,
             runs.c.html_url,
             repositories.c.full_name,
+            func.coalesce(runs.c.blocked_reason, envelopes.c.blocked_reason).label(
+                "blocked_reason"
+            ),
+            envelopes.c.created_at.label("sent_on_at"),
+            envelopes.c.filtered,
+            _DELIVERIES.label("deliveries"),
         )
         .join(runs, runs.c.id == messages.c.run)
+        .outerjoin(envelopes, envelopes.c.id == messages.c.envelope_id)
         .outerjoin(repositories, repositories.c.id == runs.c.repository_id)
     )

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from zekt_bot.errors import MessageRefused
 from zekt_bot.operations import messages
-from zekt_bot.web.api.models import MessageStored, NewMessage
+from zekt_bot.web.api.models import MessageStored, NewMessage, TakenOut
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from zekt_bot.domain.messages import Redaction
     from zekt_bot.web.api.edge import Call
 
 
@@ -26,8 +29,17 @@ async def receive(call: Call) -> MessageStored:
         success=True,
         event_id=stored.event_id,
         consumers_notified=stored.consumers,
-        message=stored.said,
+        message=" ".join([stored.said, *_withdraw(stored.redactions)]),
         message_id=stored.message_id,
         correlation_id=stored.correlation_id,
         duplicate=stored.duplicate,
+        redactions=[TakenOut(each.path, each.kind) for each in stored.redactions],
     )
+
+
+def _withdraw(redactions: Sequence[Redaction]) -> Iterator[str]:
+    """What the Action's log says of secrets that were taken out."""
+    if redactions:
+        first, more = redactions[0], len(redactions) - 1
+        others = f" and {more} more" if more else ""
+        yield f"Secrets were taken out of it: {first}{others}. Withdraw them."

@@ -63,6 +63,13 @@ class NewMessage(msgspec.Struct, rename="camel"):
     )
 
 
+class TakenOut(msgspec.Struct):
+    """A secret that was taken out of a message before it was stored."""
+
+    path: Annotated[str, Meta(description="Where it was: a JSON Pointer.")]
+    kind: Annotated[str, Meta(description="What it looked like, such as github_token.")]
+
+
 class MessageStored(msgspec.Struct, rename="camel"):
     """The message is stored, now or by the same call before."""
 
@@ -75,6 +82,9 @@ class MessageStored(msgspec.Struct, rename="camel"):
     message_id: str
     correlation_id: Annotated[str, Meta(description="Zekt's name of the run.")]
     duplicate: Annotated[bool, Meta(description="The same was sent before; nothing was done.")]
+    redactions: Annotated[
+        list[TakenOut], Meta(description="Withdraw these secrets: they left your workflow.")
+    ]
 
 
 class KeysWanted(msgspec.Struct):
@@ -144,6 +154,7 @@ EXAMPLES: dict[type, dict[str, Any]] = {
         "messageId": "msg_01kwersrg07eryr9y4xngjgx8y",
         "correlationId": "cor_4b7reygzr0skgxwjpk9kqhcxfr",
         "duplicate": False,
+        "redactions": [],
     },
     KeysWanted: {"repository": "aurora-labs/payments-api"},
     PublicKeys: {
