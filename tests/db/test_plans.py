@@ -23,6 +23,7 @@ from zekt_bot.db import (
     runs,
     tables,
 )
+from zekt_bot.db.deliveries import Hastening
 from zekt_bot.db.erasure import Part
 from zekt_bot.domain.events import Run, RunKey
 from zekt_bot.testing.clock import START
@@ -80,6 +81,10 @@ OFTEN: dict[str, tuple[Work, int]] = {
     "next of the envelopes": (lambda c: leases.next_due(c, "envelopes"), 1),
     "next of the deliveries": (lambda c: leases.next_due(c, "deliveries"), 1),
     "sweep of the lanes": (lambda c: lanes.sweep(c, [START]), 1),
+    "what waits in a lane": (
+        lambda c: deliveries.hasten(c, [Hastening("github:1", None, 5, START)]),
+        1,
+    ),
     "probe": (lambda c: deliveries.probe(c, [("app", START)]), 1),
     "load of deliveries": (lambda c: outgoing.load(c, SIXTEEN), 1),
     "leases of deliveries": (lambda c: outgoing.LEASES.run(c, {"ids": SIXTEEN}), 1),

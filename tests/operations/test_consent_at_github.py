@@ -53,19 +53,48 @@ async def one(stage: Stage) -> Mapping[str, Any]:
 
 
 @pytest.mark.parametrize("how", WAYS)
-async def test_what_waits_for_a_later_try_is_blocked_when_its_time_comes(
-    stage: Stage, how: str
-) -> None:
+async def test_what_waits_for_a_later_try_is_blocked_at_once(stage: Stage, how: str) -> None:
     await matched(stage)
     stage.github.fail("POST", DISPATCHES, status=502)
     await stage.deliver()
     assert (await one(stage))["state"] == "retrying"
     await take_back(stage, how, stage.consumer)
-    stage.clock.advance(timedelta(minutes=1))
     assert await stage.deliver() == [None]
     row = await one(stage)
     assert (row["state"], row["blocked_reason"]) == ("blocked", WAYS[how])
     assert len(await stage.rows(attempts)) == len(posts(stage)) == 1
+
+
+async def test_what_waits_for_others_waits_on(stage: Stage) -> None:
+    await matched(stage)
+    stage.github.fail("POST", DISPATCHES, status=502)
+    await stage.deliver()
+    due = (await one(stage))["due_at"]
+    other = stage.github.repository(stage.consumer.owner, "other", private=True)
+    await take_back(stage, "archived", other)
+    await take_back(stage, "uninstalled", stage.provider)
+    await stage.github.install(stage.app, stage.provider.owner)
+    await stage.listen()
+    assert ((await one(stage))["due_at"], await stage.deliver()) == (due, [])
+    stage.clock.advance(timedelta(minutes=1))
+    await stage.deliver()
+    assert (await one(stage))["state"] == "dispatched"
+
+
+async def test_an_old_suspension_that_is_put_right_hastens_nothing(stage: Stage) -> None:
+    await matched(stage)
+    stage.github.fail("POST", DISPATCHES, status=502)
+    await stage.deliver()
+    due = (await one(stage))["due_at"]
+    await stage.github.suspend(stage.consuming)
+    (old,) = [each for each in stage.held if each.event == "installation"]
+    stage.held.clear()
+    await stage.github.unsuspend(stage.consuming)
+    stage.held.clear()
+    await stage.receive(old)
+    while await stage.route():
+        pass
+    assert ((await one(stage))["due_at"], await stage.deliver()) == (due, [])
 
 
 @pytest.mark.parametrize("how", WAYS)

@@ -298,6 +298,36 @@ def move(connection: Connection, rows: Sequence[Move]) -> list[None]:
     return [None] * len(rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Hastening:
+    """What waits in a lane for a later time: for these repositories, None: for all."""
+
+    lane: str
+    repositories: tuple[int, ...] | None
+    limit: int
+    now: datetime
+
+
+def hasten(connection: Connection, rows: Sequence[Hastening]) -> list[int]:
+    """Make it due now, so that it is decided on again; answers how many, `limit` at most."""
+    return [_hasten(connection, row) for row in rows]
+
+
+def _hasten(connection: Connection, row: Hastening) -> int:
+    own = deliveries.c
+    late = [own.lane == row.lane, own.due_at > row.now, own.lease.is_(None)]
+    if row.repositories is not None:
+        late.append(own.target_repository_id.in_(row.repositories))
+    found = connection.execute(select(own.id).where(*late).limit(row.limit)).scalars()
+    if not (ids := list(found)):
+        return 0
+    lanes.wake(connection, {row.lane: row.now})
+    due = update(deliveries).where(own.id.in_(ids), own.lease.is_(None), own.due_at > row.now)
+    hastened = connection.execute(due.values(due_at=row.now)).rowcount
+    audit.wake(connection, "deliveries")
+    return hastened
+
+
 def probe(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[str | None]:
     """Make due one delivery that waits for `waits_for`, as a trial; answers its lane."""
     answers = []

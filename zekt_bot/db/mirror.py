@@ -228,6 +228,13 @@ def set_installer(connection: Connection, installation_id: int, person: Account)
         connection.execute(update(installations).where(*unknown).values(**known))
 
 
+def installation_state(connection: Connection, installation_id: int) -> str | None:
+    """active, suspended or deleted; None: it was never learned."""
+    own = (installations.c.app == APP, installations.c.id == installation_id)
+    found: str | None = connection.execute(select(installations.c.state).where(*own)).scalar()
+    return found
+
+
 def set_installation_state(
     connection: Connection, installation_id: int, state: str, now: datetime
 ) -> None:

@@ -19,7 +19,12 @@ _LEAST = 5.0  # a minute: slower, and nobody would find out that the limit is go
 
 def lane_of(held: Subscription | None, consumer: Repository) -> str:
     """What paces this subscription's deliveries: a host's lane, else its installation's."""
-    return (held and held.lane) or f"github:{consumer.installation_id or 0}"
+    return (held and held.lane) or lane_of_installation(consumer.installation_id or 0)
+
+
+def lane_of_installation(installation_id: int) -> str:
+    """In which what GitHub is sent with the tokens of an installation is paced."""
+    return f"github:{installation_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.db import audit, inbox, mirror
 from zekt_bot.domain.audit import GITHUB
 from zekt_bot.errors import Conflict, MalformedEvent, NotFound
-from zekt_bot.operations import fields
+from zekt_bot.operations import fields, withdrawals
 from zekt_bot.operations.accounts import admit
 from zekt_bot.operations.as_told import account_of, covered, detached, installed, owner_of
 from zekt_bot.operations.consequences import foresee
@@ -189,6 +189,7 @@ async def _confirm(
     alone = news.event == "repository"
     asked = [r.id for r in known.values() if alone or r.provider or r.consumer]
     await _settle_all(broker, installation_id, asked)
+    await withdrawals.hasten(broker, installation_id, repository_ids)
     entry = await _entry(broker, news)
     done = _Applying(news.inbox_id, None, _all(also), entry, broker.now())
     await broker.database.write(_write, done)
@@ -210,6 +211,7 @@ async def look(
     await _settle_all(broker, *place)
     if await broker.database.query(mirror.seen, *place) == before:
         return False
+    await withdrawals.hasten(broker, *place)
     entry = await broker.entry(verb, GITHUB, **subject)
     await broker.database.write(_write, _Applying(None, None, _all(()), entry, broker.now()))
     return True
