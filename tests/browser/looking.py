@@ -12,7 +12,7 @@ from zekt_bot.web.console.routes import PAGES
 if TYPE_CHECKING:
     from playwright.async_api import Page
 
-WIDTHS = (360, 390, 768, 1280)
+WIDTHS = (320, 360, 390, 768, 1280)
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 _AXE_WIDTHS = (390, 1280)
 _HEIGHT = 800

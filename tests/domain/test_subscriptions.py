@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.factories import ran, subscription
+from zekt_bot.domain.deliveries import is_past
 from zekt_bot.domain.subscriptions import (
     Audience,
     Durable,
@@ -115,7 +116,7 @@ def test_words_are_few_and_without_nul() -> None:
 def test_when_the_next_of_a_sequence_may_go(
     terms: Ordered, state: DeliveryState, waited: timedelta, past: bool
 ) -> None:
-    assert terms.is_past(state, waited) is past
+    assert is_past(terms, state, waited) is past
 
 
 @pytest.mark.parametrize("after", [timedelta(minutes=1), timedelta(days=7)])

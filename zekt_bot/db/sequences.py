@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, select, update
 from zekt_bot.db import audit, lanes
 from zekt_bot.db.rows import ordered_of
 from zekt_bot.db.tables import deliveries, subscriptions
-from zekt_bot.domain.deliveries import SENDABLE
+from zekt_bot.domain.deliveries import SENDABLE, is_past
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ def _is_past(head: RowMapping, terms: Ordered | None, now: datetime) -> bool:
     """Whether the next may go; of what is ordered no longer, all may."""
     if terms is None:
         return True
-    return terms.is_past(head["state"], now - (head["dispatched_at"] or now))
+    return is_past(terms, head["state"], now - (head["dispatched_at"] or now))
 
 
 def _let_go(connection: Connection, row: RowMapping, now: datetime, *, past: bool) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service
-    from zekt_bot.domain.subscriptions import Subscription
+    from zekt_bot.domain.subscriptions import Ordered, Subscription
 
 DeliveryState = Literal[
     "pending",
@@ -70,6 +70,16 @@ FINAL: frozenset[DeliveryState] = frozenset(STATES) - SENDABLE
 RETRY_SCHEDULE = (5, 15, 45, 120, 300, 900, 1800, 3600, 7200, 14400, 21600)
 GIVE_UP_AFTER = timedelta(hours=96)
 _JITTER = 0.2
+
+
+def is_past(terms: Ordered, state: DeliveryState, waited: timedelta) -> bool:
+    """Whether the next of an ordered subscription may go, `waited` after one was dispatched."""
+    if state in SENDABLE:
+        return False
+    if state in {"dead", "blocked"} or (state == "failed" and terms.by == "ended"):
+        return not terms.stops
+    under_way = state in {"dispatched", "confirmed"}
+    return terms.by == "dispatched" or not under_way or waited >= terms.within
 
 
 def may_move(state: DeliveryState | None, to: DeliveryState) -> bool:
@@ -259,6 +269,7 @@ __all__ = [
     "RunState",
     "WaitsFor",
     "check_outcome",
+    "is_past",
     "may_move",
     "retry_delay",
 ]

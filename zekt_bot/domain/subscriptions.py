@@ -18,7 +18,6 @@ from zekt_bot.errors import InvalidInput
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from zekt_bot.domain.deliveries import DeliveryState
     from zekt_bot.domain.events import RunFacts
 
 SubscriptionState = Literal["requested", "invited", "approved", "rejected", "revoked", "ended"]
@@ -93,15 +92,6 @@ class Ordered:
     by: OrderedBy = "dispatched"
     within: timedelta = timedelta(hours=6)
     stops: bool = False
-
-    def is_past(self, state: DeliveryState, waited: timedelta) -> bool:
-        """Whether the next may go, `waited` after this one was dispatched."""
-        if state in {"pending", "retrying"}:
-            return False
-        if state in {"dead", "blocked"} or (state == "failed" and self.by == "ended"):
-            return not self.stops
-        under_way = state in {"dispatched", "confirmed"}
-        return self.by == "dispatched" or not under_way or waited >= self.within
 
 
 @dataclass(frozen=True, slots=True)
