@@ -11,7 +11,8 @@
     │   │   └── SignInRefused     this sign-in did not come to its end
     │   ├── NotFound              no such thing for this principal
     │   └── Conflict              the thing is in another state than the operation needs
-    │       └── NotAdmitted       the account is none that this server works for
+    │       ├── NotAdmitted       the account is none that this server works for
+    │       └── Gone              it was there, and was deleted by age
     ├── RequestRefused            an HTTP request that is not taken (has a status)
     │   └── WebhookRefused        it is not a webhook of ours
     ├── RunTokenRefused           a workflow run's token that does not prove who it is
@@ -103,6 +104,10 @@ class Conflict(Refused):
 
 class NotAdmitted(Conflict):
     """This account is not admitted to this server."""
+
+
+class Gone(Conflict):
+    """It was deleted by age."""
 
 
 class RequestRefused(ZektError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from zekt_bot.db import mirror, pauses, services, subscriptions, versions, workflows
 from zekt_bot.db.prepared import Prepared
@@ -151,6 +151,26 @@ def load(connection: Connection, ids: Sequence[str], kept: KeptFacts | None = No
             )
         )
     return works
+
+
+_CARRYING = (
+    select(deliveries.c.id)
+    .join(envelopes, envelopes.c.id == deliveries.c.envelope)
+    .where(
+        envelopes.c.message == bindparam("message"),
+        deliveries.c.target_repository_id == bindparam("here"),
+        deliveries.c.state != "blocked",
+    )
+    .order_by(deliveries.c.id.desc())
+    .limit(1)
+)
+
+
+def carrying(connection: Connection, repository_id: int, message_id: str) -> Work | None:
+    """The newest delivery of a message to this repository that was not blocked."""
+    asked = {"message": message_id, "here": repository_id}
+    ids = list(connection.execute(_CARRYING, asked).scalars())
+    return next(iter(load(connection, ids)), None) if ids else None
 
 
 def _by_id(connection: Connection, statement: Prepared, ids: set[Any]) -> dict[str, dict[str, Any]]:

@@ -1,11 +1,14 @@
-"""`POST /api/events/receive`: a message of the run that calls."""
+"""`POST /api/events/receive` and `GET /api/messages/{id}`: messages, sent and fetched by runs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aiohttp import web
+
 from zekt_bot.errors import MessageRefused
 from zekt_bot.operations import messages
+from zekt_bot.pipeline.fetch import fetch as fetched
 from zekt_bot.web.api.models import MessageStored, NewMessage, TakenOut
 
 if TYPE_CHECKING:
@@ -43,3 +46,9 @@ def _withdraw(redactions: Sequence[Redaction]) -> Iterator[str]:
         first, more = redactions[0], len(redactions) - 1
         others = f" and {more} more" if more else ""
         yield f"Secrets were taken out of it: {first}{others}. Withdraw them."
+
+
+async def fetch(call: Call) -> web.Response:
+    """Give its own bytes, whose SHA-256 the consumer was told."""
+    body = await fetched(call.broker, call.run.principal, call.names["message"])
+    return web.Response(body=body, content_type="application/json")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from zekt_bot.web.api import deliveries, messages, shield
 from zekt_bot.web.api.edge import Operation
 from zekt_bot.web.api.models import (
@@ -55,6 +57,19 @@ OPERATIONS = (
         refusals={
             403: "another repository's keys",
             404: "the repository is not enabled as a provider",
+        },
+    ),
+    Operation(
+        name="fetchMessage",
+        method="GET",
+        path="/api/messages/{message}",
+        summary="Fetch a message that was too large to be sent",
+        act=messages.fetch,
+        gives=msgspec.Raw,
+        refusals={
+            403: "the policy would not let it go to this repository now",
+            404: "no delivery to the run's repository carries it, or a plugin changes it",
+            410: "it was deleted by age",
         },
     ),
     Operation(
