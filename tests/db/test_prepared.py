@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import bindparam, create_engine, delete, func, insert, select, update
+from sqlalchemy import (
+    Float,
+    Integer,
+    bindparam,
+    create_engine,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from tests.db.rows import inbox_row
@@ -29,6 +40,7 @@ _ALL = select(inbox).order_by(inbox.c.id)
 _WHOLE = Prepared(_ALL)
 _INSERT = Prepared(insert(inbox))
 _SOME = Prepared(select(inbox.c.id, inbox.c.received_at).where(one_of(inbox.c.id, "ids")))
+_BACKEND = Prepared(select(func.pg_backend_pid(type_=Integer)))
 _COUNT = Prepared(select(func.count()).select_from(inbox))
 _LATER = Prepared(
     update(inbox)
@@ -140,6 +152,32 @@ async def test_its_text_is_what_sqlalchemy_sends(database: Database) -> None:
 
     by_sqlalchemy, prepared = await database.write(work, None)
     assert by_sqlalchemy == prepared
+
+
+async def test_a_connection_that_was_given_up_amid_a_statement_is_used_no_more(
+    postgres: Database,
+) -> None:
+    sleep = Prepared(select(func.pg_sleep(bindparam("seconds", type_=Float))))
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def wait(connection: Connection) -> None:
+        backends.add(_BACKEND.run(connection).scalar_one())
+        loop.call_soon(begun.set)
+        sleep.run(connection, {"seconds": 600})
+
+    def who(connection: Connection) -> int:
+        number: int = _BACKEND.run(connection).scalar_one()
+        return number
+
+    backends: set[int] = set()
+    waiting = asyncio.create_task(postgres.query(wait))
+    await begun.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    asked = await asyncio.gather(*(postgres.query(who) for _ in range(20)))
+    assert backends.isdisjoint(asked)
 
 
 @given(st.lists(st.tuples(st.text(), st.datetimes(timezones=st.just(UTC))), max_size=5))

@@ -124,6 +124,10 @@ class Prepared:
             count = cursor.rowcount
         except connection.dialect.loaded_dbapi.Error as error:
             raise _told(connection, cursor, error, form.text) from error
+        except BaseException as error:
+            if not isinstance(error, Exception):  # cancelled amid a statement: its answer may come
+                connection.invalidate(error)
+            raise
         if form.reads is None:
             told = cursor.description if form.keys else ()
             form.reads = _reads(form, connection.dialect, told)
