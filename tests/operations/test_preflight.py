@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import shielding
 from tests.operations.people import people
-from tests.stage import ME
+from tests.stage import ME, SERVICE
 from zekt_bot.db import subscriptions as rows_of
 from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.events import RunKey
 from zekt_bot.errors import AccessDenied, GitHubError, NotFound
+from zekt_bot.operations import services, shield_keys
 from zekt_bot.operations.preflight import MOST_ELSEWHERE, MOST_FILES, check_subscription
 from zekt_bot.operations.preflight.findings import LEVELS, RUN_NAME, WORDS
 
@@ -306,3 +308,21 @@ async def test_who_may_check(stage: Stage) -> None:
 def test_levels_are_in_the_order_of_their_weight() -> None:
     assert LEVELS == ("problem", "hint", "ok")
     assert list(WORDS) == sorted(WORDS)
+
+
+async def test_a_service_that_takes_encrypted_messages_alone_needs_a_key(stage: Stage) -> None:
+    held = await stage.serve(RELEASED)
+    stage.github.add_workflow(stage.consumer, DEPLOY, text=GOOD)
+
+    async def words() -> list[str]:
+        return [found.word for found in await check_subscription(stage.broker, ME, held.id)]
+
+    well = await words()
+    await services.edit(stage.broker, ME, SERVICE, {"shield": True})
+    assert await words() == ["no_key", *well]
+    pem = shielding.public_pem(shielding.private_key())
+    key = await shield_keys.add(stage.broker, ME, stage.consumer.full_name, pem)
+    assert await words() == well
+    await shield_keys.remove(stage.broker, ME, key.id)
+    await shield_keys.add(stage.broker, ME, stage.consumer.owner.login, pem)
+    assert await words() == well

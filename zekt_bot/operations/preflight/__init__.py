@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from zekt_bot.db import shield_keys
 from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH
 from zekt_bot.errors import InstallationGone, InstallationSuspended, RepositoryNotGranted
 from zekt_bot.github.workflows import FOLDER, Preflight, by_path
@@ -15,9 +16,10 @@ from zekt_bot.operations.subscription_parties import parties
 
 if TYPE_CHECKING:
     from zekt_bot.domain.access import Principal
+    from zekt_bot.domain.subscriptions import Subscription
     from zekt_bot.github.workflows import ListedFile, ListedWorkflow
     from zekt_bot.operations.broker import Broker
-    from zekt_bot.operations.subscription_parties import Named
+    from zekt_bot.operations.subscription_parties import Named, Parties
 
 MOST_FILES = 100
 MOST_ELSEWHERE = 20
@@ -36,9 +38,25 @@ async def check_subscription(
         AccessDenied, InvalidInput, NotFound, GitHubError, StorageUnavailable.
     """
     found = await parties(broker, principal, "subscription:check", named)
-    subscription, consumer = found.held, found.consumer
+    subscription = found.held
     if subscription is None:
         raise found.without()
+    return (*await _shield(broker, found), *await _workflows(broker, found, subscription))
+
+
+async def _shield(broker: Broker, found: Parties) -> tuple[Finding, ...]:
+    if not found.service.profile.shield:
+        return ()
+    consumer = found.consumer
+    subjects = shield_keys.of_repository(consumer.id), shield_keys.of_account(consumer.account_id)
+    has_one = await broker.database.query(shield_keys.page, 1, "", subjects)
+    return () if has_one else (findings.no_key(consumer.full_name, found.name),)
+
+
+async def _workflows(
+    broker: Broker, found: Parties, subscription: Subscription
+) -> tuple[Finding, ...]:
+    consumer = found.consumer
     if subscription.channel != REPOSITORY_DISPATCH:
         return (findings.not_dispatched(subscription.channel),)
     if consumer.installation_id is None or not consumer.consented:

@@ -21,6 +21,7 @@ Word = Literal[
     "broken_yaml",
     "drops_runs",
     "no_access",
+    "no_key",
     "no_reaction",
     "not_dispatched",
     "not_listed",
@@ -236,6 +237,15 @@ def _elsewhere(seen: Seen, wanted: Wanted) -> Iterator[Finding]:
 def not_dispatched(channel: str) -> Finding:
     text = f"This subscription is delivered by {channel}, which starts no workflow: nothing to do."
     return Finding("ok", "not_dispatched", text)
+
+
+def no_key(full_name: str, service: str) -> Finding:
+    """The service's messages are encrypted."""
+    text = (
+        f"{service} takes encrypted messages alone, and {full_name} has no key to open one: make a "
+        f"pair, and run `zekt shield keys add {full_name} FILE` with the public one."
+    )
+    return Finding("problem", "no_key", text)
 
 
 def no_access(full_name: str, why: str) -> Finding:
