@@ -268,6 +268,7 @@ SPELLED: tuple[Callable[[str], str], ...] = (str, lambda path: f"/{path}")
 MATRIX = {
     ("GET", "/healthz"): {"anonymous": 200, "github": 200, "operator": 200},
     ("GET", "/readyz"): {"anonymous": 200, "github": 200, "operator": 200},
+    ("GET", "/api/openapi.json"): {"anonymous": 200, "github": 200, "operator": 200},
     ("GET", "/metrics"): {"anonymous": 401, "github": 401, "operator": 200},
     ("GET", "/status"): {"anonymous": 401, "github": 401, "operator": 200},
     ("POST", "/webhooks/github"): {"anonymous": 401, "github": 202, "operator": 401},

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from zekt_bot.errors import ConfigurationError
 from zekt_bot.web import health, metrics, status, webhooks
-from zekt_bot.web.api import edge
+from zekt_bot.web.api import edge, openapi
 from zekt_bot.web.api.routes import CLOSED, OPERATIONS
 from zekt_bot.web.connection import Runner
 from zekt_bot.web.console import cookies, frame, gate, headers, sign_in, static
@@ -56,6 +56,7 @@ ROUTES = (
     Route("GET", "/readyz", health.readyz, _ANYONE),
     Route("GET", "/metrics", metrics.metrics, frozenset({"operator"})),
     Route("GET", "/status", status.status, frozenset({"operator"})),
+    Route("GET", "/api/openapi.json", openapi.serve, _ANYONE),
     Route("POST", "/webhooks/github", webhooks.github, frozenset({"github"}), webhooks.expected),
     Route(
         "POST", "/webhooks/github/oauth", webhooks.oauth, frozenset({"github"}), webhooks.expected
@@ -75,6 +76,7 @@ def build(deps: WebDeps) -> web.Application:
     app[READINESS] = Readiness(deps.ready, deps.clock)
     app[gate.COOKIES] = cookies.Cookies(deps.settings.public_url)
     app[gate.PAGES] = {}
+    app[openapi.DOCUMENT] = openapi.encoded(OPERATIONS, CLOSED, deps.settings.public_url)
     app[edge.RATES] = edge.Rates(deps.clock, deps.settings.api_per_minute)
     app[sign_in.TRIES] = Tries(deps.clock, sign_in.MOST_TRIES)
     app.cleanup_ctx.append(app[IGNORED].telling)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import jsonschema
 
 from tests.stage import Stage, open_stage
 from zekt_bot.app import serving
+from zekt_bot.web.api import openapi
+from zekt_bot.web.api.routes import CLOSED, OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,6 +67,7 @@ class Api:
             told = await answer.json()
             if answer.status >= 400:
                 assert list(told) == ["error"]
+            check_documented(method, path, answer.status, told)
             return Said(answer.status, told, answer.headers)
 
     async def send(
@@ -93,6 +98,20 @@ def message(run: WorkflowRun) -> dict[str, Any]:
         "workflow": run.workflow.name,
         "timestamp": "2026-07-01T12:00:00.000Z",
     }
+
+
+DOCUMENT = openapi.document(OPERATIONS, CLOSED, OURS)
+
+
+def check_documented(method: str, path: str, status: int, body: Any) -> None:
+    """What was answered is what the document says, where it says anything of this address."""
+    for template, operations in DOCUMENT["paths"].items():
+        address = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(f"/?{address}", path) and method.lower() in operations:
+            told = operations[method.lower()]["responses"][str(status)]
+            schema = told["content"]["application/json"]["schema"]
+            whole = {**schema, "components": DOCUMENT["components"]}
+            jsonschema.Draft202012Validator(whole).validate(body)
 
 
 @asynccontextmanager

@@ -66,6 +66,22 @@ _STATUS: tuple[tuple[type[ZektError], int], ...] = (
 )
 
 
+# What every operation may answer beside its own refusals.
+USUAL: dict[int, str] = {
+    400: "the body is cut, is not JSON in UTF-8, or lacks what it should have: it is named",
+    401: "there is no token, or two, or it is forged, has expired, is for another audience or "
+    "lacks a claim",
+    403: "X-GitHub-Repository is another repository than the token's",
+    408: "the body did not come in time",
+    413: "the body has more than 655,360 bytes",
+    415: "the body is encoded",
+    422: "the body nests too deep",
+    429: "this repository, or with bad tokens this address, calls too often",
+    500: "a bug of Zekt, recorded under the number that is given",
+    503: "it cannot be done now: the database, GitHub's keys or the room for bodies",
+}
+
+
 class Call(NamedTuple):
     """An operation's call by a run. `body` is what the operation takes; `names` are in the path."""
 
