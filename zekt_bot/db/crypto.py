@@ -17,6 +17,7 @@ import lz4.block
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from zekt_bot.domain.randomness import random_bytes
 from zekt_bot.errors import ConfigurationError, DecryptionFailed
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Keyring:
         packed = b"\0" + value
         if len(value) >= _COMPRESS_FROM:
             packed = min(packed, b"\x01" + lz4.block.compress(value), key=len)
-        nonce = secrets.token_bytes(12)
+        nonce = random_bytes(12)
         sealed = self._ciphers[self._current].encrypt(nonce, packed, "\0".join(place).encode())
         return _VERSION + self._current + nonce + sealed
 

@@ -6,9 +6,9 @@ neighbours in an index. Correlation ids are wholly random, because strangers see
 
 from __future__ import annotations
 
-import os
-from threading import Lock
 from typing import TYPE_CHECKING, Literal
+
+from zekt_bot.domain.randomness import random_bytes
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,31 +18,10 @@ Kind = Literal["dlv", "evt", "msg", "inb", "run", "svc", "sub", "rpl", "ref", "k
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _RANDOM_BITS = 80
-_BLOCK = 4096
 
 
-class _Randomness:
-    """The system's random bytes, fetched in blocks: asking it each time costs more than an id."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._left = b""
-
-    def number(self, bits: int) -> int:
-        size = bits // 8
-        with self._lock:
-            if len(self._left) < size:
-                self._left = os.urandom(_BLOCK)
-            taken, self._left = self._left[:size], self._left[size:]
-        return int.from_bytes(taken, "big")
-
-    def forget(self) -> None:
-        """A forked process must not mint its parent's ids."""
-        self._lock, self._left = Lock(), b""
-
-
-_RANDOM = _Randomness()
-os.register_at_fork(after_in_child=_RANDOM.forget)
+def _random(bits: int) -> int:
+    return int.from_bytes(random_bytes(bits // 8), "big")
 
 
 def _base32(number: int) -> str:
@@ -51,7 +30,7 @@ def _base32(number: int) -> str:
 
 def new_id(kind: Kind, now: datetime) -> str:
     """Mint a time-ordered id such as `dlv_01j…` (millisecond resolution)."""
-    return f"{kind}_{_base32(_place(now) | _RANDOM.number(_RANDOM_BITS))}"
+    return f"{kind}_{_base32(_place(now) | _random(_RANDOM_BITS))}"
 
 
 def first_id(kind: Kind, moment: datetime) -> str:
@@ -66,4 +45,4 @@ def _place(moment: datetime) -> int:
 
 def new_correlation_id() -> str:
     """Mint an opaque correlation id, `cor_` and 26 random characters."""
-    return f"cor_{_base32(_RANDOM.number(128))}"
+    return f"cor_{_base32(_random(128))}"

@@ -29,7 +29,7 @@ from zekt_bot.errors import (
 )
 from zekt_bot.github import octo
 from zekt_bot.github.octo import plugin_handlers
-from zekt_bot.plugins import answers
+from zekt_bot.plugins import answers, calls
 from zekt_bot.plugins.calls import Call, Caller, attempt, guarded, trusted
 from zekt_bot.plugins.loading import BUILT_IN, built_in_folder, found
 from zekt_bot.plugins.observers import News, Observers
@@ -106,7 +106,9 @@ class Plugins:
         redactions: tuple[Redaction, ...] = ()
         for impl in self.registry.impls(hook):
             facts = {"message": message, "policy": policy}
-            (answer,) = await self._called(impl, hook, [facts], answers.accepted)
+            slow = _takes_long(message, policy)
+            read = answers.accepted
+            (answer,) = await self._called(impl, hook, [facts], read, beside=slow)
             if isinstance(answer, PluginFailed):
                 raise answer
             if isinstance(answer, Refusal):
@@ -222,7 +224,10 @@ class Plugins:
                 said = " ".join(str(error).split())[:300]
                 return InvalidInput(f"The channel {name} does not take these settings: {said}")
 
-        (answer,) = await self._run(owner, [Call(owner.name, f"check of {name}", check)])
+        call = Call(owner.name, f"check of {name}", check)
+        (answer,) = [attempt(call)] if owner.built_in else await self._run(owner, [call])
+        if isinstance(answer, PluginFailed):
+            _tell_failure(call.plugin, call.hook, answer)
         if isinstance(answer, ZektError):
             raise answer
         return None if answer is None else f"{name}:{answer}"[:120]
@@ -323,32 +328,27 @@ class Plugins:
         hook: str,
         rows: Sequence[Mapping[str, Any]],
         read: Callable[[Any], Any],
+        *,
+        beside: bool = False,
     ) -> list[Any]:
-        """What one implementation answers to each row."""
+        """What one implementation answers to each row. `beside`: not in the event loop."""
         owner = self.registry.plugins[impl.plugin_name]
-        calls = [Call(owner.name, hook, partial(_answer, impl, row, read)) for row in rows]
-        return await self._run(owner, calls, beside=any(map(_takes_long, rows)))
-
-    async def _run(
-        self, owner: Plugin, calls: Sequence[Call], *, beside: bool = False
-    ) -> list[Any]:
-        """`beside`: a built-in may take longer than the event loop should stand."""
-        if owner.built_in and beside:
-            given = await asyncio.to_thread(lambda: [attempt(call) for call in calls])
-        elif owner.built_in:
-            given = [attempt(call) for call in calls]
+        if owner.built_in and not beside:
+            given = [calls.in_place(impl, hook, row, read) for row in rows]
         else:
-            given = await self._caller.run(calls)
-        for call, answer in zip(calls, given, strict=True):
+            asked = [partial(calls.answer, impl, row, read) for row in rows]
+            told = [Call(owner.name, hook, each) for each in asked]
+            given = await self._run(owner, told)
+        for answer in given:
             if isinstance(answer, PluginFailed):
-                _log.error(
-                    "plugin.failed",
-                    plugin=call.plugin,
-                    hook=call.hook,
-                    reason=str(answer),
-                    exc_info=answer.__cause__,
-                )
+                _tell_failure(owner.name, hook, answer)
         return given
+
+    async def _run(self, owner: Plugin, told: Sequence[Call]) -> list[Any]:
+        """Calls beside the event loop."""
+        if owner.built_in:
+            return await asyncio.to_thread(lambda: [attempt(call) for call in told])
+        return await self._caller.run(told)
 
     def _went_off(self, plugin: str, hook: str) -> None:
         _log.error("plugin.off", plugin=plugin, hook=hook)
@@ -386,13 +386,10 @@ async def _tell(impl: pluggy.HookImpl, facts: Mapping[str, Any]) -> None:
     await impl.function(*(facts[name] for name in impl.argnames))  # type: ignore[misc]
 
 
-def _takes_long(row: Mapping[str, Any]) -> bool:
-    """Whether it is about a message that takes milliseconds to look through."""
-    message = row.get("message")
-    if message is None:
-        return False
-    service = row["policy"].service
-    return len(message.body) > _LONG or bool(service and service.profile.message_schema)
+def _takes_long(message: IncomingMessage, policy: MessagePolicy) -> bool:
+    """Whether to look through it takes milliseconds, for which the event loop should not stand."""
+    schema = policy.service and policy.service.profile.message_schema
+    return len(message.body) > _LONG or bool(schema)
 
 
 def _refused(plugin: str, refusal: Refusal) -> MessageRefused:
@@ -404,9 +401,10 @@ def _refused(plugin: str, refusal: Refusal) -> MessageRefused:
     )
 
 
-def _answer(impl: pluggy.HookImpl, row: Mapping[str, Any], read: Callable[[Any], Any]) -> Any:
-    answer = impl.function(*[row[name] for name in impl.argnames])
-    return None if answer is None else read(answer)
+def _tell_failure(plugin: str, hook: str, failed: PluginFailed) -> None:
+    _log.error(
+        "plugin.failed", plugin=plugin, hook=hook, reason=str(failed), exc_info=failed.__cause__
+    )
 
 
 def _with_details(plugin: str, entry: Entry, more: Any) -> Entry:

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from zekt_bot.errors import PluginFailed, is_own_cancellation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    import pluggy
 
 Answer = TypeVar("Answer")
 
@@ -39,21 +41,36 @@ def attempt(call: Call) -> Any:
     """The call's answer, or the PluginFailed that it came to."""
     try:
         return call.run()
-    except KeyboardInterrupt:
-        # In the main thread it is the operator's; elsewhere only the plugin can have raised it.
-        if threading.current_thread() is threading.main_thread():
-            raise
-        return _failed(call, "KeyboardInterrupt")
-    except PluginFailed as error:
-        return error
     except BaseException as error:
-        failed = _failed(call, type(error).__name__)
+        return _caught(error, call.plugin, call.hook)
+
+
+def in_place(
+    impl: pluggy.HookImpl, hook: str, row: Mapping[str, Any], read: Callable[[Any], Any]
+) -> Any:
+    """A built-in's answer to one row of arguments, as `read` takes it, or its PluginFailed."""
+    try:
+        return answer(impl, row, read)
+    except BaseException as error:
+        return _caught(error, impl.plugin_name, hook)
+
+
+def answer(impl: pluggy.HookImpl, row: Mapping[str, Any], read: Callable[[Any], Any]) -> Any:
+    """An implementation's answer to one row of arguments, as `read` takes it."""
+    given = impl.function(*[row[name] for name in impl.argnames])
+    return None if given is None else read(given)
+
+
+def _caught(error: BaseException, plugin: str, hook: str) -> PluginFailed:
+    """What a hook raised as its plugin's failure; an operator's interrupt goes on."""
+    if isinstance(error, PluginFailed):
+        return error
+    failed = PluginFailed(f"The plugin {plugin} raised {type(error).__name__} in {hook}.")
+    if not isinstance(error, KeyboardInterrupt):
         failed.__cause__ = error
-        return failed
-
-
-def _failed(call: Call, kind: str) -> PluginFailed:
-    return PluginFailed(f"The plugin {call.plugin} raised {kind} in {call.hook}.")
+    elif threading.current_thread() is threading.main_thread():
+        raise error  # elsewhere only the plugin can have raised it
+    return failed
 
 
 def _off(call: Call) -> PluginFailed:
