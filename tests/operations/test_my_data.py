@@ -12,9 +12,9 @@ import pytest
 from tests import shielding
 from tests.operations.news import mirrored
 from tests.stage import ME, SERVICE
+from zekt_bot.db import consents, tables
 from zekt_bot.db import lapses as rows_of
-from zekt_bot.db import tables
-from zekt_bot.db.consents import Stored
+from zekt_bot.db.consents import Stored, Use
 from zekt_bot.db.lapses import Deletion
 from zekt_bot.db.lists import of_account
 from zekt_bot.domain.access import Person
@@ -25,6 +25,7 @@ from zekt_bot.operations import (
     lapses,
     my_consent,
     my_data,
+    my_repositories,
     repositories,
     services,
     shield_keys,
@@ -261,3 +262,21 @@ async def test_what_changed_since_it_was_decided_on_stays(stage: Stage) -> None:
     known = await mirrored(stage, stage.provider)
     assert known is not None
     assert (known.provider, known.purging) == (True, False)
+
+
+async def test_what_a_repository_is_used_for_at_either_end(stage: Stage) -> None:
+    for each in (stage.provider, stage.consumer):
+        await repositories.enable(stage.broker, ME, each.full_name)
+    ids = [stage.provider.id, stage.consumer.id]
+    known = [each for each in [await mirrored(stage, stage.provider)] if each]
+    assert await my_repositories.uses(stage.broker, known) == {stage.provider.id: Use()}
+    await sent(stage)
+    (run,) = await stage.rows(tables.runs)
+    assert await stage.broker.database.query(consents.use_of, ids) == {
+        stage.provider.id: Use(services=1, consumers=1, last_event_at=run["received_at"]),
+        stage.consumer.id: Use(subscriptions=1),
+    }
+    ends = Ends(SERVICE, stage.consumer.full_name)
+    await subscription_operations.end(stage.broker, ME, "revoke", ends)
+    found = await stage.broker.database.query(consents.use_of, ids)
+    assert (found[ids[0]].consumers, found[ids[1]].subscriptions) == (0, 0)

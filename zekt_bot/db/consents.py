@@ -10,11 +10,19 @@ from sqlalchemy import func, or_, select
 
 from zekt_bot.db.rows import APP
 from zekt_bot.db.sql import one_of
-from zekt_bot.db.tables import allowed_workflows, installations, runs, services, subscriptions
+from zekt_bot.db.tables import (
+    allowed_workflows,
+    installations,
+    repositories,
+    runs,
+    services,
+    subscriptions,
+)
 from zekt_bot.domain.consent import Installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection, RowMapping, Select
 
@@ -59,6 +67,36 @@ def _installation(row: RowMapping) -> Installation:
         suspended_at=row["suspended_at"],
         suspended_by=row["suspended_by"],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a repository is used for: what it publishes, who listens, and what it listens to.
+
+    `last_event_at`: when a run of it was last heard of.
+    """
+
+    services: int = 0
+    consumers: int = 0
+    subscriptions: int = 0
+    last_event_at: datetime | None = None
+
+
+def use_of(connection: Connection, repository_ids: Sequence[int]) -> dict[int, Use]:
+    """By repository; subscriptions that stand, and services that are published."""
+    own, published = repositories.c.id, services.c.published_at.is_not(None)
+    stands = subscriptions.c.state == "approved"
+    of_them = services.c.repository_id == own
+    heard = select(func.max(runs.c.received_at)).where(runs.c.repository_id == own)
+    listening = select(func.count()).select_from(subscriptions.join(services))
+    found = select(
+        own,
+        select(func.count()).where(of_them, published).scalar_subquery(),
+        listening.where(of_them, published, stands).scalar_subquery(),
+        select(func.count()).where(subscriptions.c.repository_id == own, stands).scalar_subquery(),
+        heard.scalar_subquery(),
+    ).where(one_of(own, "ids"))
+    return {row[0]: Use(*row[1:]) for row in connection.execute(found, {"ids": repository_ids})}
 
 
 def stored(connection: Connection, account_id: int, repository_ids: Sequence[int]) -> Stored:

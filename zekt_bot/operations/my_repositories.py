@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from zekt_bot.db.consents import Use
     from zekt_bot.domain.access import Person
     from zekt_bot.domain.catalog import Account, Repository
     from zekt_bot.domain.consent import ConsentState, Installation
@@ -193,6 +194,15 @@ def _by_owner(known: dict[int, Repository]) -> dict[int, list[Repository]]:
     for each in sorted(known.values(), key=lambda one: one.full_name.lower()):
         grouped.setdefault(each.account_id, []).append(each)
     return grouped
+
+
+async def uses(broker: Broker, repositories: Iterable[Repository]) -> dict[int, Use]:
+    """What these, which the person manages, are used for: by id.
+
+    Raises:
+        StorageUnavailable.
+    """
+    return await broker.database.query(consents.use_of, [each.id for each in repositories])
 
 
 async def named(broker: Broker, session: Session, full_name: str) -> Repository:

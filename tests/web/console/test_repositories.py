@@ -32,7 +32,7 @@ async def test_a_repository_is_enabled_changed_and_disabled(org: Org) -> None:
     path = "/repositories/aurora-labs/docs"
     ask = await browser.get(f"{path}/enable")
     assert (await browser.send(ask, f"{path}/enable", part="provider")).location == "/repositories"
-    assert "docs Private Provider" in (await browser.get("/repositories")).words
+    assert "docs Private Provider Not in use" in (await browser.get("/repositories")).words
     refused = await browser.send(ask, f"{path}/enable", part="emperor")
     assert refused.status == 400
     await browser.send(ask, f"{path}/enable", part="both")

@@ -17,7 +17,10 @@ from zekt_bot.web.console.frame import VIEWER, page
 from zekt_bot.web.deps import BROKER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from zekt_bot.domain.catalog import Repository
+    from zekt_bot.operations.my_repositories import Owned
     from zekt_bot.operations.repositories import Part
 
 # The chip of each standing: colour, icon, word.
@@ -60,6 +63,7 @@ async def show(request: web.Request) -> web.Response:
         found=found,
         groups=groups,
         alone=alone,
+        uses=await my_repositories.uses(broker, [*_all(groups), *([alone] if alone else [])]),
         problem=problem,
         chips=CHIPS,
         standing=standing,
@@ -69,6 +73,10 @@ async def show(request: web.Request) -> web.Response:
         install_sign_in=await install_link(request, "oauth"),
         installation_page=installation_page(request),
     )
+
+
+def _all(groups: Iterable[tuple[Owned, list[Repository]]]) -> list[Repository]:
+    return [each for _, rows in groups for each in rows]
 
 
 async def _back(request: web.Request) -> dict[str, Any] | None:
