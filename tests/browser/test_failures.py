@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from playwright.async_api import expect
 from sqlalchemy import select, update
 
@@ -357,6 +359,25 @@ async def test_a_second_factor_is_github_s(door: Door, browser: Browser) -> None
         await shows(page, heading)
     await press(page, "Authorize")
     await shows(page, "mona")
+
+
+async def test_github_may_send_people_on_to_an_identity_provider(
+    door: Door, browser: Browser
+) -> None:
+    """Browsers hold every redirect of a form to the page's `form-action`: this way is none."""
+
+    async def welcome(_: web.Request) -> web.Response:
+        return web.Response(text="<h1>Our company</h1>", content_type="text/html")
+
+    site = web.Application()
+    site.router.add_get("/", welcome)
+    await set_up(await browser.new_page(), door)
+    async with TestServer(site) as provider:
+        door.github.core.people.identity_provider = str(provider.make_url("/"))
+        page = await somebody(door, browser)
+        await page.goto(f"{door.url}/me")
+        await press(page, "Continue with GitHub")
+        await shows(page, "Our company")
 
 
 async def test_a_session_is_over_when_github_or_an_operator_says_so_and_when_it_is_idle(

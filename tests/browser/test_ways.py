@@ -88,6 +88,7 @@ async def test_the_setup_and_the_console_by_keyboard_alone(door: Door, browser: 
         for _ in range(number + 1):
             await hands.to("Install at GitHub")
         await page.keyboard.press("Enter")
+        await page.wait_for_url("**/installations/new")
         await hands.press(f"Install on {door.provider.owner.login}", "Install both apps")
     await hands.press("Go on", "Check")
     await hands.press("Finish the setup", "Zekt is ready")

@@ -78,6 +78,8 @@ class People:
         """Signed in with the password, while the second factor is asked for."""
         self.second_factors: dict[int, str] = {}
         """The one-time code of those who have two-factor sign-in, by account id."""
+        self.identity_provider: str | None = None
+        """Where who is not signed in is sent at once, as with SAML."""
         self.authorized: set[tuple[int, int]] = set()
         """(App, person) by id."""
         self.codes: dict[str, Code] = {}

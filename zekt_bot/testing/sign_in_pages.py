@@ -118,6 +118,8 @@ class SignInPages:
             return refusal
         person = self._people.signed_in(request)
         if person is None:
+            if self._people.identity_provider is not None:
+                return back_to(self._people.identity_provider)
             return login_page(f"{_AUTHORIZE}?{urlencode(asked)}")
         if (app.id, person.id) in self._people.authorized:
             return self._granted(app, person, asked)

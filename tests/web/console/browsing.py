@@ -33,6 +33,13 @@ class Seen:
         return str(self.headers["Location"])
 
     @property
+    def onward(self) -> str:
+        """Where the page leads by itself."""
+        at_once, _, url = str(self.headers["Refresh"]).partition("; url=")
+        assert at_once == "0"
+        return url
+
+    @property
     def token(self) -> str:
         """The token of the page's forms."""
         found = _TOKEN.search(self.text)

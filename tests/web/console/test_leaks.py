@@ -44,7 +44,7 @@ def on_their_way(walk: Walk) -> set[str]:
     names = ("code", "state", "token", "code_verifier")
     asked = walk.scene.github.requests
     told = [*(one.query for one in asked), *(dict(parse_qsl(one.body.decode())) for one in asked)]
-    led = [urlsplit(seen.headers.get("Location", "")).query for seen in walk.browser.seen]
+    led = [urlsplit(seen.headers.get("Refresh", "")).query for seen in walk.browser.seen]
     told += [dict(parse_qsl(query)) for query in led]
     codes = [re.search(r"/app-manifests/([^/]+)/", one.path) for one in asked]
     return {query[name] for query in told for name in names if name in query} | {

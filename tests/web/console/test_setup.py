@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.operations.setting_up import ME
-from tests.web.console.walk import Walk, walking
+from tests.web.console.walk import ORIGIN, Walk, walking
 from zekt_bot.config import AppCredentials
 from zekt_bot.operations import setup
 
@@ -242,3 +242,32 @@ async def test_back_from_installing_the_address_is_only_a_hint(
     await walk.enter()
     page = await walk.browser.get("/setup/installed?installation_id=1&setup_action=install")
     assert page.location == "/setup/install"
+
+
+async def test_where_nobody_can_sign_in_any_more_the_setup_is_opened_again(walk: Walk) -> None:
+    scene = walk.scene
+    await scene.until_operator()
+    await setup.choose_accounts(scene.broker, ME, [])
+    await setup.finish(scene.broker, ME)
+    stored_app = next(one for one in scene.github.core.world.apps.values() if one.callback_urls)
+    del scene.github.core.world.apps[stored_app.id]  # deleted at GitHub
+    link = await setup.new_link(scene.broker, ME, again=True)
+    page = await walk.browser.get(link.removeprefix(ORIGIN))
+    await walk.browser.send(page, "/setup/enter", token=link.split("=")[1])
+    page = await walk.browser.get("/setup/oauth/forget")
+    await walk.browser.send(page, "/setup/oauth/forget")
+    scene.clock.advance(timedelta(seconds=1))
+    assert (await walk.browser.get("/setup")).location == "/setup/address"
+    assert (await walk.make("oauth", "Zekt sign-in again")).location == "/setup"
+    assert "Operated by mona" in (await walk.browser.get("/setup/operator")).words
+    assert (await walk.sign_in("ada")).location == "/setup/operator"
+    page = await walk.browser.get("/setup/operator")
+    assert "Make ada an operator too" in page.words
+    await walk.browser.send(page, "/setup/operator")
+    page = await walk.browser.get("/setup/operator")
+    assert "Operated by mona, ada" in page.words
+    assert "operator too" not in page.words
+    page = await walk.browser.get("/setup/accounts")
+    await walk.browser.send(page, "/setup/finish")
+    assert (await walk.another().get("/setup/check")).status == 403
+    assert (await walk.browser.get("/apps")).status == 200

@@ -75,7 +75,7 @@ class Walk:
         door = await self.browser.get("/login?next=/setup/operator")
         sent = await self.browser.send(door, "/login", next="/setup/operator")
         async with Walker(self.scene.github.web_url) as walker:
-            away = await walker.through(await walker.open(sent.location), login)
+            away = await walker.through(await walker.open(sent.onward), login)
         return await self.browser.get(away.removeprefix(ORIGIN))
 
     async def make(self, app: str, name: str) -> Seen:

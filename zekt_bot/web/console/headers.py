@@ -15,8 +15,7 @@ from zekt_bot.web.origins import origin
 if TYPE_CHECKING:
     from zekt_bot.config import Settings
 
-# True on a request whose page posts a form to GitHub, or to us and is sent on there: browsers hold
-# the redirect of a form to `form-action` too.
+# True on a request whose page posts a form to GitHub.
 FORMS_TO_GITHUB = web.RequestKey("FORMS_TO_GITHUB", bool)
 _NOTHING = "default-src 'none'; frame-ancestors 'none'"
 _OURS = (

@@ -14,7 +14,6 @@ from zekt_bot.web import client
 from zekt_bot.web.console import forms
 from zekt_bot.web.console.frame import BROWSER, VIEWER, page
 from zekt_bot.web.console.gate import COOKIES
-from zekt_bot.web.console.headers import FORMS_TO_GITHUB
 from zekt_bot.web.console.problems import Problem
 from zekt_bot.web.deps import BROKER, DEPS
 from zekt_bot.web.tries import Tries
@@ -49,7 +48,6 @@ async def show(request: web.Request) -> web.Response:
 async def _door(
     request: web.Request, back: str, problem: str = "", *, ended: bool = False, status: int = 200
 ) -> web.Response:
-    request[FORMS_TO_GITHUB] = True
     shown = problem or (_OPEN if _is_open(request) else "")
     classic = await sign_in.is_classic(request.app[BROKER])
     context = {"back": back, "problem": shown, "ended": ended, "classic": classic}
@@ -62,13 +60,20 @@ def _is_open(request: web.Request) -> bool:
 
 
 async def begin(request: web.Request) -> web.Response:
-    """`POST /login`: to GitHub."""
+    """`POST /login`: to GitHub, by a page that leads on.
+
+    Browsers hold every redirect of a form to the page's `form-action`, and GitHub may send people
+    on to an identity provider, which nobody here knows.
+    """
     count_try(request)
     back = local_path(forms.text(request[forms.FORM], "next", 2000))
     try:
-        return _to(await sign_in.begin(request.app[BROKER], request[BROWSER], back))
+        url = await sign_in.begin(request.app[BROKER], request[BROWSER], back)
     except ConfigurationError as error:
         return await _door(request, back, str(error), status=503)
+    response = page(request, "onward.html", url=url)
+    response.headers["Refresh"] = f"0; url={url}"
+    return response
 
 
 def count_try(request: web.Request) -> None:
