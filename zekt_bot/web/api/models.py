@@ -24,6 +24,8 @@ EventType = Annotated[
 FullName = Annotated[
     str, Meta(description="OWNER/REPO of the run, as its token has it; the case does not matter.")
 ]
+DeliveryId = Annotated[str, Meta(pattern="^dlv_[0-9a-z]{26}$")]
+CorrelationId = Annotated[str, Meta(pattern="^cor_[0-9a-z]{26}$")]
 RunId = Annotated[str | int, Meta(description="GitHub's id of the run, as its token has it.")]
 
 
@@ -110,10 +112,10 @@ class Confirmation(msgspec.Struct, rename="camel"):
     """Which delivery the run that calls came of."""
 
     delivery_id: Annotated[
-        str | None, Meta(description="`client_payload.zekt.deliveryId`; it is exact.")
+        DeliveryId | None, Meta(description="`client_payload.zekt.deliveryId`; it is exact.")
     ] = None
     correlation_id: Annotated[
-        str | None,
+        CorrelationId | None,
         Meta(
             description="Without `deliveryId`: the one delivery of it to this repository that is "
             "unconfirmed, or else the newest confirmed."
