@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import shielding
 from tests.operations.news import mirrored
 from tests.operations.people import people
 from tests.pipeline.between import elsewhere, writing
@@ -16,7 +17,14 @@ from zekt_bot.db import mirror, tables
 from zekt_bot.domain.access import Person
 from zekt_bot.domain.catalog import Account
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotAdmitted, NotFound
-from zekt_bot.operations import access, accounts, repositories, services, workflows
+from zekt_bot.operations import (
+    access,
+    accounts,
+    repositories,
+    services,
+    shield_keys,
+    workflows,
+)
 from zekt_bot.plugins import Plugin
 
 if TYPE_CHECKING:
@@ -144,6 +152,9 @@ async def test_an_account_that_is_not_admitted_tells_nothing_of_its_repositories
         assert str(refused.value).replace(name, "nobody/nothing") == str(absent.value)
 
 
+KEY = shielding.public_pem(shielding.private_key())
+
+
 class _Transferring:
     """A plugin in whose time another process hears that the provider has a new owner."""
 
@@ -167,6 +178,7 @@ class _Transferring:
     [
         ("repository:enabled", lambda s: repositories.enable(s.broker, ME, PROVIDER)),
         ("workflow:allowed", lambda s: workflows.allow(s.broker, ME, PROVIDER, RELEASE)),
+        ("key:added", lambda s: shield_keys.add(s.broker, ME, PROVIDER, KEY)),
     ],
 )
 async def test_what_was_decided_of_one_owner_is_not_applied_to_the_next(
@@ -181,3 +193,4 @@ async def test_what_was_decided_of_one_owner_is_not_applied_to_the_next(
     assert moved is not None
     assert (moved.account_id, moved.provider) == (4_000_000_001, False)
     assert await stage.rows(tables.allowed_workflows) == []
+    assert await stage.rows(tables.shield_keys) == []

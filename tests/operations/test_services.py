@@ -85,6 +85,7 @@ async def test_a_service_shows_itself_as_its_owner_wants(stage: Stage) -> None:
         {"title": "two\nlines"},
         {"tags": ("No Tag",)},
         {"visibility": "friends"},
+        {"secrets": "burn"},
         {"event_types": ()},
         {"hidden_source": True},
         {"alias": "-x-"},
