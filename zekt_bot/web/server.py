@@ -13,7 +13,7 @@ from zekt_bot.web import health, metrics, status, webhooks
 from zekt_bot.web.api import edge, openapi
 from zekt_bot.web.api.routes import CLOSED, OPERATIONS
 from zekt_bot.web.connection import Runner
-from zekt_bot.web.console import cookies, frame, gate, headers, sign_in, static
+from zekt_bot.web.console import cookies, frame, gate, headers, repositories, sign_in, static
 from zekt_bot.web.console.routes import PAGES
 from zekt_bot.web.deps import (
     BROKER,
@@ -79,6 +79,7 @@ def build(deps: WebDeps) -> web.Application:
     app[openapi.DOCUMENT] = openapi.encoded(OPERATIONS, CLOSED, deps.settings.public_url)
     app[edge.RATES] = edge.Rates(deps.clock, deps.settings.api_per_minute)
     app[sign_in.TRIES] = Tries(deps.clock, sign_in.MOST_TRIES)
+    app[repositories.QUESTIONS] = Tries(deps.clock, repositories.MOST_QUESTIONS)
     app.cleanup_ctx.append(app[IGNORED].telling)
     app.on_response_prepare.append(headers.add)
     frame.install(app)

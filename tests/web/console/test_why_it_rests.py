@@ -9,6 +9,7 @@ import pytest
 
 from tests.stage import ME
 from zekt_bot.operations import accounts, badges, installations, lapses
+from zekt_bot.web.console.repositories import MOST_QUESTIONS
 
 if TYPE_CHECKING:
     from tests.web.console.org import Org
@@ -162,3 +163,22 @@ async def test_a_repository_that_is_new_to_zekt_is_found_by_its_name(org: Org) -
     for name in ("secret", "no-such"):
         nothing = await browser.get(f"/repositories?name=aurora-labs/{name}")
         assert f"Zekt knows no aurora-labs/{name} that you manage." in nothing.words
+
+
+async def test_what_costs_github_much_is_asked_so_often_only(org: Org) -> None:
+    browser = await org.browser()
+    paths = (
+        "/repositories?name=aurora-labs/no-such",
+        "/repositories?setup_action=install&installation_id=1",
+        "/repositories/aurora-labs/docs/enable",
+        "/consent/aurora-labs/export",
+    )
+    for number in range(MOST_QUESTIONS):
+        assert (await browser.get(paths[number % len(paths)])).status in {200, 404}
+    for path in paths:
+        refused = await browser.get(path)
+        assert (refused.status, "Too fast" in refused.words) == (429, True)
+        assert refused.headers["Retry-After"] == "60"
+    assert (await browser.get("/repositories")).status == 200
+    org.console.clock.advance(timedelta(minutes=1))
+    assert (await browser.get(paths[0])).status == 200

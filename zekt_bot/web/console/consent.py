@@ -14,7 +14,7 @@ from zekt_bot.operations import my_consent, my_data
 from zekt_bot.web.console import forms, permissions
 from zekt_bot.web.console.at_github import install_link, installation_page
 from zekt_bot.web.console.frame import VIEWER, page
-from zekt_bot.web.console.repositories import CHIPS
+from zekt_bot.web.console.repositories import CHIPS, count_question
 from zekt_bot.web.deps import BROKER
 
 # The chip of each state: colour, icon, word.
@@ -73,6 +73,7 @@ async def delete(request: web.Request) -> web.Response:
 async def export(request: web.Request) -> web.StreamResponse:
     """`GET /consent/LOGIN/export`: what is stored, a JSON object a line."""
     session, login = request[VIEWER].session, request.match_info["login"]
+    count_question(request)
     rows = my_data.export(request.app[BROKER], session, login)
     first = await anext(rows)  # what is refused is refused before anything is sent
     name = f"zekt-{first['login']}.jsonl"

@@ -14,7 +14,9 @@ from zekt_bot.operations.my_repositories import Wanted
 from zekt_bot.web.console import forms
 from zekt_bot.web.console.at_github import install_link, installation_page
 from zekt_bot.web.console.frame import VIEWER, page
+from zekt_bot.web.console.problems import Problem
 from zekt_bot.web.deps import BROKER
+from zekt_bot.web.tries import Tries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +37,8 @@ CHIPS = {
     "not_installed": ("hollow", "plug", "Not installed"),
     "purging": ("grey", "clock", "Being deleted"),
 }
+QUESTIONS = web.AppKey("QUESTIONS", Tries)
+MOST_QUESTIONS = 30  # a minute of each person
 _DIGITS = 19  # of a number that fits into 64 bits
 _PARTS: dict[str, tuple[Part, ...]] = {
     "neither": (),
@@ -42,6 +46,19 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     "consumer": ("consumer",),
     "both": ("provider", "consumer"),
 }
+
+
+def count_question(request: web.Request) -> None:
+    """Let each person ask only so often for what GitHub or the database has to be asked at length.
+
+    Raises:
+        Problem: 429.
+    """
+    questions, person = request.app[QUESTIONS], request[VIEWER].person
+    if not questions.allows(str(person.id)):
+        seconds = questions.seconds_left()
+        said = f"Wait {seconds} seconds."
+        raise Problem(429, "Too fast", said, headers={"Retry-After": str(seconds)})
 
 
 async def show(request: web.Request) -> web.Response:
@@ -86,6 +103,7 @@ async def _back(request: web.Request) -> dict[str, Any] | None:
     """
     if "setup_action" not in request.query:
         return None
+    count_question(request)
     number = request.query.get("installation_id", "")
     installation_id = int(number) if number.isdecimal() and len(number) < _DIGITS else 0
     broker, session = request.app[BROKER], request[VIEWER].session
@@ -97,6 +115,7 @@ async def _by_name(request: web.Request, name: str) -> tuple[Repository | None, 
     """A repository that no list shows, by its whole name; or why it is not shown."""
     if "/" not in name:
         return None, ""
+    count_question(request)
     try:
         session = request[VIEWER].session
         return await my_repositories.named(request.app[BROKER], session, name), ""
@@ -108,6 +127,7 @@ async def _by_name(request: web.Request, name: str) -> tuple[Repository | None, 
 
 async def ask(request: web.Request) -> web.Response:
     """`GET /repositories/OWNER/NAME/enable` and `/disable`: what happens then."""
+    count_question(request)
     verb = request.match_info["verb"]
     found = await my_repositories.named(
         request.app[BROKER], request[VIEWER].session, _name(request)
