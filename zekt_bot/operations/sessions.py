@@ -135,19 +135,17 @@ async def _give_back(broker: Broker, ended: dict[str, bytes]) -> None:
 async def clear(broker: Broker, stopping: Callable[[], bool]) -> None:
     """Forget sessions that are over once their tokens are dead at GitHub, until `stopping`.
 
-    Where GitHub does not answer, the rest is for the next time.
+    What GitHub does not do now is left for the next time.
 
     Raises:
         StorageUnavailable.
     """
-    while not stopping():
+    done = False
+    while not (done or stopping()):
         idle = broker.settings.session_idle
         over = await broker.database.query(ended_sessions.over, broker.now(), idle, _BATCH)
-        for hash_, body in over.items():
-            if stopping() or not await _cleared(broker, hash_, body):
-                return
-        if len(over) < _BATCH:
-            return
+        cleared = [await _cleared(broker, hash_, body) for hash_, body in over.items()]
+        done = len(over) < _BATCH or not all(cleared)
 
 
 async def _cleared(broker: Broker, hash_: str, body: bytes) -> bool:

@@ -103,6 +103,25 @@ async def test_what_github_does_not_do_is_tried_again(on_each: Console, asked: s
     assert (await left(on_each), living(on_each)) == (0, 0)
 
 
+async def test_one_token_that_github_refuses_to_revoke_holds_up_no_other(console: Console) -> None:
+    for _ in range(3):
+        await console.sign_in(console.browser())
+    console.clock.advance(timedelta(hours=9))
+    console.github.fail("DELETE", "/applications/*", status=403)
+    assert (await left(console), living(console)) == (1, 1)
+    assert (await left(console), living(console)) == (0, 0)
+
+
+async def test_more_than_a_batch_of_them_goes_at_once(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zekt_bot.operations.sessions._BATCH", 2)
+    for _ in range(5):
+        await console.sign_in(console.browser())
+    console.clock.advance(timedelta(hours=9))
+    assert (await left(console), living(console)) == (0, 0)
+
+
 async def test_a_token_that_nobody_can_open_any_more_holds_up_no_other(console: Console) -> None:
     await console.sign_in(console.browser())
     await console.sign_in(console.browser())
