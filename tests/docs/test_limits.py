@@ -10,11 +10,13 @@ import pytest
 
 from tests.docs.pages import page
 from zekt_bot import schemas
+from zekt_bot.db import consents
 from zekt_bot.domain import deliveries, lists, messages, shield
 from zekt_bot.pipeline import pages, render, verify
 from zekt_bot.plugins import calls, load
 from zekt_bot.plugins.loading import module_name
 from zekt_bot.web.api import edge
+from zekt_bot.web.console import repositories, sign_in
 
 load()  # imports the built-ins
 GUARD: Any = sys.modules[module_name("guard")]
@@ -36,6 +38,12 @@ LIMITS = dict(re.findall(r"^\| ([^|]+?) \| (.+?) \|$", page("reference/limits.md
             f"{messages.MOST_OF_A_RUN}, and {messages.MOST_BYTES_OF_A_RUN:,} bytes",
         ),
         ("an API call's body", f"{edge.MOST_BYTES:,} bytes"),
+        ("tries to sign in, and to begin the setup", f"{sign_in.MOST_TRIES} a minute"),
+        (
+            "looking a repository up by its name, coming back from GitHub, downloads",
+            f"{repositories.MOST_QUESTIONS} a minute",
+        ),
+        ("what the page Consent counts", f"up to {consents.MOST_COUNTED:,}"),
         ("time to try", f"{deliveries.GIVE_UP_AFTER.total_seconds() / 3600:.0f} hours"),
         ("a decision that fails", f"{pages.MOST_FAILURES} times"),
         ("secrets in a message", f"{GUARD._MOST_FOUND}, "),

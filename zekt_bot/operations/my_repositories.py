@@ -182,7 +182,11 @@ def _known(
     there = {
         id_: one
         for id_, one in repositories.items()
-        if one.installation_id is not None or one.provider or one.consumer or one.lapsed_at
+        if one.installation_id is not None
+        or one.provider
+        or one.consumer
+        or one.lapsed_at
+        or one.purging
     }
     owners = {one.account_id for one in there.values()}
     accounts = mirror.accounts_by_id(connection, owners)

@@ -47,6 +47,21 @@ async def test_what_was_taken_out_stays_in_the_list_with_the_way_back(org: Org) 
     assert "of those selected at GitHub" in page.words
 
 
+async def test_what_is_being_deleted_stays_in_the_list_until_it_is(org: Org) -> None:
+    await org.enable("docs")
+    await org.console.github.remove_repositories(org.installed, org.docs)
+    await look(org)
+    browser = await org.browser()
+    ask = await browser.get("/consent/aurora-labs/delete")
+    await browser.send(ask, "/consent/aurora-labs/delete", account="aurora-labs")
+    assert (
+        "docs Private What Zekt stored of it is being deleted."
+        in (await browser.get("/repositories")).words
+    )
+    await lapses.finish(org.console.broker)
+    assert "docs Private" not in (await browser.get("/repositories")).words
+
+
 async def test_a_suspended_account_says_since_when_and_until_when(org: Org) -> None:
     await org.enable("docs")
     await org.console.github.suspend(org.installed)
