@@ -117,7 +117,7 @@ class _Walk:
     """A way through JSON: where it is, and what was found so far.
 
     `where`: for each container that is open, the key (as JSON) or the number of the value that is
-    next; None: a key is next.
+    next; None: a key is next. `parts`: keys as they stand in a pointer.
     """
 
     body: bytes
@@ -125,6 +125,7 @@ class _Walk:
     pieces: list[bytes] = field(default_factory=list)
     copied: int = 0
     found: list[Redaction] = field(default_factory=list)
+    parts: dict[bytes, str] = field(default_factory=dict)
 
     def step(self, token: re.Match[bytes]) -> None:
         """Take the next string or mark of punctuation."""
@@ -158,9 +159,24 @@ class _Walk:
                 self.pieces += [self.body[self.copied : token.start()], cleaned]
                 self.copied, text = token.end(), cleaned
                 inside = [*self.where[:-1], cleaned] if is_key else self.where
-                self.found += [Redaction(_pointer(inside), kind) for kind in kinds]
+                path = self._pointer(inside)
+                self.found += [Redaction(path, kind) for kind in kinds]
         if is_key:
             self.where[-1] = text
+
+    def _pointer(self, where: list[bytes | int | None]) -> str:
+        """A JSON Pointer (RFC 6901), cut where it is too long to be read."""
+        path = "".join(f"/{self._part(each)}" for each in where)
+        return path if len(path) <= _MOST_PATH else f"{path[:_MOST_PATH]}…"
+
+    def _part(self, place: bytes | int | None) -> str:
+        """One of its parts; a key is read once, however much stands under it."""
+        if not isinstance(place, bytes):
+            return str(place)
+        if place not in self.parts:
+            name = str(orjson.loads(place)).replace("~", "~0").replace("/", "~1")
+            self.parts[place] = name[: _MOST_PATH + 1]
+        return self.parts[place]
 
 
 def _without_secrets(token: bytes, name: bytes | None) -> tuple[bytes, list[str]]:
@@ -188,10 +204,3 @@ def _secrets(text: bytes) -> Iterator[tuple[int, int, str]]:
         shape = _SHAPES[number]
         for found in shape.finditer(text):
             yield *found.span(shape.groups), _NAMES[number]
-
-
-def _pointer(where: list[bytes | int | None]) -> str:
-    """A JSON Pointer (RFC 6901), cut where it is too long to be read."""
-    parts = (str(orjson.loads(each)) if isinstance(each, bytes) else str(each) for each in where)
-    path = "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)
-    return path if len(path) <= _MOST_PATH else f"{path[:_MOST_PATH]}…"

@@ -159,6 +159,11 @@ def test_what_json_schema_has_is_taken(schema: str) -> None:
     assert schemas.check_schema(schema) == schema
 
 
+LONG_ONES = [[list(range(2000))]] * 57
+COMPARED: dict[str, dict[str, Any]] = {
+    "const": {"$defs": {"a": {"const": LONG_ONES[0]}}},
+    "enum": {"$defs": {"a": {"enum": LONG_ONES[:1]}}},
+}
 DOUBLING = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(60)}
 
 
@@ -177,8 +182,29 @@ DOUBLING = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in ran
         ({"pattern": "(x+x+)+y"}, "x" * 300_000, "the root does not fit #/pattern"),
         ({"anyOf": [{"type": "string"}] * 300}, [[0] * 200_000], "the root does not fit #/anyOf"),
         ({"items": {"uniqueItems": True}}, [[{"a": n} for n in range(30_000)]], None),
+        (
+            {"items": {"allOf": [{"$ref": "#/$defs/a"}] * 200}, **COMPARED["const"]},
+            LONG_ONES,
+            TOO_MUCH,
+        ),
+        (
+            {"items": {"allOf": [{"$ref": "#/$defs/a"}] * 200}, **COMPARED["enum"]},
+            LONG_ONES,
+            TOO_MUCH,
+        ),
     ],
-    ids=["doubling", "loop", "deep", "quadratic", "pattern", "backtracking", "errors", "unique"],
+    ids=[
+        "doubling",
+        "loop",
+        "deep",
+        "quadratic",
+        "pattern",
+        "backtracking",
+        "errors",
+        "unique",
+        "const",
+        "enum",
+    ],
 )
 def test_a_hostile_schema_takes_no_more_than_its_budget(
     schema: Any, message: Any, said: str | None

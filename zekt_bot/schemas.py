@@ -227,6 +227,8 @@ def _dialect() -> Any:
 
     own = {
         "additionalProperties": _additional_properties,
+        "const": _const,
+        "enum": _enum,
         "pattern": _pattern,
         "patternProperties": _pattern_properties,
         "uniqueItems": _unique_items,
@@ -278,6 +280,17 @@ def _additional_properties(validator: Any, schema: Any, instance: Any, own: Any)
             yield _error("additionalProperties", name)
         else:
             yield from validator.descend(value, schema, path=name)
+
+
+def _const(_: Any, value: Any, instance: Any, __: Any) -> Iterator[Any]:
+    if _key(value) != _key(instance):
+        yield _error("const")
+
+
+def _enum(_: Any, values: Any, instance: Any, __: Any) -> Iterator[Any]:
+    known = _key(instance)
+    if all(_key(value) != known for value in values):
+        yield _error("enum")
 
 
 def _unique_items(_: Any, asked: bool, instance: Any, __: Any) -> Iterator[Any]:

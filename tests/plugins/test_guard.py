@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -268,6 +269,20 @@ def test_its_work_grows_as_the_message_does(unit: str) -> None:
     of(1)  # what is made once
     few, more, most = of(20), of(40), of(80)
     assert most - more <= 2 * (more - few) * 1.1
+
+
+def test_a_long_key_is_read_once_whatever_stands_under_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+
+    def loads(text: bytes) -> Any:
+        nonlocal read
+        read += len(text)
+        return orjson.loads(text)
+
+    monkeypatch.setattr(GUARD, "orjson", SimpleNamespace(loads=loads, dumps=orjson.dumps))
+    body = orjson.dumps({"k" * 50_000: ["a://b:c@"] * 400})
+    assert len(GUARD._clean(body).redactions) == 400
+    assert read <= 2 * len(body)
 
 
 def test_no_shape_backtracks() -> None:
