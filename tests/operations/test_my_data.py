@@ -103,6 +103,7 @@ async def test_a_provider_is_given_all_that_is_kept_of_it(
     message, _ = [row for row in rows if row["record"] == "message"]
     written = orjson.loads(orjson.dumps(message))
     assert (written["body"], written["event_type"]) == ({"version": "1.4.0"}, "released")
+    assert written["redactions"] == []
     assert all("at" not in row for row in rows)
     (told,) = [r for r in await stage.rows(tables.audit) if r["verb"] == "person:account:exported"]
     assert (told["actor"], told["account_id"]) == ("person:77", stage.provider.owner.id)

@@ -19,7 +19,7 @@ from zekt_bot.db.lists.of_account import Whose
 from zekt_bot.domain.access import Resource, decide
 from zekt_bot.domain.audit import Entry
 from zekt_bot.errors import Conflict, InvalidInput, NotFound
-from zekt_bot.operations import deliveries, my_repositories, subscription_lists
+from zekt_bot.operations import deliveries, guarding, my_repositories, subscription_lists
 from zekt_bot.operations.service_facts import service_facts
 from zekt_bot.operations.visibility import shown
 
@@ -137,11 +137,11 @@ async def _runs(broker: Broker, owned: Owned) -> AsyncIterator[Row]:
         async for row in _paged(broker, of_account.events, whose):
             yield "event", _plain(row)
         async for row in _paged(broker, of_account.told, whose):
-            body = None
+            body, keyring = None, broker.database.keyring
             if row["body_gone_at"] is None:
-                place = ("messages", "body", row["id"])
-                body = orjson.Fragment(broker.database.keyring.open(place, row["body"]))
-            yield "message", {**_plain(row), "body": body}
+                body = orjson.Fragment(keyring.open(("messages", "body", row["id"]), row["body"]))
+            redactions = [asdict(each) for each in guarding.opened(keyring, row)]
+            yield "message", {**_plain(row), "redactions": redactions, "body": body}
 
 
 async def _deliveries(broker: Broker, owned: Owned) -> AsyncIterator[Row]:

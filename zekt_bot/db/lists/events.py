@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _BLOCKS = ("zekt:run:blocked", "zekt:envelope:blocked")
 _WORKFLOWS = ".github/workflows/"
-_MESSAGE = tuple(column for column in messages.c if column.name != "body")
+_MESSAGE = tuple(column for column in messages.c if column.name not in {"body", "redactions"})
 _ENVELOPE = tuple(column for column in envelopes.c if column.name != "body")
 
 
