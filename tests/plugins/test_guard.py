@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+import threading
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
@@ -233,6 +235,23 @@ async def test_what_is_stored_fits_the_schema() -> None:
     with pytest.raises(MessageRefused, match=said) as told:
         await guarded(body, "keep", schema)
     assert told.value.data == {"plugin": "guard", "reason": "schema"}
+
+
+async def test_long_messages_leave_the_event_loops_own_threads_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hold = threading.Event()
+    monkeypatch.setattr(GUARD, "_clean", lambda _: hold.wait(20) and None)
+    long = orjson.dumps("x" * 20_000)
+    waiting = [asyncio.create_task(guarded(long)) for _ in range(40)]
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(15):
+            await asyncio.to_thread(int)  # as names of hosts are resolved
+        assert not any(task.done() for task in waiting)
+    finally:
+        hold.set()
+    assert await asyncio.gather(*waiting) == [Accepted(long)] * 40
 
 
 def work(body: bytes) -> int:

@@ -8,6 +8,7 @@ transaction is open: decisions are made before the write begins.
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -66,6 +67,7 @@ __all__ = ["BUILT_IN", "Plugin", "Plugins", "built_in_folder", "load"]
 
 _MOST_DETAILS = 16
 _LONG = 16_384  # bytes of a message
+_MOST_BESIDE = 2  # threads, for what keeps a processor busy
 _log = structlog.get_logger()
 
 
@@ -78,6 +80,8 @@ class Plugins:
         self.observers = Observers()
         self._outside = Outside(allowed)
         self._caller = Caller(self._went_off)
+        # Not the event loop's own threads: in these it resolves the names of hosts.
+        self._beside = ThreadPoolExecutor(_MOST_BESIDE, thread_name_prefix="zekt-built-ins")
         self.went_off: Callable[[str, str], None] = lambda plugin, hook: None
 
     @property
@@ -94,6 +98,7 @@ class Plugins:
         await self.observers.close(within)
         await self._outside.close()
         self._caller.close()
+        self._beside.shutdown(wait=False, cancel_futures=True)
 
     async def accept_message(self, message: IncomingMessage, policy: MessagePolicy) -> Accepted:
         """The message's JSON as it is to be stored, and what was taken out of it.
@@ -347,7 +352,8 @@ class Plugins:
     async def _run(self, owner: Plugin, told: Sequence[Call]) -> list[Any]:
         """Calls beside the event loop."""
         if owner.built_in:
-            return await asyncio.to_thread(lambda: [attempt(call) for call in told])
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._beside, lambda: [attempt(c) for c in told])
         return await self._caller.run(told)
 
     def _went_off(self, plugin: str, hook: str) -> None:
