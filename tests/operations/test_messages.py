@@ -26,7 +26,17 @@ from zekt_bot.errors import (
     MessageTooLarge,
     NotFound,
 )
-from zekt_bot.operations import audit, messages, repositories, services, subscriptions, workflows
+from zekt_bot.operations import (
+    accounts,
+    audit,
+    erasure,
+    messages,
+    repositories,
+    retention,
+    services,
+    subscriptions,
+    workflows,
+)
 from zekt_bot.operations.subscription_parties import Ends
 from zekt_bot.plugins.registry import Plugin
 
@@ -124,6 +134,31 @@ async def test_without_the_app(stage: Stage, reason: str, action: str) -> None:
     with pytest.raises(AccessDenied, match="App is not installed"):
         await messages.store(stage.broker, run, TYPE, SECRET)
     assert await refused(stage, run) == reason
+
+
+async def test_of_an_account_that_is_shut_out_nothing_is_noted(stage: Stage) -> None:
+    run = await enabled(stage)
+    await accounts.block(stage.broker, ME, "aurora-labs")
+    with pytest.raises(NotFound):
+        await messages.store(stage.broker, run, TYPE, SECRET)
+    assert await stage.rows(refused_messages) == []
+
+
+async def test_refusals_go_by_age_and_with_their_account(stage: Stage) -> None:
+    run = await enabled(stage)
+    for path in (None, ".github/workflows/other.yml"):
+        with pytest.raises(AccessDenied):
+            await messages.store(stage.broker, WorkflowRun(run.key, path), TYPE, SECRET)
+        assert len(await stage.rows(refused_messages)) == 1
+        if path is None:
+            stage.clock.advance(timedelta(days=29))
+            await retention.purge(stage.broker, lambda: False)
+            assert len(await stage.rows(refused_messages)) == 1
+            stage.clock.advance(timedelta(days=2))
+            await retention.purge(stage.broker, lambda: False)
+            assert await stage.rows(refused_messages) == []
+    await erasure.erase(stage.broker, ME, "aurora-labs")
+    assert await stage.rows(refused_messages) == []
 
 
 async def test_the_same_refusal_of_a_run_is_one_row_and_one_audit_entry(stage: Stage) -> None:

@@ -38,6 +38,7 @@ from zekt_bot.operations.visibility import all_shown, may_list, may_show, shown
 
 if TYPE_CHECKING:
     from zekt_bot.domain.access import Principal, WorkflowRun
+    from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.messages import Accepted
     from zekt_bot.operations.arriving import Facts
     from zekt_bot.operations.broker import Broker
@@ -149,12 +150,7 @@ async def _keep(
         now=now,
         policy=facts.policy,
         quota=broker.settings.quota,
-        over_quota=await broker.entry(
-            "run:message:refused",
-            principal.actor,
-            repository_id=key.repository_id,
-            details={"reason": "quota"},
-        ),
+        over_quota=await _over_quota(broker, principal),
     )
     return await broker.database.write(storing.store, row)
 
@@ -163,6 +159,18 @@ def _shield(body: bytes) -> str | None:
     """The version of the Shield envelope that it is; raises InvalidInput if it is a broken one."""
     found = read_envelope(body)
     return None if found is None else str(found["version"])
+
+
+async def _over_quota(broker: Broker, principal: WorkflowRun) -> Entry | None:
+    """What the audit hears if there is no more room; None: there is room for any number."""
+    if not (broker.settings.quota.messages or broker.settings.quota.bytes):
+        return None
+    return await broker.entry(
+        "run:message:refused",
+        principal.actor,
+        repository_id=principal.key.repository_id,
+        details={"reason": "quota"},
+    )
 
 
 def _details(message_id: str, accepted: Accepted, shield: str | None) -> dict[str, str | int]:

@@ -33,12 +33,13 @@ def unknown(key: RunKey) -> NotFound:
 async def refuse(
     broker: Broker, principal: WorkflowRun, message: IncomingMessage, facts: Facts, reason: str
 ) -> Refused:
-    """What to raise; the refusal is noted.
+    """What to raise; the refusal is noted, unless nothing is kept of that account.
 
     Raises:
         StorageUnavailable.
     """
-    await note(broker, principal, message, facts, {"reason": reason})
+    if reason != "account_blocked":
+        await note(broker, principal, message, facts, {"reason": reason})
     name = facts.repository.full_name
     if reason in {"account_blocked", "not_enabled"}:
         return NotFound(

@@ -36,7 +36,10 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Storing:
-    """A message on its way in. `run` is its run's row, should nothing of it be there yet."""
+    """A message on its way in. `run` is its run's row, should nothing of it be there yet.
+
+    `over_quota`: what the audit hears if there is no more room; None: there is no quota.
+    """
 
     key: RunKey
     run: Mapping[str, Any]
@@ -45,7 +48,7 @@ class Storing:
     now: datetime
     policy: MessagePolicy
     quota: Quota
-    over_quota: Entry
+    over_quota: Entry | None
 
     @property
     def counted(self) -> Used:
@@ -127,7 +130,7 @@ class _Unit:
 
     def _has_room(self, row: Storing) -> bool:
         """Whether its account's quota has room; it is counted in this transaction."""
-        if not (row.quota.messages or row.quota.bytes):
+        if row.over_quota is None:
             return True
         account_id = row.policy.repository.account_id
         if usage.hold(self._connection, account_id, row.now).leaves(row.quota, row.counted):

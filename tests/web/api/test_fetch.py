@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import shielding
 from tests.stage import ME, SERVICE
 from zekt_bot import hookimpl
 from zekt_bot.db.tables import audit
 from zekt_bot.operations import retention, subscriptions
 from zekt_bot.operations.subscription_parties import Ends
 from zekt_bot.plugins.registry import Plugin
+from zekt_bot.shield import open_envelope
 
 if TYPE_CHECKING:
     from tests.web.api.calling import Api
@@ -109,3 +112,17 @@ async def test_what_a_plugin_changes_on_the_way_is_not_had_unchanged(
     (row,) = [e for e in await local.stage.rows(audit) if e["verb"] == "run:message:stored"]
     message = row["details"].split('"message":"')[1][:30]
     assert (await one.fetch(path=f"/api/messages/{message}"))[0] == 404
+
+
+async def test_of_an_encrypted_message_each_fetches_its_own(local: Api) -> None:
+    held = await local.stage.serve("released")
+    run = await local.stage.finish_run("build")
+    keys = {held.id: shielding.private_key(0), "sub_of_another": shielding.private_key(1)}
+    await local.stage.post(run, shielding.of_version_2(LARGE, keys))
+    await local.stage.flow()
+    reference = local.stage.github.dispatches[-1].client_payload["zekt"]["payloadRef"]
+    reacting = await local.stage.github.start_run(local.stage.consumer, "react.yml")
+    _, body = await Sent(local, reacting, reference).fetch()
+    assert hashlib.sha256(body).hexdigest() == reference["sha256"]
+    assert [each["consumerId"] for each in json.loads(body)["recipients"]] == [held.id]
+    assert open_envelope(body, shielding.private_pem(keys[held.id])) == LARGE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,11 +14,12 @@ from tests.db.rows import until
 from tests.stage import ME, SERVICE
 from tests.test_storage_outages import locked, read_only
 from tests.web.api.calling import RECEIVE, message, open_api
-from tests.web.front import talk
+from tests.web.front import SHORT, talk
 from zekt_bot.db.tables import messages as rows
 from zekt_bot.db.tables import refused_messages
 from zekt_bot.errors import StorageUnavailable
 from zekt_bot.operations import repositories, services, workflows
+from zekt_bot.web.server import WebDeps
 
 if TYPE_CHECKING:
     from tests.test_storage_outages import Broken
@@ -348,6 +350,17 @@ async def test_an_announced_body_that_is_too_large_is_not_asked_for(local: Api) 
     assert said.startswith(b"HTTP/1.1 413 ")
     said = await talk(local.port, f"{head}Content-Length: 2\r\n\r\n".encode(), b"{}")
     assert said.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 ")
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    migrated_sqlite: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zekt_bot.app.WebDeps", partial(WebDeps, limits=SHORT))
+    async with open_api(migrated_sqlite, clock) as api:
+        run = await api.run()
+        head = f"POST {RECEIVE} HTTP/1.1\r\nHost: z\r\nContent-Length: 100\r\nConnection: close"
+        head += f"\r\nAuthorization: Bearer {api.token(run)}\r\n\r\n"
+        assert b" 408 " in await talk(api.port, head.encode(), b'{"a')
 
 
 async def test_an_encoded_body_is_refused(local: Api) -> None:
