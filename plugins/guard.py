@@ -165,7 +165,7 @@ class _Walk:
             self.where[-1] = text
 
     def _pointer(self, where: list[bytes | int | None]) -> str:
-        """A JSON Pointer (RFC 6901), cut where it is too long to be read."""
+        """A JSON Pointer (RFC 6901), on one line, and cut where it is too long to be read."""
         path = "".join(f"/{self._part(each)}" for each in where)
         return path if len(path) <= _MOST_PATH else f"{path[:_MOST_PATH]}…"
 
@@ -175,7 +175,8 @@ class _Walk:
             return str(place)
         if place not in self.parts:
             name = str(orjson.loads(place)).replace("~", "~0").replace("/", "~1")
-            self.parts[place] = name[: _MOST_PATH + 1]
+            seen = (each if each.isprintable() else "�" for each in name[: _MOST_PATH + 1])
+            self.parts[place] = "".join(seen)
         return self.parts[place]
 
 

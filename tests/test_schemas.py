@@ -75,6 +75,7 @@ def test_a_message_fits_as_json_schema_has_it(schema: dict[str, Any], value: Any
     [
         ({"type": "object"}, [], "the root does not fit #/type"),
         ({"required": ["a", "b"]}, {"a": 1}, "the root does not fit #/required (it lacks b)"),
+        ({"required": ["a\nb"]}, {}, "the root does not fit #/required (it lacks a�b)"),
         (
             {"properties": {"a/b": {"items": {"$ref": "#/$defs/n~1m"}}}, "$defs": {"n/m": {}}},
             {"a/b": ["x", 1]},

@@ -89,7 +89,7 @@ def schema_misfit(schema: str, message: bytes) -> str | None:
     lacks = ""
     if error.validator == "required":
         missing = [name for name in error.validator_value if name not in error.instance]
-        lacks = f" (it lacks {missing[0]})"
+        lacks = f" (it lacks {pointer(missing[:1])[1:]})"
     return f"{where or 'the root'} does not fit #{rule}{lacks}"
 
 

@@ -55,6 +55,7 @@ def test_other_json_is_in_clear(message: str) -> None:
     [
         ({"version": "3.0"}, "its version is one of 1.0, 2.0"),
         ({"version": None}, "its version is one of"),
+        ({"version": ["2.0"]}, "its version is one of"),
         ({"algorithm": "none"}, "the algorithm of version 2.0 is RSA-OAEP-256"),
         ({"note": "in clear"}, "and no others"),
         ({"encryptedData": "!"}, "encryptedData is not Base64"),

@@ -203,6 +203,12 @@ async def test_a_service_may_refuse_or_keep_them() -> None:
     assert await guarded(b"[1]", "refuse") == Accepted(b"[1]")
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[2J", "a\u00a0b", "a\u202eb"])
+async def test_a_refusal_is_told_on_one_line_whatever_the_keys_are(name: str) -> None:
+    with pytest.raises(MessageRefused, match=r"secret_found\. jwt at /a�.*\.$"):
+        await guarded(orjson.dumps({name: SECRETS["jwt"]}), "refuse")
+
+
 async def test_while_the_service_is_not_known_they_are_taken_out() -> None:
     body = orjson.dumps(SECRETS["jwt"])
     message = IncomingMessage(RunKey(1, 7, 1), "released", body)

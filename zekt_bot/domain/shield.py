@@ -67,7 +67,7 @@ def read_envelope(body: bytes) -> dict[str, Any] | None:
     if not isinstance(found, dict) or found.get("type") != ENVELOPE:
         return None
     version = found.get("version")
-    if version not in _ALGORITHMS:
+    if not isinstance(version, str) or version not in _ALGORITHMS:
         raise _malformed(f"its version is one of {', '.join(_ALGORITHMS)}")
     if found.get("algorithm") != _ALGORITHMS[version]:
         raise _malformed(f"the algorithm of version {version} is {_ALGORITHMS[version]}")
