@@ -285,6 +285,21 @@ async def test_listed_accounts_are_served_and_no_others_until_the_environment_li
             await setup.choose_accounts(listing, ME, [])
 
 
+async def test_nobody_is_served_between_the_app_and_the_decision(scene: Scene) -> None:
+    aurora = scene.github.account("aurora-labs")
+
+    async def admitted() -> set[int]:
+        row = (Listed((), scene.clock.now()), {aurora.id: aurora.login})
+        return await scene.broker.database.write(_admitted, row)
+
+    await setup.new_link(scene.broker, ME)
+    await scene.until_operator()
+    assert await admitted() == set()
+    assert (await setup.progress(scene.broker, ME)).next == "accounts"
+    await setup.choose_accounts(scene.broker, ME, [])
+    assert await admitted() == {aurora.id}
+
+
 async def test_who_is_erased_is_listed_no_more_and_that_lets_nobody_in_instead(
     scene: Scene,
 ) -> None:
@@ -301,10 +316,10 @@ async def test_who_is_erased_is_listed_no_more_and_that_lets_nobody_in_instead(
     assert await admitted() == {aurora.id, kestrel.id}
     kestrel.login = "kestrel-moved"
     await erasure.erase(scene.broker, ME, "kestrel-bank")
-    assert (await setup.progress(scene.broker, ME)).served == "aurora-labs"
+    assert (await setup.progress(scene.broker, ME)).accounts == ("aurora-labs",)
     await erasure.erase(scene.broker, ME, "aurora-labs")
     found = await setup.progress(scene.broker, ME)
-    assert (found.served, found.next) == ("nobody", "oauth")
+    assert found.accounts is None
     assert await admitted() == set()
     aurora.login = "aurora-moved"
     stranger = scene.github.account("aurora-labs")

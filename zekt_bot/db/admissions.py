@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from zekt_bot.domain.audit import Entry
 
 Rule = Literal["allow", "block"]
-# Stands in the setup's list where its last login was erased, since an empty list lets everybody
-# in. No login begins with a hyphen.
+# Stands in the setup's list until somebody decides, and once its last login was erased: an empty
+# list lets everybody in. No login begins with a hyphen.
 NOBODY = "-"
 
 

@@ -134,7 +134,10 @@ def _enter(connection: Connection, row: Entering) -> bool:
 
 
 def put_app(connection: Connection, rows: Sequence[NewApp]) -> list[Standing | Literal["taken"]]:
-    """Keep a new App's credentials if its state is still good and there are none."""
+    """Keep a new App's credentials if its state is still good and there are none.
+
+    The orchestration App is public: until somebody decides whom this server works for, for nobody.
+    """
     return [_put_app(connection, row) for row in rows]
 
 
@@ -145,6 +148,9 @@ def _put_app(connection: Connection, row: NewApp) -> Standing | Literal["taken"]
     if credentials.has(connection, row.app):
         return "taken"
     credentials.put(connection, row.app, row.rows)
+    if row.app == "orchestrator":
+        undecided = setup.c.id == _ID, setup.c.accounts.is_(None)
+        connection.execute(update(setup).where(*undecided).values(accounts=admissions.NOBODY))
     audit.record(connection, row.entry)
     return standing
 

@@ -66,8 +66,8 @@ class AppProgress:
 class Progress:
     """What is done.
 
-    `accounts`: the logins served, () for everybody, `NOBODY` where the last one was erased, None:
-    not decided.
+    `accounts`: the logins served, () for everybody, None: not decided, and until then nobody once
+    the orchestration App is there.
 
     `operators`: logins, those of the settings first.
     """
@@ -81,14 +81,6 @@ class Progress:
     accounts_from_environment: bool
     until: datetime | None
     finished: bool
-
-    @property
-    def served(self) -> str | None:
-        """Whose repositories this server works for, in words; None: not decided."""
-        if self.accounts is None:
-            return None
-        known = [login for login in self.accounts if login != NOBODY]
-        return ", ".join(known) or ("nobody" if self.accounts else "everybody")
 
     @property
     def next(self) -> Step:
@@ -195,7 +187,7 @@ async def progress(broker: Broker, principal: Principal) -> Progress:
     made = await broker.database.query(operators.made)
     settings = broker.settings
     kept = found.accounts if found else None
-    chosen = None if kept is None else tuple(each for each in kept.split(",") if each)
+    chosen = None if kept in {None, NOBODY} else tuple(each for each in kept.split(",") if each)
     return Progress(
         public_url=settings.public_url,
         concern=concern(settings.public_url, settings.github_url),

@@ -23,7 +23,8 @@ web_states = Table(
 )
 
 # One row: the first setup. Its token, and the browser that used it, are known by their SHA-256
-# only, and gone when it has ended. `accounts`: the logins that are served, NULL: not decided yet.
+# only, and gone when it has ended. `accounts`: the logins that are served, `-`: nobody,
+# NULL: not decided yet.
 setup = Table(
     "setup",
     metadata,

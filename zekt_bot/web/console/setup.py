@@ -77,6 +77,7 @@ async def step(
 
 def _steps(found: Progress, here: str) -> list[Step]:
     begun = found.oauth.done or here != "address"
+    accounts = None if found.accounts is None else ", ".join(found.accounts) or "everybody"
     return [
         Step("address", "Address", "/setup/address", begun, found.public_url),
         Step("oauth", _NAMES["oauth"], "/setup/oauth", found.oauth.done, _slug(found.oauth)),
@@ -98,8 +99,8 @@ def _steps(found: Progress, here: str) -> list[Step]:
             "accounts",
             "Accounts",
             "/setup/accounts",
-            found.served is not None,
-            (found.served or "")[:60],
+            accounts is not None,
+            (accounts or "")[:60],
         ),
         Step("install", "Install", "/setup/install", found.finished),
         Step("check", "Check", "/setup/check", found.finished),
@@ -160,8 +161,7 @@ async def accounts(request: web.Request) -> web.Response:
     """`GET /setup/accounts`: whom this server works for."""
     found = await setup.progress(request.app[BROKER], await principal(request))
     who = "everybody" if found.accounts == () else "listed"
-    listed = "" if found.served in {"everybody", "nobody"} else found.served or ""
-    return await _accounts(request, who, listed)
+    return await _accounts(request, who, ", ".join(found.accounts or ()))
 
 
 async def _accounts(request: web.Request, who: str, logins: str, error: str = "") -> web.Response:
