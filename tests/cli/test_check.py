@@ -61,7 +61,7 @@ async def test_where_all_is_well_each_part_says_so(
     assert (told.code, told.err) == (0, "")
     lines = told.out.splitlines()
     of_postgresql = [] if migrated_url.startswith("sqlite") else ["database clock", "notifications"]
-    parts = [*PARTS, *of_postgresql, "GitHub clock"]
+    parts = [*PARTS, *of_postgresql, "run tokens", "GitHub clock"]
     assert len(lines) == len(parts)
     for part in parts:
         assert any(line.startswith(f"✓  {part}") for line in lines), part
@@ -87,6 +87,7 @@ async def test_what_is_wrong_is_named_with_its_cure(
         ({"ZEKT_ORCHESTRATOR_APP_ID": ""}, "App key", "ZEKT_ORCHESTRATOR_APP_ID"),
         ({"ZEKT_ORCHESTRATOR_WEBHOOK_SECRET": ""}, "webhook secret", "set ZEKT_ORCHESTRATOR"),
         ({"ZEKT_GITHUB_API_URL": nowhere}, "GitHub clock", "ZEKT_GITHUB_API_URL"),
+        ({"ZEKT_OIDC_ISSUER": github.web_url}, "run tokens", "ZEKT_OIDC_ISSUER"),
     ):
         found = await red({**good, **changed})
         assert cure in found[part], (changed, found)

@@ -66,6 +66,14 @@ class RunTokens:
         self._clock = clock
         self._jws = jwt.PyJWS(algorithms=[_ALGORITHM])
 
+    async def check(self) -> str:
+        """Read the issuer's keys anew, and say so.
+
+        Raises:
+            GitHubError: they cannot be read.
+        """
+        return f"{self._expected.issuer} has {await self._keys.count()} keys that verify tokens."
+
     async def verify(self, token: str) -> VerifiedRun:
         """The run whose token this is. The same token may come again: a run has one for all calls.
 
@@ -138,6 +146,14 @@ class IssuerKeys:
             left = max(1, math.ceil(self._SECONDS_BETWEEN - waited))
             raise KeysUnavailable(retry_after=left)
         raise RunTokenRefused(_FORGED)
+
+    async def count(self) -> int:
+        """How many keys the issuer has now; they are not kept.
+
+        Raises:
+            GitHubError.
+        """
+        return len(await self._ask())
 
     async def _refresh(self) -> None:
         """Ask the issuer, unless somebody did within the last minute; who comes meanwhile waits."""

@@ -23,6 +23,7 @@ from zekt_bot.errors import (
 )
 from zekt_bot.github.client import GitHub
 from zekt_bot.github.http import USER_AGENT, exchange
+from zekt_bot.github.oidc import RunTokens
 from zekt_bot.operations import app_check
 from zekt_bot.operations.heartbeat import DEAD_AFTER, MOST_OFF
 
@@ -59,6 +60,7 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
         return [
             _plugins(settings),
             *await _stored(settings, clock, session),
+            await _run_tokens(settings, clock, session),
             await _github_clock(settings, clock, session),
         ]
 
@@ -221,6 +223,16 @@ async def _webhook_secret(credentials: Credentials) -> Check:
         return Check("webhook secret", ok=True, said="There is one; `zekt receive` tries it.")
     said = "There is none, so no webhook is taken: set ZEKT_ORCHESTRATOR_WEBHOOK_SECRET."
     return Check("webhook secret", ok=False, said=said)
+
+
+async def _run_tokens(settings: Settings, clock: Clock, session: aiohttp.ClientSession) -> Check:
+    """Without GitHub's keys no run can send or confirm anything."""
+    tokens = RunTokens(settings, clock, session)
+    try:
+        return Check("run tokens", ok=True, said=await tokens.check())
+    except GitHubError as error:
+        said = f"{error} Check ZEKT_GITHUB_URL or ZEKT_OIDC_ISSUER: no run can send messages."
+        return Check("run tokens", ok=False, said=said)
 
 
 async def _github_clock(settings: Settings, clock: Clock, session: aiohttp.ClientSession) -> Check:
