@@ -23,7 +23,7 @@ def test_figures_are_told_with_their_words_and_bounds() -> None:
     figures.webhooks["202"] += 2
     figures.limit_left.observe(4999)
     told = figures.told()
-    assert told["counters"] == {"webhooks": {"202": 2}, "attempts": {}}
+    assert told["counters"] == {"webhooks": {"202": 2}, "api": {}, "attempts": {}}
     left = told["histograms"]["limit_left"]
     assert (left["sum"], sum(left["counts"])) == (4999, 1)
     assert len(left["counts"]) == len(left["bounds"]) + 1

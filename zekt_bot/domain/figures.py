@@ -30,13 +30,15 @@ class Histogram:
 class Figures:
     """Plain numbers, so that counting costs nothing where the work is done.
 
-    `webhooks`: by what was answered; `attempts`: by outcome; `limit_left`: requests that GitHub
-    still allowed an installation, at each of its answers.
+    `webhooks` and `api`: by what was answered; `attempts`: by outcome; `limit_left`: requests that
+    GitHub still allowed an installation, at each of its answers.
     """
 
     webhooks: Counter[str] = field(default_factory=Counter)
+    api: Counter[str] = field(default_factory=Counter)
     attempts: Counter[str] = field(default_factory=Counter)
     webhook_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    api_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     limit_left: Histogram = field(default_factory=lambda: Histogram(REQUESTS))
     loop_lag_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
 
@@ -44,11 +46,16 @@ class Figures:
         """As JSON has it: counters by word; histograms as bounds, counts and their values' sum."""
         histograms = {
             "webhook_seconds": self.webhook_seconds,
+            "api_seconds": self.api_seconds,
             "limit_left": self.limit_left,
             "loop_lag_seconds": self.loop_lag_seconds,
         }
         return {
-            "counters": {"webhooks": dict(self.webhooks), "attempts": dict(self.attempts)},
+            "counters": {
+                "webhooks": dict(self.webhooks),
+                "api": dict(self.api),
+                "attempts": dict(self.attempts),
+            },
             "histograms": {
                 name: {"bounds": one.bounds, "counts": one.counts, "sum": one.total}
                 for name, one in histograms.items()

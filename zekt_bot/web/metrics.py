@@ -29,10 +29,12 @@ _WHO = ("process", "kind")
 _WHAT = ("queue", "state", "waits_for")
 _COUNTERS = {
     "webhooks": ("zekt_webhooks", "Webhooks, by the status that was answered.", "status"),
+    "api": ("zekt_api_calls", "Calls of the API, by the status that was answered.", "status"),
     "attempts": ("zekt_attempts", "Tries to send a delivery, by outcome.", "outcome"),
 }
 _HISTOGRAMS = {
     "webhook_seconds": ("zekt_webhook_seconds", "Seconds from a webhook's head to its answer."),
+    "api_seconds": ("zekt_api_seconds", "Seconds from an API call's head to its answer."),
     "limit_left": ("zekt_github_limit_left", "Requests left to an installation, at each answer."),
     "loop_lag_seconds": ("zekt_loop_lag_seconds", "Seconds that the event loop came late."),
 }

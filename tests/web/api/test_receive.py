@@ -389,5 +389,6 @@ async def test_no_token_and_no_payload_is_logged(local: Api) -> None:
         await local.call(RECEIVE, b'{"payload": "a secret', token=good)
     told = repr(lines)
     assert [line["status"] for line in lines if line["event"] == "api.answered"] == [200, 401, 400]
+    assert local.stage.broker.vitals.figures.api == {"200": 1, "401": 1, "400": 1}
     for secret in ("a secret", good, forged, "secret-audience"):
         assert secret not in told

@@ -165,13 +165,16 @@ async def _serve(operation: Operation, request: web.Request) -> web.StreamRespon
     except ZektError as error:
         given = refused(error)
     response = given if isinstance(given, web.Response) else _told(given)
+    took = deps.clock.monotonic() - began
+    deps.figures.api[str(response.status)] += 1
+    deps.figures.api_seconds.observe(took)
     _log.info(
         "api.answered",
         operation=operation.name,
         status=response.status,
         repository_id=run.key.repository_id if run else None,
         run_id=run.key.run_id if run else None,
-        duration_ms=round((deps.clock.monotonic() - began) * 1000, 1),
+        duration_ms=round(took * 1000, 1),
     )
     return response
 
