@@ -75,9 +75,10 @@ class WebDeps:
 class InFlight:
     """Bytes of bodies that have come and are not stored yet, all together."""
 
-    def __init__(self, most: int) -> None:
-        """Hold at most `most`."""
+    def __init__(self, most: int, part_of: InFlight | None = None) -> None:
+        """Hold at most `most`, which count in the whole too that they are `part_of`."""
         self._most = most
+        self._part_of = part_of
         self._held = 0
 
     @contextmanager
@@ -91,15 +92,25 @@ class InFlight:
 
         def take(count: int) -> None:
             nonlocal mine
-            if self._held + count > self._most:
-                raise RequestRefused(503, "The server reads too many bodies at once; try again.")
-            self._held += count
+            self._add(count)
             mine += count
 
         try:
             yield take
         finally:
-            self._held -= mine
+            self._give_back(mine)
+
+    def _add(self, count: int) -> None:
+        if self._held + count > self._most:
+            raise RequestRefused(503, "The server reads too many bodies at once; try again.")
+        if self._part_of:
+            self._part_of._add(count)
+        self._held += count
+
+    def _give_back(self, count: int) -> None:
+        self._held -= count
+        if self._part_of:
+            self._part_of._give_back(count)
 
 
 class Ignored:

@@ -32,7 +32,7 @@ from zekt_bot.errors import (
     ZektError,
 )
 from zekt_bot.web import bodies, client, errors
-from zekt_bot.web.deps import BROKER, DEPS, IN_FLIGHT, answer
+from zekt_bot.web.deps import BROKER, DEPS, InFlight, answer
 from zekt_bot.web.tries import Tries
 
 if TYPE_CHECKING:
@@ -135,6 +135,16 @@ class Rates:
 
 
 RATES = web.AppKey("RATES", Rates)
+ROOM = web.AppKey("ROOM", InFlight)
+
+
+def room(whole: int) -> int:
+    """What bodies of the API may take of the room for bodies: half of it, or one body.
+
+    Any repository of GitHub has a token; what webhooks need is left to them, which GitHub sends
+    once.
+    """
+    return max(whole // 2, MOST_BYTES)
 
 
 def handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -157,7 +167,7 @@ async def _serve(operation: Operation, request: web.Request) -> web.StreamRespon
     try:
         _check_size(request)
         run = await caller(request)
-        with request.app[IN_FLIGHT].holding() as take:
+        with request.app[ROOM].holding() as take:
             body = await _body(operation, request, take)
             async with bodies.within(deps.limits.store):
                 call = Call(request.app[BROKER], run, body, request.match_info)
