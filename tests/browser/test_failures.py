@@ -413,6 +413,21 @@ async def test_a_session_is_over_when_github_or_an_operator_says_so_and_when_it_
     await says(page, "mona is shut out of this server; ask its operator.")
 
 
+async def test_who_owns_nothing_asks_an_owner_to_install(door: Door, browser: Browser) -> None:
+    await set_up(await browser.new_page(), door)
+    page, company = await somebody(door, browser), door.consumer.owner
+    mona = door.github.core.world.account("mona")
+    assert mona is not None
+    company.members = {**(company.members or {}), mona.id: "member"}
+    await page.goto(f"{door.url}/repositories")
+    await sign_in(page, "mona")
+    await press(page, "Install the orchestration app")
+    await press(page, f"Request on {company.login}")
+    await says(page, "Waiting for an owner")
+    (asked,) = door.github.core.world.requests
+    assert (asked.account, asked.requester) == (company, mona)
+
+
 def _leave_alone(connection: Connection, rows: Sequence[None]) -> list[None]:
     connection.execute(update(sessions).values(seen_at=_LONG_AGO))
     return [None] * len(rows)
