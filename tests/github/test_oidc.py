@@ -190,19 +190,32 @@ async def test_an_enterprise_of_the_same_host(
     assert (await tokens.verify(hub.oidc.token(run, OURS))).key.run_id == run.id
 
 
-async def test_a_new_key_is_asked_for_at_most_once_a_minute(
+async def test_a_new_key_is_taken_at_once_and_asked_for_at_most_once_a_minute(
     hub: GitHubSimulator, tokens: RunTokens, run: WorkflowRun, clock: ManualClock
 ) -> None:
     await tokens.verify(hub.oidc.token(run, OURS))
     hub.oidc.rotate()
+    assert (await tokens.verify(hub.oidc.token(run, OURS))).key.run_id == run.id
+    assert asked(hub) == 2
+    hub.oidc.rotate()
     for _ in range(5):
         await refused(tokens, hub.oidc.token(run, OURS))
-    assert asked(hub) == 1
+    assert asked(hub) == 2
     clock.advance(timedelta(seconds=60))
     assert (await tokens.verify(hub.oidc.token(run, OURS))).key.run_id == run.id
     for number in range(5):
         other = signed({}, key=private_key(0), kid=f"unknown-{number}")
         await refused(tokens, other)
+    assert asked(hub) == 3
+
+
+async def test_who_comes_together_with_a_new_key_asks_once(
+    hub: GitHubSimulator, tokens: RunTokens, run: WorkflowRun
+) -> None:
+    await tokens.verify(hub.oidc.token(run, OURS))
+    hub.oidc.rotate()
+    token = hub.oidc.token(run, OURS)
+    await asyncio.gather(*(tokens.verify(token) for _ in range(20)))
     assert asked(hub) == 2
 
 

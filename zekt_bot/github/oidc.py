@@ -125,7 +125,7 @@ class IssuerKeys:
         self._session = session
         self._lock = asyncio.Lock()
         self._keys: dict[str, RSAPublicKey] = {}
-        self._read_at = self._asked_at = -math.inf
+        self._read_at = self._asked_at = self._sought_at = -math.inf
         self._failed = False
 
     async def find(self, kid: str) -> RSAPublicKey:
@@ -135,9 +135,8 @@ class IssuerKeys:
             RunTokenRefused: the issuer has no such key.
             KeysUnavailable: it did not answer when it was asked last (has `retry_after`, seconds).
         """
-        old = self._clock.monotonic() - self._read_at >= self._SECONDS_KEPT
-        if old or kid not in self._keys:
-            await self._refresh()
+        if self._are_old() or kid not in self._keys:
+            await self._refresh(kid)
         key = self._keys.get(kid)
         if key is not None:
             return key
@@ -155,12 +154,21 @@ class IssuerKeys:
         """
         return len(await self._ask())
 
-    async def _refresh(self) -> None:
-        """Ask the issuer, unless somebody did within the last minute; who comes meanwhile waits."""
+    def _are_old(self) -> bool:
+        return self._clock.monotonic() - self._read_at >= self._SECONDS_KEPT
+
+    async def _refresh(self, kid: str) -> None:
+        """Ask the issuer, unless somebody did within the last minute; who comes meanwhile waits.
+
+        That they were read for their age alone keeps no unknown one waiting: it may be newer.
+        """
         async with self._lock:
-            if self._clock.monotonic() - self._asked_at < self._SECONDS_BETWEEN:
+            now, unknown = self._clock.monotonic(), not (self._failed or self._are_old())
+            last = self._sought_at if unknown else self._asked_at
+            if (unknown and kid in self._keys) or now - last < self._SECONDS_BETWEEN:
                 return
-            self._asked_at = self._clock.monotonic()
+            self._asked_at = now
+            self._sought_at = now if unknown else self._sought_at
             self._failed = True
             try:
                 async with asyncio.timeout(self._SECONDS_TO_ANSWER):
