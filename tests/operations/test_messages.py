@@ -108,6 +108,13 @@ async def test_a_repository_that_nobody_knows_leaves_no_trace(stage: Stage) -> N
     assert await stage.rows(runs) == []
 
 
+async def test_what_nobody_takes_is_not_looked_at(stage: Stage) -> None:
+    stranger = WorkflowRun(RunKey(999, 7, 1), RELEASE)
+    for body in (b"[" * 65 + b"]" * 65, b"{", b'"' + b"x" * 524_288 + b'"'):
+        with pytest.raises(NotFound):
+            await messages.store(stage.broker, stranger, TYPE, body)
+
+
 async def test_a_repository_that_provides_nothing_has_no_messages(stage: Stage) -> None:
     run = await enabled(stage)
     await repositories.disable(stage.broker, ME, PROVIDER)

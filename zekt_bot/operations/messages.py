@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -85,23 +85,32 @@ async def store(broker: Broker, principal: WorkflowRun, event_type: str, body: b
     """
     decide(principal, "message:store", Resource(run=principal.key))
     check_event_type(event_type)
+    message = IncomingMessage(principal.key, event_type, body)
+    facts = await _welcomed(broker, principal, message)
+    # Only now: what nobody takes is not looked at.
     _check_body(body)
-    message = IncomingMessage(principal.key, event_type, body, _shield(body))
-    asked = arriving.Asked(principal.key, principal.workflow_path)
+    message = replace(message, shield=_shield(body))
     for _ in range(_TRIES):
-        facts = await broker.database.ask(arriving.facts, asked)
-        if facts is None:
-            raise refusals.unknown(principal.key)
-        reason = unwelcome(facts.repository, facts.allowed)
-        if reason:
-            raise await refusals.refuse(broker, principal, message, facts, reason)
         accepted = await _accepted(broker, principal, message, facts)
         kept = await _keep(broker, principal, message, facts, accepted)
         if isinstance(kept, Kept):
             return await _stored(broker, kept, facts, event_type, accepted)
         if kept != "moved":
             raise await refusals.refuse(broker, principal, message, facts, kept)
+        facts = await _welcomed(broker, principal, message)
     raise StorageUnavailable("What decides about it changed faster than it could be stored.")
+
+
+async def _welcomed(broker: Broker, principal: WorkflowRun, message: IncomingMessage) -> Facts:
+    """What decides about it, if its repository and workflow may send messages at all."""
+    asked = arriving.Asked(principal.key, principal.workflow_path)
+    facts = await broker.database.ask(arriving.facts, asked)
+    if facts is None:
+        raise refusals.unknown(principal.key)
+    reason = unwelcome(facts.repository, facts.allowed)
+    if reason:
+        raise await refusals.refuse(broker, principal, message, facts, reason)
+    return facts
 
 
 async def _accepted(
