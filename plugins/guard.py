@@ -191,6 +191,8 @@ def _without_secrets(token: bytes, name: bytes | None) -> tuple[bytes, list[str]
     kinds: list[str] = []
     at = len(prefix)
     for start, end, kind in sorted(_secrets(text)):
+        if start < len(prefix):  # it would reach from the name into the value
+            continue
         if start >= at:
             pieces += [text[at:start], f"[REDACTED:{kind}]".encode()]
             kinds.append(kind)

@@ -142,6 +142,12 @@ async def test_a_name_tells_what_stands_under_it(name: str, value: str, kind: st
     assert await guarded(orjson.dumps({"digest": AWS})) == Accepted(orjson.dumps({"digest": AWS}))
 
 
+async def test_a_name_and_its_value_are_no_secret_together() -> None:
+    name, token = "http://host:8080", SECRETS["github_token"]
+    accepted = await guarded(orjson.dumps({name: f"me@example.org {token}"}))
+    assert orjson.loads(accepted.body) == {name: "me@example.org [REDACTED:github_token]"}
+
+
 async def test_a_secret_in_a_key_is_told_without_itself() -> None:
     token = SECRETS["github_token"]
     accepted = await guarded(b'{"%s": {"x": ["%s"]}, "y": 1e300}' % ((token.encode(),) * 2))
