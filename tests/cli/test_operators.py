@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 
-from tests.cli.command import zekt
-from tests.db.rows import KEY
+from tests.cli.command import KEY, zekt
 from tests.operations.setting_up import ME, MONA, open_scene
 from zekt_bot.operations import setup
 from zekt_bot.testing import ManualClock
 
 
 async def test_operators_are_listed_and_removed(migrated_sqlite: str) -> None:
-    async with open_scene(migrated_sqlite, ManualClock()) as scene:
+    async with open_scene(migrated_sqlite, ManualClock(), secret_keys=(KEY,)) as scene:
         await setup.become_operator(scene.broker, ME, MONA)
-    alone = {"DATABASE_URL": migrated_sqlite, "ZEKT_SECRET_KEY": KEY}
+    alone = {"DATABASE_URL": migrated_sqlite}
     settings = {**alone, "ZEKT_OPERATORS": "ada"}
     told = await zekt("operators", "list", "--json", **settings)
     assert told.code == 0, told.err
