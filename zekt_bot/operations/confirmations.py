@@ -71,6 +71,9 @@ async def confirm(
     decide(principal, "delivery:confirm", Resource(consumer=here))
     if not _NAME.fullmatch(name):
         raise InvalidInput("A deliveryId is dlv_ and a correlationId cor_ with 26 characters.")
+    # First a look: who is told nothing here costs no write and no plugin's time.
+    if not await broker.database.query(proofs.said, here, name):
+        raise _error(_Refused("unknown"), name)
     now = broker.now()
     telling = _Telling(
         key=principal.key,

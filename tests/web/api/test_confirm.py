@@ -10,6 +10,7 @@ import pytest
 from tests.pipeline.sending import verbs
 from tests.stage import ME
 from zekt_bot.db.tables import deliveries, runs
+from zekt_bot.errors import StorageUnavailable
 from zekt_bot.operations import deliveries as shown
 from zekt_bot.operations import replay
 
@@ -176,6 +177,21 @@ async def test_a_run_comes_of_one_delivery(local: Api) -> None:
     said = await one.confirm(deliveryId=other.id)
     assert (said.status, one.id in said.body["error"]) == (409, True)
     assert await other.state() == "dispatched"
+
+
+async def test_what_never_came_here_is_not_written_about(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = await deliver(api)
+    repository = api.stage.github.repository(api.stage.github.account("mallory"), "x")
+    sent.run = await api.stage.github.start_run(repository, "x.yml")
+
+    async def fails(*_: object, **__: object) -> None:
+        raise StorageUnavailable
+
+    monkeypatch.setattr(api.stage.broker.database, "write", fails)
+    assert (await sent.confirm()).status == 404
+    assert (await sent.complete()).status == 404
 
 
 async def test_another_repositorys_run_confirms_nothing(api: Api) -> None:
