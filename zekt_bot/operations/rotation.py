@@ -59,7 +59,7 @@ async def rotate_webhook_secret(
 
     Raises:
         AccessDenied, GitHubError, StorageUnavailable.
-        Conflict: the environment names the secret, or there is no App here.
+        Conflict: the environment names the secret, there is no App here, or another rotation began.
     """
     decide(principal, "server:rotate")
     if _own(broker, app).webhook_secrets:
@@ -73,6 +73,9 @@ async def rotate_webhook_secret(
     both = "\n".join([new, *(each.decode() for each in held.webhook_secrets)])
     added = await _change(broker, principal, app, ("webhook_secret", both), before)
     await broker.clock.sleep_until(broker.now() + _SPREAD)
+    # Whoever came later tells GitHub later: what it signs with in the end is what they keep.
+    if await broker.database.query(credentials.version, app, "webhook_secret") != added:
+        raise Conflict(_MOVED)
     await broker.github.beside(app).change_webhook_secret(new)
     await broker.clock.sleep_until(broker.now() + grace)
     await _change(broker, principal, app, ("webhook_secret", new), added)
