@@ -9,26 +9,22 @@ _BLOCK = 4096
 
 
 class _Source:
-    """What is left of the last block."""
+    """What is left of the last block, and the process whose it is: a fork's must not be used."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._left = b""
+        self._process = 0
 
     def take(self, size: int) -> bytes:
         with self._lock:
-            if len(self._left) < size:
-                self._left = os.urandom(_BLOCK)
+            if len(self._left) < size or self._process != os.getpid():
+                self._left, self._process = os.urandom(_BLOCK), os.getpid()
             taken, self._left = self._left[:size], self._left[size:]
         return taken
 
-    def forget(self) -> None:
-        """A forked process must not get its parent's."""
-        self._lock, self._left = Lock(), b""
-
 
 _SOURCE = _Source()
-getattr(os, "register_at_fork", dict)(after_in_child=_SOURCE.forget)  # Windows does not fork
 
 
 def random_bytes(size: int) -> bytes:
