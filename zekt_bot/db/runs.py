@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from zekt_bot.db.prepared import Prepared
-from zekt_bot.db.rows import job_of, message_of, run_of
+from zekt_bot.db.rows import MESSAGE, job_of, message_of, run_of
 from zekt_bot.db.sql import in_pages, insert_new, one_of, rows_of, upsert
 from zekt_bot.db.tables import RUN_IS_OPEN, envelopes, jobs, messages, runs
 from zekt_bot.domain.events import RunKey
@@ -50,7 +50,7 @@ _JOBS = Prepared(
 )
 _RUNS = Prepared(select(runs).where(one_of(runs.c.id, "ids")))
 _UNSENT = Prepared(
-    select(messages)
+    select(*(messages.c[name] for name in MESSAGE if name != "body"))
     .outerjoin(envelopes, envelopes.c.message == messages.c.id)
     .where(one_of(messages.c.run, "ids"), envelopes.c.id.is_(None))
     .order_by(messages.c.id)
