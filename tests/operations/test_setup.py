@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from zekt_bot.config import App
     from zekt_bot.domain.access import Principal
     from zekt_bot.operations.broker import Broker
     from zekt_bot.testing import ManualClock
@@ -108,6 +109,23 @@ async def test_where_the_environment_names_both_apps_no_link_is_printed(
         for app in setup.APPS:
             with pytest.raises(Conflict, match=f"ZEKT_{app.upper()}_APP_ID"):
                 await setup_apps.begin(scene.broker, ME, app, Draft("Zekt"), BROWSER)
+
+
+@pytest.mark.parametrize(
+    ("app", "name", "alone"),
+    [
+        ("orchestrator", "WEBHOOK_SECRET", AppCredentials(webhook_secrets=(b"a hook's secret",))),
+        ("oauth", "WEBHOOK_SECRET", AppCredentials(webhook_secrets=(b"a hook's secret",))),
+        ("oauth", "CLIENT_SECRET", AppCredentials(client_secret="hush")),
+    ],
+)
+async def test_a_secret_that_would_win_over_githubs_is_named_before_the_app_is_made(
+    migrated_sqlite: str, clock: ManualClock, app: App, name: str, alone: AppCredentials
+) -> None:
+    own: dict[str, Any] = {app: alone}
+    async with open_scene(migrated_sqlite, clock, **own) as scene:
+        with pytest.raises(Conflict, match=f"ZEKT_{app.upper()}_{name} is set"):
+            await setup_apps.begin(scene.broker, ME, app, Draft("Zekt"), BROWSER)
 
 
 async def test_it_goes_on_where_it_was_left(scene: Scene) -> None:

@@ -32,7 +32,7 @@ from zekt_bot.operations import fields
 from zekt_bot.operations.setup import names_app
 
 if TYPE_CHECKING:
-    from zekt_bot.config import App
+    from zekt_bot.config import App, Settings
     from zekt_bot.db.setup import NewApp
     from zekt_bot.db.web_states import Standing
     from zekt_bot.domain.access import Principal
@@ -118,8 +118,20 @@ async def _refuse_second(broker: Broker, app: App) -> None:
     prefix = f"ZEKT_{app.upper()}"
     if names_app(broker.settings, app):
         raise Conflict(f"This App comes from {prefix}_APP_ID and its like. Change it there.")
+    if alone := _alone_in_environment(broker.settings, app):
+        raise Conflict(
+            f"{alone} is set, and would win over the secret that GitHub is given: take it out of "
+            "the environment, or name the whole App there."
+        )
     if await broker.database.query(credentials.has, app):
         raise Conflict(_TAKEN)
+
+
+def _alone_in_environment(settings: Settings, app: App) -> str:
+    """The variable of a secret whose App the environment does not name."""
+    own = settings.oauth if app == "oauth" else settings.orchestrator
+    found = {"WEBHOOK_SECRET": own.webhook_secrets, "CLIENT_SECRET": own.client_secret}
+    return next((f"ZEKT_{app.upper()}_{name}" for name, value in found.items() if value), "")
 
 
 def _filled(broker: Broker, app: App, draft: Draft) -> dict[str, Any]:

@@ -207,7 +207,7 @@ async def test_what_the_environment_says_is_only_shown(migrated_sqlite: str) -> 
     ("public_url", "said"),
     [
         ("http://localhost:8080", "GitHub cannot reach localhost"),
-        ("http://zekt.example", "This address is not https"),
+        ("https://localhost", "GitHub cannot reach localhost"),
     ],
 )
 async def test_an_address_that_github_refuses_asks_for_a_proxy(
@@ -224,6 +224,14 @@ async def test_an_address_that_github_refuses_asks_for_a_proxy(
         assert "Webhook proxy" in form.words
         page = await walk.browser.send(form, "/setup/orchestrator", name="Z", hook_url="smee.io/x")
         assert (page.status, "begins with https://" in page.words) == (422, True)
+
+
+async def test_a_server_without_https_says_so_before_any_form(migrated_sqlite: str) -> None:
+    async with walking(migrated_sqlite, public_url="http://zekt.example") as walk:
+        link = await setup.new_link(walk.scene.broker, ME)
+        page = await walk.browser.get(link.removeprefix("http://zekt.example"))
+        assert "This address is not https" in page.words
+        assert "<form" not in page.text, "browsers would drop the cookie that it needs"
 
 
 @pytest.mark.parametrize(

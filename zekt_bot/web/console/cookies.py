@@ -34,6 +34,8 @@ class Cookies:
         """Decide once: https everywhere but on this machine."""
         parts = urlsplit(public_url)
         self.secure = not (parts.scheme == "http" and parts.hostname in _LOCAL)
+        self.unkept = self.secure and parts.scheme == "http"
+        """Whether browsers drop them, so that no form works and nobody can sign in."""
 
     def name(self, noun: str) -> str:
         """The name of the cookie that holds `noun`."""

@@ -12,6 +12,7 @@ from zekt_bot.errors import AccessDenied, Conflict, GitHubError, InvalidInput, N
 from zekt_bot.operations import app_check, setup
 from zekt_bot.web.console import cookies, forms
 from zekt_bot.web.console.frame import BROWSER, VIEWER, page
+from zekt_bot.web.console.gate import COOKIES
 from zekt_bot.web.console.problems import Problem, Way
 from zekt_bot.web.console.sign_in import count_try
 from zekt_bot.web.deps import BROKER
@@ -120,7 +121,8 @@ async def start(request: web.Request) -> web.Response:
     """`GET /setup`: the link's door, or the step that comes next."""
     token = request.query.get("token", "")
     if token and await setup.principal_of(request.app[BROKER], request[BROWSER]) is None:
-        return page(request, "setup/enter.html", token=token[:100])
+        unkept = request.app[COOKIES].unkept
+        return page(request, "setup/enter.html", token=token[:100], unkept=unkept)
     found = await setup.progress(request.app[BROKER], await principal(request))
     following = {"finished": "check", "oauth": "address"}.get(found.next, found.next)
     return on(f"/setup/{following}")
@@ -266,7 +268,7 @@ async def installed(request: web.Request) -> web.Response:
         return on(f"/repositories?{urlencode(request.query)}")
     if asked:
         title = "Waiting for an owner"
-        sentence = "GitHub has asked the organization's owners. Nothing is to be done here."
+        sentence = "If you asked for it at GitHub, the owners decide. Nothing is to be done here."
     elif in_setup:
         return on("/setup/install")
     else:

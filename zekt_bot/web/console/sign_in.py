@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -48,15 +47,10 @@ async def show(request: web.Request) -> web.Response:
 async def _door(
     request: web.Request, back: str, problem: str = "", *, ended: bool = False, status: int = 200
 ) -> web.Response:
-    shown = problem or (_OPEN if _is_open(request) else "")
+    shown = problem or (_OPEN if request.app[COOKIES].unkept else "")
     classic = await sign_in.is_classic(request.app[BROKER])
     context = {"back": back, "problem": shown, "ended": ended, "classic": classic}
     return page(request, "login.html", status=status, **context)
-
-
-def _is_open(request: web.Request) -> bool:
-    parts = urlsplit(request.app[DEPS].settings.public_url)
-    return parts.scheme == "http" and request.app[COOKIES].secure
 
 
 async def begin(request: web.Request) -> web.Response:
