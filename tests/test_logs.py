@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import subprocess
@@ -68,6 +69,43 @@ def test_whatever_is_said_stays_on_one_line_of_json(said: dict[str, str]) -> Non
     log.info("step", **said)
     (line,) = out.getvalue().splitlines()
     assert json.loads(line).items() >= said.items()
+
+
+def events(out: io.StringIO) -> list[str]:
+    return [json.loads(line)["event"] for line in out.getvalue().splitlines()]
+
+
+async def test_what_a_turn_of_the_loop_says_is_written_together_when_it_ends() -> None:
+    log, out = written("json")
+    log.info("one")
+    log.info("two")
+    assert events(out) == []
+    await asyncio.sleep(0)
+    assert events(out) == ["one", "two"]
+
+
+async def test_a_warning_is_written_at_once_behind_what_was_said_before() -> None:
+    log, out = written("json")
+    log.info("one")
+    log.warning("two")
+    assert events(out) == ["one", "two"]
+
+
+def test_a_loop_that_ended_too_early_holds_back_no_line_of_the_next() -> None:
+    log, out = written("json")
+    loop = asyncio.new_event_loop()
+    loop.call_soon(log.info, "one")
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert events(out) == []
+
+    async def go_on() -> None:
+        log.info("two")
+        await asyncio.sleep(0)
+
+    asyncio.run(go_on())
+    assert events(out) == ["one", "two"]
 
 
 def test_what_json_does_not_know_is_written_all_the_same() -> None:

@@ -39,6 +39,7 @@ class _Lines:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._said: list[str] = []
+        self._promised: asyncio.AbstractEventLoop | None = None  # who will flush
         self._lock = Lock()
         atexit.register(self.flush)
 
@@ -51,8 +52,8 @@ class _Lines:
             return
         with self._lock:
             self._said.append(line)
-            first = len(self._said) == 1
-        if first:
+            promised, self._promised = self._promised is loop, loop
+        if not promised:  # also where another loop has ended before it could
             loop.call_soon(self.flush)
 
     def failure(self, line: str) -> None:
@@ -64,7 +65,7 @@ class _Lines:
     def flush(self) -> None:
         """Write what waits."""
         with self._lock:
-            said, self._said = self._said, []
+            said, self._said, self._promised = self._said, [], None
             if said and not self._out.closed:
                 self._out.write("\n".join([*said, ""]))
                 self._out.flush()

@@ -1,9 +1,9 @@
 """Statements that never change, made ready once.
 
 SQLAlchemy compiles a statement once too, but then looks it up by what it is made of, and puts a
-context, a cursor result and events around each call: three times what SQLite itself takes for a
-row. One event at rest is some sixty statements. So the ones that each event runs are `Prepared`:
-SQLAlchemy writes their text, binds and reads their types, and the driver's cursor runs them.
+context, a cursor result and events around each call: about as much again as all else of it. One
+event at rest is some sixty statements. So the ones that each event runs are `Prepared`: SQLAlchemy
+writes their text, binds and reads their types, and the driver's cursor runs them.
 """
 
 from __future__ import annotations
