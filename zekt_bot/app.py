@@ -15,6 +15,7 @@ from zekt_bot.clock import SystemClock
 from zekt_bot.db.credentials import CredentialStore
 from zekt_bot.db.database import open_database
 from zekt_bot.domain.access import Operator
+from zekt_bot.github.app_pages import AppPages
 from zekt_bot.github.client import GitHub
 from zekt_bot.github.oauth import OAuth
 from zekt_bot.github.oidc import RunTokens
@@ -76,6 +77,7 @@ async def open_broker(
             github=github,
             plugins=loaded,
             roles=roles,
+            app_pages=AppPages(github, credentials, clock),
             oauth=oauth,
             run_tokens=RunTokens(settings, clock, session),
             vitals=vitals,

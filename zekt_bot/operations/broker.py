@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zekt_bot.clock import Clock
     from zekt_bot.config import Credentials, Settings
     from zekt_bot.db.database import Database
+    from zekt_bot.github.app_pages import AppPages
     from zekt_bot.github.client import GitHub
     from zekt_bot.github.oauth import OAuth
     from zekt_bot.github.oidc import RunTokens
@@ -48,6 +49,7 @@ class Broker:
     github: GitHub
     plugins: Plugins
     roles: Roles
+    app_pages: AppPages
     oauth: OAuth
     run_tokens: RunTokens
     vitals: Vitals = field(default_factory=Vitals)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ORIGIN = "http://localhost:8080"
 _TOKEN = re.compile(r'name="csrf" value="([0-9a-f]*)"')
+_INSTALLS = re.compile(r'href="[^"]+/apps/([^"/]+)/installations/new"[^>]*>([^<]+)<')
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class Seen:
         found = _TOKEN.search(self.text)
         assert found, self.text
         return found[1]
+
+    @property
+    def install_links(self) -> list[tuple[str, str]]:
+        """What leads to installing an App: what is written on it, and which App."""
+        return [(label, unescape(slug)) for slug, label in _INSTALLS.findall(self.text)]
 
     @property
     def words(self) -> str:

@@ -80,6 +80,7 @@ async def open_console(
         maja = github.account("maja-lind", "User")
         held = AppCredentials(
             app_id=None if classic else str(oauth.app_id),
+            private_key=None if classic else oauth.private_key,
             webhook_secrets=(oauth.webhook_secret.encode(),),
             version="1",
             client_id=oauth.client_id,

@@ -70,6 +70,7 @@ async def test_a_removed_one_says_how_it_comes_back(org: Org) -> None:
         in page.words
     )
     assert "Installed again, all goes on as before." in page.words
+    assert page.install_links == [("Install it again", "zekt-orchestrator-app")]
     assert "contents: write" not in page.words
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from zekt_bot.testing import ManualClock
 
+ORCHESTRATOR, SIGN_IN = "zekt-orchestrator-app", "zekt-sign-in"
+
 
 async def test_one_sees_what_one_administers_or_maintains(org: Org) -> None:
     browser = await org.browser()
@@ -25,6 +27,11 @@ async def test_one_sees_what_one_administers_or_maintains(org: Org) -> None:
     assert "aurora-labs Organization 2 repositories that you manage" in page.words
     assert page.words.index("docs Private Disabled") < page.words.index("payments-api Private")
     assert "not-theirs" not in page.text
+    assert page.install_links == [
+        ("Install on more repositories", ORCHESTRATOR),
+        ("install", ORCHESTRATOR),
+        ("install", SIGN_IN),
+    ]
 
 
 async def test_a_repository_is_enabled_changed_and_disabled(org: Org) -> None:
@@ -90,8 +97,13 @@ async def test_filters_and_a_name_that_no_list_shows(org: Org) -> None:
     page = await browser.get("/repositories")
     assert "No repositories yet" in page.words
     assert "An organization is missing?" in page.words
+    assert page.install_links[:2] == [
+        ("Install the orchestration app", ORCHESTRATOR),
+        ("Install the sign-in app", SIGN_IN),
+    ]
     found = await browser.get("/repositories?name=aurora-labs/docs")
     assert "found by its name" in found.words
+    assert found.install_links[0] == ("Install the sign-in app", SIGN_IN)
     ask = await browser.get("/repositories/aurora-labs/docs/enable")
     assert ask.status == 200
     for query in ("name=aurora-labs/", "name=no-such", "state=both"):
@@ -116,6 +128,7 @@ async def test_where_the_orchestration_app_is_missing_it_is_named(org: Org) -> N
     browser = await org.browser()
     page = await browser.get("/repositories")
     assert "kestrel-bank : you manage repositories there" in page.words
+    assert ("Install at GitHub", ORCHESTRATOR) in page.install_links
 
 
 @pytest.mark.parametrize("app", ["oauth", "orchestrator"])

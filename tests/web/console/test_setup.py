@@ -65,6 +65,11 @@ async def test_from_the_link_to_the_end(walk: Walk) -> None:
     page = await browser.get("/apps")
     assert page.words.count("As it should be") == 2
     assert "whether others may install it" in page.words
+    page = await browser.get("/repositories")
+    assert page.install_links[:2] == [
+        ("Install the orchestration app", "zekt-of-aurora"),
+        ("Install the sign-in app", "zekt-sign-in"),
+    ]
     closed = await walk.another().get("/setup/check")
     assert (closed.status, "The setup is finished" in closed.words) == (403, True)
 

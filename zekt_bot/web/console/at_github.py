@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zekt_bot.web.deps import DEPS
+from zekt_bot.web.deps import BROKER, DEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 async def install_link(request: web.Request, app: App = "orchestrator") -> str:
     """Where an App is installed; empty: it is not known yet, or is a classic OAuth App."""
-    held = await request.app[DEPS].credentials.get(app)
-    return f"{held.html_url}/installations/new" if held.html_url else ""
+    return await request.app[BROKER].app_pages.install(app)
 
 
 def installation_page(request: web.Request) -> Callable[[Account, Installation], str]:
