@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-NAMES = ("ingest", "delivery", "end_to_end", "scale", "workers", "fairness", "idle")
+NAMES = ("ingest", "delivery", "end_to_end", "messages", "scale", "workers", "fairness", "idle")
 
 
 def main() -> None:

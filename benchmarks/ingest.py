@@ -13,9 +13,12 @@ from zekt_bot import config
 from zekt_bot.app import open_broker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmarks.harness import Served
 
 SIZES = (9, 17)
+WARM = 200  # requests before those that count
 _OF = world.World(services=50, subscribers=1)
 _NORMAL = "sqlite, NORMAL"
 
@@ -28,10 +31,10 @@ class Measured:
     costs: list[float] = field(default_factory=list)
     slow: list[float] = field(default_factory=list)
 
-    async def once(self, process: Served, requests: list[bytes]) -> None:
+    async def once(self, process: Served, requests: Sequence[bytes]) -> None:
         """Send them all; adds webhooks a second, CPU microseconds a webhook, p99 in ms."""
-        await hammer(process.port, iter(requests[:200]))
-        rest = requests[200:]
+        await hammer(process.port, iter(requests[:WARM]))
+        rest = requests[WARM:]
         used, began = process.cpu(), asyncio.get_running_loop().time()
         answers = await hammer(process.port, iter(rest))
         took = asyncio.get_running_loop().time() - began
@@ -52,7 +55,7 @@ async def measure(asked: Options, size: int, server: str | None, table: Table) -
     found = {way: Measured() for way in ways}
     for _ in range(asked.runs):
         for way in ways:
-            requests = webhooks.webhooks(shape, count + 200, _OF.repositories)
+            requests = webhooks.webhooks(shape, count + WARM, _OF.repositories)
             if way == "bare":
                 async with served("bare", here=asked.here) as process:
                     await found[way].once(process, requests)

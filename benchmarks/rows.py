@@ -10,6 +10,7 @@ import orjson
 
 from zekt_bot.db.rows import profile_columns
 from zekt_bot.domain.catalog import Conditions, Profile
+from zekt_bot.domain.events import DEFAULT_EVENT_TYPE
 from zekt_bot.domain.ids import new_correlation_id, new_id
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
 
 WORKFLOW = ".github/workflows/release.yml"
+EVENT_TYPE = "released"  # of messages
 PROVIDER_ACCOUNT, PROVIDER_INSTALLATION = 41_000_001, 51_000_001
 REPOSITORY, CONSUMER = 61_000_000, 71_000_000  # the first of each
 
@@ -26,6 +28,11 @@ REPOSITORY, CONSUMER = 61_000_000, 71_000_000  # the first of each
 def lane_name(number: int) -> str:
     """The lane of the consumer of that number."""
     return f"github:{CONSUMER + number}"
+
+
+def provider_name(number: int) -> str:
+    """OWNER/REPO of the provider's repository of that number."""
+    return f"bench-provider/repository-{number:06}"
 
 
 def service_id(number: int) -> str:
@@ -61,8 +68,7 @@ def installation(number: int, account: int, now: datetime) -> dict[str, Any]:
 
 def repository(number: int, now: datetime) -> dict[str, Any]:
     """A provider's repository, by its number."""
-    name = f"bench-provider/repository-{number:06}"
-    return _named(name) | {
+    return _named(provider_name(number)) | {
         "id": REPOSITORY + number,
         "account_id": PROVIDER_ACCOUNT,
         "installation_id": PROVIDER_INSTALLATION,
@@ -110,7 +116,8 @@ def allowed(repository: int, now: datetime) -> dict[str, Any]:
 
 def service(number: int, now: datetime) -> dict[str, Any]:
     """A published service of the repository of that number."""
-    return profile_columns(Profile(title="Releases")) | {
+    profile = Profile(title="Releases", event_types=(DEFAULT_EVENT_TYPE, EVENT_TYPE))
+    return profile_columns(profile) | {
         "id": service_id(number),
         "account_id": PROVIDER_ACCOUNT,
         "repository_id": REPOSITORY + number,

@@ -1,9 +1,9 @@
 """The processes that are measured: `python -m benchmarks.served MODE`.
 
-`bare`: an aiohttp handler that checks the HMAC and parses the JSON, and stores nothing. `posts URL
-COUNT BYTES`: plain aiohttp POSTs, as many at a time as a worker sends. `web`, `worker`, `whole`:
-Zekt as `serve --no-worker`, `worker` and `serve` run it, on the settings of the environment.
-`relaxed`: `web` with `synchronous=NORMAL`.
+`bare`: an aiohttp handler that checks the HMAC of a webhook, or the RS256 signature of a message's
+token, and parses the JSON, and stores nothing. `posts URL COUNT BYTES`: plain aiohttp POSTs, as
+many at a time as a worker sends. `web`, `worker`, `whole`: Zekt as `serve --no-worker`, `worker`
+and `serve` run it, on the settings of the environment. `relaxed`: `web` with `synchronous=NORMAL`.
 
 With ZEKT_BENCH_PROFILE the process writes there where its CPU time went.
 """
@@ -21,8 +21,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
+import jwt
 import orjson
 from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
@@ -30,11 +33,12 @@ from benchmarks.sampling import sampled
 from zekt_bot import config, logs
 from zekt_bot.app import open_broker, serving, settle, working
 from zekt_bot.cli.server import stop_signals
+from zekt_bot.domain.run_tokens import SHARED_AUDIENCE
 from zekt_bot.operations.heartbeat import beating
 from zekt_bot.worker import SENDERS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -42,13 +46,17 @@ if TYPE_CHECKING:
     from zekt_bot.operations.heartbeat import Kind
 
 SECRET = "a webhook secret of the benchmarks"
+PUBLIC_KEY = "ZEKT_BENCH_PUBLIC_KEY"
 _NORMAL = "PRAGMA synchronous = NORMAL"
 
 
 @asynccontextmanager
-async def bare() -> AsyncIterator[int]:
-    """The most that aiohttp can do with a webhook."""
+async def bare(environ: Mapping[str, str]) -> AsyncIterator[int]:
+    """The most that aiohttp can do with a webhook, and with a run's message."""
     secret = SECRET.encode()
+    app = web.Application(client_max_size=2**20)
+    if PUBLIC_KEY in environ:
+        app.router.add_post("/api/events/receive", _checking_tokens(environ[PUBLIC_KEY]))
 
     async def handle(request: web.Request) -> web.Response:
         body = await request.read()
@@ -58,7 +66,6 @@ async def bare() -> AsyncIterator[int]:
         orjson.loads(body)
         return web.Response(status=202, body=b"{}", content_type="application/json")
 
-    app = web.Application()
     app.router.add_post("/webhooks/github", handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
@@ -68,6 +75,23 @@ async def bare() -> AsyncIterator[int]:
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+def _checking_tokens(pem: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    key = serialization.load_pem_public_key(pem.encode())
+    assert isinstance(key, RSAPublicKey)
+
+    async def handle(request: web.Request) -> web.Response:
+        body = await request.read()
+        token = request.headers["Authorization"].removeprefix("Bearer ")
+        try:
+            jwt.decode(token, key, algorithms=["RS256"], audience=SHARED_AUDIENCE)
+        except jwt.InvalidTokenError:
+            return web.Response(status=401)
+        orjson.loads(body)
+        return web.Response(body=b"{}", content_type="application/json")
+
+    return handle
 
 
 async def posts(url: str, count: int, size: int) -> None:
@@ -127,7 +151,7 @@ async def relaxed(environ: Mapping[str, str]) -> AsyncIterator[int]:
 
 
 MODES: dict[str, Callable[[Mapping[str, str]], AbstractAsyncContextManager[int]]] = {
-    "bare": lambda environ: bare(),
+    "bare": bare,
     "web": partial(zekt, serve=True, work=False),
     "relaxed": relaxed,
     "worker": partial(zekt, serve=False, work=True),

@@ -140,6 +140,11 @@ class Sink:
     heard: Callable[[bytes], None] = lambda body: None
     wanted: int = 0
     reached: asyncio.Event = field(default_factory=asyncio.Event)
+    answers: dict[bytes, bytes] = field(default_factory=lambda: dict(_ANSWERS))
+
+    def answer(self, path: str, body: bytes) -> None:
+        """Answer requests for this path with that JSON."""
+        self.answers[path.encode()] = _answer(b"200 OK", body)
 
     def expect(self, count: int) -> None:
         """Begin to count anew; `reached` is set at so many."""
@@ -181,7 +186,7 @@ class _Taker(asyncio.Protocol):
                 self._sink.take(rest[:size])
                 self._transport.write(_NO_CONTENT)
             else:
-                answers = (answer for part, answer in _ANSWERS.items() if part in line)
+                answers = (answer for part, answer in self._sink.answers.items() if part in line)
                 self._transport.write(next(answers, _NOT_FOUND))
 
 

@@ -15,7 +15,7 @@ from zekt_bot.testing.webhooks import sign
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_RUN = 10_000_000_000
+RUN = 10_000_000_000  # the first run's id
 
 
 async def template(size: int) -> bytes:
@@ -70,7 +70,7 @@ def webhooks(shape: bytes, count: int, repositories: range, first: int = 0) -> l
         _request(
             shape.replace(
                 b'"@repository"', b"%d" % (REPOSITORY + repositories[number % len(repositories)])
-            ).replace(b'"@run"', b"%d" % (_RUN + number))
+            ).replace(b'"@run"', b"%d" % (RUN + number))
         )
         for number in range(first, first + count)
     ]
@@ -79,7 +79,7 @@ def webhooks(shape: bytes, count: int, repositories: range, first: int = 0) -> l
 def run_number(body: bytes) -> int:
     """Which webhook a dispatch came from."""
     _, _, rest = body.partition(b'"runId":')
-    return int(rest[: rest.index(b",")]) - _RUN
+    return int(rest[: rest.index(b",")]) - RUN
 
 
 def _request(body: bytes) -> bytes:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-
-from benchmarks import rows
+from benchmarks import rows, tokens
 from benchmarks.served import SECRET
 from zekt_bot.clock import SystemClock
 from zekt_bot.db import chores, tables
@@ -30,16 +26,6 @@ _PAGE = 5_000
 _NUMBERS = count()  # of runs, each once in this process
 
 
-@cache
-def _key() -> str:
-    made = rsa.generate_private_key(65537, 2048)
-    return made.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
-
-
 def environ(database_url: str, github_port: int = 9, **more: str) -> dict[str, str]:
     """The settings of a server whose GitHub is the sink on that port."""
     return {
@@ -49,7 +35,7 @@ def environ(database_url: str, github_port: int = 9, **more: str) -> dict[str, s
         "ZEKT_SECRET_KEY": "a key of the benchmarks that is long enough",
         "ZEKT_GITHUB_API_URL": f"http://127.0.0.1:{github_port}",
         "ZEKT_ORCHESTRATOR_APP_ID": "4711",
-        "ZEKT_ORCHESTRATOR_PRIVATE_KEY": _key(),
+        "ZEKT_ORCHESTRATOR_PRIVATE_KEY": tokens.private_key(),
         "ZEKT_ORCHESTRATOR_WEBHOOK_SECRET": SECRET,
         "ZEKT_JOB_GRACE": "0",
         "LOG_FORMAT": "json",

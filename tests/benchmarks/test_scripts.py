@@ -21,6 +21,7 @@ _ROWS = {  # of the tables that each prints
     "ingest": 3,
     "delivery": 2,
     "end_to_end": 1,
+    "messages": 2,
     "scale": 2 + 1,
     "workers": 2,
     "fairness": 2,

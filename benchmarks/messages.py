@@ -1,0 +1,98 @@
+"""Messages stored a second, beside a bare handler that checks RS256, parses and stores nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from benchmarks import harness, sending, tokens, world
+from benchmarks.harness import Options, Table, median, served
+from benchmarks.ingest import WARM, Measured
+from benchmarks.served import PUBLIC_KEY
+from benchmarks.traffic import open_sink
+from zekt_bot import config
+from zekt_bot.app import open_broker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SIZES = (1, 10)
+OF = world.World(services=50, subscribers=1)
+
+
+def environ(url: str, port: int, issuer: str, **more: str) -> dict[str, str]:
+    """A server's settings whose GitHub, and issuer of tokens, is the sink on that port."""
+    return world.environ(url, port, ZEKT_OIDC_ISSUER=issuer, ZEKT_API_PER_MINUTE="0", **more)
+
+
+async def prepare(environ: dict[str, str], of: world.World = OF) -> None:
+    """An empty database with providers and consumers in it."""
+    settings = config.load(environ)
+    await world.migrated(settings)
+    async with open_broker(settings) as broker:
+        await of.settle(broker)
+
+
+async def measure(
+    asked: Options, requests: Sequence[bytes], server: str | None, settings: dict[str, str]
+) -> dict[str, Measured]:
+    """The bare handler and Zekt on each database, by turns. `settings` are but for the database."""
+    found = {way: Measured() for way in ("bare", *asked.databases)}
+    for _ in range(asked.runs):
+        for way, measured in found.items():
+            if way == "bare":
+                key = {PUBLIC_KEY: tokens.public_key()}
+                async with served("bare", environ=key, here=asked.here) as process:
+                    await measured.once(process, requests)
+                continue
+            with harness.fresh(way, server) as url:
+                own = settings | {"DATABASE_URL": url}
+                await prepare(own)
+                async with served("web", environ=own, here=asked.here) as process:
+                    await measured.once(process, requests)
+    return found
+
+
+def tell(table: Table, size: int, found: dict[str, Measured]) -> None:
+    """A row for each way, the bare one first."""
+    bare = found["bare"]
+    for way, got in found.items():
+        table.add(
+            f"{size} KB",
+            way,
+            f"{median(got.rates):,.0f}",
+            f"{median(got.rates) / median(bare.rates):.2f}",
+            f"{median(got.costs):.0f}",
+            f"{median(bare.costs) / median(got.costs):.2f}",
+            f"{median(got.slow):.0f}",
+        )
+
+
+async def main(asked: Options) -> None:
+    """Measure and report."""
+    table = Table(
+        ("message", "way", "stored/s", "of bare", "CPU µs each", "of bare, by CPU", "p99 ms")
+    )
+    sink, listening = await open_sink()
+    issuer = tokens.publish(sink)
+    settings = environ("sqlite:///none", sink.port, issuer)
+    count = asked.size(6_000, 2_000, 20) + WARM
+    told = []
+    with harness.postgres(asked) as server:
+        for size in SIZES[: asked.size(2, 2, 1)]:
+            body = sending.payload(size * 1024)
+            requests = list(sending.messages(issuer, body, count, OF.repositories))
+            tell(table, size, await measure(asked, requests, server, settings))
+        for way in asked.profiled:
+            with harness.fresh(way, server) as url, harness.profiled() as profile:
+                own = settings | profile | {"DATABASE_URL": url}
+                await prepare(own)
+                async with served("web", environ=own) as process:
+                    await Measured().once(process, requests)
+                told.append(harness.where(profile, f"the web process on {way}, 10 KB"))
+    listening.close()
+    harness.report(asked, "messages", table, *told)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(harness.options(__doc__)))
