@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.testing import payloads, shapes
-from zekt_bot.testing.dispatches import Dispatch, run_title
+from zekt_bot.testing import dispatches, payloads, shapes
 from zekt_bot.testing.faults import Faults
 from zekt_bot.testing.oidc import OidcIssuer
 from zekt_bot.testing.people import People
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from zekt_bot.clock import Clock
+    from zekt_bot.testing.dispatches import Dispatch
     from zekt_bot.testing.model import Account, App, Installation, Repository, Token, Workflow
-    from zekt_bot.testing.runs import Job, WorkflowRun
+    from zekt_bot.testing.runs import Job, Runner, WorkflowRun
     from zekt_bot.testing.shapes import Json, Urls
     from zekt_bot.testing.webhooks import WebhookDelivery
 
@@ -40,6 +40,7 @@ class Core:
         self.faults = Faults()
         self.limits = RateLimits(clock)
         self.oidc = OidcIssuer(self)
+        self.runner: Runner | None = None
         self.dispatches: list[Dispatch] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._failures: list[BaseException] = []
@@ -131,8 +132,9 @@ class Core:
         options: RunOptions = {
             "event": "repository_dispatch",
             "actor": dispatch.app.bot,
-            "display_title": run_title(workflow, dispatch),
+            "display_title": dispatches.run_title(workflow, dispatch),
             "client_payload": dispatch.client_payload,
+            "payload": dispatches.event(dispatch),
         }
         run = await self.begin(workflow, options)
         await run.start()
@@ -141,6 +143,14 @@ class Core:
                 job = await run.start_job(name)
                 await job.complete(workflow.finishes)
             await run.complete(workflow.finishes)
+        elif self.runner is not None:
+            await self.play(run)
+
+    async def play(self, run: WorkflowRun) -> None:
+        """Let the runner run its jobs, to its end."""
+        assert self.runner is not None  # noqa: S101
+        await run.start()
+        await run.complete(await self.runner.run(run))
 
     async def begin(self, workflow: Workflow, options: RunOptions) -> WorkflowRun:
         """A new run, with its `requested` webhook."""

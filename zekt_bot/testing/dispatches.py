@@ -12,7 +12,7 @@ import orjson
 
 from zekt_bot.testing import expressions, shapes
 from zekt_bot.testing.answers import ApiRefusal, invalid
-from zekt_bot.testing.shapes import GITHUB_COM, Urls
+from zekt_bot.testing.shapes import GITHUB_COM, Json, Urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -101,6 +101,23 @@ def run_title(workflow: Workflow, dispatch: Dispatch) -> str:
     return title.strip() or dispatch.event_type
 
 
+def event(dispatch: Dispatch) -> Json:
+    """`github.event` of the runs that it starts.
+
+    Source: https://docs.github.com/webhooks/webhook-events-and-payloads#repository_dispatch
+    """
+    repository, urls = dispatch.repository, dispatch.urls
+    return {
+        "action": dispatch.event_type,
+        "branch": repository.default_branch,
+        "client_payload": dispatch.client_payload,
+        "installation": shapes.installation_reference(dispatch.token.installation),
+        "organization": shapes.organization(repository.owner, urls),
+        "repository": shapes.repository(repository, urls),
+        "sender": shapes.simple_user(dispatch.app.bot, urls),
+    }
+
+
 def _context(workflow: Workflow, dispatch: Dispatch) -> dict[str, Any]:
     """The `github` context of the run; `expressions.KNOWN` names its parts.
 
@@ -112,15 +129,7 @@ def _context(workflow: Workflow, dispatch: Dispatch) -> dict[str, Any]:
         "actor": bot.login,
         "actor_id": str(bot.id),
         "api_url": urls.api,
-        "event": {
-            "action": dispatch.event_type,
-            "branch": branch,
-            "client_payload": dispatch.client_payload,
-            "installation": shapes.installation_reference(dispatch.token.installation),
-            "organization": shapes.organization(repository.owner, urls),
-            "repository": shapes.repository(repository, urls),
-            "sender": shapes.simple_user(bot, urls),
-        },
+        "event": event(dispatch),
         "event_name": "repository_dispatch",
         "ref": f"refs/heads/{branch}",
         "ref_name": branch,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,6 +18,8 @@ from zekt_bot.testing.model import WORKFLOWS
 from zekt_bot.testing.shapes import GITHUB_COM, Json, Urls
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from zekt_bot.testing.model import Repository, Workflow
 
 _LINE = 60
@@ -61,6 +64,42 @@ def _types(on: Any) -> tuple[str, ...]:
     if not types:
         return ("*",)
     return (types,) if isinstance(types, str) else tuple(types)
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredJob:
+    """A job of a workflow file, with the names of its steps as GitHub shows them."""
+
+    name: str
+    steps: tuple[str, ...]
+
+
+def jobs(text: str) -> dict[str, DeclaredJob]:
+    """The jobs of a workflow file by their keys."""
+    parsed = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - as above
+    return {
+        key: DeclaredJob(job.get("name", key), tuple(map(_step_name, job.get("steps", ()))))
+        for key, job in parsed["jobs"].items()
+    }
+
+
+def _step_name(step: Mapping[str, str]) -> str:
+    does: str = step.get("run") or step.get("uses", "")
+    return step.get("name") or f"Run {does.strip().partition(chr(10))[0]}"
+
+
+def may_have_token(text: str) -> bool:
+    """Whether a job of this workflow file may ask for a token that says which run it is.
+
+    Source: https://docs.github.com/actions/reference/security/oidc#required-permission
+    """
+    parsed = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - as above
+    own = parsed.get("permissions")
+    given = (job.get("permissions", own) for job in parsed["jobs"].values())
+    return any(
+        one == "write-all" or (isinstance(one, dict) and one.get("id-token") == "write")
+        for one in given
+    )
 
 
 def is_workflow(path: str) -> bool:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from zekt_bot.testing.faults import FaultOptions
     from zekt_bot.testing.model import Account, App, Kind, Repository
     from zekt_bot.testing.oidc import OidcIssuer
-    from zekt_bot.testing.runs import RunOptions, WorkflowRun
+    from zekt_bot.testing.runs import Runner, RunOptions, WorkflowRun
     from zekt_bot.testing.server import ApiRequest
     from zekt_bot.testing.webhooks import WebhookDelivery
 
@@ -206,6 +206,18 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
         known = next((one for one in repository.workflows if one.path == full), None)
         workflow = known or self.add_workflow(repository, path)
         return await self._core.begin(workflow, options)
+
+    def use_runner(self, runner: Runner) -> None:
+        """From now on, what a dispatch starts is run: the files without `finishes`."""
+        self._core.runner = runner
+
+    async def run_workflow(
+        self, repository: Repository, path: str, **options: Unpack[RunOptions]
+    ) -> WorkflowRun:
+        """A run of a workflow's file, to its end, by the runner in use."""
+        run = await self.start_run(repository, path, **options)
+        await self._core.play(run)
+        return run
 
     async def wait_for_dispatches(self, count: int = 1, timeout: float = 30.0) -> list[Dispatch]:
         """All dispatches, once there are so many.

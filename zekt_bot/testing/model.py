@@ -78,7 +78,8 @@ class Workflow:
     """The `types` of its `on: repository_dispatch`; `("*",)` stands for none given: any type."""
     run_name: str | None = None
     finishes: str | None = None
-    """The conclusion that runs started by a dispatch reach by themselves; None: a script acts."""
+    """The conclusion that runs started by a dispatch reach by themselves; None: a script acts, or
+    the runner in use."""
     jobs: tuple[str, ...] = ("build",)
     runs: int = 0
     state: str = "active"
@@ -116,6 +117,10 @@ class Repository:
     roles: dict[int, Role] = field(default_factory=dict)
     files: dict[str, dict[str, bytes]] = field(default_factory=dict, repr=False)
     """By branch and path."""
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    """Those of Actions."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Those of Actions."""
 
     @property
     def full_name(self) -> str:

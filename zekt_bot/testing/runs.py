@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from zekt_bot.testing.model import Account, Repository, Workflow
+    from zekt_bot.testing.shapes import Json
 
 
 class Stage(Protocol):
@@ -37,6 +38,14 @@ class Stage(Protocol):
         ...
 
 
+class Runner(Protocol):
+    """What runs the jobs of workflow files in earnest."""
+
+    async def run(self, run: WorkflowRun) -> str:
+        """Run the present attempt's jobs, tell of each, and give the run's conclusion."""
+        ...
+
+
 class RunOptions(TypedDict, total=False):
     """What a run may be told at its start."""
 
@@ -52,6 +61,8 @@ class RunOptions(TypedDict, total=False):
     commit_message: str
     client_payload: Any
     """What a `repository_dispatch` carried."""
+    payload: Json
+    """`github.event`, where more is in it than repository, ref and sender: such as `inputs`."""
     told_path: str
     """The path as the run tells it, if not the workflow's: such as one with `@REF`."""
 
@@ -115,6 +126,9 @@ class WorkflowRun:
     path: str
     display_title: str
     client_payload: Any = None
+    payload: Json | None = None
+    log: list[str] = field(default_factory=list, repr=False)
+    """What its jobs said, where a runner ran them."""
     attempt: int = 1
     status: str = "queued"
     conclusion: str | None = None
@@ -217,6 +231,7 @@ def new_run(stage: Stage, workflow: Workflow, sender: Account, options: RunOptio
         path=options.get("told_path", workflow.path),
         display_title=options.get("display_title", message),
         client_payload=options.get("client_payload"),
+        payload=options.get("payload"),
     )
 
 
