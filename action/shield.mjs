@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: 0BSD
+// Shield: messages that Zekt cannot read. The envelopes' form: docs/reference/shield.md.
+import {
+  constants,
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  privateDecrypt,
+  publicEncrypt,
+  randomBytes,
+} from 'node:crypto';
+import { Failure } from './runner.mjs';
+
+const TYPE = 'zekt-shield-envelope';
+const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' };
+const CIPHER = 'aes-256-gcm';
+const [IV, TAG, KEY] = [12, 16, 32];
+const FEWEST_BITS = 2048;
+
+/** Encrypt bytes for each of these keys, `{consumerId, publicKey}`; gives an envelope, version 2.0. */
+export function seal(clear, keys) {
+  const [key, iv] = [randomBytes(KEY), randomBytes(IV)];
+  const cipher = createCipheriv(CIPHER, key, iv);
+  const text = Buffer.concat([cipher.update(clear), cipher.final()]);
+  return {
+    type: TYPE,
+    version: '2.0',
+    algorithm: 'RSA-OAEP-256+A256GCM',
+    encryptedData: Buffer.concat([iv, cipher.getAuthTag(), text]).toString('base64'),
+    recipients: keys.map(({ consumerId, publicKey }) => ({
+      consumerId,
+      encryptedKey: publicEncrypt({ key: publicOf(publicKey), ...OAEP }, key).toString('base64'),
+    })),
+  };
+}
+
+/** A public key's fingerprint: the SHA-256 of its DER, as `openssl` and Zekt show it. */
+export function fingerprint(pem) {
+  return createHash('sha256').update(publicOf(pem).export({ type: 'spki', format: 'der' })).digest('hex');
+}
+
+export function isEnvelope(message) {
+  return typeof message === 'object' && message?.type === TYPE;
+}
+
+/** What an envelope says to the holder of this key: bytes. */
+export function open(envelope, pem) {
+  const key = privateOf(pem);
+  for (const recipient of envelope.recipients ?? []) {
+    const clear = opened(envelope, recipient, key);
+    if (clear) return clear;
+  }
+  throw new Failure(
+    'The message was not encrypted for this private-key, or was changed since. Compare the fingerprint of its ' +
+      'public half with `zekt shield keys list`, register it if it is not there, and have the event sent again.',
+  );
+}
+
+/** The clear bytes; null if this recipient's part does not open with the key. */
+function opened(envelope, recipient, key) {
+  try {
+    if (envelope.version === '1.0') return decrypted(recipient.encryptedPayload, key);
+    if (envelope.version !== '2.0') throw new Failure(unknownVersion(envelope.version));
+    const data = Buffer.from(envelope.encryptedData, 'base64');
+    const secret = decrypted(recipient.encryptedKey, key);
+    const decipher = createDecipheriv(CIPHER, secret, data.subarray(0, IV), { authTagLength: TAG });
+    decipher.setAuthTag(data.subarray(IV, IV + TAG));
+    return Buffer.concat([decipher.update(data.subarray(IV + TAG)), decipher.final()]);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    return null; // another consumer's part, or another key of this one
+  }
+}
+
+function decrypted(text, key) {
+  return privateDecrypt({ key, ...OAEP }, Buffer.from(text, 'base64'));
+}
+
+function unknownVersion(version) {
+  return (
+    `The message is encrypted in a form that this Action does not know (${version}): ` +
+    'use the newest version of it in `uses:`.'
+  );
+}
+
+function publicOf(pem) {
+  let key;
+  try {
+    key = createPublicKey(pem);
+  } catch {
+    throw new Failure('Zekt gave a public key that cannot be read: tell who runs the server.');
+  }
+  if (key.asymmetricKeyType !== 'rsa' || key.asymmetricKeyDetails.modulusLength < FEWEST_BITS) {
+    throw new Failure('Zekt gave a public key that is too weak: tell who runs the server.');
+  }
+  return key;
+}
+
+function privateOf(pem) {
+  let key;
+  try {
+    key = createPrivateKey(pem);
+  } catch {
+    throw new Failure(
+      'The input private-key is no private key in PEM, or has a passphrase. Take that off with ' +
+        '`openssl pkey -in KEY`, and store all lines as one secret, from -----BEGIN to END … KEY-----.',
+    );
+  }
+  if (key.asymmetricKeyType !== 'rsa') throw new Failure('The input private-key is not an RSA key.');
+  return key;
+}
