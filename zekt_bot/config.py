@@ -16,6 +16,7 @@ from zekt_bot.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from ipaddress import IPv4Network, IPv6Network
 
 App = Literal["orchestrator", "oauth"]
@@ -23,7 +24,11 @@ App = Literal["orchestrator", "oauth"]
 
 @dataclass(frozen=True, slots=True)
 class AppCredentials:
-    """What GitHub gave when an App was made. `version` changes whenever one of them does."""
+    """What GitHub gave when an App was made. `version` changes whenever one of them does.
+
+    `key_stored_at`: when the setup or a rotation stored the private key; None: the environment
+    has it, or nobody knows.
+    """
 
     app_id: str | None = None
     private_key: str | None = field(default=None, repr=False)
@@ -33,6 +38,7 @@ class AppCredentials:
     client_secret: str | None = field(default=None, repr=False)
     slug: str | None = None
     html_url: str | None = None
+    key_stored_at: datetime | None = None
 
     @property
     def is_classic(self) -> bool:

@@ -125,15 +125,16 @@ async def test_of_another_app_that_the_environment_names_the_table_knows_nothing
 
 
 async def test_what_setup_stored_is_the_apps_at_once_and_whole(
-    store: CredentialStore, database: Database
+    store: CredentialStore, database: Database, clock: ManualClock
 ) -> None:
     await keep(database, "oauth", webhook_secret="of the former App")
     await keep(database, "orchestrator", webhook_secret="of the other App")
     assert (await store.get("oauth")).webhook_secrets == (b"of the former App",)
     told = {name: value for name, value in STORED.items() if name != "webhook_secret"}
-    await database.write(put_all, seal(database.keyring, "oauth", told))
+    await database.write(put_all, seal(database.keyring, "oauth", told, clock.now()))
     found = await store.get("oauth", anew=True)
     assert (found.app_id, found.client_id, found.slug) == ("7", "Iv7", "zekt")
+    assert found.key_stored_at == clock.now()
     assert found.html_url == STORED["html_url"]
     assert found.webhook_secrets == ()
     assert (await store.get("oauth")).version == found.version

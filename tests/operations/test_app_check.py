@@ -11,11 +11,14 @@ import pytest
 from tests.operations.setting_up import BROWSER, ME, MONA, Scene, open_scene
 from zekt_bot.config import AppCredentials
 from zekt_bot.errors import AccessDenied
-from zekt_bot.operations import app_check, setup_apps
+from zekt_bot.github import installations as at_github
+from zekt_bot.operations import app_check, server_check, setup_apps
 from zekt_bot.testing import ManualClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from zekt_bot.testing import Installation
 
 
 @pytest.fixture
@@ -30,20 +33,43 @@ async def wrong(scene: Scene) -> dict[str, str]:
     return {point.what: point.said for point in found.points if not point.ok}
 
 
-async def test_a_key_that_is_seconds_old_is_tried_for_some_seconds_more(scene: Scene) -> None:
+async def compared(scene: Scene, _: Installation) -> bool:
+    found = await app_check.report(scene.broker, ME, "orchestrator")
+    return found.ok and (found.name, found.installations) == ("Zekt of Aurora", 1)
+
+
+async def checked(scene: Scene, _: Installation) -> bool:
+    """`zekt check`, a process of its own."""
+    found = await server_check.check(scene.broker.settings, scene.clock)
+    return next(each.ok for each in found if each.part == "App key")
+
+
+async def read_with_a_token(scene: Scene, installed: Installation) -> bool:
+    return await at_github.covered(scene.broker.github, installed.id) == []
+
+
+async def requests_listed(scene: Scene, _: Installation) -> bool:
+    return await at_github.requested(scene.broker.github) == []
+
+
+@pytest.mark.parametrize("call", [compared, checked, read_with_a_token, requests_listed])
+async def test_a_key_that_is_seconds_old_is_tried_for_some_seconds_more(
+    scene: Scene, call: Callable[[Scene, Installation], Coroutine[Any, Any, bool]]
+) -> None:
     answer = await scene.sent("orchestrator")
     await setup_apps.created(scene.broker, ME, "orchestrator", answer, BROWSER)
-    asking = asyncio.create_task(app_check.report(scene.broker, ME, "orchestrator"))
+    (made,) = scene.github.core.world.apps.values()
+    with scene.github.hold():
+        installed = await scene.github.install(made, scene.github.account("aurora-labs"))
+    asking = asyncio.create_task(call(scene, installed))
     for _ in range(3):
         while not scene.clock.waiting_until:
             await asyncio.sleep(0.01)
         scene.clock.advance(timedelta(seconds=1))
-    found = await asking
-    assert found.ok
-    assert (found.name, found.installations) == ("Zekt of Aurora", 0)
+    assert await asking
 
 
-async def test_a_key_that_stays_refused_is_told(scene: Scene) -> None:
+async def test_a_key_that_stays_refused_is_told_at_once_when_it_is_old(scene: Scene) -> None:
     await scene.make("orchestrator")
     (made,) = scene.github.core.world.apps.values()
     made.known_from = scene.clock.now() + timedelta(days=1)
@@ -53,6 +79,21 @@ async def test_a_key_that_stays_refused_is_told(scene: Scene) -> None:
             await asyncio.sleep(0.01)
         scene.clock.advance(timedelta(seconds=4))
     assert "does not accept the App's key" in asking.result().points[0].said
+    scene.clock.advance(timedelta(minutes=1))
+    assert "does not accept the App's key" in (await wrong(scene))["key"]
+
+
+async def test_a_clock_that_was_set_back_makes_nobody_wait_for_long(scene: Scene) -> None:
+    await scene.make("orchestrator")
+    (made,) = scene.github.core.world.apps.values()
+    scene.clock.advance(timedelta(days=-1))
+    made.known_from = scene.clock.now() + timedelta(days=1)
+    asking = asyncio.create_task(wrong(scene))
+    for _ in range(12):
+        while not scene.clock.waiting_until:
+            await asyncio.sleep(0.01)
+        scene.clock.advance(timedelta(seconds=1))
+    assert set(await asking) == {"key"}
 
 
 @pytest.mark.parametrize("fault", [{"status": 502}, {"status": 404}])

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
@@ -31,6 +31,9 @@ _AT_MOST_EVERY = timedelta(seconds=1)
 _SECRETS = "webhook_secret"  # several, one a line
 # The rows that an App may have; each is a field of `AppCredentials`.
 NAMES = ("app_id", "client_id", "client_secret", "html_url", "private_key", "slug", _SECRETS)
+
+
+Row = dict[str, Any]
 
 
 class CredentialStore:
@@ -90,6 +93,7 @@ class CredentialStore:
         return AppCredentials(
             **values,
             webhook_secrets=tuple(secret.encode() for secret in several if secret),
+            key_stored_at=next((row.stored_at for row in rows if row.name == "private_key"), None),
             version=",".join(f"{row.name}={row.version}" for row in rows),
         )
 
@@ -110,7 +114,8 @@ def _over(own: AppCredentials, stored: AppCredentials) -> AppCredentials:
     version = f"environment {stored.version}"
     if any(_differ(getattr(own, key), getattr(stored, key)) for key in ("app_id", "client_id")):
         stored = AppCredentials()
-    return replace(stored, **named, version=version)
+    at = None if own.private_key else stored.key_stored_at
+    return replace(stored, **named, version=version, key_stored_at=at)
 
 
 def _differ(one: str | None, other: str | None) -> bool:
@@ -121,7 +126,7 @@ def _place(app: str, name: str) -> tuple[str, str, str]:
     return "credentials", name, app
 
 
-def seal(keyring: Keyring, app: App, values: Mapping[str, str]) -> list[dict[str, str | bytes]]:
+def seal(keyring: Keyring, app: App, values: Mapping[str, str], now: datetime) -> list[Row]:
     """The rows that hold these values (by `NAMES`) of an App, with a version of their own."""
     version = secrets.token_hex(8)
     return [
@@ -130,12 +135,13 @@ def seal(keyring: Keyring, app: App, values: Mapping[str, str]) -> list[dict[str
             "name": name,
             "body": keyring.seal(_place(app, name), value.encode()),
             "version": version,
+            "stored_at": now,
         }
         for name, value in values.items()
     ]
 
 
-def is_kept(connection: Connection, rows: list[dict[str, str | bytes]]) -> bool:
+def is_kept(connection: Connection, rows: list[Row]) -> bool:
     """Whether these very rows are what is stored."""
     one = credentials.c.app == rows[0]["app"], credentials.c.version == rows[0]["version"]
     return connection.execute(select(credentials.c.app).where(*one).limit(1)).first() is not None
@@ -156,7 +162,7 @@ def remove(connection: Connection, app: App) -> bool:
 class Change:
     """A row of `seal` in the place of the one with the version `before` (None: there is none)."""
 
-    row: dict[str, str | bytes]
+    row: Row
     before: str | None
     entry: Entry
 
@@ -185,7 +191,7 @@ def _change(connection: Connection, new: Change) -> bool:
     return done
 
 
-def put(connection: Connection, app: App, rows: list[dict[str, str | bytes]]) -> None:
+def put(connection: Connection, app: App, rows: list[Row]) -> None:
     """Let an App have the credentials that `seal` made, and no other ones."""
     remove(connection, app)
     connection.execute(insert(credentials), rows)

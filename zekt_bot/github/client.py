@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from zekt_bot.hookspecs import ReadApi
 
 REDIRECTS = frozenset({301, 302, 307, 308})
+# GitHub may refuse the key of an App that was made some seconds ago.
+_LEARNING = timedelta(seconds=12)
+_AGAIN = timedelta(seconds=1)
 T = TypeVar("T")
 
 
@@ -250,22 +254,34 @@ class GitHub:
         return await self.with_app(ask)
 
     async def with_app(self, call: Callable[[App], Awaitable[T]]) -> T:
-        """Call with the App; if its key is refused, once more if there are newer credentials.
+        """Call with the App; if its key is refused, again with newer credentials, and for some
+        seconds with a key so new that GitHub has yet to learn it.
 
         Raises:
             AppRejected: the key is refused or cannot be used.
         """
+        began = self._clock.now()
         try:
             app = await self.app()
-            try:
-                return await call(app)
-            except AppRejected:
-                newer = await self.app()
-                if newer is app:
-                    raise
-            return await call(newer)
+            while True:
+                try:
+                    return await call(app)
+                except AppRejected:
+                    former, app = app, await self.app()
+                    if app is former and not await self._is_learned_soon(began):
+                        raise
         except ConfigurationError as error:
             raise AppRejected(str(error)) from None
+
+    async def _is_learned_soon(self, began: datetime) -> bool:
+        """Whether GitHub may have to learn the key still: then true a second later."""
+        found, now = await self._credentials.get(self._which), self._clock.now()
+        if found.key_stored_at is None:
+            return False
+        if now >= min(found.key_stored_at, began) + _LEARNING:  # no clock is trusted for longer
+            return False
+        await self._clock.sleep_until(now + _AGAIN)
+        return True
 
     def _path_of(self, answer: Answer) -> str:
         """The path of a redirect that stays within the API; tokens go nowhere else."""

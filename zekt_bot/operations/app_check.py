@@ -7,11 +7,10 @@ https://docs.github.com/rest/apps/webhooks#get-a-webhook-configuration-for-an-ap
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.domain.access import decide
-from zekt_bot.errors import AppRejected, GitHubError
+from zekt_bot.errors import GitHubError
 from zekt_bot.github.manifest import manifest
 from zekt_bot.operations.setup import unreachable
 
@@ -32,7 +31,6 @@ UNREADABLE = (
     "the event installation_target, which GitHub never lists",
 )
 _HIDDEN_EVENTS = {"installation_target", "meta"}  # they need no permission, and are never shown
-_PATIENCE = timedelta(seconds=12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class AppReport:
 
 
 async def report(broker: Broker, principal: Principal, app: App) -> AppReport:
-    """Compare an App. A key that is seconds old is tried for some seconds more.
+    """Compare an App.
 
     Raises:
         AccessDenied, StorageUnavailable.
@@ -73,20 +71,10 @@ async def report(broker: Broker, principal: Principal, app: App) -> AppReport:
         said = "It has no key here, so GitHub tells nothing of it."
         point = Point("key", app == "oauth", said)  # to sign people in, none is needed
         return AppReport(app, NAMES[app], held.html_url, None, (point,))
-    github, until = broker.github.beside(app), broker.now() + _PATIENCE
-    while True:
-        try:
-            return await compare(github, app, broker.settings)
-        except AppRejected as error:
-            if broker.now() >= until:
-                return _silent(app, error)
-        except GitHubError as error:
-            return _silent(app, error)
-        await broker.clock.sleep_until(broker.now() + timedelta(seconds=1))
-
-
-def _silent(app: App, error: GitHubError) -> AppReport:
-    return AppReport(app, NAMES[app], None, None, (Point("key", False, str(error)),))
+    try:
+        return await compare(broker.github.beside(app), app, broker.settings)
+    except GitHubError as error:
+        return AppReport(app, NAMES[app], None, None, (Point("key", False, str(error)),))
 
 
 async def compare(github: GitHub, app: App, settings: Settings) -> AppReport:

@@ -96,7 +96,8 @@ async def replace_private_key(broker: Broker, principal: Principal, app: App, pe
         raise Conflict(f"ZEKT_{app.upper()}_PRIVATE_KEY names it. Change it there and restart.")
     before = await broker.database.query(credentials.version, app, "private_key")
     held = await _stored(broker, app)
-    tried = broker.github.beside(app, _Fixed(replace(held, private_key=pem_of(pem, app))))
+    new = replace(held, private_key=pem_of(pem, app), key_stored_at=None)
+    tried = broker.github.beside(app, _Fixed(new))
     try:
         answer = await tried.ask_as_app("/app")
     except AppRejected as error:
@@ -135,7 +136,7 @@ async def _change(
 ) -> str:
     """Store (name, value), unless another than the version `before` is there; answers its own."""
     name, value = told
-    (row,) = credentials.seal(broker.database.keyring, app, {name: value})
+    (row,) = credentials.seal(broker.database.keyring, app, {name: value}, broker.now())
     details: dict[str, str | int] = {"app": app, "what": name}
     entry = await broker.entry("person:credential:changed", principal.actor, details=details)
     if not await broker.database.write(credentials.change, Change(row, before, entry)):

@@ -190,7 +190,7 @@ async def created(
         "slug": machine_word(values["slug"]),
     }
     entry = await broker.entry("person:app:created", principal.actor, details=details)
-    sealed = credentials.seal(broker.database.keyring, app, values)
+    sealed = credentials.seal(broker.database.keyring, app, values, broker.now())
     await _keep(broker, rows.NewApp(app, back, sealed, entry))
     await broker.credentials.get(app, anew=True)
 

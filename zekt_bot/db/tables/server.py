@@ -110,6 +110,7 @@ credentials = Table(
     Column("name", String(40), primary_key=True),
     Column("body", LargeBinary, nullable=False),
     Column("version", String(40), nullable=False),
+    Column("stored_at", UtcDateTime),
 )
 
 # What an account has had on a day of UTC, counted only if a quota of it is set.
