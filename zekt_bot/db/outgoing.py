@@ -153,7 +153,7 @@ def load(connection: Connection, ids: Sequence[str], kept: KeptFacts | None = No
     return works
 
 
-_CARRYING = (
+_CARRYING = Prepared(
     select(deliveries.c.id)
     .join(envelopes, envelopes.c.id == deliveries.c.envelope)
     .where(
@@ -169,7 +169,7 @@ _CARRYING = (
 def carrying(connection: Connection, repository_id: int, message_id: str) -> Work | None:
     """The newest delivery of a message to this repository that was not blocked."""
     asked = {"message": message_id, "here": repository_id}
-    ids = list(connection.execute(_CARRYING, asked).scalars())
+    ids = _CARRYING.run(connection, asked).scalars()
     return next(iter(load(connection, ids)), None) if ids else None
 
 

@@ -109,8 +109,8 @@ _SAID = (
     .select_from(_CAUSES)
     .where(deliveries.c.target_repository_id == _HERE)
 )
-_SAID_BY_ID = _SAID.where(deliveries.c.id == bindparam("name"))
-_SAID_BY_CORRELATION = _SAID.where(runs.c.correlation_id == bindparam("name"), _AT_HAND)
+_SAID_BY_ID = Prepared(_SAID.where(deliveries.c.id == bindparam("name")))
+_SAID_BY_CORRELATION = Prepared(_SAID.where(runs.c.correlation_id == bindparam("name"), _AT_HAND))
 
 
 def said(connection: Connection, repository_id: int, name: str) -> Sequence[Any]:
@@ -119,7 +119,7 @@ def said(connection: Connection, repository_id: int, name: str) -> Sequence[Any]
     `name` is the id of one, or of the run that they came of: then only what may have been sent.
     """
     statement = _SAID_BY_ID if name.startswith("dlv_") else _SAID_BY_CORRELATION
-    return connection.execute(statement, {"here": repository_id, "name": name}).all()
+    return statement.run(connection, {"here": repository_id, "name": name}).all()
 
 
 def with_hops(connection: Connection, run: Run) -> Run:

@@ -166,19 +166,19 @@ def unsent_messages(connection: Connection, run_ids: Sequence[str]) -> dict[str,
 
 
 _UNREAD = {"body", "redactions"}
-_MESSAGES = (
+_MESSAGES = Prepared(
     select(*(column for column in messages.c if column.name not in _UNREAD))
     .where(one_of(messages.c.run, "ids"))
     .order_by(messages.c.id)
 )
-_MESSAGE = insert(messages)
+_MESSAGE = Prepared(insert(messages))
 
 
 def messages_of(connection: Connection, run_ids: Collection[str]) -> dict[str, list[Message]]:
     """Each run's messages without their bodies, oldest first."""
     by_run: dict[str, list[Message]] = {run_id: [] for run_id in run_ids}
     if by_run:
-        for row in connection.execute(_MESSAGES, {"ids": run_ids}).mappings():
+        for row in _MESSAGES.run(connection, {"ids": run_ids}).mappings():
             by_run[row["run"]].append(message_of(row))
     return by_run
 
@@ -186,7 +186,7 @@ def messages_of(connection: Connection, run_ids: Collection[str]) -> dict[str, l
 def add_messages(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert messages of runs that are held; none of them has the same already."""
     if rows:
-        connection.execute(_MESSAGE, rows)
+        _MESSAGE.run_all(connection, rows)
 
 
 def forget(connection: Connection, ids: Collection[str]) -> None:

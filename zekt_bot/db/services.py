@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, RowMapping, Select
 
+    from zekt_bot.db.rows import Row
     from zekt_bot.db.workflows import Workflow
     from zekt_bot.domain.catalog import Service
 
@@ -26,23 +27,29 @@ _SERVICES = (
     .select_from(services.outerjoin(accounts, accounts.c.id == services.c.account_id))
     .order_by(services.c.id)
 )
-_OF_WORKFLOWS = _SERVICES.where(
+_PUBLISH = _SERVICES.where(
     rows_of((services.c.repository_id, services.c.workflow_path), "workflows")
 )
-_GONE = _OF_WORKFLOWS.where(services.c.rests == "workflow_gone")
-_BY_IDS = _SERVICES.where(one_of(services.c.id, "ids"))
+_OF_WORKFLOWS = Prepared(_PUBLISH)
+_GONE = Prepared(_PUBLISH.where(services.c.rests == "workflow_gone"))
+_BY_IDS = Prepared(_SERVICES.where(one_of(services.c.id, "ids")))
 
 
-def _read(
-    connection: Connection, statement: Select[Any], given: Mapping[str, Any] | None = None
-) -> list[Service]:
-    found = connection.execute(statement, given).mappings()
-    return [service_of(row, "s_", row["o_login"]) for row in found]
+def _found(connection: Connection, statement: Prepared, given: Mapping[str, Any]) -> list[Service]:
+    return _services(statement.run(connection, given).mappings())
+
+
+def _read(connection: Connection, statement: Select[Any]) -> list[Service]:
+    return _services(connection.execute(statement).mappings())
+
+
+def _services(rows: Iterable[Row]) -> list[Service]:
+    return [service_of(row, "s_", row["o_login"]) for row in rows]
 
 
 def of_workflows(connection: Connection, workflows: Iterable[Workflow]) -> dict[Workflow, Service]:
     """The services that publish those of `workflows` that are published."""
-    found = _read(connection, _OF_WORKFLOWS, {"workflows": set(workflows)})
+    found = _found(connection, _OF_WORKFLOWS, {"workflows": set(workflows)})
     return {(service.repository_id, service.workflow_path): service for service in found}
 
 
@@ -63,7 +70,7 @@ def versions_of(connection: Connection, ids: Collection[str]) -> dict[str, tuple
 
 def by_ids(connection: Connection, ids: Sequence[str]) -> dict[str, Service]:
     """The services with these ids."""
-    return {each.id: each for each in _read(connection, _BY_IDS, {"ids": ids})}
+    return {each.id: each for each in _found(connection, _BY_IDS, {"ids": ids})}
 
 
 def by_id(connection: Connection, service_id: str) -> Service | None:
@@ -178,4 +185,4 @@ def published_by(connection: Connection, repository_id: int) -> list[Service]:
 def gone(connection: Connection, workflows: Iterable[Workflow]) -> list[Service]:
     """The services that rest because GitHub had these workflows no longer."""
     ran = set(workflows)
-    return _read(connection, _GONE, {"workflows": ran}) if ran else []
+    return _found(connection, _GONE, {"workflows": ran}) if ran else []

@@ -186,7 +186,7 @@ def subscribers(
 
 
 _LIKE = (subscriptions.c.service_id, subscriptions.c.event_types, subscriptions.c.filters)
-_AUDIENCE = (
+_AUDIENCE = Prepared(
     select(*_LIKE, func.count().label("number"))
     .select_from(
         _CONSUMER.joined(subscriptions, _CONSUMER.table.c.id == subscriptions.c.repository_id)
@@ -205,7 +205,7 @@ def audience(connection: Connection, service_ids: Collection[str]) -> list[Audie
     """How many approved subscriptions would hear something now, those that are alike together."""
     if not service_ids:
         return []
-    found = connection.execute(_AUDIENCE, {"services": service_ids}).mappings()
+    found = _AUDIENCE.run(connection, {"services": service_ids}).mappings()
     return [
         Audience(
             row["service_id"],

@@ -10,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import jwt
 import orjson
 import structlog
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from jwt.algorithms import RSAAlgorithm
 
 from zekt_bot.domain.run_tokens import SHARED_AUDIENCE, Expected, check_claims
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
     from zekt_bot.domain.run_tokens import VerifiedRun
 
 _ALGORITHM = "RS256"
+_PADDING, _HASH = PKCS1v15(), SHA256()
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_UNREAD = frozenset({"crit", "b64"})  # which would change how the rest is read
 _SHORTEST_KEY = 2048
 _MOST_CHARACTERS = 16_384
 _FORGED = "The token is not signed by GitHub: it is forged, or another GitHub's."
@@ -65,7 +72,6 @@ class RunTokens:
         self._expected = Expected(issuer, frozenset({settings.public_url, *shared}))
         self._keys = IssuerKeys(issuer, clock, session)
         self._clock = clock
-        self._jws = jwt.PyJWS(algorithms=[_ALGORITHM])
 
     async def check(self) -> str:
         """Read the issuer's keys anew, and say so.
@@ -84,9 +90,8 @@ class RunTokens:
         """
         key = await self._keys.find(_key_id(token))
         try:
-            payload = self._jws.decode(token, key, algorithms=[_ALGORITHM])
-            claims = orjson.loads(payload)
-        except (jwt.InvalidTokenError, ValueError):
+            claims = orjson.loads(_verified(token, key))
+        except (InvalidSignature, ValueError):
             raise RunTokenRefused(_FORGED) from None
         if not isinstance(claims, dict):
             raise RunTokenRefused(_FORGED)
@@ -102,23 +107,38 @@ def _key_id(token: str) -> str:
     if header.get("alg") != _ALGORITHM:
         raise RunTokenRefused(f"The token is not signed with {_ALGORITHM}, as GitHub's are.")
     kid = header.get("kid")
-    if "crit" in header or not isinstance(kid, str):
+    if not header.keys().isdisjoint(_UNREAD) or not isinstance(kid, str):
         raise RunTokenRefused(_FORGED)
     return kid
 
 
 def _header(token: str) -> dict[str, Any]:
-    """Leniently: whatever is odd about it, PyJWT refuses when it verifies."""
-    head, dot, _ = token.partition(".")
+    """Of what has three parts, as every token that can be verified has."""
     try:
-        if not dot or len(token) > _MOST_CHARACTERS:
+        if len(token) > _MOST_CHARACTERS or not _COMPACT.fullmatch(token):
             raise ValueError
-        header = orjson.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
+        header = orjson.loads(_decoded(token.partition(".")[0]))
     except ValueError:
         header = None
     if not isinstance(header, dict):
         raise RunTokenRefused("The Authorization header has no JSON Web Token.")
     return header
+
+
+def _verified(token: str, key: RSAPublicKey) -> bytes:
+    """What a token of three parts says; raises InvalidSignature or ValueError.
+
+    By hand: one algorithm is three lines, and PyJWT takes twice the time of the signature for what
+    else tokens may be. Source: https://www.rfc-editor.org/rfc/rfc7515#section-5.2
+    """
+    signed, _, signature = token.rpartition(".")
+    key.verify(_decoded(signature), signed.encode(), _PADDING, _HASH)
+    return _decoded(signed.partition(".")[2])
+
+
+def _decoded(part: str) -> bytes:
+    """One of its parts, whose alphabet was looked at."""
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
 class IssuerKeys:

@@ -146,7 +146,7 @@ async def _keep(
             "size": len(accepted.body),
             "body": keyring.seal(("messages", "body", message_id), accepted.body),
             "created_at": now,
-            "shield": _shield(accepted.body),
+            "shield": message.shield if accepted.body is message.body else _shield(accepted.body),
             **guarding.sealed(keyring, message_id, accepted.redactions),
         },
         entry=await broker.entry(
