@@ -6,7 +6,18 @@ import os
 import subprocess
 import sys
 
-NAMES = ("ingest", "delivery", "end_to_end", "messages", "scale", "workers", "fairness", "idle")
+NAMES = (
+    "ingest",
+    "delivery",
+    "end_to_end",
+    "messages",
+    "large",
+    "waiting",
+    "scale",
+    "workers",
+    "fairness",
+    "idle",
+)
 
 
 def main() -> None:

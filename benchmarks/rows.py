@@ -35,6 +35,11 @@ def provider_name(number: int) -> str:
     return f"bench-provider/repository-{number:06}"
 
 
+def consumer_name(number: int) -> str:
+    """OWNER/REPO of the consumer of that number."""
+    return f"bench-consumer-{number}/deploy"
+
+
 def service_id(number: int) -> str:
     """The id of the service of that number."""
     return f"svc_{number:026}"
@@ -83,7 +88,7 @@ def repository(number: int, now: datetime) -> dict[str, Any]:
 
 def consumer(number: int, now: datetime) -> dict[str, Any]:
     """The repository of the consumer of that number."""
-    return _named(f"bench-consumer-{number}/deploy") | {
+    return _named(consumer_name(number)) | {
         "id": CONSUMER + number,
         "account_id": CONSUMER + number,
         "installation_id": CONSUMER + number,

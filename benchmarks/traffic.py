@@ -106,6 +106,23 @@ async def hammer(port: int, requests: Iterator[bytes], connections: int = 64) ->
     return answers
 
 
+async def ask(port: int, request: bytes) -> tuple[float, bytes]:
+    """Seconds until the whole answer was there, and its body; RuntimeError unless it is a 2xx."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        began = time.perf_counter()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        body = await reader.readexactly(int(length.group(1)) if length else 0)
+        took = time.perf_counter() - began
+    finally:
+        writer.close()
+    if head[9:10] != b"2":
+        raise RuntimeError(f"{head[9:12]!r}: {body[:200]!r}")
+    return took, body
+
+
 async def paced(port: int, requests: Iterator[bytes], per_second: float) -> Answers:
     """Send one request each so often, whether the ones before were answered or not.
 

@@ -22,6 +22,8 @@ _ROWS = {  # of the tables that each prints
     "delivery": 2,
     "end_to_end": 1,
     "messages": 2,
+    "large": 1,
+    "waiting": 2 + 1,
     "scale": 2 + 1,
     "workers": 2,
     "fairness": 2,
