@@ -164,7 +164,12 @@ async def stage(
             consumer, DEPLOY, on_dispatch_types=["zekt-workflow-completed"], finishes="success"
         )
         server = Zekt(
-            environ_of(database_url, github, app) | {"PORT": str(port)} | settings,
+            {
+                **environ_of(database_url, github, app),
+                "PORT": str(port),
+                "ZEKT_PUBLIC_URL": f"http://127.0.0.1:{port}",
+                **settings,
+            },
             port,
             folder / "log",
             ("serve", *options),

@@ -16,7 +16,8 @@ from zekt_bot.operations.preflight import workflow_files
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / "examples/workflows").glob("*.yml"))
-CONSUMER = ROOT / "examples/workflows/consumer.yml"
+CONSUMERS = [path for path in WORKFLOWS if path.stem.startswith("consumer")]
+ONCE = [path for path in CONSUMERS if path.stem in {"consumer-replay-safe", "consumer-durable"}]
 PAYLOAD = "github.event.client_payload.zekt"
 
 
@@ -30,63 +31,78 @@ def steps(path: Path) -> list[dict[str, Any]]:
     return [step for job in read(path)["jobs"].values() for step in job["steps"]]
 
 
-def program(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / words[0]), *words[1:]]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def of_ours(path: Path) -> list[dict[str, Any]]:
+    """The steps that are the Zekt Action."""
+    return [step for step in steps(path) if step.get("uses", "").startswith("ACME/zekt/action@")]
 
 
-def test_there_is_one_for_each_side() -> None:
-    assert [path.stem for path in WORKFLOWS] == ["consumer", "provider"]
-
-
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: str(path.stem))
-def test_a_linter_finds_nothing(path: Path) -> None:
-    done = program("actionlint", "-no-color", "-config-file", "/dev/null", str(path))
+def test_a_linter_finds_nothing() -> None:
+    words = [str(Path(sys.executable).parent / "actionlint"), "-no-color", "-config-file"]
+    words += ["/dev/null", *map(str, WORKFLOWS)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: str(path.stem))
 def test_a_workflow_says_that_anybody_may_take_it_and_asks_for_little(path: Path) -> None:
-    assert path.read_text(encoding="utf-8").startswith("# SPDX-License-Identifier: 0BSD\n")
-    assert set(read(path)["permissions"].items()) <= {("contents", "read")}
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# SPDX-License-Identifier: 0BSD\n")
+    assert "default branch" in text
+    workflow = read(path)
+    assert set(workflow["permissions"].items()) <= {("contents", "read")}
+    for job in workflow["jobs"].values():
+        calls = any(step in of_ours(path) or "curl" in step.get("run", "") for step in job["steps"])
+        assert job.get("permissions") == ({"id-token": "write"} if calls else None)
+        assert "timeout-minutes" in job
 
 
-def test_no_value_from_outside_stands_in_a_script() -> None:
-    scripts = [step["run"] for path in WORKFLOWS for step in steps(path) if "run" in step]
-    assert len(scripts) == len(WORKFLOWS)
-    assert not [script for script in scripts if "${{" in script]
-    given = [value for step in steps(CONSUMER) for value in step.get("env", {}).values()]
-    assert any(PAYLOAD in value for value in given)
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: str(path.stem))
+def test_no_value_from_outside_stands_in_a_script(path: Path) -> None:
+    assert not [step["run"] for step in steps(path) if "${{" in step.get("run", "")]
 
 
-def test_the_consumer_listens_to_what_a_service_sends_by_default() -> None:
-    assert read(CONSUMER)["on"] == {"repository_dispatch": {"types": [DEFAULT_EVENT_TYPE]}}
+def test_the_action_has_each_input_and_output_that_is_used() -> None:
+    action = yaml.safe_load((ROOT / "action/action.yml").read_text(encoding="utf-8"))
+    used = [path for path in WORKFLOWS if of_ours(path)]
+    assert len(used) == 5
+    for path in used:
+        for step in of_ours(path):
+            assert set(step["with"]) <= set(action["inputs"])
+            assert step["with"]["zekt-api-url"] == "${{ vars.ZEKT_API_URL }}"
+        text = path.read_text(encoding="utf-8")
+        assert "variable ZEKT_API_URL" in text
+        assert set(re.findall(r"steps\.zekt\.outputs\.([\w-]+)", text)) <= set(action["outputs"])
 
 
-def test_the_consumers_runs_are_known_by_their_delivery_and_handled_once() -> None:
-    delivery = f"${{{{ {PAYLOAD}.deliveryId }}}}"
-    consumer = read(CONSUMER)
-    assert delivery in consumer["run-name"]
-    # Only the same delivery shares the group, so that no other one is dropped.
-    assert consumer["concurrency"] == {"group": f"zekt-{delivery}", "cancel-in-progress": False}
-    keys = {step["with"]["key"] for step in steps(CONSUMER) if "uses" in step}
-    assert keys == {f"zekt-{delivery}"}
-    guarded = [step for step in steps(CONSUMER) if step.get("id") != "mark"]
-    assert all(step["if"] == "steps.mark.outputs.cache-hit != 'true'" for step in guarded)
-
-
-def test_our_own_check_of_a_consumer_finds_nothing_to_mend() -> None:
-    found = workflow_files.read(CONSUMER.read_bytes())
+@pytest.mark.parametrize("path", CONSUMERS, ids=lambda path: str(path.stem))
+def test_a_consumers_runs_are_known_by_their_delivery(path: Path) -> None:
+    assert f"${{{{ {PAYLOAD}.deliveryId }}}}" in read(path)["run-name"]
+    found = workflow_files.read(path.read_bytes())
     assert isinstance(found, workflow_files.WorkflowFile)
     assert found.dispatch
-    assert found.dispatch.starts_on(DEFAULT_EVENT_TYPE)
+    assert found.dispatch.starts_on(
+        DEFAULT_EVENT_TYPE if not of_ours(path) else "release-published"
+    )
     assert found.proves_runs
     assert not found.groups
     assert not found.injections
 
 
+@pytest.mark.parametrize("path", ONCE, ids=lambda path: str(path.stem))
+def test_a_delivery_is_handled_once(path: Path) -> None:
+    delivery = f"${{{{ {PAYLOAD}.deliveryId }}}}"
+    # Only the same delivery shares the group, so that no other one is dropped.
+    assert read(path)["concurrency"] == {"group": f"zekt-{delivery}", "cancel-in-progress": False}
+    keys = {step["with"]["key"] for step in steps(path) if "key" in step.get("with", {})}
+    received = "${{ steps.zekt.outputs.delivery-id }}"
+    assert keys == {f"zekt-{received if of_ours(path) else delivery}"}
+    guarded = [step for step in steps(path) if step.get("id") not in {"mark", "zekt"}]
+    assert all(step["if"] == "steps.mark.outputs.cache-hit != 'true'" for step in guarded)
+
+
 def test_every_field_that_is_used_is_one_that_is_sent() -> None:
     page = (ROOT / "docs/reference/payload.md").read_text(encoding="utf-8")
-    used = set(re.findall(rf"{PAYLOAD}((?:\.\w+)+)", CONSUMER.read_text(encoding="utf-8")))
-    assert used
-    assert not [name for name in used if f"`zekt{name}`" not in page]
+    for path in CONSUMERS:
+        used = set(re.findall(rf"{PAYLOAD}((?:\.\w+)+)", path.read_text(encoding="utf-8")))
+        assert used
+        assert not [name for name in used if f"`zekt{name}`" not in page]

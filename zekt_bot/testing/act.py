@@ -126,7 +126,7 @@ class ActRunner:
         arguments = [run.event, "--json", "--action-offline-mode", "--no-cache-server"]
         arguments += ["--directory", str(place / "repository"), "--workflows", run.workflow.path]
         arguments += ["--platform", "ubuntu-latest=-self-hosted", "--actor", run.actor.login]
-        arguments += ["--action-cache-path", str(place / "work")]
+        arguments += ["--action-cache-path", str(place / "work"), "--container-daemon-socket", "-"]
         for option, value in written.items():
             path = place / f"{option.strip('-')}.yml"  # JSON is YAML, which needs no escapes
             path.write_text(json.dumps(value), encoding="utf-8")
