@@ -18,6 +18,8 @@ const NAMES = [
   ['source-repo', 'sourceRepo'],
   ['is-replay', 'isReplay'],
 ];
+const CONCLUSIONS = { success: 'success', failure: 'failure', cancelled: 'failure' };
+const FROM_GITHUB = 'Zekt hears from GitHub how the run ends.';
 const DELIVERY = /^dlv_[0-9a-z]{26}$/;
 const MESSAGE = /^(.+)(\/api\/messages\/msg_[0-9a-z]{26})$/;
 
@@ -38,14 +40,15 @@ export async function complete() {
   const deliveryId = kept('delivery');
   if (!deliveryId) return;
   rmSync(path(deliveryId), { force: true });
-  const conclusion = input('job-status') === 'success' ? 'success' : 'failure';
+  const conclusion = CONCLUSIONS[input('job-status')];
+  if (!conclusion) return warn(`The job's end is not known here. ${FROM_GITHUB}`);
   try {
     const zekt = new Zekt(input('zekt-api-url'), input('audience'));
     const { state } = await zekt.post('/api/event-delivery/complete', { deliveryId, conclusion });
     say(`${deliveryId} is ${state}.`);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    warn(`${error.message} Zekt hears from GitHub how the run ends.`);
+    warn(`${error.message} ${FROM_GITHUB}`);
   }
 }
 

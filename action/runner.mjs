@@ -23,8 +23,9 @@ export function flag(name) {
 
 /** What others wrote, fit for one line: nothing in it can be a command to the runner. */
 export function oneLine(text, most = 1000) {
-  // The runner looks for its old form of commands, ##[…], anywhere in a line.
-  const plain = String(text).replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ').replaceAll('##[', '## [');
+  const line = String(text).replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ');
+  // A command begins with ::, or in its old form with ##[, which the runner looks for in all of a line.
+  const plain = line.replace(/^\s*::/, ': :').replaceAll('##[', '## [');
   return plain.length > most ? `${plain.slice(0, most)}…` : plain;
 }
 

@@ -109,7 +109,7 @@ function checked(address) {
 
 /** One try: an answer, or the trouble that there was and how long the other side asked to wait. */
 async function attempt(url, request, left) {
-  const signal = AbortSignal.timeout(Math.max(1, Math.min(left, ANSWER)));
+  const signal = AbortSignal.timeout(Math.ceil(Math.max(1, Math.min(left, ANSWER))));
   try {
     const answer = await fetch(url, { ...request, redirect: 'manual', signal });
     const body = await bytes(answer);
