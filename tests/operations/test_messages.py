@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from tests.stage import ME, RELEASE, SERVICE
 from zekt_bot import Refusal, hookimpl
+from zekt_bot.db.tables import envelopes, refused_messages, runs
 from zekt_bot.db.tables import messages as rows
-from zekt_bot.db.tables import refused_messages, runs
 from zekt_bot.domain.access import Person, WorkflowRun
 from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lists import AuditFilter, Page
@@ -262,6 +262,19 @@ async def test_a_message_of_a_run_that_was_sent_follows_now(stage: Stage) -> Non
         1,
         "Stored. It goes to 1 consumer now, after its run.",
     )
+    await stage.flow()
+    stage.clock.advance(timedelta(hours=24))
+    await stage.post(run, b'"a day later"')
+    await stage.flow()
+    assert sorted(row["kind"] for row in await stage.rows(envelopes)) == [
+        *["late_message"] * 2,
+        "message",
+    ]
+    stage.clock.advance(timedelta(seconds=1))
+    with pytest.raises(Conflict, match="more than 24 hours ago"):
+        await stage.post(run, b'"too late"')
+    assert (await stage.post(run, b'"late"')).duplicate
+    assert [row["reason"] for row in await stage.rows(refused_messages)] == ["run_is_over"]
 
 
 async def test_of_a_blocked_run_it_goes_to_nobody(stage: Stage) -> None:
@@ -270,6 +283,9 @@ async def test_of_a_blocked_run_it_goes_to_nobody(stage: Stage) -> None:
     await stage.flow()
     late = await stage.post(run)
     assert (late.consumers, "run_event_not_allowed" in late.said) == (0, True)
+    stage.clock.advance(timedelta(days=2))
+    with pytest.raises(Conflict, match="more than 24 hours ago"):
+        await stage.post(run, b'"too late"')
 
 
 class Refuses:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from tests.db.rows import put as insert_rows
+from tests.pipeline.sending import execute
 from tests.stage import ME, SERVICE, open_stage
 from zekt_bot.config import Settings
 from zekt_bot.db import retention as steps
@@ -205,6 +206,32 @@ async def test_a_message_of_which_nothing_was_made_loses_its_body(stage: Stage) 
     await put(stage, runs, state="done")
     await later(stage, 0)
     assert (await stage.row(messages))["body"] == b""
+
+
+async def test_a_message_is_there_until_a_day_past_its_runs_webhook(migrated_url: str) -> None:
+    short: dict[str, Any] = dict.fromkeys(("event_days", "payload_days", "blocked_days"), 1)
+    async with open_stage(migrated_url, **short) as stage:
+        await stage.publish("released")
+        run = await stage.finish_run("build")
+        never_ends = await stage.github.start_run(stage.provider, "release.yml")
+        await stage.post(run)
+        await stage.post(never_ends, b'"in vain"')
+        await later(stage, 30)
+        assert all(row["body"] for row in await stage.rows(messages))
+        await stage.listen()
+        await put(stage, jobs, status="completed")
+        ended = update(runs).where(runs.c.run_id == run.id).values(state="set_aside", due_at=None)
+        await execute(stage, ended)
+        await later(stage, 1)
+        assert all(row["body"] for row in await stage.rows(messages))
+        await later(stage, 0.1)
+        assert {row["body"] == b"" for row in await stage.rows(messages)} == {True, False}
+        await later(stage, 4.8)
+        assert {row["run_id"] for row in await stage.rows(runs)} == {run.id, never_ends.id}
+        await later(stage, 0.2)
+        assert {row["run_id"] for row in await stage.rows(runs)} == {run.id}
+        await later(stage, 2)
+        assert await counts(stage, runs, messages) == [0, 0]
 
 
 async def test_webhooks_are_known_for_eight_days_and_kept_when_set_aside(stage: Stage) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select, tuple_, update
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 
 _FINAL = sorted(FINAL)
 _STANDS_STILL = ("done", "set_aside")
+# What waits for a run's end waits so long: GitHub ends it after 35 days, whose webhook is then due.
+# Source: https://docs.github.com/actions/reference/limits
+LONGEST_RUN = timedelta(days=36)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ def _drop_envelopes(connection: Connection, found: Select[Any], batch: Batch) ->
 
 
 def _runs(connection: Connection, batch: Batch) -> int:
-    """Runs that never ended too: nothing of GitHub runs for so long."""
+    """Runs that never ended too, once none can go on."""
     found = select(runs.c.id).where(runs.c.received_at < batch.before)
     return _drop_runs(connection, found.order_by(runs.c.received_at), batch)
 
@@ -180,10 +184,18 @@ def _runs_aside(connection: Connection, batch: Batch) -> int:
 
 
 def _drop_runs(connection: Connection, found: Select[Any], batch: Batch) -> int:
+    """Their time counts from their end; one that goes on may still be waited for."""
     nothing = _first(envelopes.c.id, envelopes.c.run == runs.c.id).is_(None)
-    ids = _locked(connection, found.where(_rests(runs), nothing).limit(batch.limit))
+    over = (runs.c.state != "open") | (runs.c.received_at < batch.now - LONGEST_RUN)
+    old = found.where(_rests(runs), nothing, over, _ended() < batch.before)
+    ids = _locked(connection, old.limit(batch.limit))
     delete_runs(connection, ids)
     return len(ids)
+
+
+def _ended() -> ColumnElement[datetime]:
+    """When a run's end was heard of, by what was decided then; else when the run was."""
+    return func.coalesce(runs.c.gather_until, runs.c.received_at)
 
 
 def delete_runs(connection: Connection, ids: Sequence[str]) -> None:
@@ -214,10 +226,13 @@ def _payloads(connection: Connection, batch: Batch) -> int:
 
 
 def _unsent_messages(connection: Connection, batch: Batch) -> int:
-    """Bodies of messages of which nothing was made, because their run went nowhere."""
+    """Bodies of messages of which nothing was made, because their run went nowhere.
+
+    They are there for the least that is set, a day, past its webhook: an operator may mend it.
+    """
     nothing = _first(envelopes.c.id, envelopes.c.message == messages.c.id).is_(None)
     still = (runs.c.id == messages.c.run, runs.c.state.in_(_STANDS_STILL), _rests(runs))
-    over = _first(runs.c.id, *still).is_not(None)
+    over = _first(runs.c.id, *still, _ended() < batch.before).is_not(None)
     kept = (messages.c.body_gone_at.is_(None), messages.c.created_at < batch.before)
     found = select(messages.c.id).where(*kept, over, nothing)
     ids = _locked(connection, found.order_by(messages.c.created_at).limit(batch.limit))

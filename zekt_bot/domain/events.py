@@ -83,6 +83,11 @@ class Run:
         """Whether the code that ran is another repository's, or nobody knows whose."""
         return self.facts is None or self.facts.head_repository_id != self.key.repository_id
 
+    def was_over(self, at: datetime) -> bool:
+        """Whether at that moment it had gone on, or was blocked, and nothing was left to do."""
+        since = self.aggregated_at or self.gather_until
+        return self.state == "done" and since is not None and since < at
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

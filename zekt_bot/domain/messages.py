@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, get_args
 
 from zekt_bot.domain.catalog import check_event_type
@@ -19,6 +20,8 @@ MOST_BYTES = 524_288
 MOST_DEPTH = 64
 MOST_OF_A_RUN = 50
 MOST_BYTES_OF_A_RUN = 5 * 1024 * 1024
+MOST_LATE = timedelta(hours=24)
+"""So long after its run went on, a message still follows it."""
 
 Unwelcome = Literal[
     "account_blocked", "not_enabled", "not_installed", "app_suspended", "not_allowed"

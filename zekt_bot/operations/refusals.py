@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from zekt_bot.db import refusals
 from zekt_bot.domain.ids import new_id
-from zekt_bot.domain.messages import MOST_BYTES_OF_A_RUN, MOST_OF_A_RUN
+from zekt_bot.domain.messages import MOST_BYTES_OF_A_RUN, MOST_LATE, MOST_OF_A_RUN
 from zekt_bot.domain.quotas import seconds_left
 from zekt_bot.errors import AccessDenied, Conflict, MessageRefused, NotFound, QuotaExceeded
 
@@ -53,6 +54,11 @@ async def refuse(
         )
     if reason == "not_allowed":
         return AccessDenied(_not_allowed(name, facts.workflow_path))
+    if reason == "run_is_over":
+        return Conflict(
+            f"This run's event went on more than {MOST_LATE / timedelta(hours=1):.0f} hours ago: "
+            "send messages while the run goes on. Another attempt of it has an event of its own."
+        )
     if reason == "one_per_type":
         return Conflict(
             "This run has sent another message of this event type, and its service takes one of "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zekt_bot.db import audit, runs, tables, usage, versions
 from zekt_bot.domain.events import Message
-from zekt_bot.domain.messages import MOST_BYTES_OF_A_RUN, MOST_OF_A_RUN
+from zekt_bot.domain.messages import MOST_BYTES_OF_A_RUN, MOST_LATE, MOST_OF_A_RUN
 from zekt_bot.domain.quotas import Quota, Used
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.events import Run, RunKey
     from zekt_bot.domain.messages import MessagePolicy
 
-Left = Literal["moved", "over_quota", "run_is_full", "one_per_type"]
+Left = Literal["moved", "over_quota", "run_is_full", "run_is_over", "one_per_type"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,8 @@ class _Unit:
         for each in theirs:
             if (each.event_type, each.sha256) == (row.message["event_type"], row.message["sha256"]):
                 return Kept(each.id, each.envelope_id, run, duplicate=True)
+        if run.was_over(row.now - MOST_LATE):
+            return "run_is_over"
         if row.one_per_type and any(m.event_type == row.message["event_type"] for m in theirs):
             return "one_per_type"
         size = row.message["size"] + sum(each.size for each in theirs)

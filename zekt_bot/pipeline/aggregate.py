@@ -146,7 +146,8 @@ async def _decide(broker: Broker, read: _Read) -> _Settling:
         return _Settling(read, {"due_at": answer}, (), None, now, quota)
     rows = [_envelope(broker, read, draft) for draft in answer]
     entry = await _entry(broker, run, "zekt:run:aggregated", {"envelopes": len(rows)})
-    return _Settling(read, {**done, "aggregated_at": now}, rows, entry, now, quota)
+    first = run.aggregated_at or now  # how late a message may be counts from there
+    return _Settling(read, {**done, "aggregated_at": first}, rows, entry, now, quota)
 
 
 async def _entry(broker: Broker, run: Run, verb: str, details: Mapping[str, str | int]) -> Entry:
