@@ -14,7 +14,7 @@ from zekt_bot import (
 )
 
 if TYPE_CHECKING:
-    from zekt_bot import Delivery
+    from zekt_bot import Delivery, Repository
 
 
 @hookimpl
@@ -42,9 +42,16 @@ def _run(facts: RunPolicyFacts) -> str | None:
         return refused
     if facts.repository.blocked:
         return "account_blocked"
-    if not facts.repository.consented:
+    if not _sends(facts.repository):
         return "consent"
     return "quota" if facts.over_quota else None
+
+
+def _sends(provider: Repository) -> bool:
+    """Whether anything may come from it: of archived ones the reason is the same, lest it tell
+    consumers of a hidden source which repository that is.
+    """
+    return provider.consented and not provider.archived
 
 
 def _loop(run: Run, facts: RunPolicyFacts) -> str | None:
@@ -75,9 +82,11 @@ def _approval(facts: DeliveryPolicyFacts) -> str | None:
 
 
 def _access(facts: DeliveryPolicyFacts) -> str | None:
-    """Is the App still installed at both ends, and can the consumer run workflows?"""
+    """Is the App installed at both ends, as since it was made? Do workflows run at both?"""
     if facts.consumer.blocked:
         return "account_blocked"
-    if not (facts.provider.consented and facts.consumer.consented):
+    if not (_sends(facts.provider) and facts.consumer.consented):
         return "consent"
-    return "no_access" if facts.consumer.archived else None
+    if facts.consumer.archived:
+        return "no_access"
+    return "withdrawn" if facts.withdrawn else None

@@ -12,7 +12,7 @@ from tests.db.rows import until
 from tests.stage import clock, stage
 from tests.working import LOOPS
 from zekt_bot.app import working
-from zekt_bot.db.tables import coverage, deliveries, subscriptions, usage
+from zekt_bot.db.tables import coverage, deliveries, repositories, subscriptions, usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +65,7 @@ async def test_what_was_stored_by_a_clock_that_was_ahead_does_not_wait_for_its_t
 
 def _make_durable(connection: Connection, rows: Sequence[datetime]) -> list[None]:
     connection.execute(update(subscriptions).values(durable_after=600, durable_sends=3))
+    connection.execute(update(repositories).values(withdrawn_at=rows[0] + 4 * HOUR))
     told = {"account_id": 1, "day": "2026-07-01", "events": 0, "messages": 0, "bytes": 0}
     connection.execute(usage.insert().values(**told, told_at=rows[0] + 5 * HOUR))
     return [None]
@@ -98,4 +99,6 @@ async def test_what_a_clock_that_was_ahead_says_of_proofs_and_gaps_is_taken_back
         await until(brought_back)
         assert (await stage.row(deliveries))["state"] == "dispatched"
         assert (await stage.row(usage))["told_at"] is None
+        taken_back = [row["withdrawn_at"] for row in await stage.rows(repositories)]
+        assert all(at <= stage.clock.now() for at in taken_back)
         assert stage.clock.now() < start + 2 * HOUR

@@ -82,8 +82,8 @@ OFTEN: dict[str, tuple[Work, int]] = {
     "next of the deliveries": (lambda c: leases.next_due(c, "deliveries"), 1),
     "sweep of the lanes": (lambda c: lanes.sweep(c, [START]), 1),
     "what waits in a lane": (
-        lambda c: deliveries.hasten(c, [Hastening("github:1", None, 5, START)]),
-        1,
+        lambda c: deliveries.hasten(c, [Hastening("github:1", 5, START)]),
+        2,
     ),
     "probe": (lambda c: deliveries.probe(c, [("app", START)]), 1),
     "load of deliveries": (lambda c: outgoing.load(c, SIXTEEN), 1),

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.operations.subscribing import ENDS
 from tests.pipeline.sending import DISPATCHES, matched, posts
 from tests.stage import ME, Stage, open_stage
 from zekt_bot.db.tables import attempts, deliveries, runs
-from zekt_bot.operations import pauses
+from zekt_bot.domain.subscriptions import Ordered
+from zekt_bot.operations import pauses, repositories
+from zekt_bot.operations.ordering import make_ordered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +51,21 @@ async def take_back(stage: Stage, how: str, repository: Repository) -> None:
     await stage.listen()
 
 
+async def give_back(stage: Stage, how: str, repository: Repository) -> None:
+    """They think better of it, and Zekt hears of it."""
+    github = stage.github
+    own = stage.consuming if repository is stage.consumer else stage.providing
+    if how == "uninstalled":
+        await github.install(stage.app, repository.owner)
+    elif how == "suspended":
+        await github.unsuspend(own)
+    elif how == "taken out":
+        await github.add_repositories(own, repository)
+    else:
+        await github.unarchive(repository)
+    await stage.listen()
+
+
 async def one(stage: Stage) -> Mapping[str, Any]:
     return await stage.row(deliveries)
 
@@ -72,9 +90,6 @@ async def test_what_waits_for_others_waits_on(stage: Stage) -> None:
     due = (await one(stage))["due_at"]
     other = stage.github.repository(stage.consumer.owner, "other", private=True)
     await take_back(stage, "archived", other)
-    await take_back(stage, "uninstalled", stage.provider)
-    await stage.github.install(stage.app, stage.provider.owner)
-    await stage.listen()
     assert ((await one(stage))["due_at"], await stage.deliver()) == (due, [])
     stage.clock.advance(timedelta(minutes=1))
     await stage.deliver()
@@ -98,20 +113,100 @@ async def test_an_old_suspension_that_is_put_right_hastens_nothing(stage: Stage)
 
 
 @pytest.mark.parametrize("how", WAYS)
-async def test_what_is_on_hold_is_blocked_when_the_hold_ends(stage: Stage, how: str) -> None:
+async def test_what_is_on_hold_is_blocked_at_once(stage: Stage, how: str) -> None:
     await matched(stage)
     await pauses.pause(stage.broker, ME, pauses.Target())
     assert await stage.deliver() == [None]
     await take_back(stage, how, stage.consumer)
-    assert ((await one(stage))["state"], await stage.deliver()) == ("pending", [])
-    await pauses.resume(stage.broker, ME, pauses.Target())
     assert await stage.deliver() == [None]
     row = await one(stage)
-    assert (row["state"], row["blocked_reason"]) == ("blocked", WAYS[how])
-    assert posts(stage) == []
+    assert (row["state"], row["blocked_reason"], row["waits_for"]) == ("blocked", WAYS[how], None)
+    await pauses.resume(stage.broker, ME, pauses.Target())
+    assert (await stage.deliver(), posts(stage)) == ([], [])
 
 
-@pytest.mark.parametrize("how", ["uninstalled", "suspended", "taken out", "deleted"])
+@pytest.mark.parametrize("how", ["suspended", "taken out"])
+async def test_what_stands_in_an_ordered_line_is_blocked_at_once(stage: Stage, how: str) -> None:
+    await stage.serve()
+    await make_ordered(stage.broker, ME, ENDS, Ordered(), force=True)
+    for _ in range(3):
+        await stage.finish_run("build")
+        await stage.prepare()
+    assert [row["waits_for"] for row in await stage.rows(deliveries)].count("sequence") == 2
+    await take_back(stage, how, stage.consumer)
+    assert await stage.deliver() == [None] * 3
+    stands = [(row["state"], row["waits_for"]) for row in await stage.rows(deliveries)]
+    assert (stands, posts(stage)) == ([("blocked", None)] * 3, [])
+
+
+@pytest.mark.parametrize(
+    ("how", "end", "held"),
+    [
+        ("uninstalled", "consumer", False),
+        ("suspended", "consumer", True),
+        ("taken out", "consumer", False),
+        ("archived", "consumer", True),
+        ("suspended", "provider", False),
+        ("archived", "provider", True),
+    ],
+)
+async def test_what_was_made_before_is_not_sent_though_consent_is_back_before_its_time(
+    stage: Stage, how: str, end: str, held: bool
+) -> None:
+    await matched(stage)
+    if held:
+        await pauses.pause(stage.broker, ME, pauses.Target())
+    else:
+        stage.github.fail("POST", DISPATCHES, status=502)
+    await stage.deliver()
+    stage.clock.advance(timedelta(seconds=1))
+    repository: Repository = getattr(stage, end)
+    await take_back(stage, how, repository)
+    stage.clock.advance(timedelta(seconds=1))
+    await give_back(stage, how, repository)
+    await pauses.resume(stage.broker, ME, pauses.Target())
+    stage.clock.advance(timedelta(minutes=1))
+    while await stage.deliver():
+        pass
+    row = await one(stage)
+    assert (row["state"], row["blocked_reason"]) == ("blocked", "withdrawn")
+    await stage.finish_run("build")
+    await stage.flow()
+    states = sorted(row["state"] for row in await stage.rows(deliveries))
+    assert states == ["blocked", "dispatched"]
+
+
+async def test_what_is_on_hold_for_a_consumer_that_its_people_disable_is_blocked(
+    stage: Stage,
+) -> None:
+    await matched(stage)
+    await pauses.pause(stage.broker, ME, pauses.Target())
+    await stage.deliver()
+    await repositories.disable(stage.broker, ME, stage.consumer.full_name, "consumer")
+    await stage.deliver()
+    assert (await one(stage))["blocked_reason"] == "not_approved"
+
+
+async def test_of_one_that_is_enabled_again_at_once_the_rest_of_a_line_keeps_its_order(
+    stage: Stage,
+) -> None:
+    await stage.serve()
+    await make_ordered(stage.broker, ME, ENDS, Ordered(), force=True)
+    for _ in range(2):
+        await stage.finish_run("build")
+        await stage.prepare()
+        stage.clock.advance(timedelta(seconds=1))
+    name = stage.consumer.full_name
+    await repositories.disable(stage.broker, ME, name, "consumer")
+    await repositories.enable(stage.broker, ME, name, "consumer")
+    assert [one.kind if one else None for one in await stage.deliver()].count("dispatched") == 1
+    assert len(await stage.deliver()) == 1
+    in_order = sorted(await stage.rows(deliveries), key=lambda row: row["envelope"])
+    sent = [one.client_payload["zekt"]["deliveryId"] for one in stage.github.dispatches]
+    assert sent == [row["id"] for row in in_order]
+
+
+@pytest.mark.parametrize("how", WAYS)
 async def test_nothing_leaves_a_provider_without_consent(stage: Stage, how: str) -> None:
     await matched(stage)
     await take_back(stage, how, stage.provider)
@@ -121,14 +216,7 @@ async def test_nothing_leaves_a_provider_without_consent(stage: Stage, how: str)
     assert posts(stage) == []
 
 
-async def test_what_ended_before_its_provider_was_archived_is_sent(stage: Stage) -> None:
-    await matched(stage)
-    await take_back(stage, "archived", stage.provider)
-    await stage.deliver()
-    assert (await one(stage))["state"] == "dispatched"
-
-
-@pytest.mark.parametrize("how", ["uninstalled", "suspended", "taken out"])
+@pytest.mark.parametrize("how", WAYS)
 async def test_nothing_is_received_from_a_provider_without_consent(stage: Stage, how: str) -> None:
     await stage.serve()
     with stage.github.hold() as late:
@@ -140,6 +228,7 @@ async def test_nothing_is_received_from_a_provider_without_consent(stage: Stage,
         pass
     await stage.prepare()
     assert await stage.rows(deliveries) == []
+    assert {row["blocked_reason"] for row in await stage.rows(runs)} <= {None, "consent"}
 
 
 async def test_a_permission_that_is_not_accepted_is_named_and_once_it_is_it_goes_on(

@@ -61,7 +61,8 @@ def _revoke() -> Executable:
 
 
 def _archive() -> Executable:
-    return update(repositories).values(archived=True)
+    consumer = repositories.c.provider_enabled_at.is_(None)
+    return update(repositories).where(consumer).values(archived=True)
 
 
 @pytest.mark.parametrize(

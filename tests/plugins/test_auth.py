@@ -187,9 +187,15 @@ async def test_what_was_withdrawn_delivers_no_more(changes: dict[str, Any]) -> N
     assert await of_delivery(**changes) == "not_approved"
 
 
-async def test_an_archived_consumer_cannot_be_reached_but_an_archived_provider_may_send() -> None:
+async def test_nothing_comes_from_an_archived_repository_or_reaches_one() -> None:
+    archived = replace(PROVIDER, archived=True)
+    assert await of_run(repository=archived) == "consent"
+    assert await of_delivery(provider=archived) == "consent"
     assert await of_delivery(consumer=replace(CONSUMER, archived=True)) == "no_access"
-    assert await of_delivery(provider=replace(PROVIDER, archived=True)) is None
+
+
+async def test_what_was_taken_back_since_is_blocked_though_all_is_agreed_again() -> None:
+    assert await of_delivery(withdrawn=True) == "withdrawn"
 
 
 @pytest.mark.parametrize(

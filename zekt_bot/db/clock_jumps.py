@@ -19,6 +19,7 @@ def bring_back(connection: Connection, now: datetime, ahead: datetime) -> None:
     """Change what says that it happened after `ahead`."""
     _proofs(connection, now, ahead)
     _coverage(connection, ahead)
+    _withdrawals(connection, now, ahead)
     late = update(usage).where(usage.c.told_at > ahead)
     connection.execute(late.values(told_at=None))
 
@@ -33,6 +34,13 @@ def _proofs(connection: Connection, now: datetime, ahead: datetime) -> None:
     anywhere = own.target_repository_id.in_(select(repositories.c.id))
     sent = update(deliveries).where(anywhere, own.dispatched_at > ahead)
     connection.execute(sent.values(dispatched_at=now))
+
+
+def _withdrawals(connection: Connection, now: datetime, ahead: datetime) -> None:
+    """What is made from now on was made after consent was taken back."""
+    own = repositories.c
+    wrong = update(repositories).where(own.withdrawn_at > ahead)
+    connection.execute(wrong.values(withdrawn_at=now, version=own.version + 1, updated_at=now))
 
 
 def _coverage(connection: Connection, ahead: datetime) -> None:

@@ -6,7 +6,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, func, insert, select, update
+from sqlalchemy import (
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from zekt_bot.db import audit, lanes, mirror, pauses, sequences, versions
 from zekt_bot.db.prepared import Prepared
@@ -243,31 +255,41 @@ def release(connection: Connection, rows: Sequence[tuple[str, str, datetime]]) -
 
 @dataclass(frozen=True, slots=True)
 class Parking:
-    """A leased delivery that waits for a pause to end: nothing was sent."""
+    """A leased delivery that waits for a pause to end, None: for its turn. Nothing was sent."""
 
     delivery_id: str
     lease: str
     lane: str
-    subject: Subject
+    subject: Subject | None
     now: datetime
 
 
 def park(connection: Connection, rows: Sequence[Parking]) -> list[bool]:
     """Let deliveries wait; False: the pause has ended meanwhile, and this one is due again."""
     # Pauses before lanes before deliveries: everybody locks in this order.
-    held = pauses.held(connection, {row.subject for row in rows})
+    held = pauses.held(connection, {row.subject for row in rows if row.subject})
     lanes.wake(connection, {row.lane: row.now for row in rows})
-    left = [row.lane for row in rows if _park(connection, row, waits=row.subject in held)]
+    waits = [row.subject is None or row.subject in held for row in rows]
+    left = [
+        row.lane
+        for row, each in zip(rows, waits, strict=True)
+        if _park(connection, row, waits=each)
+    ]
     lanes.give_back(connection, left)
-    return [row.subject in held for row in rows]
+    return waits
 
 
 def _park(connection: Connection, row: Parking, *, waits: bool) -> bool:
+    own = deliveries.c
     values: dict[str, Any] = {"lease": None, "due_at": row.now}
-    if waits:
+    if row.subject is None:  # unless its turn has come meanwhile
+        values["due_at"] = case(
+            (own.waits_for == "sequence", null()), else_=literal(row.now, own.due_at.type)
+        )
+    elif waits:
         values |= {"waits_for": "pause", "reason": row.subject, "due_at": None}
-    own = (deliveries.c.id == row.delivery_id, deliveries.c.lease == row.lease)
-    return bool(connection.execute(update(deliveries).where(*own).values(values)).rowcount)
+    held = (own.id == row.delivery_id, own.lease == row.lease)
+    return bool(connection.execute(update(deliveries).where(*held).values(values)).rowcount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,29 +322,37 @@ def move(connection: Connection, rows: Sequence[Move]) -> list[None]:
 
 @dataclass(frozen=True, slots=True)
 class Hastening:
-    """What waits in a lane for a later time: for these repositories, None: for all."""
+    """What waits in a lane, for a later time or for something else."""
 
     lane: str
-    repositories: tuple[int, ...] | None
     limit: int
     now: datetime
 
 
 def hasten(connection: Connection, rows: Sequence[Hastening]) -> list[int]:
-    """Make it due now, so that it is decided on again; answers how many, `limit` at most."""
+    """Make due now what its consumer took back since it was made, so that it is decided on.
+
+    What it waits for stays noted: it never goes out before that. Answers how many, `limit` at most.
+    """
     return [_hasten(connection, row) for row in rows]
 
 
 def _hasten(connection: Connection, row: Hastening) -> int:
-    own = deliveries.c
-    late = [own.lane == row.lane, own.due_at > row.now, own.lease.is_(None)]
-    if row.repositories is not None:
-        late.append(own.target_repository_id.in_(row.repositories))
-    found = connection.execute(select(own.id).where(*late).limit(row.limit)).scalars()
-    if not (ids := list(found)):
+    own, its = deliveries.c, repositories.c
+    late = own.due_at > row.now
+    held = own.due_at.is_(None) & own.waits_for.is_not(None)
+    taken_back = exists().where(
+        its.id == own.target_repository_id,
+        or_(its.withdrawn_at >= own.created_at, its.consumer_enabled_at.is_(None)),
+    )
+    ids: list[str] = []
+    for waits in (late, held):
+        free = select(own.id).where(own.lane == row.lane, waits, own.lease.is_(None), taken_back)
+        ids += connection.execute(free.limit(row.limit - len(ids))).scalars()
+    if not ids:
         return 0
     lanes.wake(connection, {row.lane: row.now})
-    due = update(deliveries).where(own.id.in_(ids), own.lease.is_(None), own.due_at > row.now)
+    due = update(deliveries).where(own.id.in_(ids), own.lease.is_(None), or_(late, held))
     hastened = connection.execute(due.values(due_at=row.now)).rowcount
     audit.wake(connection, "deliveries")
     return hastened

@@ -30,11 +30,12 @@ from zekt_bot.db.tables import deliveries, envelopes, messages, runs
 from zekt_bot.db.tables import repositories as repositories_table
 from zekt_bot.db.tables import services as services_table
 from zekt_bot.db.tables import subscriptions as subscriptions_table
-from zekt_bot.domain.deliveries import DeliveryPolicyFacts, RunPolicyFacts
+from zekt_bot.domain.deliveries import SENDABLE, DeliveryPolicyFacts, RunPolicyFacts
 from zekt_bot.domain.pauses import holding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection, Table
 
@@ -49,7 +50,7 @@ _MOST_KEPT = 100_000  # ten thousand lanes in turn: a consumer and a subscriptio
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """All that sending a delivery needs. Bodies are still sealed."""
+    """All that sending a delivery needs. Bodies are still sealed. `in_line`: it is not its turn."""
 
     delivery: Delivery
     lease: str
@@ -63,6 +64,7 @@ class Work:
     tried_for: timedelta
     sequence_key: str | None
     on_hold: Subject | None
+    in_line: bool
     settings: bytes | None
 
 
@@ -147,6 +149,7 @@ def load(connection: Connection, ids: Sequence[str], kept: KeptFacts | None = No
                 tried_for=timedelta(microseconds=row["tried_for_us"]),
                 sequence_key=row["sequence_key"],
                 on_hold=holding(ends, row["service_id"], row["cause_id"], active),
+                in_line=row["waits_for"] == "sequence",
                 settings=facts.settings.get(held.id) if held else None,
             )
         )
@@ -234,7 +237,15 @@ class _Facts:
             consumer=consumer,
             event_type=event.event_type,
             changed_hands=made_between != (provider.account_id, consumer.account_id),
+            withdrawn=row["state"] in SENDABLE
+            and _withdrawn(provider, consumer, row["created_at"]),
         )
+
+
+def _withdrawn(provider: Repository, consumer: Repository, made_at: datetime) -> bool:
+    """Whether an end's yes is gone, or was since; `deliveries.hasten` asks the same of rows."""
+    disabled = not (provider.provider and consumer.consumer)
+    return disabled or provider.withdrew_since(made_at) or consumer.withdrew_since(made_at)
 
 
 def reload(connection: Connection, work: Work) -> Work | None:

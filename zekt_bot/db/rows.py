@@ -184,6 +184,7 @@ class RepositoryRows:
             unread_since=row[p + "unread_since"],
             purging=row[p + "purging_since"] is not None,
             lapsed_at=row[p + "lapsed_at"],
+            withdrawn_at=row[p + "withdrawn_at"],
         )
 
 

@@ -197,8 +197,13 @@ def _blocked(case: Case) -> Advice:
         ),
         "consent": Advice(
             f"The App is suspended or no longer installed at {_owner(case.source)} or "
-            f"{_owner(case.consumer)}.",
-            "An owner lifts the suspension, or installs it again, at GitHub.",
+            f"{_owner(case.consumer)}, or {case.source} is archived.",
+            "An owner undoes that at GitHub; then the next event goes out.",
+        ),
+        "withdrawn": Advice(
+            f"{_owner(case.source)} or {_owner(case.consumer)} took consent back before its turn.",
+            "It has been given again since: if this is still wanted, replay it "
+            "(`zekt deliveries replay`).",
         ),
         "no_access": _no_access(case),
     }

@@ -77,7 +77,8 @@ class Repository:
     `blocked`: its account is shut out or not admitted. `heard_since`: when it last came back from
     a block, a suspension or outside of the installation; None: it was never away. `unread_since`:
     from when on GitHub gives no list of its runs. `purging`: what is kept of it is being deleted.
-    `lapsed_at`: since when consent is gone, as it was found some time afterwards.
+    `lapsed_at`: since when consent is gone, as it was found some time afterwards. `withdrawn_at`:
+    when GitHub last said that it is gone, be it back by now.
     """
 
     id: int
@@ -97,6 +98,11 @@ class Repository:
     unread_since: datetime | None = None
     purging: bool = False
     lapsed_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+
+    def withdrew_since(self, moment: datetime) -> bool:
+        """Whether consent was taken back at GitHub after that, be it back by now."""
+        return self.withdrawn_at is not None and self.withdrawn_at >= moment
 
     @property
     def consented(self) -> bool:

@@ -38,6 +38,7 @@ BlockedReason = Literal[
     "quota",
     "no_access",
     "consent",
+    "withdrawn",
     "plugin_failed",
     "enabled_later",
     "too_old",
@@ -146,7 +147,8 @@ class EnvelopePolicyFacts:
 class DeliveryPolicyFacts:
     """What decides whether a delivery may reach its consumer, read anew before every POST.
 
-    `changed_hands`: one of its ends had another owner when the delivery was made.
+    `changed_hands`: one of its ends had another owner when the delivery was made. `withdrawn`:
+    an end is disabled, or since it was made took back its consent, be it back by now.
     """
 
     run: RunPolicyFacts
@@ -156,6 +158,7 @@ class DeliveryPolicyFacts:
     consumer: Repository
     event_type: str
     changed_hands: bool = False
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)

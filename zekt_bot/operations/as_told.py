@@ -29,7 +29,22 @@ def owner_of(repository: dict[str, Any]) -> Account:
 
 def detached(installation_id: int, repository_id: int, now: datetime) -> Step:
     """A repository that the installation does not cover."""
-    return lambda c: mirror.detach(c, installation_id, [repository_id], now)
+
+    def apply(connection: Connection) -> None:
+        mirror.detach(connection, installation_id, [repository_id], now)
+        mirror.withdraw(connection, installation_id, [repository_id], now)
+
+    return apply
+
+
+def uninstalled(installation_id: int, now: datetime) -> Step:
+    """An installation that GitHub does not know."""
+
+    def apply(connection: Connection) -> None:
+        mirror.set_installation_state(connection, installation_id, "deleted", now)
+        mirror.withdraw(connection, installation_id, None, now)
+
+    return apply
 
 
 def installed(told: dict[str, Any], consequences: Consequences, now: datetime) -> Step:
@@ -66,6 +81,8 @@ def installed(told: dict[str, Any], consequences: Consequences, now: datetime) -
         }
         mirror.put_account(connection, owner, now, consequences)
         mirror.put_installation(connection, row | by)
+        if state == "suspended":
+            mirror.withdraw(connection, installation_id, None, now)
 
     return apply
 
@@ -83,9 +100,9 @@ def covered(
     told: dict[str, Any], installation_id: int, consequences: Consequences, now: datetime
 ) -> Step:
     """A repository that the installation covers."""
-    owner = owner_of(told)
+    owner, repository_id = owner_of(told), fields.number(told, "id")
     row = {
-        "id": fields.number(told, "id"),
+        "id": repository_id,
         "full_name": fields.text(told, "full_name", 300),
         "account_id": owner.id,
         "installation_id": installation_id,
@@ -96,5 +113,7 @@ def covered(
     def apply(connection: Connection) -> None:
         mirror.put_account(connection, owner, now, consequences)
         mirror.put_repository(connection, row, now, consequences)
+        if row["archived"]:
+            mirror.withdraw(connection, installation_id, [repository_id], now)
 
     return apply

@@ -18,7 +18,14 @@ from zekt_bot.domain.audit import GITHUB
 from zekt_bot.errors import Conflict, MalformedEvent, NotFound
 from zekt_bot.operations import fields, withdrawals
 from zekt_bot.operations.accounts import admit
-from zekt_bot.operations.as_told import account_of, covered, detached, installed, owner_of
+from zekt_bot.operations.as_told import (
+    account_of,
+    covered,
+    detached,
+    installed,
+    owner_of,
+    uninstalled,
+)
 from zekt_bot.operations.consequences import foresee
 
 if TYPE_CHECKING:
@@ -189,7 +196,7 @@ async def _confirm(
     alone = news.event == "repository"
     asked = [r.id for r in known.values() if alone or r.provider or r.consumer]
     await _settle_all(broker, installation_id, asked)
-    await withdrawals.hasten(broker, installation_id, repository_ids)
+    await withdrawals.look(broker, installation_id, repository_ids)
     entry = await _entry(broker, news)
     done = _Applying(news.inbox_id, None, _all(also), entry, broker.now())
     await broker.database.write(_write, done)
@@ -211,7 +218,7 @@ async def look(
     await _settle_all(broker, *place)
     if await broker.database.query(mirror.seen, *place) == before:
         return False
-    await withdrawals.hasten(broker, *place)
+    await withdrawals.look(broker, *place)
     entry = await broker.entry(verb, GITHUB, **subject)
     await broker.database.write(_write, _Applying(None, None, _all(()), entry, broker.now()))
     return True
@@ -266,7 +273,7 @@ async def _as_github_says(broker: Broker, installation_id: int, seen: Seen) -> l
     now = broker.now()
     told = await broker.github.installation(installation_id)
     if told is None:
-        return [lambda c: mirror.set_installation_state(c, installation_id, "deleted", now)]
+        return [uninstalled(installation_id, now)]
     asked = list(seen.repositories) if told.get("suspended_at") is None else []
     answers = await asyncio.gather(*(_granted(broker, installation_id, each) for each in asked))
     gone = [each for each, answer in zip(asked, answers, strict=True) if answer is None]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.db import audit, mirror, tables, versions
 from zekt_bot.domain.access import Person, decide
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput
-from zekt_bot.operations import access
+from zekt_bot.operations import access, withdrawals
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -67,7 +67,10 @@ async def disable(
     """
     repository = await access.known(broker, principal, "repository:disable", full_name)
     enabling = await _enabling(broker, principal, repository, part, "disabled")
-    return await broker.database.write(_disable, enabling)
+    disabled = await broker.database.write(_disable, enabling)
+    if part == "consumer" and disabled.installation_id is not None:
+        await withdrawals.hasten(broker, disabled.installation_id)
+    return disabled
 
 
 async def take_part(

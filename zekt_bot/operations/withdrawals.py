@@ -1,4 +1,8 @@
-"""Where consent is gone, what waits for a later try is decided on at once: it is blocked."""
+"""Where consent is gone, what waits is decided on at once: it is blocked.
+
+That it is never sent follows from the facts (`DeliveryPolicyFacts.withdrawn`), whenever it is
+decided on; this lets people see it soon.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +22,31 @@ if TYPE_CHECKING:
 _AT_ONCE = 500
 
 
-async def hasten(broker: Broker, installation_id: int, repository_ids: Sequence[int]) -> None:
-    """Let no delivery sleep until its next try if its consumer, in this installation, is gone.
-
-    The policy is asked, as before every attempt, and blocks it. Else it would be sent if consent
-    came back before its time.
+async def look(broker: Broker, installation_id: int, repository_ids: Sequence[int]) -> None:
+    """Hasten what waits for this installation, if consent is gone there or of one of these.
 
     Raises:
         StorageUnavailable.
     """
-    gone = await broker.database.query(_gone, installation_id, repository_ids)
-    if gone == ():
-        return
-    lane = lane_of_installation(installation_id)
-    row = Hastening(lane, gone, _AT_ONCE, broker.now())
+    if await broker.database.query(_gone, installation_id, repository_ids):
+        await hasten(broker, installation_id)
+
+
+async def hasten(broker: Broker, installation_id: int) -> None:
+    """Let no delivery sleep, be on hold or stand in line if its consumer has taken back its yes.
+
+    The policy is asked, as before every attempt, and blocks it.
+
+    Raises:
+        StorageUnavailable.
+    """
+    row = Hastening(lane_of_installation(installation_id), _AT_ONCE, broker.now())
     while await broker.database.write(deliveries.hasten, row, weight=_AT_ONCE) == _AT_ONCE:
         pass
 
 
-def _gone(
-    connection: Connection, installation_id: int, repository_ids: Sequence[int]
-) -> tuple[int, ...] | None:
-    """Those of the repositories without consent; None: all of the installation's."""
+def _gone(connection: Connection, installation_id: int, repository_ids: Sequence[int]) -> bool:
     if mirror.installation_state(connection, installation_id) != "active":
-        return None
+        return True
     known = mirror.repositories_by_id(connection, repository_ids).values()
-    return tuple(one.id for one in known if one.obstacle or one.installation_id != installation_id)
+    return any(one.obstacle or one.installation_id != installation_id for one in known)

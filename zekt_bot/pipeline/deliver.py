@@ -299,8 +299,8 @@ async def _refuse(broker: Broker, work: Work, refusal: Refusal) -> None:
     """Not sent: the lane gets its token back."""
     if isinstance(refusal.error, StorageUnavailable):
         raise refusal.error
-    if refusal.on_hold:
-        await _park(broker, work, refusal.on_hold)
+    if refusal.on_hold or refusal.in_line:
+        await _park(broker, work, None if refusal.in_line else refusal.on_hold)
     elif refusal.error:
         await _undecided(broker, work, refusal.error)
     elif refusal.blocked:
@@ -309,8 +309,8 @@ async def _refuse(broker: Broker, work: Work, refusal: Refusal) -> None:
         _log.info("delivery.taken_over", **_named(work))
 
 
-async def _park(broker: Broker, work: Work, subject: Subject) -> None:
-    """Nothing is decided while it is on hold: it waits, and its lane gets the token back."""
+async def _park(broker: Broker, work: Work, subject: Subject | None) -> None:
+    """Nothing is decided while it is on hold, or None, in line; its lane gets the token back."""
     held = (work.delivery.id, work.lease, work.delivery.lane, subject, broker.now())
     await broker.database.write(deliveries.park, Parking(*held))
     _log.info("delivery.on_hold", **_named(work), subject=subject)

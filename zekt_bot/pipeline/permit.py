@@ -17,17 +17,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a delivery does not go out now; nothing of it: another worker has it."""
+    """Why a delivery does not go out now; nothing of it: another worker has it.
+
+    `in_line`: others of its sequence go first.
+    """
 
     blocked: Blocked | None = None
     error: Exception | None = None
     on_hold: Subject | None = None
+    in_line: bool = False
 
 
 async def ask(broker: Broker, work: Work) -> Refusal | None:
     """The policy's answer on the facts that were read; None: it may go out."""
-    if work.on_hold:
-        return Refusal(on_hold=work.on_hold)
+    if (work.on_hold or work.in_line) and not work.facts.withdrawn:
+        return Refusal(on_hold=work.on_hold, in_line=work.in_line)
     try:
         blocked = await broker.plugins.block_reason(work.delivery, work.facts)
     except Exception as error:

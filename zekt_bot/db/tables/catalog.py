@@ -94,6 +94,8 @@ repositories = Table(
     Column("consumer_enabled_at", UtcDateTime),
     # When consent last came back: its installation, its place in it, its account's admission.
     Column("heard_since", UtcDateTime),
+    # When GitHub last said that consent is gone, be it back by now; NULL: it never was.
+    Column("withdrawn_at", UtcDateTime),
     # Since when consent is gone, as the hourly look found it; NULL: it stands, or was never given.
     Column("lapsed_at", UtcDateTime),
     # Since when what is kept of it is being purged; NULL: it is not, or no longer.

@@ -75,6 +75,12 @@ partial(
 )
 partial("ix_deliveries_waits_for", deliveries.c.waits_for.is_not(None), deliveries.c.waits_for)
 partial(
+    "ix_deliveries_waiting",
+    deliveries.c.waits_for.is_not(None),
+    deliveries.c.lane,
+    deliveries.c.due_at,
+)
+partial(
     "ix_deliveries_sequence",
     deliveries.c.sequence_key.is_not(None),
     deliveries.c.sequence_key,
