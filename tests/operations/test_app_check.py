@@ -13,6 +13,7 @@ from zekt_bot.config import AppCredentials
 from zekt_bot.errors import AccessDenied
 from zekt_bot.github import installations as at_github
 from zekt_bot.operations import app_check, server_check, setup_apps
+from zekt_bot.operations.setup import APPS
 from zekt_bot.testing import ManualClock
 
 if TYPE_CHECKING:
@@ -153,9 +154,10 @@ async def test_a_github_enterprise_server_is_asked_at_its_own_addresses(
 
 
 async def test_without_a_key_nothing_is_asked(scene: Scene) -> None:
-    for app, ok in (("oauth", True), ("orchestrator", False)):
-        found = await app_check.report(scene.broker, ME, app)  # type: ignore[arg-type]
-        assert (found.ok, found.installations) == (ok, None)
+    for app in APPS:
+        found = await app_check.report(scene.broker, ME, app)
+        assert (found.ok, found.compared, found.installations) == (False, False, None)
+        assert found.points[0].said.startswith("Not compared, because ")
     assert scene.github.requests == []
 
 

@@ -27,7 +27,7 @@ _NEXT = re.compile(r'<([^<>]*)>;\s*rel="next"')
 class HookDelivery:
     """One attempt of GitHub's to bring one event to the App; a redelivery has the same GUID.
 
-    `answered`: whether GitHub heard 2xx.
+    `status` is what GitHub heard; `outcome` says it in GitHub's words, also where it heard nothing.
     """
 
     id: int
@@ -35,7 +35,14 @@ class HookDelivery:
     event: str
     delivered_at: datetime
     repository_id: int | None
-    answered: bool
+    status: int | None
+    outcome: str
+    redelivery: bool
+
+    @property
+    def answered(self) -> bool:
+        """Whether GitHub heard 2xx."""
+        return self.status is not None and 200 <= self.status < 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +92,53 @@ async def carried(github: GitHub, delivery_id: int) -> Carried:
 
     Source: https://docs.github.com/rest/apps/webhooks#get-a-delivery-for-an-app-webhook
     """
+    answer = await _one(github, delivery_id)
+    request = _mapping(answer).get("request")
+    found = request.get("payload") if isinstance(request, dict) else None
+    return Carried(found if isinstance(found, dict) else None, answer.share_left)
+
+
+async def _one(github: GitHub, delivery_id: int) -> Answer:
     answer = await github.ask_as_app(f"{_PATH}/{delivery_id:d}")
     if answer.status not in {200, 404, 410, 422}:
         raise answer.error()
+    return answer
+
+
+def _mapping(answer: Answer) -> dict[str, Any]:
+    """Its body; nothing if it was cut at the most that is read."""
     try:
-        request = answer.mapping().get("request")
-    except GitHubAnswered:  # cut at the most that is read
-        request = None
-    found = request.get("payload") if isinstance(request, dict) else None
-    return Carried(found if isinstance(found, dict) else None, answer.share_left)
+        return answer.mapping()
+    except GitHubAnswered:
+        return {}
+
+
+async def heard(github: GitHub, delivery_id: int) -> str | None:
+    """The body that GitHub was answered to this attempt; None: it does not tell.
+
+    Raises:
+        GitHubAnswered: any status but 200, 404, 410 and 422.
+        GitHubError: as `GitHub.ask_as_app`.
+
+    Source: https://docs.github.com/rest/apps/webhooks#get-a-delivery-for-an-app-webhook
+    """
+    told = _mapping(await _one(github, delivery_id)).get("response")
+    found = told.get("payload") if isinstance(told, dict) else None
+    return found if isinstance(found, str) else None
+
+
+async def send_again(github: GitHub, delivery_id: int) -> None:
+    """Let GitHub make another attempt, with the same GUID, within some seconds.
+
+    Raises:
+        GitHubAnswered: any status but 202.
+        GitHubError: as `GitHub.ask_as_app`.
+
+    Source: https://docs.github.com/rest/apps/webhooks#redeliver-a-delivery-for-an-app-webhook
+    """
+    answer = await github.ask_as_app(f"{_PATH}/{delivery_id:d}/attempts", "POST")
+    if answer.status != 202:
+        raise answer.error()
 
 
 def _cursor(answer: Answer) -> str | None:
@@ -115,6 +160,14 @@ def _delivery(told: Any) -> HookDelivery | None:
     except (ValueError, OverflowError):
         return None
     known = repository_id if isinstance(repository_id, int) else None
-    status = told.get("status_code")
-    answered = isinstance(status, int) and 200 <= status < 300
-    return HookDelivery(number, guid, event, delivered_at, known, answered)
+    status, outcome = told.get("status_code"), told.get("status")
+    return HookDelivery(
+        number,
+        guid,
+        event,
+        delivered_at,
+        known,
+        status if isinstance(status, int) else None,
+        " ".join(outcome.split())[:100] if isinstance(outcome, str) else "",
+        told.get("redelivery") is True,
+    )

@@ -45,18 +45,22 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class AppReport:
-    """An App as GitHub knows it. `installations` is None where it could not be asked."""
+    """An App as GitHub knows it. `installations` is None where it could not be asked.
+
+    `compared`: else its one point says why it was not.
+    """
 
     app: App
     name: str
     html_url: str | None
     installations: int | None
     points: tuple[Point, ...]
+    compared: bool = True
 
     @property
     def ok(self) -> bool:
-        """Whether nothing differs."""
-        return all(point.ok for point in self.points)
+        """Whether it was compared, and nothing differs."""
+        return self.compared and all(point.ok for point in self.points)
 
 
 async def report(broker: Broker, principal: Principal, app: App) -> AppReport:
@@ -68,13 +72,20 @@ async def report(broker: Broker, principal: Principal, app: App) -> AppReport:
     decide(principal, "server:setup")
     held = await broker.credentials.get(app)
     if not (held.app_id and held.private_key):
-        said = "It has no key here, so GitHub tells nothing of it."
-        point = Point("key", app == "oauth", said)  # to sign people in, none is needed
-        return AppReport(app, NAMES[app], held.html_url, None, (point,))
+        point = Point("key", app == "oauth", uncompared(app, classic=held.is_classic))
+        return AppReport(app, NAMES[app], held.html_url, None, (point,), compared=False)
     try:
         return await compare(broker.github.beside(app), app, broker.settings)
     except GitHubError as error:
         return AppReport(app, NAMES[app], None, None, (Point("key", False, str(error)),))
+
+
+def uncompared(app: App, *, classic: bool) -> str:
+    """Why nothing of an App is known; to sign people in, it needs no key."""
+    if classic:
+        return "Not compared, because GitHub tells nothing of a classic OAuth App's settings."
+    name = f"ZEKT_{app.upper()}_PRIVATE_KEY"
+    return f"Not compared, because it has no key here, and GitHub asks for one: set {name}."
 
 
 async def compare(github: GitHub, app: App, settings: Settings) -> AppReport:
@@ -151,5 +162,5 @@ def _hook(config: Mapping[str, Any], wanted: Mapping[str, Any], page: str, proxi
     if wrong:
         return Point("webhook", False, " ".join(wrong), page)
     elsewhere = f"GitHub sends them to {has}, from where a proxy must bring them to {needs}."
-    said = "They come to this server, signed." if has == needs else elsewhere
+    said = "GitHub sends them to this server, signed." if has == needs else elsewhere
     return Point("webhook", True, said, page)

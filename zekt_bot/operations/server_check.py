@@ -212,7 +212,12 @@ def _with_page(point: Point) -> str:
 async def _sign_in(github: GitHub, credentials: Credentials, settings: Settings) -> list[Check]:
     """The App that people sign in with, if it has a key; and what no App can be asked."""
     held = await credentials.get("oauth")
-    found = await _app(github, "oauth", settings) if held.app_id and held.private_key else []
+    found: list[Check] = []
+    if held.app_id and held.private_key:
+        found = await _app(github, "oauth", settings)
+    elif held.client_id:
+        said = app_check.uncompared("oauth", classic=held.is_classic)
+        found = [Check("sign-in App", ok=True, said=said)]
     said = f"GitHub does not tell; look by hand: {', '.join(app_check.UNREADABLE)}."
     return [*found, Check("not readable", ok=True, said=said)]
 

@@ -278,8 +278,8 @@ async def choose_accounts(broker: Broker, principal: Principal, logins: list[str
     await broker.database.write(rows.choose_accounts, rows.Chosen(chosen, broker.now(), entry))
 
 
-async def finish(broker: Broker, principal: Principal) -> None:
-    """End the setup: from now on its pages are the operators'.
+async def finish(broker: Broker, principal: Principal, *, doubts: int = 0) -> None:
+    """End the setup: from now on its pages are the operators'. `doubts` were left standing.
 
     Raises:
         AccessDenied, StorageUnavailable.
@@ -288,7 +288,8 @@ async def finish(broker: Broker, principal: Principal) -> None:
     reason = await lacking(broker, principal)
     if reason:
         raise Conflict(reason)
-    entry = await broker.entry("person:setup:finished", principal.actor)
+    details: dict[str, str | int] = {"doubts": doubts} if doubts else {}
+    entry = await broker.entry("person:setup:finished", principal.actor, details=details)
     if not await broker.database.write(rows.finish, rows.End(broker.now(), entry)):
         raise Conflict(OVER)
 

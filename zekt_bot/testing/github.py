@@ -256,6 +256,10 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
         """Within, webhooks are neither sent nor written down: of these events, or all."""
         return self._core.hooks.outage(*events)
 
+    def lead(self, address: str, place: str) -> None:
+        """Let webhooks for `https://zekt.example` go to this machine: `http://127.0.0.1:8080`."""
+        self._core.hooks.led[address] = place
+
     async def deliver(self, delivery: WebhookDelivery) -> WebhookDelivery:
         """Send a webhook that was held back, or once more one that was sent."""
         return await self._core.hooks.deliver(delivery)

@@ -97,6 +97,7 @@ class Hooks:
         self._session: aiohttp.ClientSession | None = None
         self._held: list[WebhookDelivery] | None = None
         self._lost: tuple[str, ...] = ()
+        self.led: dict[str, str] = {}
         self.log: list[WebhookDelivery] = []
 
     async def open(self) -> None:
@@ -189,7 +190,7 @@ class Hooks:
             return
         try:
             async with self._session.post(
-                delivery.url,
+                self._where(delivery.url),
                 data=delivery.body,
                 headers=delivery.headers,
                 allow_redirects=False,
@@ -204,6 +205,13 @@ class Hooks:
             delivery.status, delivery.status_code = "timed out", 504
         except CONNECT_ERRORS:
             delivery.status, delivery.status_code = "failed to connect to host", 502
+
+    def _where(self, url: str) -> str:
+        """Where this address leads, as a name server and a proxy would have it."""
+        for address, place in self.led.items():
+            if url.startswith(f"{address}/"):
+                return place + url.removeprefix(address)
+        return url
 
     async def redeliver(self, guid: str, app: App | None = None) -> list[WebhookDelivery]:
         """Send the event with this GUID again, to each App that it went to, or to one."""

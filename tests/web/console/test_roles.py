@@ -85,6 +85,7 @@ MATRIX: dict[tuple[str, str], Answers] = {
     ("GET", "/setup/install"): Answers(403, 403, 403, 403, 200),
     ("GET", "/setup/installed"): Answers(200, 303, 303, 303, 303),
     ("GET", "/setup/check"): Answers(403, 403, 403, 403, 200),
+    ("POST", "/setup/check/oauth/test"): Answers(403, 403, 403, 403, 303),
     ("POST", "/setup/finish"): Answers(403, 403, 403, 403, 409),
     ("GET", "/setup/done"): Answers(303, 303, 303, 303, 303),
     ("GET", "/setup/created/oauth"): Answers(403, 403, 403, 403, 409),

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.db.rows import stored
 from tests.operations.setting_up import ME
 from tests.web.console.walk import ORIGIN, Walk, walking
 from zekt_bot.config import AppCredentials
+from zekt_bot.db.tables import audit
 from zekt_bot.operations import setup
 
 if TYPE_CHECKING:
@@ -52,13 +54,15 @@ async def test_from_the_link_to_the_end(walk: Walk) -> None:
         for slug in ("zekt-of-aurora", "zekt-sign-in")
     ]
     assert page.words.count("Not installed") == 2
-    with scene.github.hold():
-        for app in scene.github.core.world.apps.values():
-            await scene.github.install(app, aurora)
+    for app in scene.github.core.world.apps.values():
+        await scene.github.install(app, aurora)
     assert (await browser.get("/setup/install")).words.count("1 account") == 2
     page = await browser.get("/setup/check")
     assert page.words.count("As it should be") == 2
-    assert "They come to this server, signed." in page.words
+    assert "GitHub sends them to this server, signed." in page.words
+    assert page.words.count("A webhook came installation: this server took it.") == 2
+    assert page.words.count("A test event went round None was sent yet.") == 2
+    assert page.words.count("They come Send a test event") == 2
     assert (await browser.send(page, "/setup/finish")).location == "/setup/done"
     assert "Zekt is ready" in (await browser.get("/setup/done")).words
     assert (await browser.get("/setup/check")).status == 200  # mona is the operator
@@ -72,6 +76,45 @@ async def test_from_the_link_to_the_end(walk: Walk) -> None:
     ]
     closed = await walk.another().get("/setup/check")
     assert (closed.status, "The setup is finished" in closed.words) == (403, True)
+
+
+async def test_the_setup_ends_with_what_will_not_work_only_if_that_is_chosen(walk: Walk) -> None:
+    browser, scene = walk.browser, walk.scene
+    await walk.enter()
+    for app in ("oauth", "orchestrator"):
+        await walk.make(app, f"Zekt {app}")
+        await scene.github.settle()
+    await walk.sign_in("mona")
+    await browser.send(await browser.get("/setup/operator"), "/setup/operator")
+    await browser.send(await browser.get("/setup/accounts"), "/setup/accounts", who="everybody")
+    page = await browser.get("/setup/check")
+    for said in (
+        "Orchestration App: It is installed nowhere",
+        "Sign-in App: It is installed nowhere",
+        "Orchestration App: No webhook is known to come here",
+        "ping: this server could not take it then (503). Send a test event.",
+    ):
+        assert said in page.words
+    refused = await browser.send(page, "/setup/finish")
+    assert (refused.status, "Tick this to end the setup" in refused.words) == (422, True)
+    assert (await browser.get("/setup/done")).location == "/setup"
+    sent = await browser.send(page, "/setup/check/orchestrator/test")
+    assert sent.location == "/setup/check?sent"
+    await scene.github.settle()
+    page = await browser.get(sent.location)
+    assert "GitHub was asked to send a test event" in page.words
+    assert "A webhook came ping: this server took it." in page.words
+    assert "A test event went round ping: this server took it." in page.words
+    assert "Orchestration App: No webhook" not in page.words
+    assert "Sign-in App: No webhook" in page.words
+    done = await browser.send(page, "/setup/finish", anyway="yes")
+    assert done.location == "/setup/done"
+    ended = [
+        row
+        for row in await stored(scene.broker.database, audit)
+        if row["verb"].endswith("finished")
+    ]
+    assert [row["details"] for row in ended] == ['{"doubts":3}']
 
 
 async def test_who_did_not_bring_the_link_is_shown_nothing(walk: Walk) -> None:
@@ -96,7 +139,8 @@ async def test_who_did_not_bring_the_link_is_shown_nothing(walk: Walk) -> None:
         ("/setup/oauth/forget", {}),
         ("/setup/operator", {}),
         ("/setup/accounts", {"who": "everybody"}),
-        ("/setup/finish", {}),
+        ("/setup/finish", {"anyway": "yes"}),
+        ("/setup/check/oauth/test", {}),
     ):
         assert (await stranger.send(door, path, **fields)).status == 403, path
     assert (await stranger.get("/setup/done")).location == "/setup"
@@ -203,8 +247,10 @@ async def test_what_the_environment_says_is_only_shown(migrated_sqlite: str) -> 
         assert "This comes from ZEKT_ALLOWED_ACCOUNTS aurora-labs" in page.words
         assert (await walk.browser.get("/setup")).location == "/setup/orchestrator"
         page = await walk.browser.get("/setup/check")
-        assert page.words.count("It has no key here") == 2
-        assert page.words.count("As it should be") == 1
+        assert "Not compared, because GitHub tells nothing of a classic OAuth App's" in page.words
+        assert "Not compared, because it has no key here" in page.words
+        assert "As it should be" not in page.words
+        assert "A webhook came" not in page.words
         assert "The orchestration App is not there yet" in page.words
 
 

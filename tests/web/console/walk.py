@@ -91,4 +91,5 @@ async def walking(url: str, **settings: Any) -> AsyncIterator[Walk]:
         serving(scene.broker) as port,
     ):
         base = f"http://127.0.0.1:{port}"
+        scene.github.lead(scene.broker.settings.public_url, base)
         yield Walk(scene, Browser(base, settings.get("public_url", ORIGIN)), base)

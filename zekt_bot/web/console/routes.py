@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from zekt_bot.web.console import consent, preferences, repositories, setup, setup_apps, sign_in
+from zekt_bot.web.console import (
+    consent,
+    preferences,
+    repositories,
+    setup,
+    setup_apps,
+    setup_check,
+    sign_in,
+)
 from zekt_bot.web.console.gate import Page
 
 _APP = "{app:oauth|orchestrator}"
@@ -19,8 +27,9 @@ _SETUP = (
     Page("POST", "/setup/accounts", setup.choose_accounts, "nobody"),
     Page("GET", "/setup/install", setup.install, "nobody"),
     Page("GET", "/setup/installed", setup.installed, "nobody"),
-    Page("GET", "/setup/check", setup.check, "nobody"),
-    Page("POST", "/setup/finish", setup.finish, "nobody"),
+    Page("GET", "/setup/check", setup_check.show, "nobody"),
+    Page("POST", f"/setup/check/{_APP}/test", setup_check.send_test, "nobody"),
+    Page("POST", "/setup/finish", setup_check.finish, "nobody"),
     Page("GET", "/setup/done", setup.done, "nobody"),
     Page("GET", f"/setup/created/{_APP}", setup_apps.created, "nobody"),
     Page("GET", f"/setup/{_APP}", setup_apps.form, "nobody"),

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from zekt_bot.errors import AccessDenied, Conflict, GitHubError, InvalidInput, NotFound
+from zekt_bot.errors import AccessDenied, GitHubError, InvalidInput, NotFound
 from zekt_bot.operations import app_check, setup
 from zekt_bot.web.console import cookies, forms
 from zekt_bot.web.console.frame import BROWSER, VIEWER, page
@@ -225,32 +225,10 @@ async def _reports(request: web.Request) -> list[AppReport]:
     ]
 
 
-async def check(request: web.Request) -> web.Response:
-    """`GET /setup/check`: the Apps as they are at GitHub."""
-    who = await principal(request)
-    return await step(
-        request,
-        "check",
-        "check.html",
-        reports=await _reports(request),
-        unreadable=app_check.UNREADABLE,
-        lacking=await setup.lacking(request.app[BROKER], who),
-    )
-
-
 async def apps(request: web.Request) -> web.Response:
     """`GET /apps`: the same for operators, at any time."""
     reports = await _reports(request)
     return page(request, "apps.html", reports=reports, unreadable=app_check.UNREADABLE)
-
-
-async def finish(request: web.Request) -> web.Response:
-    """`POST /setup/finish`."""
-    try:
-        await setup.finish(request.app[BROKER], await principal(request))
-    except Conflict as error:
-        raise Problem(409, "The setup cannot end yet", str(error), ON) from None
-    return on("/setup/done")
 
 
 async def done(request: web.Request) -> web.Response:
