@@ -20,6 +20,7 @@ const NAMES = [
 ];
 const CONCLUSIONS = { success: 'success', failure: 'failure', cancelled: 'failure' };
 const FROM_GITHUB = 'Zekt hears from GitHub how the run ends.';
+const PATIENCE = 30_000; // milliseconds for that, which no job should wait long for
 const DELIVERY = /^dlv_[0-9a-z]{26}$/;
 const MESSAGE = /^(.+)(\/api\/messages\/msg_[0-9a-z]{26})$/;
 
@@ -43,7 +44,7 @@ export async function complete() {
   const conclusion = CONCLUSIONS[input('job-status')];
   if (!conclusion) return warn(`The job's end is not known here. ${FROM_GITHUB}`);
   try {
-    const zekt = new Zekt(input('zekt-api-url'), input('audience'));
+    const zekt = new Zekt(input('zekt-api-url'), input('audience'), PATIENCE);
     const { state } = await zekt.post('/api/event-delivery/complete', { deliveryId, conclusion });
     say(`${deliveryId} is ${state}.`);
   } catch (error) {

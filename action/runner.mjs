@@ -33,6 +33,10 @@ export function say(text) {
   process.stdout.write(`${oneLine(text)}\n`);
 }
 
+export function notice(text) {
+  command('notice', text);
+}
+
 export function warn(text) {
   command('warning', text);
 }

@@ -2,7 +2,7 @@
 // mode: send. A message of this run goes to Zekt, and from there with the run's event to every consumer.
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { Failure, flag, input, output, say, summarize } from './runner.mjs';
+import { Failure, flag, input, notice, output, say, summarize, warn } from './runner.mjs';
 import { fingerprint, seal } from './shield.mjs';
 import { Zekt } from './zekt.mjs';
 
@@ -118,7 +118,9 @@ function report(eventType, payload, keys, answer) {
   output('consumers-notified', answer.consumersNotified);
   output('redactions', JSON.stringify(answer.redactions ?? []));
   output('status', answer.success ? 'success' : 'failed');
-  say(`${answer.eventId}: ${answer.message}`);
+  // What needs a look is shown on the run's page, too.
+  const tell = answer.redactions?.length ? warn : answer.consumersNotified ? say : notice;
+  tell(`${answer.eventId}: ${answer.message}`);
   summarize('Zekt: message sent', [
     ['Event type', eventType],
     ['Event', answer.eventId],

@@ -70,9 +70,10 @@ export class Zekt {
     const headers = { Authorization: `Bearer ${token}`, Accept: 'application/json' };
     const wanted = `${url}&audience=${encodeURIComponent(this.audience)}`;
     const answer = await this.#ask('GitHub', wanted, { method: 'GET', headers });
-    const value = answer.status === 200 ? parsed(answer)?.value : null;
+    const told = parsed(answer);
+    const value = answer.status === 200 ? told?.value : null;
     if (typeof value !== 'string' || !value) {
-      refuse(`GitHub gives this job no token (${answer.status}): look at https://www.githubstatus.com`);
+      refuse(`GitHub gives this job no token (${answer.status}). ${saidIn(told)} Run it again, then ask GitHub.`);
     }
     mask(value);
     return value;

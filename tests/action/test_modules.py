@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
 import subprocess
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
 
 from tests.action.running import ACTION, NODE
 from tests.docs.pages import DOCS, page, section, table
+from tests.shielding import private_key, private_pem
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MODULES = sorted(ACTION.glob("*.mjs"))
 VECTORS = DOCS / "reference/shield-vectors.json"
@@ -94,6 +104,60 @@ def test_patience_has_an_end() -> None:
     told = {"ACTIONS_ID_TOKEN_REQUEST_URL": "http://127.0.0.1:9/?a=1"}
     said = node(ASK.replace("PATIENCE", "1"), ACTIONS_ID_TOKEN_REQUEST_TOKEN="a token", **told)
     assert said.startswith("GitHub cannot be asked (http://127.0.0.1:9): it ")
+
+
+def test_a_table_holds_no_markup_of_others(tmp_path: Path) -> None:
+    file = tmp_path / "summary"
+    script = "summarize('Title', [['<b>', 'x\\n\\n| # \"&']]); answer(1);"
+    node(f"import {{ summarize }} from './runner.mjs'; {script}", GITHUB_STEP_SUMMARY=str(file))
+    row = "<tr><th>&lt;b&gt;</th><td>x | # &quot;&amp;</td></tr>"
+    assert file.read_text() == f"<h3>Title</h3>\n<table>{row}</table>\n\n"
+
+
+async def test_a_certificate_that_nobody_vouches_for_ends_it_and_says_how_to_vouch(
+    tmp_path: Path,
+) -> None:
+    files = certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*files)
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0, ssl=tls) as issuer:
+        port = issuer.sockets[0].getsockname()[1]
+        told = {
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"https://127.0.0.1:{port}/?a=1",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "a token",
+        }
+        script = ASK.replace("PATIENCE", "60_000")
+        unknown = await asyncio.to_thread(node, script, **told)
+        trusted = {"NODE_EXTRA_CA_CERTS": str(files[0])}
+        known = await asyncio.to_thread(node, script, **told, **trusted)
+    assert "DEPTH_ZERO_SELF_SIGNED_CERT" in unknown
+    assert "set NODE_EXTRA_CA_CERTS" in unknown
+    assert known.startswith("GitHub gives this job no token (401)")
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of 127.0.0.1 that it vouches for itself, and its key."""
+    key, now = private_key(0), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(alternative, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "cert.pem", folder / "key.pem"
+    files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(private_pem(key))
+    return files
 
 
 async def test_a_proxy_is_used() -> None:

@@ -52,6 +52,10 @@ async def test_a_message_is_stored_byte_for_byte_and_its_outputs_tell_what_becom
     assert f"{row['envelope_id']}: Stored. It goes to 1 consumer" in ended.log
     assert f"<td>{row['envelope_id']}</td>" in ended.summary
     assert ended.state == {"post": "true"}
+    secret = "npm" + "_" + "aB3" * 12
+    warned = await job.step(event_type="released", payload=json.dumps({"a": secret}))
+    assert json.loads(warned.outputs["redactions"]) == [{"path": "/a", "kind": "npm_token"}]
+    assert f"::warning title=Zekt::{warned.outputs['event-id']}: Stored. " in warned.raw
     after = await job.step(ended.state)
     assert (after.code, after.raw) == (0, "")
     # Neither the token nor the message is ever in a log.
@@ -70,8 +74,9 @@ async def test_a_file_is_a_message_too(scene: Scene) -> None:
     assert ended.code == 0, ended.raw
     assert await stored(scene) == [body]
     assert "consumers fetch it" in ended.log
-    nothing = await job.step(event_type="released")
+    nothing = await job.step(event_type="unheard")
     assert nothing.code == 0
+    assert f"::notice title=Zekt::{nothing.outputs['event-id']}: " in nothing.raw
     assert b"{}" in await stored(scene)
 
 
