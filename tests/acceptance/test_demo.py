@@ -49,6 +49,8 @@ async def test_it_shows_what_arrived_went_out_and_was_blocked(tmp_path: Path) ->
         "blocked: not_approved → kestrel-bank/mobile-app",
         "blocked: not_allowed",
         '"image":"registry.example/payments@sha256:5f2c"',
+        "kestrel-bank/release-board ran .github/workflows/consumer-receive.yml: success",
+        "delivery completed",
     ):
         assert told in out
     assert "✗" not in out

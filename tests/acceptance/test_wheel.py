@@ -39,6 +39,7 @@ async def test_it_runs_the_demo(installed: Installed, tmp_path: Path) -> None:
     ended = await installed.run("zekt", "demo", cwd=tmp_path)
 
     assert ended.code == 0, ended.err
+    assert "left out: it needs act and the example files" in ended.out
     assert ended.out.rstrip().endswith("All as it should be.")
 
 

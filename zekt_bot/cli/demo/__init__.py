@@ -33,12 +33,13 @@ def demo(context: click.Context, keep: bool, console: bool) -> None:
 
 
 async def _demo(*, keep: bool) -> bool:
+    from zekt_bot.cli.demo.circle import is_possible
     from zekt_bot.cli.demo.keep import keep_running
     from zekt_bot.cli.demo.stage import open_stage
     from zekt_bot.cli.demo.story import tell
 
     with stop_signals() as stop:
-        async with open_stage() as stage:
+        async with open_stage(runs_files=is_possible()) as stage:
             good = await _unless(stop, tell(stage))
             if good is None:
                 raise click.ClickException("Stopped before its end.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import click
 
 from zekt_bot import config, logs
 from zekt_bot.app import open_broker, serving, working
-from zekt_bot.cli.demo.stage import DEPLOY, RELEASE
+from zekt_bot.cli.demo.stage import DEPLOY, HOST, RELEASE, free_port
 from zekt_bot.operations.setup import first_link
 from zekt_bot.testing import GitHubSimulator
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
     from zekt_bot.operations.broker import Broker
     from zekt_bot.testing import Account, Repository
-
-_HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +66,11 @@ async def open_door() -> AsyncIterator[Door]:
 
 
 def _environ(github: GitHubSimulator, folder: Path) -> dict[str, str]:
-    port = _free_port()
+    port = free_port()
     return {
         "DATABASE_URL": f"sqlite:///{folder / 'zekt.db'}",
         "PORT": str(port),
-        "ZEKT_HOST": _HOST,
+        "ZEKT_HOST": HOST,
         "ZEKT_PUBLIC_URL": f"http://localhost:{port}",
         "ZEKT_SECRET_KEY": secrets.token_urlsafe(32),
         "ZEKT_GITHUB_URL": github.web_url,
@@ -81,13 +78,6 @@ def _environ(github: GitHubSimulator, folder: Path) -> dict[str, str]:
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
         "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
     }
-
-
-def _free_port() -> int:
-    """The Apps are made with the server's address, so that it must be known before."""
-    with socket.create_server((_HOST, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def say(door: Door) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from zekt_bot.cli.demo.stage import Stage
-    from zekt_bot.testing import Dispatch, Installation, WorkflowRun
+    from zekt_bot.testing import Dispatch, Installation, Repository, WorkflowRun
 
     Row = Mapping[str, Any]
     Rows = list[dict[str, Any]]
@@ -79,6 +79,27 @@ async def consumed(stage: Stage, dispatch: Dispatch) -> WorkflowRun | None:
         own = [one for one in github.runs if one.repository is consumer]
         own = [one for one in own if one.event == "repository_dispatch"]
         return [one for one in own[nth : nth + 1] if one.status == "completed"]
+
+    return next(iter(await _last(stage, found, bool)), None)
+
+
+async def ended(stage: Stage, consumer: Repository) -> WorkflowRun | None:
+    """The consumer's one run, once it has ended; None if it never does."""
+
+    async def found() -> list[WorkflowRun]:
+        runs = stage.world.github.core.world.runs_of(consumer)
+        return [run for run in runs if run.status == "completed"]
+
+    return next(iter(await _last(stage, found, bool)), None)
+
+
+async def completed(stage: Stage, consumer: Repository) -> Row | None:
+    """The one delivery to a consumer, once it is completed; None if it never is."""
+
+    async def found() -> Rows:
+        rows = await list_deliveries(stage.broker, operator(), Page())
+        own = [row for row in rows if row["target"] == consumer.full_name]
+        return [row for row in own if row["state"] == "completed"]
 
     return next(iter(await _last(stage, found, bool)), None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ NIGHTLY = ".github/workflows/nightly.yml"
 EXPERIMENT = ".github/workflows/experiment.yml"
 DEPLOY = ".github/workflows/deploy.yml"
 MESSAGE_TYPE = "release-published"
+HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,12 @@ class Stage:
     environ: dict[str, str] = field(repr=False)
     patience: float
     """How many seconds a look waits for what should be there."""
+    runs_files: bool
+    """Whether workflow files are run for real."""
 
 
 @asynccontextmanager
-async def open_stage(patience: float = 30.0) -> AsyncIterator[Stage]:
+async def open_stage(patience: float = 30.0, *, runs_files: bool = False) -> AsyncIterator[Stage]:
     """Everything up, nothing installed yet; all of it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="zekt-demo-") as folder:
         async with GitHubSimulator() as github:
@@ -62,11 +66,11 @@ async def open_stage(patience: float = 30.0) -> AsyncIterator[Stage]:
             async with (
                 open_broker(settings, server=True) as broker,
                 working(broker),
-                serving(broker) as port,
+                serving(broker),
             ):
-                url = f"http://127.0.0.1:{port}"
+                url = settings.public_url
                 world.app.hook_url = f"{url}/webhooks/github"
-                yield Stage(world, broker, Path(folder), url, environ, patience)
+                yield Stage(world, broker, Path(folder), url, environ, patience, runs_files)
 
 
 def _world(github: GitHubSimulator) -> World:
@@ -94,10 +98,12 @@ def _environ(world: World, folder: Path) -> dict[str, str]:
     key = folder / "orchestrator.pem"
     key.touch(mode=0o600)
     key.write_text(world.app.private_key, encoding="ascii")
+    port = free_port()
     return {
         "DATABASE_URL": f"sqlite:///{folder / 'zekt.db'}",
-        "PORT": "0",
-        "ZEKT_HOST": "127.0.0.1",
+        "PORT": str(port),
+        "ZEKT_HOST": HOST,
+        "ZEKT_PUBLIC_URL": f"http://{HOST}:{port}",
         "ZEKT_GITHUB_URL": world.github.web_url,
         "ZEKT_GITHUB_API_URL": world.github.api_url,
         "ZEKT_ORCHESTRATOR_APP_ID": str(world.app.app_id),
@@ -106,3 +112,10 @@ def _environ(world: World, folder: Path) -> dict[str, str]:
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
         "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
     }
+
+
+def free_port() -> int:
+    """Apps and tokens are made for the server's address, so that it must be known before."""
+    with socket.create_server((HOST, 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from zekt_bot.cli.demo import looks
+from zekt_bot.cli.demo.circle import tell_circle
 from zekt_bot.cli.demo.stage import EXPERIMENT, MESSAGE_TYPE, NIGHTLY, RELEASE
 from zekt_bot.cli.demo.teller import Teller
 from zekt_bot.cli.session import operator
@@ -36,6 +37,7 @@ async def tell(stage: Stage) -> bool:
     await _release(stage, teller)
     await _nightly(stage, teller)
     await _experiment(stage, teller)
+    await tell_circle(stage, teller)
     await _check_webhooks(stage, teller)
     return teller.conclude()
 
