@@ -62,7 +62,8 @@ def _json(error: Exception) -> web.Response:
 
 
 def _page(request: web.Request, error: Exception) -> web.Response:
-    problem = problems.of(error) or problems.unforeseen(_recorded(error))
+    here = request.path_qs if request.method in {"GET", "HEAD"} else ""
+    problem = problems.of(error, here) or problems.unforeseen(_recorded(error))
     response = frame.page(request, "problem.html", status=problem.status, problem=problem)
     response.headers.update(problem.headers)
     return response

@@ -43,7 +43,9 @@ async def test_a_repository_is_enabled_changed_and_disabled(org: Org) -> None:
     refused = await browser.send(ask, f"{path}/enable", part="emperor")
     assert refused.status == 400
     await browser.send(ask, f"{path}/enable", part="both")
-    assert "Provider and consumer" in (await browser.get("/repositories?state=both")).words
+    both = await browser.get("/repositories?state=both")
+    assert "Provider and consumer" in both.words
+    assert "Better as two repositories. Why It can start itself" in both.words
     await browser.send(ask, f"{path}/enable", part="consumer")
     assert "docs Private Consumer" in (await browser.get("/repositories")).words
     ask = await browser.get(f"{path}/disable")
@@ -150,8 +152,9 @@ async def test_a_suspended_installation(org: Org, app: str) -> None:
 async def test_github_s_outage_is_said(org: Org) -> None:
     browser = await org.browser()
     org.console.github.fail("GET", "/user/installations", status=502)
-    page = await browser.get("/repositories")
+    page = await browser.get("/repositories?name=docs")
     assert (page.status, "GitHub does not answer" in page.words) == (503, True)
+    assert 'href="/repositories?name=docs">Try again<' in page.text
     assert (await browser.get("/repositories")).status == 200
 
 

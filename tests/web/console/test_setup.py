@@ -98,6 +98,10 @@ async def test_the_setup_ends_with_what_will_not_work_only_if_that_is_chosen(wal
     refused = await browser.send(page, "/setup/finish")
     assert (refused.status, "Tick this to end the setup" in refused.words) == (422, True)
     assert (await browser.get("/setup/done")).location == "/setup"
+    assert '<a href="#anyway">' in refused.text
+    scene.github.fail("POST", "/app/hook/deliveries/*", status=502)
+    down = await browser.send(page, "/setup/check/orchestrator/test")
+    assert (down.status, "Nothing was sent." in down.words) == (503, True)
     sent = await browser.send(page, "/setup/check/orchestrator/test")
     assert sent.location == "/setup/check?sent"
     await scene.github.settle()
@@ -186,6 +190,8 @@ async def test_what_does_not_fit_is_said_beside_its_field_and_stays(walk: Walk) 
     page = await walk.browser.send(form, "/setup/oauth", **sent)
     assert page.status == 422
     assert 'aria-invalid="true"' in page.text
+    assert 'tabindex="-1" autofocus' in page.text
+    assert '<a href="#name">Name</a>: An App' in page.text
     assert "z" * 35 in page.text
     assert 'value="aurora-labs"' in page.text
     assert "<title>Error: " in page.text
@@ -195,6 +201,7 @@ async def test_what_does_not_fit_is_said_beside_its_field_and_stays(walk: Walk) 
     for logins, said in (("", "Name at least one"), ("nobody-here", "GitHub knows no account")):
         page = await walk.browser.send(form, "/setup/accounts", who="listed", logins=logins)
         assert (page.status, said in page.words) == (422, True), page.words
+        assert '<a href="#logins">Logins</a>: ' in page.text
     walk.scene.github.fail("GET", "/users/*", status=502)
     page = await walk.browser.send(form, "/setup/accounts", who="listed", logins="aurora-labs")
     assert (page.status, "Nothing was stored" in page.words) == (422, True)

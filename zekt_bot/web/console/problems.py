@@ -54,8 +54,12 @@ _BY_STATUS = {
 }
 
 
-def of(error: Exception) -> Problem | None:
-    """The page that tells of `error`; None: nobody foresaw it."""
+def of(error: Exception, here: str = "") -> Problem | None:
+    """The page that tells of `error`; None: nobody foresaw it.
+
+    `here` can be asked for once more; empty: it was a form, which may have done something.
+    """
+    again = Way("Try again", here) if here else _HOME
     match error:
         case Problem():
             return error
@@ -78,6 +82,7 @@ def of(error: Exception) -> Problem | None:
                 503,
                 "The database does not answer",
                 "Nothing was lost. This page tries again by itself.",
+                again,
                 headers={"Retry-After": "5", "Refresh": "5"},
             )
         case GitHubError():
@@ -85,6 +90,7 @@ def of(error: Exception) -> Problem | None:
                 503,
                 "GitHub does not answer",
                 "Zekt asks GitHub what you may do, and GitHub did not say. Try again in a minute.",
+                again,
                 headers={"Retry-After": "60"},
             )
     return None

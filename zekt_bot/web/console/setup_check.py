@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zekt_bot.errors import Conflict
+from zekt_bot.errors import Conflict, GitHubError
 from zekt_bot.operations import app_check, setup, setup_check, webhook_proof
 from zekt_bot.web.console import forms
 from zekt_bot.web.console.problems import Problem, Way
@@ -50,6 +50,8 @@ async def send_test(request: web.Request) -> web.Response:
         await webhook_proof.send_test(request.app[BROKER], await principal(request), app)
     except Conflict as error:
         raise Problem(409, "There is nothing to send", str(error), _AGAIN) from None
+    except GitHubError as error:
+        raise Problem(503, "GitHub does not answer", f"{error} Nothing was sent.", _AGAIN) from None
     return on("/setup/check?sent")
 
 
