@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.strategies import paces
 from zekt_bot.domain.lanes import (
+    AT_ONCE,
     MOST_A_CLAIM,
     Bucket,
     Look,
@@ -24,6 +25,7 @@ from zekt_bot.domain.lanes import (
     refill,
     slowed,
     spend,
+    spread,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -144,3 +146,13 @@ def test_a_full_lane_waits_for_the_end_of_a_lease_not_for_a_token() -> None:
     end = NOW + timedelta(seconds=30)
     look = Look(left_due=True, room=False, next_due=None, lease_end=end)
     assert next_ready(look, Bucket(4.0, NOW), None, Pace(60, 4, 3)) == end
+
+
+@given(st.integers(0, 20_000), st.integers(0, 20_000))
+def test_a_wide_event_leaves_room_for_others(number: int, before: int) -> None:
+    """Its deliveries keep their order; in any second at most 250 more come due than at once."""
+    first, last = sorted((number, before))
+    apart = (spread(last) - spread(first)).total_seconds()
+    assert apart >= 0
+    assert last - first <= AT_ONCE + 250 * apart + 25
+    assert (spread(last) == timedelta()) == (last < AT_ONCE)

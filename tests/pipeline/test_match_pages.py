@@ -13,6 +13,7 @@ from tests.db.rows import put
 from tests.stage import open_stage
 from zekt_bot.app import open_broker
 from zekt_bot.db.tables import deliveries, envelopes, repositories, subscriptions
+from zekt_bot.domain.lanes import spread
 from zekt_bot.pipeline.match import PAGE, match
 
 if TYPE_CHECKING:
@@ -78,7 +79,11 @@ async def test_a_crowd_is_told_in_pages_each_exactly_once(stage: Stage, count: i
     assert told == [min(n * PAGE, count) for n in range(1, count // PAGE + 2)]
     found = await causes(stage)
     assert (len(found), set(found)) == (count, held)
-    assert (await stage.row(envelopes))["fanned_out_to"] == max(held)
+    envelope = await stage.row(envelopes)
+    assert envelope["fanned_out_to"] == max(held)
+    due = sorted(row["due_at"] for row in await stage.rows(deliveries) if row["due_at"])
+    approved = range(count - 1)  # the last one is not
+    assert due == [envelope["created_at"] + spread(number) for number in approved]
 
 
 async def test_a_worker_that_dies_between_pages_loses_and_repeats_nothing(stage: Stage) -> None:

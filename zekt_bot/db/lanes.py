@@ -169,7 +169,7 @@ def _claim(connection: Connection, request: LaneClaim) -> list[str]:
 def _ready(connection: Connection, request: LaneClaim) -> list[str]:
     """Lanes to look at, by turns of the oldest and of the latest.
 
-    So an event for thousands of lanes holds up no other one until all of them are served.
+    So what comes behind a backlog of thousands of lanes need not wait until all are served.
     """
     asked = {"now": request.now, "limit": _LANES_A_CLAIM}
     if request.lane is not None:

@@ -15,6 +15,8 @@ MOST_A_CLAIM = 8
 MOST_SKEW = timedelta(seconds=10)
 _STEP, _EVERY = 10.0, timedelta(minutes=1)
 _LEAST = 5.0  # a minute: slower, and nobody would find out that the limit is gone
+AT_ONCE = 100  # deliveries of one event
+_SPREAD, _A_SPREAD = timedelta(milliseconds=100), 25
 
 
 def lane_of(held: Subscription | None, consumer: Repository) -> str:
@@ -71,6 +73,15 @@ def slowed(tempo: Tempo, at: datetime, at_most: float | None) -> Tempo:
     if slower >= tempo.per_minute:
         return tempo
     return Tempo(max(slower, min(_LEAST, tempo.per_minute)), at)
+
+
+def spread(number: int) -> timedelta:
+    """How long after its event the delivery of this number, from 0, is due.
+
+    The first hundred at once, then 250 a second: an event for thousands of lanes leaves room for
+    the events of others.
+    """
+    return max(0, (number - AT_ONCE) // _A_SPREAD + 1) * _SPREAD
 
 
 class Bucket(NamedTuple):

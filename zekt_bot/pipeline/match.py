@@ -33,7 +33,7 @@ from zekt_bot.domain.deliveries import (
 )
 from zekt_bot.domain.events import Blocked
 from zekt_bot.domain.ids import new_id
-from zekt_bot.domain.lanes import lane_of
+from zekt_bot.domain.lanes import lane_of, spread
 from zekt_bot.domain.pauses import holding
 from zekt_bot.domain.recovery import in_time
 from zekt_bot.errors import PluginFailed
@@ -70,6 +70,11 @@ class _Read:
     def last(self) -> bool:
         """Whether no further page follows."""
         return len(self.page) < PAGE
+
+    def due_at(self, number: int, now: datetime) -> datetime:
+        """When the delivery of this number in the page is due."""
+        before = (self.envelope.version - 1) * PAGE  # each page that was written has raised it
+        return max(now, self.envelope.created_at + spread(before + number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +183,11 @@ async def _deliveries(
     asked = [(_delivery(read, *each, now), _facts(read, *each)) for each in wanting]
     answers = await broker.plugins.block_reasons(asked)
     return [
-        (_row(read, *each, answer), answer if isinstance(answer, Blocked) else None)
-        for each, answer in zip(asked, answers, strict=True)
+        (
+            _row(read, *each, answer, read.due_at(number, now)),
+            answer if isinstance(answer, Blocked) else None,
+        )
+        for number, (each, answer) in enumerate(zip(asked, answers, strict=True))
     ]
 
 
@@ -215,6 +223,7 @@ def _row(
     delivery: Delivery,
     facts: DeliveryPolicyFacts,
     answer: Blocked | PluginFailed | None,
+    due_at: datetime,
 ) -> dict[str, Any]:
     """One whose decision failed is decided before its POST."""
     held, ends = facts.subscription, (facts.provider.account_id, facts.consumer.account_id)
@@ -223,7 +232,7 @@ def _row(
     failed = isinstance(answer, PluginFailed)
     reason = answer.reason if isinstance(answer, Blocked) else None
     now = delivery.created_at
-    due_at = now + _FAILED_DECISION if failed else now
+    due_at = now + _FAILED_DECISION if failed else due_at
     # What is ordered waits for its turn first; a pause is asked about when that has come.
     ordered = held is not None and held.ordered is not None
     waits = on_hold is not None and not (reason or ordered)
