@@ -10,6 +10,7 @@ from zekt_bot import (
     EnvelopePolicyFacts,
     Run,
     RunPolicyFacts,
+    Service,
     hookimpl,
 )
 
@@ -26,8 +27,7 @@ def zekt_block_reason(
     if isinstance(facts, RunPolicyFacts) and isinstance(subject, Run):
         return _run(facts) or _loop(subject, facts)
     if isinstance(facts, EnvelopePolicyFacts) and isinstance(subject, Envelope):
-        declared = facts.service.declares(subject.event_type)
-        return None if declared else "event_type_not_declared"
+        return _service(facts.service, subject.event_type, in_clear=facts.in_clear)
     if isinstance(facts, DeliveryPolicyFacts):
         return _run(facts.run) or _approval(facts) or _access(facts)
     raise TypeError(f"{type(facts).__name__} of a {type(subject).__name__} decide nothing.")
@@ -75,10 +75,16 @@ def _approval(facts: DeliveryPolicyFacts) -> str | None:
         and facts.consumer.consumer
         and not facts.changed_hands
     )
-    if not approved:
+    if service is None or not approved:
         return "not_approved"
-    declared = service is not None and service.declares(facts.event_type)
-    return None if declared else "event_type_not_declared"
+    return _service(service, facts.event_type, in_clear=facts.in_clear)
+
+
+def _service(service: Service, event_type: str, *, in_clear: bool) -> str | None:
+    """Does it send such an event? It may take only encrypted messages since this one came."""
+    if not service.declares(event_type):
+        return "event_type_not_declared"
+    return "not_encrypted" if in_clear and service.profile.shield else None
 
 
 def _access(facts: DeliveryPolicyFacts) -> str | None:

@@ -11,7 +11,7 @@ from tests import shielding
 from tests.pipeline.sending import posts
 from tests.pipeline.test_many_consumers import newcomer
 from tests.stage import ME, SERVICE
-from zekt_bot.db.tables import audit, deliveries, messages
+from zekt_bot.db.tables import audit, deliveries, envelopes, messages
 from zekt_bot.errors import InvalidInput, MessageRefused
 from zekt_bot.operations import services, shield_keys
 from zekt_bot.shield import open_envelope
@@ -86,6 +86,25 @@ async def test_a_service_may_refuse_what_is_in_clear(stage: Stage) -> None:
     with pytest.raises(InvalidInput, match="no others"):
         await stage.post(run, orjson.dumps(whole | {"note": "in clear"}))
     assert await stage.rows(messages) == []
+
+
+@pytest.mark.parametrize("matched", [False, True])
+async def test_what_came_in_clear_before_goes_no_more(stage: Stage, matched: bool) -> None:
+    held = await stage.serve("*")
+    run = await stage.finish_run("build")
+    await stage.post(run, b'"in clear"')
+    await stage.post(run, shielding.of_version_1(b"1", {held.id: KEYS[0]}))
+    await (stage.prepare() if matched else stage.listen())
+    await services.edit(stage.broker, ME, SERVICE, {"shield": True})
+    await stage.flow()
+    assert set(payloads(stage)) == {held.id}
+    blocked = [
+        (table, row["blocked_reason"])
+        for table in (envelopes, deliveries)
+        for row in await stage.rows(table)
+        if row["blocked_reason"]
+    ]
+    assert blocked == [(deliveries if matched else envelopes, "not_encrypted")]
 
 
 async def test_an_envelope_that_is_too_large_is_referred_to_as_each_gets_it(stage: Stage) -> None:

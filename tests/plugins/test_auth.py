@@ -162,6 +162,15 @@ async def test_a_service_that_declares_every_event_type_may_send_any() -> None:
     assert await reason_of(stray, EnvelopePolicyFacts(any_type)) is None
 
 
+@pytest.mark.parametrize("in_clear", [False, True])
+async def test_a_service_that_asks_for_shield_sends_nothing_in_clear(in_clear: bool) -> None:
+    closed = replace(SERVICE, profile=replace(SERVICE.profile, shield=True))
+    reason = "not_encrypted" if in_clear else None
+    assert await reason_of(ENVELOPE, EnvelopePolicyFacts(closed, in_clear)) == reason
+    assert await of_delivery(service=closed, in_clear=in_clear) == reason
+    assert await of_delivery(in_clear=in_clear) is None
+
+
 async def test_a_delivery_whose_service_no_longer_declares_its_event_type_is_blocked() -> None:
     assert await of_delivery(service=service("deployed")) == "event_type_not_declared"
     assert await of_delivery(event_type="deploy-now") == "event_type_not_declared"

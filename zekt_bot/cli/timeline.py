@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _NEXT = {
     "not_allowed": "zekt workflows allow {source} {workflow_path}",
     "event_type_not_declared": "zekt services show {service}",
+    "not_encrypted": "zekt services show {service}",
     "not_approved": "zekt subscriptions show {service} {target}",
     "account_blocked": "zekt accounts list --rule block",
 }

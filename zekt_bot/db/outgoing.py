@@ -130,9 +130,12 @@ def load(connection: Connection, ids: Sequence[str], kept: KeptFacts | None = No
     for row in found:
         event = events.get(row["envelope"])
         run = ended.get(event.run_id) if event else None
-        if event is None or run is None or (known := facts.of(row, run, event)) is None:
+        if event is None or run is None:
             continue  # it was erased between two of these statements
         message = said.get(event.message_id or "")
+        in_clear = message is not None and message["shield"] is None
+        if (known := facts.of(row, run, event.event_type, in_clear=in_clear)) is None:
+            continue
         ends = row["provider_account_id"], row["consumer_account_id"]
         held = known.subscription
         works.append(
@@ -220,7 +223,9 @@ class _Facts:
         self._subscriptions = {key: value for key, (value, _) in held.items()}
         self.settings = {key: settings for key, (_, settings) in held.items()}
 
-    def of(self, row: Mapping[str, Any], run: Run, event: Envelope) -> DeliveryPolicyFacts | None:
+    def of(
+        self, row: Mapping[str, Any], run: Run, event_type: str, *, in_clear: bool
+    ) -> DeliveryPolicyFacts | None:
         """The facts of one delivery; None: an end of it is unknown."""
         provider = self._repositories.get(run.key.repository_id)
         consumer = self._repositories.get(row["target_repository_id"])
@@ -235,10 +240,11 @@ class _Facts:
             subscription=self._subscriptions.get(row["cause_id"]),
             provider=provider,
             consumer=consumer,
-            event_type=event.event_type,
+            event_type=event_type,
             changed_hands=made_between != (provider.account_id, consumer.account_id),
             withdrawn=row["state"] in SENDABLE
             and _withdrawn(provider, consumer, row["created_at"]),
+            in_clear=in_clear,
         )
 
 

@@ -174,6 +174,16 @@ _MESSAGES = Prepared(
 _MESSAGE = Prepared(insert(messages))
 
 
+_IN_CLEAR = Prepared(
+    select(messages.c.id).where(one_of(messages.c.id, "ids"), messages.c.shield.is_(None))
+)
+
+
+def in_clear(connection: Connection, message_ids: Sequence[str]) -> set[str]:
+    """Those of these messages that are not encrypted."""
+    return set(_IN_CLEAR.run(connection, {"ids": message_ids}).scalars()) if message_ids else set()
+
+
 def messages_of(connection: Connection, run_ids: Collection[str]) -> dict[str, list[Message]]:
     """Each run's messages without their bodies, oldest first."""
     by_run: dict[str, list[Message]] = {run_id: [] for run_id in run_ids}

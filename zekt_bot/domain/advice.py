@@ -183,6 +183,10 @@ def _blocked(case: Case) -> Advice:
             f"{case.service} does not declare the event type {case.event_type}.",
             "Its provider adds the type to the service, and consumers accept it.",
         ),
+        "not_encrypted": Advice(
+            f"{case.service} takes only encrypted messages since this one came in clear.",
+            "The next run encrypts its message; this one does not go as it is.",
+        ),
         "not_approved": Advice(
             f"{case.consumer} is not approved for {case.service}, or that is not published.",
             "The provider publishes and approves; then the next event goes out.",

@@ -33,6 +33,7 @@ BlockedReason = Literal[
     "branch_not_allowed",
     "conclusion_not_allowed",
     "event_type_not_declared",
+    "not_encrypted",
     "not_approved",
     "account_blocked",
     "quota",
@@ -138,9 +139,13 @@ class RunPolicyFacts:
 
 @dataclass(frozen=True, slots=True)
 class EnvelopePolicyFacts:
-    """What decides whether an envelope may leave its service."""
+    """What decides whether an envelope may leave its service.
+
+    `in_clear`: it carries a message that is not encrypted.
+    """
 
     service: Service
+    in_clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,8 @@ class DeliveryPolicyFacts:
     """What decides whether a delivery may reach its consumer, read anew before every POST.
 
     `changed_hands`: one of its ends had another owner when the delivery was made. `withdrawn`:
-    an end is disabled, or since it was made took back its consent, be it back by now.
+    an end is disabled, or since it was made took back its consent, be it back by now. `in_clear`:
+    it carries a message that is not encrypted.
     """
 
     run: RunPolicyFacts
@@ -159,6 +165,7 @@ class DeliveryPolicyFacts:
     event_type: str
     changed_hands: bool = False
     withdrawn: bool = False
+    in_clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)

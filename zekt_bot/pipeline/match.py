@@ -65,6 +65,7 @@ class _Read:
     service: Service | None
     page: Sequence[tuple[Subscription, Repository]]
     paused: frozenset[Subject]
+    in_clear: bool
 
     @property
     def last(self) -> bool:
@@ -113,7 +114,7 @@ async def _match(broker: Broker, read: _Read, pace: Pace) -> bool:
 
 
 def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Read]:
-    """The envelopes with all that decides about them: six statements, and one for each page
+    """The envelopes with all that decides about them: seven statements, and one for each page
     of subscribers that no neighbour needs too.
     """
     found = envelopes.envelopes_of(connection, envelope_ids)
@@ -126,6 +127,7 @@ def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Rea
     paused = pauses.active(connection)
     allowed = workflows.allowed(connection, ran.values())
     published = services.of_workflows(connection, ran.values())
+    in_clear = runs.in_clear(connection, [e.message_id for e in found if e.message_id])
     pages: dict[tuple[str, str], Sequence[tuple[Subscription, Repository]]] = {}
     reads = {}
     for envelope in found:
@@ -140,7 +142,8 @@ def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Rea
                 pages[key] = subscriptions.subscribers(connection, *key, PAGE)
             page = pages[key]
         facts = RunPolicyFacts(known[workflow[0]], allowed.get(workflow), run.facts, run.from_fork)
-        reads[envelope.id] = _Read(envelope, run, facts, service, page, paused)
+        clear = envelope.message_id in in_clear
+        reads[envelope.id] = _Read(envelope, run, facts, service, page, paused, clear)
     return reads
 
 
@@ -149,7 +152,8 @@ async def _decide(broker: Broker, read: _Read, pace: Pace) -> _Matching:
     done = Advance(read.envelope.id, read.envelope.fanned_out_to)
     if service is None or not service.published:
         return _Matching(read, done, pace, now)
-    blocked = await broker.plugins.block_reason(read.envelope, EnvelopePolicyFacts(service))
+    facts = EnvelopePolicyFacts(service, read.in_clear)
+    blocked = await broker.plugins.block_reason(read.envelope, facts)
     if blocked:
         entry = await broker.entry(
             "zekt:envelope:blocked",
@@ -199,6 +203,7 @@ def _facts(read: _Read, held: Subscription, consumer: Repository) -> DeliveryPol
         provider=read.provider.repository,
         consumer=consumer,
         event_type=read.envelope.event_type,
+        in_clear=read.in_clear,
     )
 
 
