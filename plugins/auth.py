@@ -95,4 +95,6 @@ def _access(facts: DeliveryPolicyFacts) -> str | None:
         return "consent"
     if facts.consumer.archived:
         return "no_access"
+    if "contents" in facts.consumer.lacks:
+        return "permission_missing"
     return "withdrawn" if facts.withdrawn else None

@@ -236,7 +236,8 @@ def test_what_keeps_a_repository_away_is_shown_before_what_it_takes_part_as(
         ({"installation_state": "suspended", "archived": True}, "app_suspended"),
         ({"installation_state": "deleted"}, "not_installed"),
         ({"installation_id": None, "installation_state": None}, "not_installed"),
-        ({"archived": True}, "archived"),
+        ({"archived": True, "lacks": ("contents",)}, "archived"),
+        ({"lacks": ("contents",)}, "permission_missing"),
     ],
 )
 def test_what_stands_in_the_way_is_named_the_strongest_first(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zekt_bot.domain.consent import Installation, Permission, compared, state_of
+from zekt_bot.domain.consent import Installation, Permission, compared, lacking, state_of
 
 if TYPE_CHECKING:
     from zekt_bot.domain.catalog import InstallationState
@@ -55,6 +55,22 @@ def test_each_permission_is_told_once_and_what_is_asked_for_comes_first(
 def test_whoever_grants_what_is_asked_for_is_waited_for_by_nobody(wanted: dict[str, str]) -> None:
     permissions = compared(wanted, wanted)
     assert state_of(there("active"), permissions, blocked=False) == "active"
+
+
+@pytest.mark.parametrize(
+    ("provider", "consumer", "granted", "lacks"),
+    [
+        (True, True, {}, ("actions", "contents")),
+        (True, False, {"contents": "write"}, ("actions",)),
+        (False, True, {"actions": "read", "contents": "read"}, ("contents",)),
+        (True, True, {"actions": "read", "contents": "write"}, ()),
+        (False, False, {}, ()),
+    ],
+)
+def test_what_is_lacked_is_what_its_part_needs(
+    provider: bool, consumer: bool, granted: dict[str, str], lacks: tuple[str, ...]
+) -> None:
+    assert lacking(granted, provider=provider, consumer=consumer) == lacks
 
 
 LACKING = compared({"contents": "write"}, {})

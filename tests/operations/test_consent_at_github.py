@@ -12,10 +12,10 @@ import pytest
 
 from tests.operations.subscribing import ENDS
 from tests.pipeline.sending import DISPATCHES, matched, posts
-from tests.stage import ME, Stage, open_stage
+from tests.stage import ME, SERVICE, Stage, open_stage
 from zekt_bot.db.tables import attempts, deliveries, runs
 from zekt_bot.domain.subscriptions import Ordered
-from zekt_bot.operations import pauses, repositories
+from zekt_bot.operations import pauses, repositories, services, subscription_lists
 from zekt_bot.operations.ordering import make_ordered
 
 if TYPE_CHECKING:
@@ -240,11 +240,29 @@ async def test_a_permission_that_is_not_accepted_is_named_and_once_it_is_it_goes
     row = await one(stage)
     assert (row["state"], row["blocked_reason"]) == ("blocked", "no_access")
     assert row["reason"] == "permission_missing"
+    tried = len(posts(stage))
+    await stage.listen()
+    shown = await subscription_lists.show(stage.broker, ME, ENDS)
+    assert (shown["service_rests"], shown["consumer_rests"]) == (None, "permission_missing")
+    await stage.finish_run("build")
+    await stage.flow()
+    blocked = [row["blocked_reason"] for row in await stage.rows(deliveries)]
+    assert sorted(blocked) == ["no_access", "permission_missing"]
+    assert len(posts(stage)) == tried  # GitHub need not refuse it again
     await stage.github.accept_permissions(stage.consuming, WRITE)
     await stage.finish_run("build")
     await stage.flow()
     states = sorted(row["state"] for row in await stage.rows(deliveries))
-    assert states == ["blocked", "dispatched"]
+    assert states == ["blocked", "blocked", "dispatched"]
+
+
+async def test_a_provider_of_whose_runs_zekt_may_not_hear_rests(stage: Stage) -> None:
+    await stage.serve()
+    await stage.github.accept_permissions(stage.providing, {"contents": "write"})
+    await stage.listen()
+    assert (await services.show(stage.broker, ME, SERVICE))["rests"] == "permission_missing"
+    shown = await subscription_lists.show(stage.broker, ME, ENDS)
+    assert (shown["service_rests"], shown["consumer_rests"]) == ("permission_missing", None)
 
 
 @pytest.mark.parametrize("end", ["provider", "consumer"])

@@ -76,7 +76,7 @@ async def test_what_is_kept_is_counted_at_either_end(stage: Stage) -> None:
     await sent(stage)
     both = signed_in(stage, stage.provider, stage.consumer)
     ends = await my_consent.view(stage.broker, both)
-    assert [(each.owned.account.login, each.state, each.stored) for each in ends] == [
+    assert [(each.owned.account.login, each.owned.state, each.stored) for each in ends] == [
         ("aurora-labs", "active", Stored(workflows=1, services=1, subscriptions=1, events=1)),
         ("kestrel-bank", "active", Stored(subscriptions=1)),
     ]

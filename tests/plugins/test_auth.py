@@ -203,6 +203,12 @@ async def test_nothing_comes_from_an_archived_repository_or_reaches_one() -> Non
     assert await of_delivery(consumer=replace(CONSUMER, archived=True)) == "no_access"
 
 
+async def test_a_consumer_that_may_not_be_written_to_is_not_reached() -> None:
+    lacking = replace(CONSUMER, lacks=("actions", "contents"))
+    assert await of_delivery(consumer=lacking) == "permission_missing"
+    assert await of_delivery(consumer=replace(CONSUMER, lacks=("actions",))) is None
+
+
 async def test_what_was_taken_back_since_is_blocked_though_all_is_agreed_again() -> None:
     assert await of_delivery(withdrawn=True) == "withdrawn"
 

@@ -31,6 +31,7 @@ OBSTACLES = {
     "not_installed": "App not installed",
     "app_suspended": "App suspended",
     "archived": "archived",
+    "permission_missing": "a permission waits to be accepted",
 }
 
 

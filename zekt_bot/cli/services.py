@@ -165,6 +165,7 @@ RESTS = {
     "not_installed": "the App is not installed on its repository any more",
     "app_suspended": "its organization suspended the App",
     "archived": "its repository is archived",
+    "permission_missing": "its account has not accepted a permission that the App asks for",
     "unavailable": "its source is not available at the moment",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, or_
@@ -21,6 +22,7 @@ from zekt_bot.db.tables import (
     subscriptions,
 )
 from zekt_bot.domain.catalog import AllowedWorkflow, Conditions, Profile, Repository, Service
+from zekt_bot.domain.consent import lacking
 from zekt_bot.domain.deliveries import Delivery
 from zekt_bot.domain.events import Envelope, Job, Message, Run, RunFacts, RunKey
 from zekt_bot.domain.subscriptions import Durable, Filters, Ordered, Subscription
@@ -135,6 +137,7 @@ class RepositoryRows:
         return [
             *labelled(self._prefix, self.table, REPOSITORY),
             self._installation.c.state.label(f"{self._prefix}state"),
+            self._installation.c.permissions.label(f"{self._prefix}permissions"),
             self._account.c.rule.label(f"{self._prefix}rule"),
             self._account.c.listed.label(f"{self._prefix}listed"),
         ]
@@ -165,6 +168,9 @@ class RepositoryRows:
     def read(self, row: Row) -> Repository:
         """The repository in a row of such a statement."""
         p = self._prefix
+        provider = row[p + "provider_enabled_at"] is not None
+        consumer = row[p + "consumer_enabled_at"] is not None
+        granted = _granted(row[p + "permissions"] or "{}")
         return Repository(
             id=row[p + "id"],
             full_name=row[p + "full_name"],
@@ -173,8 +179,8 @@ class RepositoryRows:
             installation_state=row[p + "state"],
             private=row[p + "private"],
             archived=row[p + "archived"],
-            provider=row[p + "provider_enabled_at"] is not None,
-            consumer=row[p + "consumer_enabled_at"] is not None,
+            provider=provider,
+            consumer=consumer,
             blocked=row[p + "rule"] == "block"
             or (row[p + "rule"] is None and row[p + "listed"] is False),
             version=row[p + "version"],
@@ -185,7 +191,14 @@ class RepositoryRows:
             purging=row[p + "purging_since"] is not None,
             lapsed_at=row[p + "lapsed_at"],
             withdrawn_at=row[p + "withdrawn_at"],
+            lacks=lacking(granted, provider=provider, consumer=consumer),
         )
+
+
+@lru_cache(256)  # most accounts granted the same
+def _granted(permissions: str) -> Mapping[str, str]:
+    told: dict[str, str] = json.loads(permissions)
+    return told
 
 
 def allowed_of(row: Row) -> AllowedWorkflow:

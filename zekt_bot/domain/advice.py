@@ -204,6 +204,10 @@ def _blocked(case: Case) -> Advice:
             f"{_owner(case.consumer)}, or {case.source} is archived.",
             "An owner undoes that at GitHub; then the next event goes out.",
         ),
+        "permission_missing": Advice(
+            f"{_owner(case.consumer)} has not accepted that the App may write there.",
+            f"An owner of {_owner(case.consumer)} accepts the App's permissions at GitHub.",
+        ),
         "withdrawn": Advice(
             f"{_owner(case.source)} or {_owner(case.consumer)} took consent back before its turn.",
             "It has been given again since: if this is still wanted, replay it "

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 InstallationState = Literal["active", "suspended", "deleted"]
 Visibility = Literal["public", "organization", "private"]
 Rests = Literal["workflow_gone", "transferred", "alias_taken"]
-Obstacle = Literal["account_blocked", "not_installed", "app_suspended", "archived"]
+Obstacle = Literal[
+    "account_blocked", "not_installed", "app_suspended", "archived", "permission_missing"
+]
 RunRefusal = Literal[
     "from_fork", "run_event_not_allowed", "branch_not_allowed", "conclusion_not_allowed"
 ]
@@ -78,7 +80,8 @@ class Repository:
     a block, a suspension or outside of the installation; None: it was never away. `unread_since`:
     from when on GitHub gives no list of its runs. `purging`: what is kept of it is being deleted.
     `lapsed_at`: since when consent is gone, as it was found some time afterwards. `withdrawn_at`:
-    when GitHub last said that it is gone, be it back by now.
+    when GitHub last said that it is gone, be it back by now. `lacks`: permissions that it needs to
+    take part, and that its account has not accepted.
     """
 
     id: int
@@ -99,6 +102,7 @@ class Repository:
     purging: bool = False
     lapsed_at: datetime | None = None
     withdrawn_at: datetime | None = None
+    lacks: tuple[str, ...] = ()
 
     def withdrew_since(self, moment: datetime) -> bool:
         """Whether consent was taken back at GitHub after that, be it back by now."""
@@ -118,7 +122,9 @@ class Repository:
             return "app_suspended"
         if not self.consented:
             return "not_installed"
-        return "archived" if self.archived else None
+        if self.archived:
+            return "archived"
+        return "permission_missing" if self.lacks else None
 
 
 Standing = Obstacle | Literal["purging", "disabled", "provider", "consumer", "both"]

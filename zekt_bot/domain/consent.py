@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # How an account stands; `waits`: it has not accepted a permission that the App asks for.
 ConsentState = Literal["active", "waits", "suspended", "removed", "blocked"]
 _LEVELS = ("", "read", "write", "admin")
+# Without these nothing is heard of a provider, and nothing is sent to a consumer.
+_NEEDED = {"provider": ("actions", "read"), "consumer": ("contents", "write")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,13 @@ class Installation:
 
 def _rank(level: str) -> int:
     return _LEVELS.index(level) if level in _LEVELS else 0
+
+
+def lacking(granted: Mapping[str, str], *, provider: bool, consumer: bool) -> tuple[str, ...]:
+    """The permissions without which a repository cannot take part as it is enabled."""
+    parts = {"provider": provider, "consumer": consumer}
+    needed = [_NEEDED[part] for part, enabled in parts.items() if enabled]
+    return tuple(name for name, level in needed if _rank(granted.get(name, "")) < _rank(level))
 
 
 def compared(wanted: Mapping[str, str], granted: Mapping[str, str]) -> tuple[Permission, ...]:

@@ -38,6 +38,7 @@ BlockedReason = Literal[
     "account_blocked",
     "quota",
     "no_access",
+    "permission_missing",
     "consent",
     "withdrawn",
     "plugin_failed",

@@ -7,8 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from zekt_bot.db import consents
-from zekt_bot.domain.consent import compared, state_of
-from zekt_bot.github.manifest import manifest
 from zekt_bot.operations import my_repositories
 
 if TYPE_CHECKING:
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 
     from zekt_bot.db.consents import Stored
     from zekt_bot.domain.catalog import Repository
-    from zekt_bot.domain.consent import ConsentState, Permission
     from zekt_bot.domain.sessions import Session
     from zekt_bot.operations.broker import Broker
     from zekt_bot.operations.my_repositories import Owned
@@ -33,8 +30,6 @@ class Consent:
     """
 
     owned: Owned
-    state: ConsentState
-    permissions: tuple[Permission, ...]
     stored: Stored
     gone_at: datetime | None
 
@@ -61,17 +56,7 @@ def _stored(connection: Connection, ids: dict[int, list[int]]) -> dict[int, Stor
 
 
 def _consent(broker: Broker, owned: Owned, stored: Stored) -> Consent:
-    wanted = manifest("orchestrator", broker.settings.public_url)["default_permissions"]
-    granted = owned.installation.permissions if owned.installation else {}
-    permissions = compared(wanted, granted if owned.installed else {})
-    blocked = any(each.blocked for each in owned.repositories)
-    return Consent(
-        owned=owned,
-        state=state_of(owned.installation, permissions, blocked=blocked),
-        permissions=permissions,
-        stored=stored,
-        gone_at=gone_at(broker, owned.repositories),
-    )
+    return Consent(owned, stored, gone_at(broker, owned.repositories))
 
 
 def gone_at(broker: Broker, repositories: Iterable[Repository]) -> datetime | None:
@@ -82,7 +67,7 @@ def gone_at(broker: Broker, repositories: Iterable[Repository]) -> datetime | No
 def _gone_at(broker: Broker, repository: Repository) -> datetime | None:
     days = broker.settings.withdrawn_days
     kept = repository.lapsed_at or repository.provider or repository.consumer
-    gone = repository.obstacle not in {None, "account_blocked"}
+    gone = repository.obstacle in {"not_installed", "app_suspended", "archived"}
     if not (days and kept and gone) or repository.purging:
         return None
     return (repository.lapsed_at or broker.now()) + timedelta(days=days)

@@ -9,9 +9,10 @@ import structlog
 
 from zekt_bot.db import consents, mirror
 from zekt_bot.domain.catalog import standing
-from zekt_bot.domain.consent import state_of
+from zekt_bot.domain.consent import compared, state_of
 from zekt_bot.errors import GitHubError, MalformedEvent, NotFound
 from zekt_bot.github import installations as at_github
+from zekt_bot.github.manifest import manifest
 from zekt_bot.operations import access, fields, user_tokens
 from zekt_bot.operations.as_told import account_of
 from zekt_bot.operations.roles import Said, Waiting, may_manage
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from zekt_bot.db.consents import Use
     from zekt_bot.domain.access import Person
     from zekt_bot.domain.catalog import Account, Repository
-    from zekt_bot.domain.consent import ConsentState, Installation
+    from zekt_bot.domain.consent import ConsentState, Installation, Permission
     from zekt_bot.domain.sessions import Session
     from zekt_bot.operations.broker import Broker
 
@@ -34,11 +35,15 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """An account's repositories that this person manages."""
+    """An account's repositories that this person manages.
+
+    `permissions`: what it granted beside what the App asks for.
+    """
 
     account: Account
     repositories: tuple[Repository, ...]
     installation: Installation | None
+    permissions: tuple[Permission, ...] = ()
 
     @property
     def installed(self) -> bool:
@@ -47,10 +52,9 @@ class Owned:
 
     @property
     def state(self) -> ConsentState:
-        """How the account stands, its permissions left aside."""
-        return state_of(
-            self.installation, (), blocked=any(one.blocked for one in self.repositories)
-        )
+        """How the account stands."""
+        blocked = any(one.blocked for one in self.repositories)
+        return state_of(self.installation, self.permissions, blocked=blocked)
 
     @property
     def selects(self) -> bool:
@@ -110,8 +114,9 @@ async def listing(broker: Broker, session: Session) -> Listing:
         _known, list(said.managed), session.person.id
     )
     owned = [
-        Owned(accounts[owner], tuple(mine), installed.get(owner))
+        Owned(accounts[owner], tuple(mine), there, _permissions(broker, there))
         for owner, mine in _by_owner(known).items()
+        for there in [installed.get(owner)]
         if owner in accounts
     ]
     there = {each.account.login.lower(): each for each in owned if each.installed}
@@ -126,6 +131,11 @@ async def listing(broker: Broker, session: Session) -> Listing:
         waiting=said.waiting,
         unread=_stands(mine) and session.person.login.lower() not in {o.lower() for o in owners},
     )
+
+
+def _permissions(broker: Broker, there: Installation | None) -> tuple[Permission, ...]:
+    wanted = manifest("orchestrator", broker.settings.public_url)["default_permissions"]
+    return compared(wanted, there.permissions) if there and _stands(there) else ()
 
 
 def _owner(full_name: str) -> str:

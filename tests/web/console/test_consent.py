@@ -37,15 +37,25 @@ async def test_what_was_allowed_since_when_and_for_what(org: Org) -> None:
 
 
 async def test_a_permission_that_waits_is_named_with_where_it_is_accepted(org: Org) -> None:
+    await org.enable("docs")
     await org.console.github.accept_permissions(
         org.installed, {"contents": "read", "issues": "write"}
     )
     await look(org)
-    page = await (await org.browser()).get("/consent")
+    browser = await org.browser()
+    page = await browser.get("/consent")
     assert "aurora-labs Permission to accept" in page.words
-    assert "Zekt asks for actions: read, contents: write" in page.words
     assert "issues: write Nothing. app.yml does not ask for it" in page.words
-    assert f"/installations/{org.installed.id}/permissions/update" in page.text
+    assert "its data is deleted" not in page.words
+    both = await browser.get("/repositories")
+    for each in (page, both):
+        assert "Zekt asks for actions: read, contents: write" in each.words
+        assert f"/installations/{org.installed.id}/permissions/update" in each.text
+    assert (
+        "docs Private Until an owner accepts the permission Zekt may not hear of its runs. "
+        "Permission to accept" in both.words
+    )
+    assert "payments-api Private Disabled" in both.words
 
 
 async def test_a_suspended_one_says_who_did_it_and_until_when_it_is_kept(org: Org) -> None:

@@ -33,6 +33,7 @@ CHIPS = {
     "both": ("green", "both", "Provider and consumer"),
     "app_suspended": ("amber", "pause", "Suspended"),
     "archived": ("amber", "moon", "Archived"),
+    "permission_missing": ("amber", "key", "Permission to accept"),
     "account_blocked": ("amber", "moon", "Resting"),
     "not_installed": ("hollow", "plug", "Not installed"),
     "purging": ("grey", "clock", "Being deleted"),
