@@ -25,8 +25,7 @@ export class Zekt {
     this.address = checked(address);
     this.audience = audience || this.address;
     this.#deadline = performance.now() + patience;
-    // Fetch knows a proxy only if it is told; an older Node.js of a runner cannot be told here.
-    if (PROXIES.some((name) => process.env[name])) http.setGlobalProxyFromEnv?.();
+    useProxy();
   }
 
   /** POST JSON, as text or as a value; gives the answer's value. */
@@ -106,6 +105,16 @@ function checked(address) {
     refuse('zekt-api-url is not an https address such as https://zekt.example: no token is sent to it.');
   }
   return address.replace(/\/+$/, '');
+}
+
+/** Fetch knows a proxy only if it is told; an older Node.js of a runner cannot be told here. */
+function useProxy() {
+  if (!PROXIES.some((name) => process.env[name])) return;
+  try {
+    http.setGlobalProxyFromEnv?.();
+  } catch {
+    refuse('HTTPS_PROXY or HTTP_PROXY of this runner is no address of a proxy such as http://proxy.example:3128.');
+  }
 }
 
 /** One try: an answer, or the trouble that there was and how long the other side asked to wait. */

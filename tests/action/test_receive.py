@@ -109,8 +109,9 @@ async def test_a_message_is_confirmed_handed_over_and_completed(scene: Scene) ->
 
 async def test_a_job_that_was_cancelled_fails_the_delivery(scene: Scene) -> None:
     one = await arrive(scene, None)
+    one.wire["sourceRepo"] = None
     ended = await one.receive()
-    assert ended.outputs["payload"] == "null"
+    assert (ended.outputs["payload"], ended.outputs["source-repo"]) == ("null", "")
     assert ended.outputs["event-type"] == "zekt-workflow-completed"
     await one.after(ended, "cancelled")
     assert await one.state() == "failed"
@@ -179,6 +180,10 @@ async def test_what_cannot_be_opened_says_what_to_do(scene: Scene) -> None:
         (shielding.private_pem(shielding.other_key()).decode(), "is not an RSA key"),
     ]:
         assert said in (await one.receive(private_key=key)).error
+    one.wire["payload"] = json.loads(shielding.of_version_1(b"a word", {"sub_1": MINE}))
+    old = await one.receive(private_key=shielding.private_pem(MINE).decode())
+    assert old.error == "The message is not JSON: tell its provider."
+    assert "a word" not in old.raw
     one.wire["payload"]["version"] = "3.0"
     assert 'encrypted in form "3.0"' in (await one.receive(private_key="any")).error
 

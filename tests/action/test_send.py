@@ -148,6 +148,8 @@ async def test_what_passes_by_itself_is_tried_again_and_stored_once(scene: Scene
 
 FINAL = [
     (Fault(429, {"Retry-After": "3600"}, {"error": "The day's quota."}), "The day's quota"),
+    (Fault(429, {"Retry-After": "Wed, 21 Oct 2099 07:28:00 GMT"}, {"message": "Late"}), "Late"),
+    (Fault(200, {}, "x" * (2**20 + 1)), "answers with more than Zekt ever would"),
     (Fault(302, {"Location": "https://evil.example/"}, ""), "the token is not sent"),
     (Fault(200, {}, "<html>"), "does not answer in JSON"),
     (Fault(404, {}, "<html>"), "is it a Zekt server?"),
@@ -186,13 +188,18 @@ async def test_with_shield_only_its_consumers_read_it(scene: Scene) -> None:
     nobody = await job.step(event_type="released", payload=ODD, shield="true")
     assert "nothing was sent" in nobody.error
     assert await stored(scene) == []
+    weak = shielding.public_pem(shielding.private_key(3, 1024))
+    for key, said in [(weak, "too weak"), ("no key", "cannot be read")]:
+        told = {"keys": [{"consumerId": "x", "publicKey": key}]}
+        scene.wire.faults.append(Fault(200, {}, told))
+        assert said in (await job.step(event_type="released", shield="true")).error
     keys = [shielding.private_key(0), shielding.private_key(1)]
     name = scene.api.stage.consumer.full_name
-    for key in keys:
-        await shield_keys.add(scene.api.stage.broker, ME, name, shielding.public_pem(key))
+    for each in keys:
+        await shield_keys.add(scene.api.stage.broker, ME, name, shielding.public_pem(each))
     ended = await job.step(event_type="released", payload=ODD, shield="true")
     assert ended.code == 0, ended.raw
     (envelope,) = await stored(scene)
-    for key in keys:
-        assert open_envelope(envelope, shielding.private_pem(key)) == ODD.encode()
+    for each in keys:
+        assert open_envelope(envelope, shielding.private_pem(each)) == ODD.encode()
     assert "SHA-256" in ended.summary
