@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiohttp import ClientSession
+
 from zekt_bot.cli.demo.stage import DEPLOY, open_stage
 from zekt_bot.cli.demo.story import tell
 
@@ -156,6 +158,23 @@ async def test_a_signal_ends_the_story_and_leaves_nothing_behind(tmp_path: Path)
         out = (await process.communicate())[0].decode()
     assert process.returncode == 1, out
     assert out.rstrip().endswith("Error: Stopped before its end.")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_its_console_waits_to_be_set_up_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    process = await start_demo(tmp_path, "--console")
+    try:
+        said = await until(process, re.compile("Ctrl-C ends it"))
+        assert "you are octocat, who owns aurora-labs and kestrel-bank there" in said
+        (link,) = re.findall(r"^  (http\S+/setup\?token=\S+)$", said, re.MULTILINE)
+        async with ClientSession() as session, session.get(link) as answer:
+            assert "Begin in this browser" in await answer.text()
+    finally:
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(_WITHIN):
+            rest = (await process.communicate())[0].decode()
+    assert process.returncode == 0, rest
+    assert "Traceback" not in rest
     assert list(tmp_path.iterdir()) == []
 
 

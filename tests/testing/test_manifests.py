@@ -173,11 +173,17 @@ async def test_installing_leads_back_and_so_does_a_change(
     chosen["repository"] = str(docs.id)
     _, where = await browser.post(page, **chosen)
     assert where == f"{app.setup_url}?installation_id={made.id}&setup_action=update"
+    for said, button in (("yes", "Unsuspend"), ("yes", "Unsuspend"), ("no", "Suspend")):
+        assert await browser.post(page, suspended=said) == (302, page)
+        assert f">{button}<" in await browser.get(page)
+        assert made.suspended_by is (github.sender if said == "yes" else None)
     assert (await browser.post(page, uninstall="yes"))[0] == 200
     assert receiver.names == [
         "installation.created",
         "installation_repositories.added",
         "installation_repositories.removed",
+        "installation.suspend",
+        "installation.unsuspend",
         "installation.deleted",
     ]
     assert (await browser.post(page, **chosen))[0] == 404

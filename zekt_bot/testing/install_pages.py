@@ -124,23 +124,32 @@ class InstallPages:
         return known
 
     async def _configure(self, request: web.Request, person: Account) -> web.Response:
-        """Which repositories it is for."""
+        """Which repositories it is for, and what ends it or lets it rest."""
         known = self._installation(request, person)
         action = f"{_SETTINGS}/{known.id}"
         fields = self._choices(known.account, known.selected)
         title = f"{known.app.name} on {known.account.login}"
-        return page(title, form(action, fields, "Save") + _uninstalling(action))
+        return page(title, form(action, fields, "Save") + _dangers(action, known))
 
     async def _change(self, request: web.Request, person: Account) -> web.Response:
-        """Grant more or fewer repositories, or uninstall it."""
+        """Grant more or fewer repositories, suspend, unsuspend or uninstall it."""
         known, told = self._installation(request, person), await fields_of(request)
         if told.get("uninstall"):
             await self._scripts.uninstall(known, by=person)
             return page("Uninstalled", f"<p>{escape(known.app.name)} is gone.</p>")
+        if told.get("suspended"):
+            return await self._suspend(known, person, asked=told["suspended"] == "yes")
         await self._grant(known, self._chosen(known.account, told), person)
         if known.app.setup_url is None or not known.app.setup_on_update:
             return back_to(f"{_SETTINGS}/{known.id}")
         return back_to(known.app.setup_url, installation_id=known.id, setup_action="update")
+
+    async def _suspend(self, known: Installation, by: Account, *, asked: bool) -> web.Response:
+        if asked and known.suspended_at is None:
+            await self._scripts.suspend(known, by=by)
+        elif not asked and known.suspended_at is not None:
+            await self._scripts.unsuspend(known, by=by)
+        return back_to(f"{_SETTINGS}/{known.id}")
 
     async def _grant(
         self, known: Installation, chosen: Iterable[Repository] | None, by: Account
@@ -177,5 +186,11 @@ def _box(repository: Repository, selected: set[int]) -> str:
     )
 
 
-def _uninstalling(action: str) -> str:
-    return form(action, _hidden("uninstall", "yes"), "Uninstall")
+def _dangers(action: str, known: Installation) -> str:
+    """GitHub's "Danger zone"."""
+    if known.suspended_at is None:
+        rests = form(action, _hidden("suspended", "yes"), "Suspend")
+    else:
+        rests = "<p>This installation is suspended.</p>"
+        rests += form(action, _hidden("suspended", "no"), "Unsuspend")
+    return rests + form(action, _hidden("uninstall", "yes"), "Uninstall")

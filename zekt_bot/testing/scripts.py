@@ -47,17 +47,17 @@ class InstallationScripts:
         installation.suspended_at = None
         await self._core.announce_installation(installation, "deleted", covered, by)
 
-    async def suspend(self, installation: Installation) -> None:
+    async def suspend(self, installation: Installation, by: Account | None = None) -> None:
         """Suspend it: no token, no webhooks but this one."""
         installation.suspended_at = installation.updated_at = self._core.now()
-        installation.suspended_by = self._core.world.sender
-        await self._tell_of(installation, "suspend")
+        installation.suspended_by = by or self._core.world.sender
+        await self._tell_of(installation, "suspend", by)
 
-    async def unsuspend(self, installation: Installation) -> None:
+    async def unsuspend(self, installation: Installation, by: Account | None = None) -> None:
         """Let it act again; sends `installation.unsuspend`."""
         installation.suspended_at, installation.suspended_by = None, None
         installation.updated_at = self._core.now()
-        await self._tell_of(installation, "unsuspend")
+        await self._tell_of(installation, "unsuspend", by)
 
     async def accept_permissions(
         self,
