@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,31 @@ async def test_a_repository_is_enabled_changed_and_disabled(org: Org) -> None:
     assert "Nothing reaches it any more" in ask.words
     await browser.send(ask, f"{path}/disable", part="neither")
     assert "docs Private Disabled" in (await browser.get("/repositories")).words
+
+
+@pytest.mark.parametrize(
+    ("view", "order"),
+    [
+        ("provider", ["zulu/z-provider", "aurora-labs/docs", "aurora-labs/payments-api"]),
+        ("consumer", ["aurora-labs/payments-api", "aurora-labs/docs", "zulu/z-provider"]),
+        ("both", ["aurora-labs/docs", "aurora-labs/payments-api", "zulu/z-provider"]),
+    ],
+)
+async def test_what_one_chose_to_see_comes_first(org: Org, view: str, order: list[str]) -> None:
+    github, broker = org.console.github, org.console.broker
+    zulu = github.account("zulu")
+    there = github.repository(zulu, "z-provider", private=True)
+    github.grant(there, org.console.maja, "admin")
+    for app in (org.console.orchestrator, org.console.oauth):
+        await github.install(app, zulu)
+    await repositories.enable(broker, ME, there.full_name)
+    await repositories.take_part(broker, ME, "aurora-labs/payments-api", ["consumer"])
+    browser = await org.browser()
+    welcome = await browser.get("/welcome")
+    await browser.send(welcome, "/welcome", view=view)
+    page = await browser.get((await browser.get("/")).location)
+    shown = re.findall(r'aria-label="(?:Enable|Disable) ([^" ]+)', page.text)
+    assert shown == order
 
 
 async def test_what_one_may_not_see_is_not_there(org: Org) -> None:

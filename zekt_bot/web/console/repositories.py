@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from zekt_bot.domain.catalog import Repository
+    from zekt_bot.domain.sessions import View
     from zekt_bot.operations.my_repositories import Owned
     from zekt_bot.operations.repositories import Part
+
+    _Group = tuple[Owned, list[Repository]]
 
 # The chip of each standing: colour, icon, word.
 CHIPS = {
@@ -72,7 +75,7 @@ async def show(request: web.Request) -> web.Response:
     shown = [
         (owned, [each for each in owned.repositories if wanted.fits(each)]) for owned in found.owned
     ]
-    groups = [(owned, rows) for owned, rows in shown if rows]
+    groups = _arranged([(owned, rows) for owned, rows in shown if rows], session.shown_first)
     alone, problem = (None, "") if groups else await _by_name(request, asked["name"])
     return page(
         request,
@@ -91,6 +94,18 @@ async def show(request: web.Request) -> web.Response:
         install_sign_in=await install_link(request, "oauth"),
         installation_page=installation_page(request),
     )
+
+
+def _arranged(groups: list[_Group], view: View | None) -> list[_Group]:
+    """By name, and before that what one chose to see first: providers, or consumers."""
+
+    def comes_later(each: Repository) -> bool:
+        return not (each.provider if view == "provider" else each.consumer)
+
+    if view not in {"provider", "consumer"}:
+        return groups
+    sorted_rows = [(owned, sorted(rows, key=comes_later)) for owned, rows in groups]
+    return sorted(sorted_rows, key=lambda group: comes_later(group[1][0]))
 
 
 def _all(groups: Iterable[tuple[Owned, list[Repository]]]) -> list[Repository]:
