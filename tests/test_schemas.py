@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from zekt_bot import schemas
+from zekt_bot.domain.messages import MOST_BYTES
 from zekt_bot.errors import InvalidInput
 
 TOO_MUCH = "it takes too much work to see whether it fits: make the schema or it simpler"
@@ -214,5 +216,41 @@ def test_a_hostile_schema_takes_no_more_than_its_budget(
 
 
 def test_a_budget_is_of_one_message_alone() -> None:
-    schema, message = {"uniqueItems": True}, list(range(150_000))
-    assert [misfit(schema, message) for _ in range(3)] == [None] * 3
+    schema = {"uniqueItems": True}
+    assert [misfit(schema, [n, *range(10, 300_000)]) for n in range(3)] == [None] * 3
+
+
+ROW = {"file": "a/b", "line": 117, "rule": "x", "text": ""}
+ROWS = {
+    "properties": {"rows": {"items": {"$ref": "#/$defs/row"}}},
+    "$defs": {
+        "row": {
+            "type": "object",
+            "required": sorted(ROW),
+            "additionalProperties": False,
+            "properties": {
+                "file": {"type": "string", "minLength": 1},
+                "line": {"type": "integer", "minimum": 1},
+                "rule": {"enum": ["x", "y"]},
+                "text": {"type": "string"},
+            },
+        }
+    },
+}
+
+
+def test_the_largest_message_has_room_for_what_schemas_usually_ask() -> None:
+    count = MOST_BYTES // (len(orjson.dumps(ROW)) + 1)
+    assert misfit(ROWS, {"rows": [ROW] * count}) is None
+
+
+def test_who_sends_it_again_hears_what_was_found_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schemas, "_known", OrderedDict())
+    monkeypatch.setattr(schemas, "_MOST_KNOWN", 2)
+    schema, good, bad = {"items": {"type": "integer"}}, [1, 2], [1, "2"]
+    before = [misfit(schema, good), misfit(schema, bad)]
+    assert before == [None, "/1 does not fit #/items/type"]
+    monkeypatch.setattr(schemas, "_STEPS", 0)
+    assert [misfit(schema, good), misfit(schema, bad)] == before
+    assert misfit({"items": {"type": "number"}}, good) == TOO_MUCH
+    assert misfit(schema, good) == TOO_MUCH  # the oldest was forgotten
