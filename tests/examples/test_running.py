@@ -64,6 +64,7 @@ async def in_one_dispatch(here: World, consumer: Repository) -> None:
     way += ["delivery dispatched", "delivery confirmed", "delivery completed"]
     assert [step for step in steps if step in way] == way, shown
     assert "it said so itself" in shown
+    assert f"react: {delivery} is completed.\n" in told(run)  # by the post step
 
 
 async def by_address(here: World, consumer: Repository) -> None:
@@ -83,9 +84,14 @@ async def encrypted(here: World, consumer: Repository) -> None:
     assert here.stage.zekt.broker is not None
     name, pem = consumer.full_name, public_pem(private_key())
     await shield_keys.add(here.stage.zekt.broker, ME, name, pem)
-    consumer.secrets["ZEKT_SHIELD_KEY"] = private_pem(private_key()).decode()
     sent = await here.run("provider-shield")
-    run = await here.ran(consumer, 3)
+    run = await here.ran(consumer, 3, "failure")
+    await here.delivery(consumer, "failed")
+    assert "The message is encrypted: give this step the private half" in told(run)
+
+    consumer.secrets["ZEKT_SHIELD_KEY"] = private_pem(private_key()).decode()
+    await here.stage.github.rerun(run)
+    assert run.conclusion == "success", told(run)
     await here.delivery(consumer, "completed")
     dispatch = here.stage.github.dispatches[-1]
     assert dispatch.client_payload["zekt"]["payload"]["type"] == "zekt-shield-envelope"

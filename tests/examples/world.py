@@ -71,17 +71,19 @@ class World:
         assert run.conclusion == "success", told(run)
         return run
 
-    async def ran(self, consumer: Repository, times: int = 1) -> WorkflowRun:
-        """The consumer's newest run, once so many have ended, all of them well."""
+    async def ran(
+        self, consumer: Repository, times: int = 1, conclusion: str = "success"
+    ) -> WorkflowRun:
+        """The consumer's newest run, once so many have ended; it ended like this."""
 
         def ended() -> list[WorkflowRun]:
             runs = self.stage.github.core.world.runs_of(consumer)
             return [run for run in runs if run.status == "completed"]
 
         await self.stage.github.core.until(lambda: len(ended()) >= times, _PATIENCE)
-        for run in ended():
-            assert run.conclusion == "success", told(run)
-        return ended()[0]
+        newest = ended()[0]
+        assert newest.conclusion == conclusion, told(newest)
+        return newest
 
     async def come_twice(self, consumer: Repository) -> None:
         """Let GitHub take the consumer's newest dispatch once more: the first answer was lost."""

@@ -49,7 +49,7 @@ jobs:
   after:
     name: And then
     needs: ask
-    runs-on: ubuntu-latest
+    runs-on: [self-hosted, big]
     steps:
       - run: echo "token ${{ needs.ask.outputs.told }}"
   never:
@@ -107,11 +107,12 @@ async def test_a_dispatch_starts_a_file_as_on_github(scene: Scene) -> None:
     assert any(line.startswith("ask: v24.") for line in run.log)
     claims = jwt.decode(said(run, "token"), options={"verify_signature": False})
     assert (claims["run_id"], claims["aud"]) == (str(run.id), "api://zekt")
-    jobs = [(job.name, job.steps, job.conclusion) for job in run.jobs]
+    hosted, echo = ("ubuntu-latest",), 'Run echo "token ${{ needs.ask.outputs.told }}"'
+    jobs = [(job.name, job.labels, job.steps, job.conclusion) for job in run.jobs]
     assert jobs == [
-        ("ask", ("Run actions/checkout@v6", "Ask"), "success"),
-        ("And then", ('Run echo "token ${{ needs.ask.outputs.told }}"',), "success"),
-        ("never", (), "skipped"),
+        ("ask", hosted, ("Run actions/checkout@v6", "Ask"), "success"),
+        ("And then", ("self-hosted", "big"), (echo,), "success"),
+        ("never", hosted, (), "skipped"),
     ]
     ran = ["workflow_job.queued", "workflow_job.in_progress", "workflow_job.completed"]
     assert [hook.named for hook in scene.receiver.hooks] == [
@@ -125,7 +126,8 @@ async def test_a_dispatch_starts_a_file_as_on_github(scene: Scene) -> None:
 
 @pytest.mark.usefixtures("runner")
 async def test_a_run_ends_as_its_jobs_do(scene: Scene) -> None:
-    for name, text in (("broken", BROKEN), ("unknown", UNKNOWN)):
+    texts = {"broken": BROKEN, "unknown": UNKNOWN, "none": "on: [push"}
+    for name, text in texts.items():
         scene.github.add_workflow(scene.api, f"{name}.yml", text=text)
     broken = await scene.github.run_workflow(scene.api, "broken.yml")
     assert (broken.conclusion, broken.jobs[0].conclusion) == ("failure", "failure")
@@ -134,6 +136,9 @@ async def test_a_run_ends_as_its_jobs_do(scene: Scene) -> None:
     unknown = await scene.github.run_workflow(scene.api, "unknown.yml")
     assert unknown.conclusion == "failure"
     assert any("nobody/here" in line for line in unknown.log)
+    none = await scene.github.run_workflow(scene.api, "none.yml")
+    assert (none.conclusion, none.jobs) == ("startup_failure", [])
+    assert "workflow is not valid" in none.log[0]
 
 
 @pytest.mark.usefixtures("runner")

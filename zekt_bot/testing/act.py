@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.testing import files, shapes
+from zekt_bot.testing.files import DeclaredJob
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zekt_bot.testing.core import Core
-    from zekt_bot.testing.files import DeclaredJob
     from zekt_bot.testing.runs import Job, WorkflowRun
     from zekt_bot.testing.shapes import Json
 
@@ -125,8 +125,9 @@ class ActRunner:
         }
         arguments = [run.event, "--json", "--action-offline-mode", "--no-cache-server"]
         arguments += ["--directory", str(place / "repository"), "--workflows", run.workflow.path]
-        arguments += ["--platform", "ubuntu-latest=-self-hosted", "--actor", run.actor.login]
-        arguments += ["--action-cache-path", str(place / "work"), "--container-daemon-socket", "-"]
+        arguments += ["--actor", run.actor.login, "--action-cache-path", str(place / "work")]
+        for label in {label for job in files.jobs(_text(run)).values() for label in job.labels}:
+            arguments += ["--platform", f"{label}=-self-hosted"]
         for option, value in written.items():
             path = place / f"{option.strip('-')}.yml"  # JSON is YAML, which needs no escapes
             path.write_text(json.dumps(value), encoding="utf-8")
@@ -179,19 +180,24 @@ class _Told:
     async def hear(self, line: str) -> None:
         """Write a line of act's to the run's log, and tell of a job that begins or ends."""
         said = _parsed(line)
-        name = str(said.get("job", "")).strip().removeprefix(self.prefix)
-        self.run.log.append(f"{name}: {str(said['msg']).rstrip()}" if name else said["msg"].strip())
-        if name and name not in self.jobs:
+        if "job" not in said:
+            if said.get("level") not in {"info", "warning"}:  # such as that there is no Docker
+                self.run.log.append(said["msg"].strip())
+            return
+        name = said["job"].strip().removeprefix(self.prefix)
+        self.run.log.append(f"{name}: {said['msg'].rstrip()}")
+        if name not in self.jobs:
             self.begun.add(said["jobID"])
-            steps = self.declared[said["jobID"]].steps
-            self.jobs[name] = await self.run.start_job(name, steps=steps)
+            job = self.declared.get(said["jobID"], DeclaredJob(name))
+            self.jobs[name] = await self.run.start_job(name, labels=job.labels, steps=job.steps)
         if "jobResult" in said:
             await self.jobs[name].complete(said["jobResult"])
 
     async def conclude(self, code: int) -> str:
         """The run's conclusion; jobs that never began were skipped."""
         for job in (one for key, one in self.declared.items() if key not in self.begun):
-            await (await self.run.queue_job(job.name, steps=())).complete("skipped")
+            skipped = await self.run.queue_job(job.name, labels=job.labels, steps=())
+            await skipped.complete("skipped")
         if code == 0:
             return "success" if self.begun else "skipped"
         return "failure" if self.begun else "startup_failure"

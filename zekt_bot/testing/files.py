@@ -45,13 +45,17 @@ def text_of(workflow: Workflow) -> str:
 def read(text: str) -> tuple[str | None, str | None, tuple[str, ...]]:
     """A workflow's name, its run-name and the types of dispatches that start it, as in
     `Workflow.on_dispatch_types`. What is no workflow has none of them."""
+    parsed = _parsed(text)
+    return parsed.get("name"), parsed.get("run-name"), _types(parsed.get("on"))
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """A workflow file, all of its scalars texts; what is no workflow is empty."""
     try:
         parsed = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - texts only, so `on` stays `on`
     except yaml.YAMLError:
-        return None, None, ()
-    if not isinstance(parsed, dict):
-        return None, None, ()
-    return parsed.get("name"), parsed.get("run-name"), _types(parsed.get("on"))
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _types(on: Any) -> tuple[str, ...]:
@@ -71,15 +75,19 @@ class DeclaredJob:
     """A job of a workflow file, with the names of its steps as GitHub shows them."""
 
     name: str
-    steps: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
 
 
 def jobs(text: str) -> dict[str, DeclaredJob]:
     """The jobs of a workflow file by their keys."""
-    parsed = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - as above
     return {
-        key: DeclaredJob(job.get("name", key), tuple(map(_step_name, job.get("steps", ()))))
-        for key, job in parsed["jobs"].items()
+        key: DeclaredJob(
+            job.get("name", key),
+            (label,) if isinstance(label := job.get("runs-on", ()), str) else tuple(label),
+            tuple(map(_step_name, job.get("steps", ()))),
+        )
+        for key, job in _parsed(text).get("jobs", {}).items()
     }
 
 
@@ -93,9 +101,9 @@ def may_have_token(text: str) -> bool:
 
     Source: https://docs.github.com/actions/reference/security/oidc#required-permission
     """
-    parsed = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - as above
+    parsed = _parsed(text)
     own = parsed.get("permissions")
-    given = (job.get("permissions", own) for job in parsed["jobs"].values())
+    given = (job.get("permissions", own) for job in parsed.get("jobs", {}).values())
     return any(
         one == "write-all" or (isinstance(one, dict) and one.get("id-token") == "write")
         for one in given

@@ -219,6 +219,11 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
         await self._core.play(run)
         return run
 
+    async def rerun(self, run: WorkflowRun) -> None:
+        """Let the runner in use run all jobs of an ended run again, to its end."""
+        await run.rerun()
+        await self._core.play(run)
+
     async def wait_for_dispatches(self, count: int = 1, timeout: float = 30.0) -> list[Dispatch]:
         """All dispatches, once there are so many.
 

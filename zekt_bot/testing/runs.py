@@ -189,6 +189,7 @@ class WorkflowRun:
         """Begin the next attempt. GitHub sends no `requested` for it, only `in_progress`."""
         self.former_attempts[self.attempt] = replace(self)
         self.attempt += 1
+        self.log = []
         self.triggering_actor = actor or self.triggering_actor
         self.run_started_at = self.stage.now()
         self._become("queued", None)
