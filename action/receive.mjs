@@ -41,6 +41,7 @@ export async function complete() {
   const deliveryId = kept('delivery');
   if (!deliveryId) return;
   rmSync(path(deliveryId), { force: true });
+  // The runner evaluates inputs anew for the post step: by then job.status is how the job ended.
   const conclusion = CONCLUSIONS[input('job-status')];
   if (!conclusion) return warn(`The job's end is not known here. ${FROM_GITHUB}`);
   try {

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
-from tests.action.running import ACTION, NODE
+from tests.action.running import ACTION, NODE, read
 from tests.docs.pages import DOCS, page, section, table
 from tests.shielding import private_key, private_pem
 
@@ -108,6 +108,14 @@ def test_patience_has_an_end() -> None:
         }
         said = node(ASK.replace("PATIENCE", "100"), **told)
     assert said == f"GitHub cannot be asked ({url}): it did not answer in time."
+
+
+def test_an_output_holds_any_text(tmp_path: Path) -> None:
+    file = tmp_path / "outputs"
+    texts = ["", "\n", "a\r\nb\r", "x<<end\ny\nend\n", "\n\nname=value", "%0A ::error::é\u2028"]
+    script = f"{json.dumps(texts)}.forEach((text, at) => output('o' + at, text)); answer(1);"
+    node(f"import {{ output }} from './runner.mjs'; {script}", GITHUB_OUTPUT=str(file))
+    assert list(read(file).values()) == texts
 
 
 def test_a_table_holds_no_markup_of_others(tmp_path: Path) -> None:

@@ -50,8 +50,9 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     [
         ("hadolint", "Dockerfile"),
         ("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yml"),
+        ("check-jsonschema", "--builtin-schema", "vendor.github-actions", "action/action.yml"),
     ],
-    ids=["hadolint", "compose"],
+    ids=["hadolint", "compose", "action"],
 )
 def test_a_linter_finds_nothing(words: tuple[str, ...]) -> None:
     done = run(*words)
