@@ -60,6 +60,17 @@ def test_whoever_has_a_network_of_addresses_has_no_more_tries(
     assert tries.allows(second) is not together
 
 
+def test_however_many_come_whoever_tries_on_is_not_forgotten() -> None:
+    tries = Tries(ManualClock(), 1)
+    assert tries.allows("who tries on")
+    for number in range(30_000):
+        assert tries.allows(f"another-{number}")
+        if number % 9_000 == 0:
+            assert not tries.allows("who tries on")
+    assert tries.allows("another-0")  # forgotten: it did not try since
+    assert not tries.allows("another-29999")
+
+
 def test_without_a_connection_nobody_is_known() -> None:
     request = make_mocked_request("GET", "/", transport=_Transport(""))
     assert client.of(request, PROXIES) == ("", "http")

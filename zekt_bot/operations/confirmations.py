@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zekt_bot.db.proofs import Proving
     from zekt_bot.domain.access import WorkflowRun
     from zekt_bot.domain.deliveries import DeliveryState
-    from zekt_bot.domain.events import RunKey
+    from zekt_bot.domain.events import Run, RunKey
     from zekt_bot.domain.proof import Report
     from zekt_bot.operations.broker import Broker
 
@@ -121,14 +121,11 @@ def _tell_one(connection: Connection, row: _Telling) -> Confirmed | _Refused:
         return _Refused("unknown")
     owner = next(iter(found.values())).consumer_account_id
     run = runs.meet(connection, {row.key: {**row.run, "account_id": owner}})[row.key]
-    bound = run.caused_by_delivery_id if run.bound_by in EXACT else None
-    chosen = meant({each.id: each.state for each in found.values()}, bound)
-    if chosen is None:
-        return _Refused("blocked", tuple(found))
-    if isinstance(chosen, tuple):
-        return _Refused("several", chosen)
-    if bound is not None and bound != chosen:
-        return _Refused("another", (bound,))
+    chosen = _chosen({each.id: each.state for each in found.values()}, run)
+    if isinstance(chosen, _Refused):
+        if run.id == row.run["id"]:  # nothing of it was there before
+            runs.forget(connection, [run.id])
+        return chosen
     binding = proofs.told(connection, here, chosen)
     report = reports(runs.reported(connection, run.id), row.report)
     values = {**binding._asdict(), "hops": max(run.hops, binding.hops), "reported": report}
@@ -136,3 +133,16 @@ def _tell_one(connection: Connection, row: _Telling) -> Confirmed | _Refused:
     proofs.settle(connection, {chosen: row.proving})
     (now,) = proofs.said(connection, here, chosen)
     return Confirmed(now.id, now.correlation_id, now.state)
+
+
+def _chosen(found: Mapping[str, DeliveryState], run: Run) -> str | _Refused:
+    """The delivery that the run means, or why none is taken."""
+    bound = run.caused_by_delivery_id if run.bound_by in EXACT else None
+    chosen = meant(found, bound)
+    if chosen is None:
+        return _Refused("blocked", tuple(found))
+    if isinstance(chosen, tuple):
+        return _Refused("several", chosen)
+    if bound is not None and bound != chosen:
+        return _Refused("another", (bound,))
+    return chosen

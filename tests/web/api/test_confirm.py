@@ -134,8 +134,10 @@ async def test_a_late_word_moves_a_delivery_that_is_dead(local: Api) -> None:
 async def test_what_was_blocked_is_confirmed_by_nobody(local: Api) -> None:
     one = await deliver(local)
     await set_state(local, one, "blocked")
+    before = len(await local.stage.rows(runs))
     said = await one.confirm()
     assert (said.status, "was blocked" in said.body["error"]) == (409, True)
+    assert len(await local.stage.rows(runs)) == before  # the run that calls came of nothing
 
 
 async def set_state(api: Api, one: Delivered, state: str) -> None:
@@ -163,7 +165,9 @@ async def test_of_several_none_is_guessed(local: Api) -> None:
     await replay.replay(local.stage.broker, ME, one.id)
     await local.stage.deliver()
     alone = {"deliveryId": None, "correlationId": one.wire["correlationId"]}
+    before = len(await local.stage.rows(runs))
     said = await one.confirm(**alone)
+    assert len(await local.stage.rows(runs)) == before
     ids = [row["id"] for row in await local.stage.rows(deliveries)]
     assert (said.status, len(ids)) == (409, 2)
     assert all(each in said.body["error"] for each in ids)
