@@ -264,6 +264,33 @@ def test_a_variable_of_the_payload_is_code_again_in_an_expression(
     assert bool(workflow(text).injections) is found
 
 
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("steps.zekt.outputs.payload", True),
+        ("fromJSON(Steps.ZEKT['outputs'].payload).version", True),
+        ("steps.*.outputs.source-repo", True),
+        ("toJSON(steps)", True),
+        ("env.VERSION", True),
+        ("steps.zekt.outputs.payload-file", False),
+        ("steps.zekt.outputs.delivery-id", False),
+        ("steps.zekt.outcome", False),
+        ("steps.other.outputs.payload", False),
+        ("steps.sent.outputs.payload", False),
+    ],
+)
+def test_what_the_action_received_is_the_payload_too(expression: str, *, found: bool) -> None:
+    text = (
+        f"{ON}jobs:\n  a:\n    steps:\n"
+        "      - {id: Zekt, uses: ACME/zekt/action@v1, with: {mode: receive}}\n"
+        "      - {id: sent, uses: ACME/zekt/action@v1, with: {mode: send}}\n"
+        "      - {id: other, uses: ACME/other@v1, with: [mode]}\n"
+        f"      - run: echo ${{{{ {expression} }}}}\n"
+        "        env: {VERSION: '${{ fromJSON(steps.zekt.outputs.payload).version }}'}\n"
+    )
+    assert bool(workflow(text).injections) is found
+
+
 def test_a_variable_that_holds_nothing_of_the_payload_is_harmless() -> None:
     assert workflow(script("echo ${{ env.VERSION }} ${{ toJSON(env) }}")).injections == ()
 

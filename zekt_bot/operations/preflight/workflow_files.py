@@ -8,7 +8,7 @@ Source: https://docs.github.com/actions/reference/workflows-and-actions/workflow
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
@@ -18,7 +18,7 @@ from yaml import MappingNode, ScalarNode, SequenceNode
 from zekt_bot.operations.preflight import expressions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from zekt_bot.operations.preflight.expressions import Value
 
@@ -38,6 +38,8 @@ _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 # Parts of the payload that two runs of one service may well share.
 _SHARED = {"version", "eventtype", "sourcerepo", "service", "isreplay", "hops"}
 _SHARED_OF_WORKFLOW = {"name", "path", "event", "conclusion", "headbranch", "actor"}
+# What the Zekt Action gives on of it, as outputs (docs/reference/action.md).
+_OUTPUTS = {"payload", "event-type", "source-repo"}
 # What has no value when a dispatch starts a run.
 _EMPTY = (("github", "head_ref"), ("github", "base_ref"), ("inputs",))
 _EMPTY_EVENT = {"pull_request", "issue", "number", "inputs", "workflow_run", "release"}
@@ -146,6 +148,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._lines = text.split("\n")
         self._left = MOST_STEPS
+        self._foreign = _Foreign()
         self._seen: set[int] = set()
         self._tainted: dict[int, bool] = {}
 
@@ -154,6 +157,7 @@ class _Reader:
         dispatch = self._dispatch(top.get("on"))
         if dispatch is None:
             return WorkflowFile()
+        self._foreign = _Foreign(frozenset(self._receiving(top)))
         named = top.get("run-name")
         title = named[1].value if named and isinstance(named[1], ScalarNode) else ""
         return WorkflowFile(
@@ -233,14 +237,29 @@ class _Reader:
             cancels = how.get("cancel-in-progress", "false").strip().lower() != "false"
             yield Group(_line(key), group, job, cancels)
 
+    def _steps(
+        self, job: dict[str, tuple[yaml.Node, yaml.Node]]
+    ) -> Iterator[dict[str, tuple[yaml.Node, yaml.Node]]]:
+        for node in self._sequence(job["steps"][1]) if "steps" in job else []:
+            yield self._mapping(node)
+
+    def _receiving(self, top: dict[str, tuple[yaml.Node, yaml.Node]]) -> Iterator[str]:
+        """The ids of steps that receive a message with the Zekt Action, in small letters."""
+        for _, job in self._jobs(top):
+            for step in self._steps(job):
+                given = self._mapping(step["with"][1]) if "with" in step else {}
+                mode = given["mode"][1].value if "mode" in given else None
+                if "uses" in step and "id" in step and mode == "receive":
+                    yield str(step["id"][1].value).lower()
+
     def _injections(self, top: dict[str, tuple[yaml.Node, yaml.Node]]) -> Iterator[Use]:
         of_all = self._variables(top)
         for _, job in self._jobs(top):
             of_job = of_all | self._variables(job)
-            for node in self._sequence(job["steps"][1]) if "steps" in job else []:
-                step = self._mapping(node)
+            for step in self._steps(job):
                 for script in self._scripts(step):
-                    yield from self._uses(script, of_job | self._variables(step))
+                    variables = of_job | self._variables(step)
+                    yield from self._uses(script, replace(self._foreign, variables=variables))
 
     def _variables(self, owner: dict[str, tuple[yaml.Node, yaml.Node]]) -> frozenset[str]:
         """The variables of an `env` that hold text of the payload, in small letters."""
@@ -250,7 +269,7 @@ class _Reader:
     def _is_of(self, node: yaml.Node) -> bool:
         known = self._tainted.get(id(node))
         if known is None:
-            known = isinstance(node, ScalarNode) and bool(_of_payload(node.value))
+            known = isinstance(node, ScalarNode) and bool(self._foreign.found(node.value))
             self._tainted[id(node)] = known
         return known
 
@@ -266,14 +285,14 @@ class _Reader:
                 self._seen.add(id(script))
                 yield script
 
-    def _uses(self, script: ScalarNode, variables: frozenset[str]) -> Iterator[Use]:
-        found = _of_payload(script.value, variables)
+    def _uses(self, script: ScalarNode, foreign: _Foreign) -> Iterator[Use]:
+        found = foreign.found(script.value)
         if not found:
             return
         first = _line(script)
         source = "\n".join(self._lines[first - 1 : script.end_mark.line + 1])
         # The source has the lines that the value lost; with escapes in it, only the first is sure.
-        placed = _of_payload(source, variables)
+        placed = foreign.found(source)
         exact = len(placed) == len(found)
         for number, expression in enumerate(found[:MOST_USES]):
             below = source.count("\n", 0, placed[number].start) if exact else 0
@@ -289,17 +308,33 @@ def _found(text: str) -> list[expressions.Expression]:
     return list(expressions.find(text))
 
 
-def _of_payload(text: str, variables: frozenset[str] = frozenset()) -> list[expressions.Expression]:
-    """The expressions that read the payload, or one of the `variables` that hold some of it."""
+@dataclass(frozen=True, slots=True)
+class _Foreign:
+    """Where the payload's text is: in itself, in outputs of `steps`, and in `variables` of env."""
 
-    def reads(value: Value) -> bool:
-        if value[0] != "env":
-            return expressions.touches(value, PAYLOAD)
-        return bool(variables) and (len(value) == 1 or value[1] is None or value[1] in variables)
+    steps: frozenset[str] = frozenset()
+    variables: frozenset[str] = frozenset()
 
-    return [
-        each for each in expressions.find(text) if any(map(reads, expressions.values(each.text)))
-    ]
+    def found(self, text: str) -> list[expressions.Expression]:
+        """The expressions that read some of it."""
+        return [
+            each
+            for each in expressions.find(text)
+            if any(map(self._reads, expressions.values(each.text)))
+        ]
+
+    def _reads(self, value: Value) -> bool:
+        if value[0] == "env":
+            return bool(self.variables) and _may_be(value, 1, self.variables)
+        if value[0] == "steps":
+            given = _may_be(value, 2, {"outputs"}) and _may_be(value, 3, _OUTPUTS)
+            return bool(self.steps) and given and _may_be(value, 1, self.steps)
+        return expressions.touches(value, PAYLOAD)
+
+
+def _may_be(value: Value, at: int, names: Collection[str]) -> bool:
+    """Whether one of these names may be read there: as a whole, or computed."""
+    return len(value) <= at or value[at] is None or value[at] in names
 
 
 def _runs_script(action: str) -> bool:
