@@ -62,6 +62,10 @@ def signed_in(stage: Stage, *managed: Repository) -> Session:
     return session
 
 
+async def viewed(stage: Stage, session: Session) -> list[my_consent.Consent]:
+    return await my_consent.view(stage.broker, await my_repositories.listing(stage.broker, session))
+
+
 async def exported(stage: Stage, *managed: Repository) -> list[dict[str, Any]]:
     login = managed[0].owner.login
     session = signed_in(stage, *managed)
@@ -75,7 +79,7 @@ def kinds(rows: list[dict[str, Any]]) -> Counter[str]:
 async def test_what_is_kept_is_counted_at_either_end(stage: Stage) -> None:
     await sent(stage)
     both = signed_in(stage, stage.provider, stage.consumer)
-    ends = await my_consent.view(stage.broker, both)
+    ends = await viewed(stage, both)
     assert [(each.owned.account.login, each.owned.state, each.stored) for each in ends] == [
         ("aurora-labs", "active", Stored(workflows=1, services=1, subscriptions=1, events=1)),
         ("kestrel-bank", "active", Stored(subscriptions=1)),

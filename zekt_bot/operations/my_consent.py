@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from zekt_bot.db import consents
-from zekt_bot.operations import my_repositories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,9 +16,8 @@ if TYPE_CHECKING:
 
     from zekt_bot.db.consents import Stored
     from zekt_bot.domain.catalog import Repository
-    from zekt_bot.domain.sessions import Session
     from zekt_bot.operations.broker import Broker
-    from zekt_bot.operations.my_repositories import Owned
+    from zekt_bot.operations.my_repositories import Listing, Owned
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +37,12 @@ class Consent:
         return any(each.purging for each in self.owned.repositories)
 
 
-async def view(broker: Broker, session: Session) -> list[Consent]:
-    """Of each account with repositories that this person manages now, by login.
+async def view(broker: Broker, found: Listing) -> list[Consent]:
+    """Of each account with repositories that a person manages, by login.
 
     Raises:
-        SessionEnded, GitHubError, ConfigurationError, StorageUnavailable.
+        StorageUnavailable.
     """
-    found = await my_repositories.listing(broker, session)
     ids = {each.account.id: [one.id for one in each.repositories] for each in found.owned}
     stored = await broker.database.query(_stored, ids)
     return [_consent(broker, each, stored[each.account.id]) for each in found.owned]

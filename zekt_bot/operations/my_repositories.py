@@ -15,7 +15,7 @@ from zekt_bot.github import installations as at_github
 from zekt_bot.github.manifest import manifest
 from zekt_bot.operations import access, fields, user_tokens
 from zekt_bot.operations.as_told import account_of
-from zekt_bot.operations.roles import Said, Waiting, may_manage
+from zekt_bot.operations.roles import Reach, Said, Waiting, may_manage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,7 +69,7 @@ class Listing:
     `missing`: accounts where they manage something and the orchestration App is not installed.
     `unshared`: what they manage (full names) in an account where it is, but not for these.
     `waiting`: where they asked for it. `unread`: the sign-in App is not on their own account,
-    though the orchestration App is.
+    though the orchestration App is. `reaches`: where the sign-in App is, None: a classic OAuth App.
     """
 
     owned: tuple[Owned, ...]
@@ -77,6 +77,22 @@ class Listing:
     unshared: tuple[str, ...]
     waiting: tuple[Waiting, ...]
     unread: bool
+    reaches: tuple[Reach, ...] | None = None
+
+    @property
+    def blind(self) -> bool:
+        """Whether GitHub can say of no account what they manage there."""
+        return self.reaches is not None and all(each.suspended for each in self.reaches)
+
+    @property
+    def suspended(self) -> tuple[Reach, ...]:
+        """Where the sign-in App is suspended, so that nothing of theirs is listed."""
+        return tuple(each for each in self.reaches or () if each.suspended)
+
+    @property
+    def narrow(self) -> tuple[Reach, ...]:
+        """Where the sign-in App was given some repositories: the others are not listed."""
+        return tuple(each for each in self.reaches or () if each.selects and not each.suspended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +123,10 @@ async def listing(broker: Broker, session: Session) -> Listing:
     """
     said = broker.roles.listed(session.hash)
     if said is None:
-        managed = await user_tokens.with_token(broker, session, lambda token: _ask(broker, token))
-        said = Said(managed, await _waiting(broker, session.person))
+        managed, reaches = await user_tokens.with_token(
+            broker, session, lambda token: _ask(broker, token)
+        )
+        said = Said(managed, await waiting(broker, session.person), reaches)
         broker.roles.keep(session.person, session.hash, said)
     known, accounts, installed = await broker.database.query(
         _known, list(said.managed), session.person.id
@@ -130,6 +148,7 @@ async def listing(broker: Broker, session: Session) -> Listing:
         unshared=tuple(sorted(one for one in unshared if _owner(one) in some)),
         waiting=said.waiting,
         unread=_stands(mine) and session.person.login.lower() not in {o.lower() for o in owners},
+        reaches=said.reaches,
     )
 
 
@@ -146,8 +165,8 @@ def _stands(installation: Installation | None) -> bool:
     return installation is not None and installation.state != "deleted"
 
 
-async def _waiting(broker: Broker, person: Person) -> tuple[Waiting, ...]:
-    """Where they asked for the App. A courtesy: without GitHub's answer the page goes without."""
+async def waiting(broker: Broker, person: Person) -> tuple[Waiting, ...]:
+    """Where they asked for the App, as GitHub confirms. A courtesy: without its answer, nowhere."""
     try:
         rows = await at_github.requested(broker.github)
         asked = [row for row in rows if fields.part(row, "requester").get("id") == person.id]
@@ -160,19 +179,28 @@ async def _waiting(broker: Broker, person: Person) -> tuple[Waiting, ...]:
         return ()
 
 
-async def _ask(broker: Broker, token: str) -> dict[int, str]:
-    """Ids of the repositories that this person administers or maintains, with their names."""
+async def _ask(broker: Broker, token: str) -> tuple[dict[int, str], tuple[Reach, ...] | None]:
+    """Ids of the repositories that this person administers or maintains, with their names, and
+    where GitHub can say so.
+    """
     if await broker.oauth.is_classic():
         rows = [row async for row in broker.oauth.rows(token, "/user/repos")]
-        return _managed(rows)
+        return _managed(rows), None
     found: dict[int, str] = {}
-    async for installation in broker.oauth.rows(token, _LISTS, "installations"):
-        number = installation.get("id")
-        if installation.get("suspended_at") is None and isinstance(number, int):
-            path = f"{_LISTS}/{number:d}/repositories"
+    reaches = []
+    async for row in broker.oauth.rows(token, _LISTS, "installations"):
+        reach = Reach(
+            account_of(fields.part(row, "account")),
+            fields.number(row, "id"),
+            selects=row.get("repository_selection") == "selected",
+            suspended=row.get("suspended_at") is not None,
+        )
+        reaches.append(reach)
+        if not reach.suspended:
+            path = f"{_LISTS}/{reach.installation_id:d}/repositories"
             rows = [row async for row in broker.oauth.rows(token, path, "repositories")]
             found |= _managed(rows)
-    return found
+    return found, tuple(reaches)
 
 
 def _managed(rows: Iterable[dict[str, Any]]) -> dict[int, str]:

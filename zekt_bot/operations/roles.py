@@ -34,13 +34,27 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """An account of a person's where the sign-in App is installed; only there is GitHub's answer.
+
+    `selects`: for some repositories, and not for all.
+    """
+
+    account: Account
+    installation_id: int
+    selects: bool
+    suspended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
-    """What GitHub says of a person: the repositories that they manage (id → full name), and where
-    they asked for the App.
+    """What GitHub says of a person: the repositories that they manage (id → full name), where they
+    asked for the App, and where the sign-in App is; None: it is a classic OAuth App, on no account.
     """
 
     managed: Mapping[int, str]
     waiting: tuple[Waiting, ...] = ()
+    reaches: tuple[Reach, ...] | None = None
 
 
 class Roles:

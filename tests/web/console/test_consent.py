@@ -90,18 +90,40 @@ async def test_an_account_that_is_not_admitted_is_told_so(org: Org) -> None:
     assert "aurora-labs is not admitted here" in page.words
 
 
-@pytest.mark.parametrize("how", ["stranger", "no sign-in app"])
-async def test_who_manages_nothing_sees_nothing_of_anybody(org: Org, how: str) -> None:
+@pytest.mark.parametrize("how", ["stranger", "sign-in app removed", "sign-in app suspended"])
+async def test_where_github_cannot_say_what_one_manages_nothing_is_said_of_consent(
+    org: Org, how: str
+) -> None:
+    login = "maja-lind"
     if how == "stranger":
-        org.console.github.account("eve", "User")
-        browser = org.console.browser()
-        await org.console.sign_in(browser, "eve")
-    else:
+        login = org.console.github.account("eve", "User").login
+    elif how == "sign-in app removed":
         await org.console.github.uninstall(org.signing_in)
-        browser = await org.browser()
+    else:
+        await org.console.github.suspend(org.signing_in)
+    browser = org.console.browser()
+    await org.console.sign_in(browser, login)
+    page, missing = await browser.get("/consent"), await browser.get("/repositories")
+    assert "GitHub lists no account of yours" in page.words
+    assert "what an account allowed is as it was" in page.words
+    assert page.install_links == [("Install the sign-in app", "zekt-sign-in")]
+    for each in (page, missing):
+        told = "The sign-in app is suspended on aurora-labs" in each.words
+        assert told == (how == "sign-in app suspended")
+        assert told or "aurora-labs" not in each.text
+    assert "Of an organization where the sign-in app is not installed, GitHub" in missing.words
+
+
+async def test_of_an_account_that_github_lists_without_the_app_it_is_said(org: Org) -> None:
+    github = org.console.github
+    eve = github.account("eve", "User")
+    github.grant(github.repository(eve, "notes"), eve, "admin")
+    await github.install(org.console.oauth, eve)
+    browser = org.console.browser()
+    await org.console.sign_in(browser, "eve")
     page = await browser.get("/consent")
-    assert "No account has installed Zekt yet" in page.words
-    assert "aurora-labs" not in page.text
+    assert "No account has installed Zekt yet None that GitHub lists for you." in page.words
+    assert page.install_links == [("Install at GitHub", "zekt-orchestrator-app")]
 
 
 async def test_what_is_stored_is_deleted_by_whoever_types_its_account(org: Org) -> None:

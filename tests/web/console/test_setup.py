@@ -296,7 +296,7 @@ async def test_a_server_without_https_says_so_before_any_form(migrated_sqlite: s
     ("query", "said"),
     [
         ("?installation_id=1&setup_action=install", "Back from GitHub"),
-        ("?setup_action=request", "Waiting for an owner"),
+        ("?setup_action=request", "Zekt does not know yet whether GitHub asked an owner."),
         ("", "Back from GitHub"),
     ],
 )
@@ -308,6 +308,23 @@ async def test_back_from_installing_the_address_is_only_a_hint(
     await walk.enter()
     page = await walk.browser.get("/setup/installed?installation_id=1&setup_action=install")
     assert page.location == "/setup/install"
+    page = await walk.browser.get("/setup/installed?setup_action=request")
+    assert "GitHub does not say here whether an owner was asked." in page.words
+
+
+async def test_whom_a_request_waits_for_is_said_to_who_asked_as_github_confirms(walk: Walk) -> None:
+    await walk.scene.until_operator()
+    await walk.enter()
+    await walk.sign_in("mona")
+    page = await walk.browser.get("/setup/installed?setup_action=request")
+    assert "Waiting for an owner" not in page.words
+    world = walk.scene.github.core.world
+    app = next(one for one in world.apps.values() if not one.callback_urls)
+    mona = world.account("mona")
+    assert mona
+    world.request(app, walk.scene.github.account("kestrel-bank"), mona)
+    page = await walk.browser.get("/setup/installed?setup_action=request")
+    assert "GitHub asked the owners of kestrel-bank for you." in page.words
 
 
 async def test_where_nobody_can_sign_in_any_more_the_setup_is_opened_again(walk: Walk) -> None:

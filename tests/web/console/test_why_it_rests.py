@@ -148,6 +148,13 @@ async def test_where_the_selections_differ_it_is_said(org: Org) -> None:
     await look(org)
     page = await (await org.browser()).get("/repositories")
     assert "aurora-labs/brand-new : the sign-in app sees it" in page.words
+    await github.remove_repositories(org.signing_in, new)
+    org.console.clock.advance(timedelta(minutes=1))
+    page = await (await org.browser()).get("/repositories")
+    assert "aurora-labs : the sign-in app was given selected repositories" in page.words
+    assert "brand-new" not in page.text
+    where = f"/organizations/aurora-labs/settings/installations/{org.signing_in.id}"
+    assert where in page.text
 
 
 async def test_on_one_s_own_account_the_other_app_is_missed(org: Org) -> None:

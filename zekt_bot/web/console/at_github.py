@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from zekt_bot.config import App
     from zekt_bot.domain.catalog import Account
-    from zekt_bot.domain.consent import Installation
 
 
 async def install_link(request: web.Request, app: App = "orchestrator") -> str:
@@ -21,13 +20,13 @@ async def install_link(request: web.Request, app: App = "orchestrator") -> str:
     return await request.app[BROKER].app_pages.install(app)
 
 
-def installation_page(request: web.Request) -> Callable[[Account, Installation], str]:
+def installation_page(request: web.Request) -> Callable[[Account, int], str]:
     """Where an account's owners change, suspend or remove an installation."""
     github = request.app[DEPS].settings.github_url
 
-    def of(account: Account, installation: Installation) -> str:
+    def of(account: Account, installation_id: int) -> str:
         organization = account.kind == "Organization"
         owner = f"{github}/organizations/{account.login}" if organization else github
-        return f"{owner}/settings/installations/{installation.id}"
+        return f"{owner}/settings/installations/{installation_id}"
 
     return of

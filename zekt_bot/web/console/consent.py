@@ -10,7 +10,7 @@ from aiohttp import web
 from zekt_bot.db.consents import MOST_COUNTED
 from zekt_bot.domain.catalog import standing
 from zekt_bot.errors import InvalidInput
-from zekt_bot.operations import my_consent, my_data
+from zekt_bot.operations import my_consent, my_data, my_repositories
 from zekt_bot.web.console import forms, permissions
 from zekt_bot.web.console.at_github import install_link, installation_page
 from zekt_bot.web.console.frame import VIEWER, page
@@ -30,10 +30,12 @@ STATES = {
 async def show(request: web.Request) -> web.Response:
     """`GET /consent`."""
     broker = request.app[BROKER]
+    found = await my_repositories.listing(broker, request[VIEWER].session)
     return page(
         request,
         "consent/list.html",
-        consents=await my_consent.view(broker, request[VIEWER].session),
+        found=found,
+        consents=await my_consent.view(broker, found),
         states=STATES,
         chips=CHIPS,
         standing=standing,
@@ -43,6 +45,7 @@ async def show(request: web.Request) -> web.Response:
         days=broker.settings.withdrawn_days,
         installation_page=installation_page(request),
         install=await install_link(request),
+        install_sign_in=await install_link(request, "oauth"),
     )
 
 

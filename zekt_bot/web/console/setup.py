@@ -9,17 +9,19 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from zekt_bot.errors import AccessDenied, GitHubError, InvalidInput, NotFound
-from zekt_bot.operations import app_check, setup
+from zekt_bot.operations import app_check, my_repositories, setup
 from zekt_bot.web.console import cookies, forms
 from zekt_bot.web.console.frame import BROWSER, VIEWER, page
 from zekt_bot.web.console.gate import COOKIES
 from zekt_bot.web.console.problems import Problem, Way
+from zekt_bot.web.console.repositories import count_question
 from zekt_bot.web.console.sign_in import count_try
 from zekt_bot.web.deps import BROKER
 
 if TYPE_CHECKING:
     from zekt_bot.domain.access import Principal
     from zekt_bot.operations.app_check import AppReport
+    from zekt_bot.operations.roles import Waiting
     from zekt_bot.operations.setup import AppProgress, Progress
 
 ON = Way("Go on with the setup", "/setup")
@@ -244,12 +246,11 @@ async def installed(request: web.Request) -> web.Response:
     in_setup = await setup.principal_of(request.app[BROKER], request[BROWSER]) is not None
     if VIEWER in request and not in_setup:
         return on(f"/repositories?{urlencode(request.query)}")
-    if asked:
-        title = "Waiting for an owner"
-        sentence = "If you asked for it at GitHub, the owners decide. Nothing is to be done here."
-    elif in_setup:
+    if in_setup and not asked:
         return on("/setup/install")
-    else:
-        title = "Back from GitHub"
-        sentence = "What you have granted there shows here within seconds."
-    return page(request, "setup/installed.html", title=title, sentence=sentence)
+    waiting: tuple[Waiting, ...] = ()
+    if asked and VIEWER in request:
+        count_question(request)
+        waiting = await my_repositories.waiting(request.app[BROKER], request[VIEWER].person)
+    told: dict[str, Any] = {"asked": asked, "waiting": waiting, "in_setup": in_setup}
+    return page(request, "setup/installed.html", **told)
