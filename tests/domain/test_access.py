@@ -33,6 +33,7 @@ STANDS: dict[Side, tuple[Resource, frozenset[int]]] = {
     "provider": (BOTH, frozenset({PROVIDER})),
     "consumer": (BOTH, frozenset({CONSUMER})),
     "anyone": (OPEN, frozenset()),
+    "self": (Resource(account=MONA.id), frozenset()),
 }
 
 
@@ -55,7 +56,7 @@ def test_a_person_may_do_what_is_named_for_the_side_and_nothing_else(
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-@pytest.mark.parametrize("resource", [Resource(), BOTH, Resource(run=KEY)])
+@pytest.mark.parametrize("resource", [Resource(), BOTH, Resource(run=KEY), Resource(account=33)])
 def test_who_manages_neither_end_may_do_nothing(action: Action, resource: Resource) -> None:
     for manages in (frozenset(), frozenset({33})):
         with pytest.raises(AccessDenied):
@@ -68,6 +69,7 @@ def test_who_manages_neither_end_may_do_nothing(action: Action, resource: Resour
         ("subscription:end", "mona may not end this subscription: who .* the consumer repository"),
         ("delivery:read", "mona may not read this delivery: who .* the provider or consumer repos"),
         ("account:rule", "mona may not rule this account: an operator of this server may"),
+        ("account:shield", "an operator of this server may, and of a person's account they them"),
     ],
 )
 def test_a_denial_says_who_may(action: Action, said: str) -> None:

@@ -9,13 +9,13 @@ import pytest
 
 from tests import shielding
 from tests.operations.people import people
-from tests.stage import ME, RELEASE, SERVICE
+from tests.stage import ME, RELEASE, SERVICE, open_stage
 from zekt_bot.db.tables import audit, shield_keys
 from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lists import Page
 from zekt_bot.domain.shield import Recipient
-from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
+from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotAdmitted, NotFound
 from zekt_bot.operations import shield_keys as keys
 from zekt_bot.operations import subscriptions
 from zekt_bot.operations.subscription_parties import Ends
@@ -71,12 +71,33 @@ async def test_only_who_manages_the_consumer_may(stage: Stage) -> None:
     for person in (there.mia, there.eve):
         with pytest.raises(AccessDenied, match="name OWNER/REPO"):
             await keys.list_keys(stage.broker, person)
-        with pytest.raises(AccessDenied, match="an operator"):
-            await keys.add(stage.broker, person, OWNER, FIRST)
+        for named in (OWNER, there.ada.login):  # an organization, and another person
+            with pytest.raises(AccessDenied, match="an operator"):
+                await keys.add(stage.broker, person, named, FIRST)
+            with pytest.raises(AccessDenied, match="an operator"):
+                await keys.list_keys(stage.broker, person, whose=named)
     whole = await added(stage, OWNER)
-    with pytest.raises(NotFound):
-        await keys.remove(stage.broker, there.mia, whole)
+    for deed in (keys.show, keys.remove):
+        with pytest.raises(NotFound):
+            await deed(stage.broker, there.mia, whole)
+    with pytest.raises(AccessDenied):
+        await keys.add(stage.broker, run, OWNER, FIRST)
     assert len(await stage.rows(shield_keys)) == 2
+
+
+async def test_a_person_registers_keys_of_their_own_account(migrated_url: str) -> None:
+    async with open_stage(migrated_url, allowed_accounts=("kestrel-bank", "mia")) as stage:
+        there = people(stage)
+        made = await keys.add(stage.broker, there.mia, "Mia", FIRST)
+        (row,) = await keys.list_keys(stage.broker, there.mia, whose="mia")
+        assert row == await keys.show(stage.broker, there.mia, made.id)
+        assert (row["of"], row["created_by"]) == ("mia", there.mia.actor)
+        with pytest.raises(NotFound):
+            await keys.remove(stage.broker, there.ada, made.id)
+        with pytest.raises(NotAdmitted, match="zekt accounts allow ada"):
+            await keys.add(stage.broker, there.ada, "ada", SECOND)
+        await keys.remove(stage.broker, there.mia, made.id)
+        assert await stage.rows(shield_keys) == []
 
 
 async def test_what_cannot_be_registered_says_why(stage: Stage) -> None:

@@ -60,10 +60,11 @@ Action = Literal[
     "server:setup",
     "server:rotate",
 ]
-Side = Literal["provider", "consumer", "anyone"]
+Side = Literal["provider", "consumer", "anyone", "self"]
 
 # For whom a person may do it: those who manage the provider's or the consumer's repository that it
-# is about; `anyone`: everybody, if it is open to them. What stands not here is an operator's alone.
+# is about; `anyone`: everybody, if it is open to them; `self`: whose own account it is. What stands
+# not here is an operator's alone.
 SIDES: dict[Action, frozenset[Side]] = {
     "repository:read": frozenset({"provider"}),
     "repository:enable": frozenset({"provider"}),
@@ -97,6 +98,8 @@ SIDES: dict[Action, frozenset[Side]] = {
     "key:read": frozenset({"consumer"}),
     "key:add": frozenset({"consumer"}),
     "key:remove": frozenset({"consumer"}),
+    # Not an organization's: to an App that reads metadata alone GitHub does not tell who owns one.
+    "account:shield": frozenset({"self"}),
 }
 # What a workflow run may do for itself.
 RUNS_OWN: frozenset[Action] = frozenset({"message:store", "message:encrypt"})
@@ -148,7 +151,7 @@ Principal = Operator | Person | WorkflowRun
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What an action is about: the repositories at its two ends, or a run.
+    """What an action is about: the repositories at its two ends, a run, or an account by its id.
 
     `open_to_all`: a service that they may find under the name they know, whoever they are.
     `refuses_replay`: the consumer lets no provider send again what was sent.
@@ -157,6 +160,7 @@ class Resource:
     provider: int | None = None
     consumer: int | None = None
     run: RunKey | None = None
+    account: int | None = None
     open_to_all: bool = False
     refuses_replay: bool = False
 
@@ -181,7 +185,7 @@ def decide(
     if isinstance(principal, WorkflowRun):
         allowed = _is_its_own(principal, action, resource)
     else:
-        sides = _sides(resource, manages)
+        sides = _sides(principal, resource, manages)
         if action == "delivery:replay" and resource.refuses_replay:
             sides -= {"provider"}
         allowed = not sides.isdisjoint(SIDES.get(action, ()))
@@ -201,22 +205,25 @@ def _denial(principal: Person | WorkflowRun, action: Action) -> str:
     """Who may not do what, and who may."""
     noun, _, verb = action.partition(":")
     who = principal.login if isinstance(principal, Person) else "A workflow run"
-    ends = sorted(SIDES.get(action, frozenset()) - {"anyone"}, reverse=True)
-    may = (
-        f"who administers or maintains the {' or '.join(ends)} repository at GitHub may"
-        if ends
-        else "an operator of this server may"
-    )
+    sides = SIDES.get(action, frozenset())
+    ends = sorted(sides - {"anyone", "self"}, reverse=True)
+    may = "an operator of this server may"
+    if ends:
+        may = f"who administers or maintains the {' or '.join(ends)} repository at GitHub may"
+    elif "self" in sides:
+        may = f"{may}, and of a person's account they themselves"
     return f"{who} may not {verb} this {noun}: {may}."
 
 
-def _sides(resource: Resource, manages: frozenset[int]) -> frozenset[Side]:
+def _sides(person: Person, resource: Resource, manages: frozenset[int]) -> frozenset[Side]:
     """On which sides of the resource this person stands."""
     sides: set[Side] = set()
     if resource.provider in manages:
         sides.add("provider")
     if resource.consumer in manages:
         sides.add("consumer")
+    if resource.account == person.id:
+        sides.add("self")
     if resource.open_to_all:
         sides.add("anyone")
     return frozenset(sides)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from zekt_bot.domain.access import Action, Principal, WorkflowRun
     from zekt_bot.domain.audit import Entry
-    from zekt_bot.domain.catalog import Repository
+    from zekt_bot.domain.catalog import Account, Repository
     from zekt_bot.domain.shield import Recipient
     from zekt_bot.operations.broker import Broker
 
@@ -59,9 +59,7 @@ async def add(broker: Broker, principal: Principal, whose: str, pem: str) -> Shi
         repositories.check_not_purged(repository)
         subject, account_id = rows_of.of_repository(repository.id), repository.account_id
     else:
-        decide(principal, "account:shield")
-        account = await accounts.resolve(broker, whose)
-        await accounts.learn(broker, account)
+        account = await _account(broker, principal, whose)
         subject, account_id = rows_of.of_account(account.id), account.id
     now = broker.now()
     key = ShieldKey(
@@ -86,6 +84,22 @@ async def add(broker: Broker, principal: Principal, whose: str, pem: str) -> Shi
             f"{whose} has {MOST_KEYS} keys, the most there may be: remove one that is not used."
         )
     return key
+
+
+async def _account(broker: Broker, principal: Principal, login: str) -> Account:
+    """The account that they may register keys of; it is known from here on.
+
+    Raises:
+        AccessDenied: it is another's, or an organization: of these an operator registers keys.
+        InvalidInput, NotFound, NotAdmitted, GitHubError, StorageUnavailable.
+    """
+    access.refuse_runs(principal, "account:shield")
+    account = await accounts.resolve(broker, login)
+    decide(principal, "account:shield", Resource(account=account.id))
+    if isinstance(principal, Person):
+        await accounts.admit(broker, account)
+    await accounts.learn(broker, account)
+    return account
 
 
 def _add(connection: Connection, rows: Sequence[_Adding]) -> list[str | None]:
@@ -154,11 +168,15 @@ async def list_keys(
     if whose is not None and "/" in whose:
         repository = await access.known(broker, principal, "key:read", whose)
         subjects = [rows_of.of_repository(repository.id)]
-    elif isinstance(principal, Person):
-        raise AccessDenied("You see the keys of a repository that you manage: name OWNER/REPO.")
     elif whose is not None:
         account = await broker.database.query(mirror.account_by_login, whose)
+        decide(principal, "account:shield", Resource(account=account.id if account else None))
         subjects = [rows_of.of_account(account.id)] if account else []
+    elif isinstance(principal, Person):
+        raise AccessDenied(
+            "You see the keys of a repository that you manage, and your own account's: name "
+            "OWNER/REPO, or yourself."
+        )
     rows = await broker.database.query(rows_of.page, page.limit, page.before or "", subjects)
     return [_shown(row) for row in rows]
 
@@ -197,12 +215,13 @@ async def _known(
         raise _no_key(key_id)
     if isinstance(principal, Operator):
         return found
-    consumer = None
-    if found["repository_id"] is not None:
-        ids = [found["repository_id"]]
-        consumer = (await broker.database.query(mirror.repositories_by_id, ids))[ids[0]]
     try:
-        await access.check(broker, principal, action, consumer=consumer)
+        if found["repository_id"] is None:
+            decide(principal, "account:shield", Resource(account=found["account_id"]))
+        else:
+            ids = [found["repository_id"]]
+            consumer = (await broker.database.query(mirror.repositories_by_id, ids))[ids[0]]
+            await access.check(broker, principal, action, consumer=consumer)
     except AccessDenied:
         raise _no_key(key_id) from None
     return found
