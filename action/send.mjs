@@ -121,6 +121,13 @@ function report(eventType, payload, keys, answer) {
   // What needs a look is shown on the run's page, too.
   const tell = answer.redactions?.length ? warn : answer.consumersNotified ? say : notice;
   tell(`${answer.eventId}: ${answer.message}`);
+  const readers = new Set(keys.map(({ consumerId }) => consumerId)).size;
+  if (keys.length && readers < answer.consumersNotified) {
+    warn(
+      `Only ${readers} of ${answer.consumersNotified} consumers have a Shield key; the others get nothing of this. ` +
+        'They register one with `zekt shield keys add OWNER/REPO FILE`.',
+    );
+  }
   summarize('Zekt: message sent', [
     ['Event type', eventType],
     ['Event', answer.eventId],

@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from tests.action.running import ACTION, NODE, read
 from tests.docs.pages import DOCS, page, section, table
 from tests.shielding import private_key, private_pem
+from zekt_bot.domain import messages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +58,21 @@ def test_the_page_lists_what_there_is(part: str) -> None:
     told = yaml.safe_load((ACTION / "action.yml").read_text(encoding="utf-8"))[part]
     rows = table(section(page("reference/action.md"), part.capitalize()))
     assert [row[0].strip("`") for row in rows] == list(told)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value", "said"),
+    [
+        ("send", "MOST_BYTES", messages.MOST_BYTES, f"{messages.MOST_BYTES:,} bytes"),
+        ("receive", "MOST_OUTPUT", 65_536, "65,536 bytes"),
+        ("receive", "PATIENCE", 30_000, "30 seconds of the post step"),
+        ("zekt", "PATIENCE", 120_000, "two minutes"),
+        ("zekt", "ANSWER", 30_000, "30 seconds"),
+    ],
+)
+def test_the_page_tells_the_limits(module: str, name: str, value: int, said: str) -> None:
+    assert f"const {name} = {value:_};" in (ACTION / f"{module}.mjs").read_text("utf-8")
+    assert said in section(page("reference/action.md"), "Limits")
 
 
 def test_the_published_envelopes_open_and_ours_does() -> None:

@@ -203,3 +203,8 @@ async def test_with_shield_only_its_consumers_read_it(scene: Scene) -> None:
     for each in keys:
         assert open_envelope(envelope, shielding.private_pem(each)) == ODD.encode()
     assert "SHA-256" in ended.summary
+    assert "::warning" not in ended.raw
+    stage = scene.api.stage
+    await stage.subscribe(stage.github.repository(stage.consumer.owner, "without-a-key"))
+    warned = await job.step(event_type="released", payload=ODD, shield="true")
+    assert "::warning title=Zekt::Only 1 of 2 consumers have a Shield key" in warned.raw
