@@ -99,6 +99,22 @@ APP_FIELDS: list[tuple[str, str, Any]] = [
 for _app in ("orchestrator", "oauth"):
     VARIABLES += [(f"ZEKT_{_app.upper()}_{n}", v, _app, wanted) for n, v, wanted in APP_FIELDS]
 
+
+@pytest.mark.parametrize(
+    ("github", "api"),
+    [
+        ("https://github.com", "https://api.github.com"),
+        ("https://octo.ghe.com", "https://api.octo.ghe.com"),
+        ("https://ghes.example:8443", "https://ghes.example:8443/api/v3"),
+        ("https://notghe.com", "https://notghe.com/api/v3"),
+    ],
+)
+def test_the_api_follows_from_the_pages_unless_it_is_named(github: str, api: str) -> None:
+    assert load({"ZEKT_GITHUB_URL": github}).github_api_url == api
+    named = {"ZEKT_GITHUB_URL": github, "ZEKT_GITHUB_API_URL": "https://other.example"}
+    assert load(named).github_api_url == "https://other.example"
+
+
 BAD: list[tuple[str, str, str]] = [
     *(("PORT", value, "0 to 65535") for value in ("-1", "65536", "http", "8o", "1.5")),
     *(("DATABASE_URL", value, "sqlite:///PATH") for value in ("mysql://h/d", "zekt.db", "sqlite:")),

@@ -184,6 +184,9 @@ def variables() -> frozenset[str]:
 
 def _read(env: Environment) -> Settings:
     default = Settings()
+    github_url = env.get(
+        "ZEKT_GITHUB_URL", environment.url, default.github_url, "a URL such as https://github.com"
+    )
     port = env.get("PORT", environment.between(0, 65535), default.port, "a port number, 0 to 65535")
     return Settings(
         host=env.text("ZEKT_HOST") or default.host,
@@ -208,16 +211,11 @@ def _read(env: Environment) -> Settings:
             f"http://localhost:{port}",
             "a URL such as https://zekt.example",
         ),
-        github_url=env.get(
-            "ZEKT_GITHUB_URL",
-            environment.url,
-            default.github_url,
-            "a URL such as https://github.com",
-        ),
+        github_url=github_url,
         github_api_url=env.get(
             "ZEKT_GITHUB_API_URL",
             environment.url,
-            default.github_api_url,
+            environment.github_api(github_url),
             "a URL: https://api.github.com",
         ),
         oidc_issuer=env.get(

@@ -60,6 +60,19 @@ def url(value: str) -> str:
     return value.rstrip("/")
 
 
+def github_api(github_url: str) -> str:
+    """Where the API of a GitHub is, by the address of its pages.
+
+    Source: https://docs.github.com/enterprise-cloud@latest/admin/data-residency/network-details-for-ghecom
+    and https://docs.github.com/enterprise-server@latest/rest/using-the-rest-api/getting-started-with-the-rest-api
+    """
+    scheme, _, rest = github_url.partition("://")
+    host = urlsplit(github_url).hostname or ""
+    if host == "github.com" or host.endswith(".ghe.com"):
+        return f"{scheme}://api.{rest}"
+    return f"{github_url}/api/v3"
+
+
 def between(low: int, high: int) -> Callable[[str], int]:
     def read(value: str) -> int:
         number = int(value)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.operations.setting_up import BROWSER, ME, MONA, Scene, open_scene
+from zekt_bot import environment
 from zekt_bot.config import AppCredentials
 from zekt_bot.errors import AccessDenied
 from zekt_bot.github import installations as at_github
 from zekt_bot.operations import app_check, server_check, setup_apps
 from zekt_bot.operations.setup import APPS
+from zekt_bot.operations.setup_apps import Draft
 from zekt_bot.testing import ManualClock
+from zekt_bot.testing.shapes import Urls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -151,6 +157,37 @@ async def test_a_github_enterprise_server_is_asked_at_its_own_addresses(
         found = await app_check.report(scene.broker, ME, "orchestrator")
     assert found.ok
     assert found.html_url == f"{scene.github.web_url}/apps/zekt-of-aurora"
+
+
+async def test_ghe_com_is_asked_at_its_own_hosts(
+    migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+
+    def led_here(host: str, *other: Any, **more: Any) -> Any:
+        here = host in {"octo.ghe.com", "api.octo.ghe.com"}
+        return resolve("127.0.0.1" if here else host, *other, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", led_here)
+    async with open_scene(migrated_sqlite, ManualClock()) as scene:
+        web = scene.github.web_url.replace("127.0.0.1", "octo.ghe.com")
+        api = environment.github_api(web)
+        scene.github.core.urls = Urls(api, web)
+        scene.github.be_private()
+        async with scene.another(github_url=web, github_api_url=api) as broker:
+            there = replace(scene, broker=broker)
+            handed = await setup_apps.begin(broker, ME, "oauth", Draft("Zekt", "octo-org"), BROWSER)
+            assert handed.action.startswith(f"{web}/organizations/octo-org/settings/apps/new?")
+            for app in APPS:
+                await there.make(app)
+                found = await app_check.report(broker, ME, app)
+                assert found.ok
+                assert (found.html_url or "").startswith(f"{web}/apps/zekt-")
+                assert await broker.app_pages.install(app) == f"{found.html_url}/installations/new"
+            asked = await broker.oauth.authorize_url("state", "verifier")
+            assert asked.startswith(f"{web}/login/oauth/authorize?")
+    hosts = {one.headers["host"] for one in scene.github.requests}
+    assert hosts == {urlsplit(api).netloc}
 
 
 async def test_without_a_key_nothing_is_asked(scene: Scene) -> None:

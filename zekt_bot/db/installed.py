@@ -50,6 +50,13 @@ def all_of_app(connection: Connection) -> dict[int, Installed]:
     return {row[0]: Installed(Account(*row[1:4]), *row[4:]) for row in found}
 
 
+def newest(connection: Connection, most: int) -> list[int]:
+    """Ids of some active installations, those changed last first."""
+    own = installations.c
+    active = select(own.id).where(own.app == APP, own.state == "active")
+    return list(connection.execute(active.order_by(own.updated_at.desc()).limit(most)).scalars())
+
+
 def enabled_of(connection: Connection, installation_id: int, account_id: int) -> list[Repository]:
     """Enabled repositories in an installation, and those of its account that are in none."""
     own = _ROWS.table.c

@@ -150,18 +150,14 @@ class GitHub:
             answer = await self.ask_as_installation(installation_id, self._path_of(answer))
         return _found(answer)
 
-    async def account(self, login: str) -> dict[str, Any] | None:
-        """The public account with this login, or None; asked without a token.
+    async def ask_as_nobody(self, path: str) -> Answer:
+        """GET without a token; any status is an answer, such as 403 after 60 requests an hour.
 
         Raises:
-            GitHubAnswered: any status but 200 and 404, such as 403 after 60 requests an hour.
             GitHubUnreachable: no answer.
-
-        Source: https://docs.github.com/rest/users/users#get-a-user
         """
-        url = f"{self._base}/users/{quote(login, safe='')}"
         headers = {"accept": ACCEPT, "user-agent": USER_AGENT, "x-github-api-version": API_VERSION}
-        return _found(await exchange(self._session, "GET", url, headers, b""))
+        return await exchange(self._session, "GET", self._base + path, headers, b"")
 
     async def convert(self, code: str) -> dict[str, Any] | None:
         """The new App and its secrets for the code of its manifest; None: GitHub knows no such.

@@ -8,7 +8,7 @@ from zekt_bot.db import mirror
 from zekt_bot.domain.access import SIDES, Operator, Person, Resource, decide
 from zekt_bot.domain.catalog import check_full_name, check_login
 from zekt_bot.errors import AccessDenied, NotAdmitted, NotFound
-from zekt_bot.operations import fields
+from zekt_bot.operations import fields, lookup
 from zekt_bot.operations.installations import find_repository, not_shown
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ async def person(broker: Broker, login: str) -> Person:
         InvalidInput, GitHubError.
         NotFound: there is no such person; an organization or an App is none.
     """
-    told = await broker.github.account(check_login(login))
+    told = await lookup.account(broker, check_login(login))
     if told is None or told.get("type") != "User":
         raise NotFound(f"GitHub knows no person {login}: check the login.")
     return Person(fields.number(told, "id"), fields.text(told, "login", 100))

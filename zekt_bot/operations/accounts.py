@@ -10,7 +10,7 @@ from zekt_bot.db.admissions import Listed, Ruling
 from zekt_bot.domain.access import decide
 from zekt_bot.domain.catalog import Account, check_login
 from zekt_bot.errors import InvalidInput, NotAdmitted, NotFound
-from zekt_bot.operations import fields
+from zekt_bot.operations import fields, lookup
 from zekt_bot.operations.consequences import foresee
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from zekt_bot.db.admissions import Rule
     from zekt_bot.db.transfers import Consequences
     from zekt_bot.domain.access import Principal
+    from zekt_bot.domain.sessions import Session
     from zekt_bot.operations.broker import Broker
 
 MOST_ROWS = 1000
@@ -117,13 +118,13 @@ async def learn(broker: Broker, account: Account) -> None:
     await broker.database.write(_learn, _Learning(account, consequences, broker.now()))
 
 
-async def resolve(broker: Broker, login: str) -> Account:
-    """The account that has this login at GitHub now.
+async def resolve(broker: Broker, login: str, session: Session | None = None) -> Account:
+    """The account that has this login at GitHub now; `session`: of the person who asks, if any.
 
     Raises:
         InvalidInput, NotFound, GitHubError.
     """
-    told = await broker.github.account(check_login(login))
+    told = await lookup.account(broker, check_login(login), session)
     if told is None:
         raise NotFound(f"GitHub knows no account {login}: check the login.")
     kind = fields.optional_text(told, "type", 40) or "User"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.db import audit, inbox, mirror
 from zekt_bot.domain.audit import GITHUB
 from zekt_bot.errors import Conflict, MalformedEvent, NotFound
-from zekt_bot.operations import fields, withdrawals
+from zekt_bot.operations import fields, lookup, withdrawals
 from zekt_bot.operations.accounts import admit
 from zekt_bot.operations.as_told import (
     account_of,
@@ -156,7 +156,7 @@ async def find_repository(broker: Broker, full_name: str) -> Repository:
 
 async def _admit_owner(broker: Broker, full_name: str) -> None:
     """Raise NotAdmitted for an account that is not, be there such a repository or not."""
-    owner = await broker.github.account(full_name.partition("/")[0])
+    owner = await lookup.account(broker, full_name.partition("/")[0])
     if owner is not None:
         await admit(broker, account_of(owner))
 

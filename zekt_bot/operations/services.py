@@ -20,7 +20,7 @@ from zekt_bot.domain.catalog import (
 )
 from zekt_bot.domain.ids import new_id
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
-from zekt_bot.operations import access, repositories
+from zekt_bot.operations import access, lookup, repositories
 from zekt_bot.operations.accounts import resolve
 from zekt_bot.operations.service_facts import service_facts
 from zekt_bot.schemas import check_schema
@@ -306,7 +306,7 @@ async def _checked(
     if profile.message_schema is not None:
         await asyncio.to_thread(check_schema, profile.message_schema)
     if profile.alias is not None:
-        holder = await broker.github.account(profile.alias)
+        holder = await lookup.account(broker, profile.alias)
         if holder is not None and holder.get("id") != repository.account_id:
             raise _alias_taken(profile.alias)
     return profile

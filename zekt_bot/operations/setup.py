@@ -258,8 +258,12 @@ async def become_operator(broker: Broker, principal: Principal, person: Person) 
     return await broker.database.write(rows.put_operator, new)
 
 
-async def choose_accounts(broker: Broker, principal: Principal, logins: list[str]) -> None:
+async def choose_accounts(
+    broker: Broker, principal: Principal, logins: list[str], session: Session | None = None
+) -> None:
     """Say whose installations this server works for; none: everybody's.
+
+    `session`: of the person who says it, if one is signed in.
 
     Raises:
         AccessDenied, InvalidInput, NotFound, GitHubError, StorageUnavailable.
@@ -271,7 +275,7 @@ async def choose_accounts(broker: Broker, principal: Principal, logins: list[str
     if len(logins) > MOST_ACCOUNTS:
         raise InvalidInput(f"At most {MOST_ACCOUNTS} accounts can be listed here.")
     for login in logins:
-        await accounts.resolve(broker, check_login(login))
+        await accounts.resolve(broker, check_login(login), session)
     chosen = tuple(dict.fromkeys(login.lower() for login in logins))
     details: dict[str, str | int] = {"accounts": len(chosen)}
     entry = await broker.entry("person:accounts:listed", principal.actor, details=details)

@@ -297,6 +297,13 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
         """Let this person have two-factor sign-in; `code` is what their device shows."""
         self._core.people.second_factors[person.id] = code
 
+    def be_private(self) -> None:
+        """As an Enterprise Server in private mode: its API tells nobody anything without a token.
+
+        Source: https://docs.github.com/enterprise-server@latest/admin/configuring-settings/hardening-security-for-your-enterprise/enabling-private-mode
+        """
+        self._core.world.is_private = True
+
     def limit_anonymous(self, requests: int) -> None:
         """How many requests without credentials are answered in an hour; 60 on GitHub."""
         self._core.limits.anonymous = requests

@@ -162,6 +162,8 @@ class Server:
             check_version(seen.headers.get(VERSION_HEADER))
             if over is not None:
                 raise over
+            if self._core.world.is_private and _needs_token(seen):
+                raise ApiRefusal(401, "Must authenticate to access this API.")
             response = await handler(request)
         except ApiRefusal as refusal:
             response = refusal.response()
@@ -191,6 +193,12 @@ class Server:
                 request.transport.abort()
             return None
         return _dressed(fault.response(), None, None)
+
+
+def _needs_token(seen: ApiRequest) -> bool:
+    """Asking for a token, and what a code or a key proves, goes without."""
+    free = ("/login/", "/app-manifests/", OIDC)
+    return "authorization" not in seen.headers and not seen.path.startswith(free)
 
 
 def _dressed(

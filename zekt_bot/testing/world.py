@@ -58,6 +58,8 @@ class World:
         """Who asked the owners of which account for which App."""
         self.takes_local_hooks = False
         """Whether an App's hook may be at an address that only this machine reaches."""
+        self.is_private = False
+        """Whether the API tells nobody anything without a token."""
         self.learns_a_key_in = timedelta(seconds=3)
         """How long the key of an App made of a manifest is refused."""
         self._former_names: dict[str, int] = {}

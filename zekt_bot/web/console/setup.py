@@ -187,8 +187,10 @@ async def choose_accounts(request: web.Request) -> web.Response:
     logins = [] if chosen == "everybody" else [each for each in re.split(r"[,\s]+", typed) if each]
     if chosen != "everybody" and not logins:
         return await _accounts(request, chosen, typed, "Name at least one, or choose everybody.")
+    viewer = request.get(VIEWER)
+    session = viewer.session if viewer else None
     try:
-        await setup.choose_accounts(request.app[BROKER], who, logins)
+        await setup.choose_accounts(request.app[BROKER], who, logins, session)
     except (InvalidInput, NotFound) as error:
         return await _accounts(request, chosen, typed, str(error))
     except GitHubError as error:
