@@ -136,10 +136,9 @@ async def test_what_passes_by_itself_is_tried_again_and_stored_once(scene: Scene
     assert await stored(scene) == [ODD.encode()]
     tries = re.findall(r"Zekt: (.*)\. Trying again in (.*) s\.", ended.log)
     causes, waits = zip(*tries, strict=True)
-    assert causes == (
-        "it answers 429, Too often: wait",
-        "it cannot be reached, UND_ERR_SOCKET",
-    )
+    assert causes[0] == "it answers 429, Too often: wait"
+    assert causes[1].startswith("it cannot be reached, ")
+    assert len(causes) == 2
     assert float(waits[0]) >= 1
     assert "GitHub: it answers 503" in ended.log
     assert len(scene.wire.requests) == 3
