@@ -8,61 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from sqlalchemy import select
 
+from tests.operations.messaging import SECRET, TOKEN, TYPE, audited, enabled, stored
 from tests.stage import ME, RELEASE, SERVICE
-from zekt_bot import Refusal, hookimpl
-from zekt_bot.db.tables import envelopes, refused_messages, runs
+from zekt_bot.db.tables import envelopes, refused_messages
 from zekt_bot.db.tables import messages as rows
-from zekt_bot.domain.access import Person, WorkflowRun
+from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.events import RunKey
-from zekt_bot.domain.lists import AuditFilter, Page
 from zekt_bot.domain.messages import MOST_BYTES_OF_A_RUN, Redaction
 from zekt_bot.errors import (
-    AccessDenied,
     Conflict,
     InvalidInput,
     MessageRefused,
     MessageTooLarge,
-    NotFound,
 )
 from zekt_bot.operations import (
-    accounts,
-    audit,
-    erasure,
+    message_lists,
     messages,
-    repositories,
-    retention,
     services,
     subscriptions,
-    workflows,
 )
 from zekt_bot.operations.subscription_parties import Ends
-from zekt_bot.plugins.registry import Plugin
 
 if TYPE_CHECKING:
     from tests.stage import Stage
-
-PROVIDER, TYPE = "aurora-labs/payments-api", "release-published"
-SECRET = b'{"note": "what nobody but the consumer should read"}'
-
-
-async def enabled(stage: Stage) -> WorkflowRun:
-    """A run of the provider, which is enabled and has its workflow on the allow-list."""
-    await repositories.enable(stage.broker, ME, PROVIDER)
-    await workflows.allow(stage.broker, ME, PROVIDER, RELEASE)
-    return WorkflowRun(RunKey(stage.provider.id, 7, 1), RELEASE)
-
-
-async def stored(stage: Stage) -> list[bytes]:
-    """The bodies as they lie in the database."""
-    statement = select(rows.c.body)
-    return await stage.broker.database.query(lambda c: list(c.execute(statement).scalars()))
-
-
-async def audited(stage: Stage, verb: str) -> list[dict[str, Any]]:
-    """The audit's entries of this verb."""
-    return await audit.list_entries(stage.broker, ME, Page(), AuditFilter(verb=verb))
 
 
 async def test_the_same_again_answers_as_before(stage: Stage) -> None:
@@ -88,106 +57,6 @@ async def test_a_message_lies_sealed(stage: Stage) -> None:
     assert b"nobody but the consumer" not in body
     place = ("messages", "body", made.message_id)
     assert stage.broker.database.keyring.open(place, body) == SECRET
-
-
-async def refused(stage: Stage, run: WorkflowRun) -> str:
-    """The one reason that the provider is shown."""
-    (row,) = await messages.list_refused(stage.broker, ME)
-    assert (row["full_name"], row["event_type"], row["size"]) == (PROVIDER, TYPE, len(SECRET))
-    assert (row["run_id"], row["workflow_path"]) == (run.key.run_id, run.workflow_path)
-    assert await stored(stage) == []
-    reason: str = row["reason"]
-    return reason
-
-
-async def test_a_repository_that_nobody_knows_leaves_no_trace(stage: Stage) -> None:
-    run = WorkflowRun(RunKey(999, 7, 1), RELEASE)
-    with pytest.raises(NotFound, match="zekt repositories enable"):
-        await messages.store(stage.broker, run, TYPE, SECRET)
-    assert await stage.rows(refused_messages) == []
-    assert await stage.rows(runs) == []
-
-
-async def test_what_nobody_takes_is_not_looked_at(stage: Stage) -> None:
-    stranger = WorkflowRun(RunKey(999, 7, 1), RELEASE)
-    for body in (b"[" * 65 + b"]" * 65, b"{", b'"' + b"x" * 524_288 + b'"'):
-        with pytest.raises(NotFound):
-            await messages.store(stage.broker, stranger, TYPE, body)
-
-
-async def test_a_repository_that_provides_nothing_has_no_messages(stage: Stage) -> None:
-    run = await enabled(stage)
-    await repositories.disable(stage.broker, ME, PROVIDER)
-    with pytest.raises(NotFound, match=f"zekt repositories enable {PROVIDER}"):
-        await messages.store(stage.broker, run, TYPE, SECRET)
-    assert await refused(stage, run) == "not_enabled"
-
-
-@pytest.mark.parametrize("path", [None, ".github/workflows/other.yml", "Release"])
-async def test_a_workflow_that_is_not_on_the_allow_list(stage: Stage, path: str | None) -> None:
-    run = WorkflowRun((await enabled(stage)).key, path)
-    with pytest.raises(AccessDenied, match="allow-list"):
-        await messages.store(stage.broker, run, TYPE, SECRET)
-    assert await refused(stage, run) == "not_allowed"
-
-
-@pytest.mark.parametrize(
-    ("reason", "action"), [("app_suspended", "suspend"), ("not_installed", "uninstall")]
-)
-async def test_without_the_app(stage: Stage, reason: str, action: str) -> None:
-    run = await enabled(stage)
-    await getattr(stage.github, action)(stage.providing)
-    await stage.listen()
-    with pytest.raises(AccessDenied, match="App is not installed"):
-        await messages.store(stage.broker, run, TYPE, SECRET)
-    assert await refused(stage, run) == reason
-
-
-async def test_of_an_account_that_is_shut_out_nothing_is_noted(stage: Stage) -> None:
-    run = await enabled(stage)
-    await accounts.block(stage.broker, ME, "aurora-labs")
-    with pytest.raises(NotFound):
-        await messages.store(stage.broker, run, TYPE, SECRET)
-    assert await stage.rows(refused_messages) == []
-
-
-async def test_refusals_go_by_age_and_with_their_account(stage: Stage) -> None:
-    run = await enabled(stage)
-    for path in (None, ".github/workflows/other.yml"):
-        with pytest.raises(AccessDenied):
-            await messages.store(stage.broker, WorkflowRun(run.key, path), TYPE, SECRET)
-        assert len(await stage.rows(refused_messages)) == 1
-        if path is None:
-            stage.clock.advance(timedelta(days=29))
-            await retention.purge(stage.broker, lambda: False)
-            assert len(await stage.rows(refused_messages)) == 1
-            stage.clock.advance(timedelta(days=2))
-            await retention.purge(stage.broker, lambda: False)
-            assert await stage.rows(refused_messages) == []
-    await erasure.erase(stage.broker, ME, "aurora-labs")
-    assert await stage.rows(refused_messages) == []
-
-
-async def test_the_same_refusal_of_a_run_is_one_row_and_one_audit_entry(stage: Stage) -> None:
-    run = WorkflowRun((await enabled(stage)).key, None)
-    for _ in range(3):
-        with pytest.raises(AccessDenied):
-            await messages.store(stage.broker, run, TYPE, SECRET)
-    (row,) = await stage.rows(refused_messages)
-    assert row["times"] == 3
-    (entry,) = await audited(stage, "run:message:refused")
-    assert (entry["repository_id"], entry["actor"]) == (
-        stage.provider.id,
-        f"run:{stage.provider.id}",
-    )
-
-
-async def test_people_see_the_refusals_of_what_they_manage(stage: Stage) -> None:
-    stranger = Person(5, "mona")
-    with pytest.raises(AccessDenied):
-        await messages.list_refused(stage.broker, stranger)
-    with pytest.raises(AccessDenied):
-        await messages.list_refused(stage.broker, await enabled(stage))
 
 
 async def test_a_run_sends_fifty_messages_at_most(stage: Stage) -> None:
@@ -288,20 +157,6 @@ async def test_of_a_blocked_run_it_goes_to_nobody(stage: Stage) -> None:
         await stage.post(run, b'"too late"')
 
 
-class Refuses:
-    @hookimpl
-    def zekt_accept_message(self) -> Refusal:
-        return Refusal("no_thanks")
-
-
-async def test_what_a_plugin_refuses_is_shown_too(stage: Stage) -> None:
-    run = await enabled(stage)
-    stage.broker.plugins.registry.register(Refuses(), Plugin("refusing", origin="built-in"))
-    with pytest.raises(MessageRefused, match="no_thanks"):
-        await messages.store(stage.broker, run, TYPE, SECRET)
-    assert await refused(stage, run) == "no_thanks"
-
-
 @pytest.mark.parametrize(
     ("event_type", "body", "said"),
     [
@@ -321,9 +176,6 @@ async def test_what_a_message_cannot_be_is_said(
     assert await stored(stage) == []
 
 
-TOKEN = "ghp" + "_" + "aB3" * 12
-
-
 async def test_a_secret_is_taken_out_before_it_is_stored_and_its_sender_is_told(
     stage: Stage,
 ) -> None:
@@ -332,7 +184,7 @@ async def test_a_secret_is_taken_out_before_it_is_stored_and_its_sender_is_told(
     sent = [await messages.store(stage.broker, run, TYPE, body) for _ in "ab"]
     assert [each.duplicate for each in sent] == [False, True]
     assert {each.redactions for each in sent} == {(Redaction("/token", "github_token"),)}
-    shown = await messages.show_message(stage.broker, ME, sent[0].message_id, body=True)
+    shown = await message_lists.show_message(stage.broker, ME, sent[0].message_id, body=True)
     assert shown["body"] == '{"n": 1.10, "token": "[REDACTED:github_token]"}'
     assert shown["redactions"] == [{"path": "/token", "kind": "github_token"}]
     row = await stage.row(rows)
@@ -360,10 +212,10 @@ async def test_its_provider_sees_what_became_of_it(stage: Stage) -> None:
     made = await stage.post(run, b'{"version": 1}')
 
     async def shown() -> dict[str, Any]:
-        return await messages.show_message(stage.broker, ME, made.message_id)
+        return await message_lists.show_message(stage.broker, ME, made.message_id)
 
     async def listed() -> dict[str, Any]:
-        (row,) = await messages.list_messages(stage.broker, ME)
+        (row,) = await message_lists.list_messages(stage.broker, ME)
         return row
 
     waiting = await shown()
@@ -383,19 +235,6 @@ async def test_its_provider_sees_what_became_of_it(stage: Stage) -> None:
     await stage.flow()
     blocked = await shown()
     assert (blocked["blocked_reason"], blocked["deliveries"]) == ("event_type_not_declared", [])
-
-
-async def test_a_message_that_is_refused_is_told_to_the_audit(stage: Stage) -> None:
-    await stage.serve("*")
-    run = await stage.finish_run("build")
-    await stage.listen()
-    await services.edit(stage.broker, ME, SERVICE, {"secrets": "refuse"})
-    with pytest.raises(MessageRefused, match="github_token at the root"):
-        await stage.post(run, orjson.dumps(TOKEN))
-    (entry,) = await audited(stage, "run:message:refused")
-    assert entry["details"] == {"plugin": "guard", "reason": "secret_found"}
-    assert entry["repository_id"] == stage.provider.id
-    assert await stored(stage) == []
 
 
 @pytest.mark.parametrize("body", [b"null", b" 1 ", b"[]", b'"' + b"x" * 524_286 + b'"'])

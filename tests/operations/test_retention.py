@@ -33,7 +33,7 @@ from zekt_bot.domain.replays import Wanted
 from zekt_bot.errors import Conflict
 from zekt_bot.operations import retention
 from zekt_bot.operations.audit_proof import checkpoint, verify
-from zekt_bot.operations.messages import show_message
+from zekt_bot.operations.message_lists import show_message
 from zekt_bot.operations.replay import replay, replay_many
 from zekt_bot.operations.subscription_parties import Ends
 from zekt_bot.operations.subscriptions import end, request

@@ -17,7 +17,7 @@ from zekt_bot.operations import (
     audit,
     deliveries,
     events,
-    messages,
+    message_lists,
     pauses,
     repositories,
     services,
@@ -38,13 +38,13 @@ OTHERS = (WorkflowRun(RunKey(1, 2, 3)), Person(7, "mona"))
 LISTS: dict[str, Any] = {
     "events": events.list_events,
     "deliveries": deliveries.list_deliveries,
-    "messages": messages.list_messages,
+    "messages": message_lists.list_messages,
     "audit": audit.list_entries,
 }
 SHOWS: dict[str, Ask] = {
     "zekt events list": lambda broker, who: events.show_event(broker, who, "cor_0"),
     "zekt deliveries list": lambda broker, who: deliveries.show_delivery(broker, who, "dlv_0"),
-    "zekt messages list": lambda broker, who: messages.show_message(broker, who, "msg_0"),
+    "zekt messages list": lambda broker, who: message_lists.show_message(broker, who, "msg_0"),
     "zekt audit list": lambda broker, who: audit.show_entry(broker, who, "chain-0000:99"),
 }
 
@@ -67,12 +67,12 @@ async def test_who_manages_nothing_reads_nothing(stage: Stage, who: Principal) -
 async def test_people_read_what_is_about_the_repositories_that_they_manage(stage: Stage) -> None:
     there = people(stage)
     await three_runs(stage)
-    (message,) = await messages.list_messages(stage.broker, ME)
+    (message,) = await message_lists.list_messages(stage.broker, ME)
     (delivery,) = await deliveries.list_deliveries(stage.broker, ME)
     mine: dict[Any, dict[Any, Any]] = {
         there.ada: {
             events.list_events: EventFilter(repository=PROVIDER),
-            messages.list_messages: MessageFilter(repository=PROVIDER),
+            message_lists.list_messages: MessageFilter(repository=PROVIDER),
             deliveries.list_deliveries: DeliveryFilter(service=SERVICE),
         },
         there.mia: {deliveries.list_deliveries: DeliveryFilter(repository=CONSUMER)},
@@ -90,7 +90,7 @@ async def test_people_read_what_is_about_the_repositories_that_they_manage(stage
     show: Any
     one: str
     for who, shows in (
-        (there.ada, {messages.show_message: message["id"], events.show_event: message["run"]}),
+        (there.ada, {message_lists.show_message: message["id"], events.show_event: message["run"]}),
         (there.mia, {deliveries.show_delivery: delivery["id"]}),
     ):
         for show, one in shows.items():
@@ -99,7 +99,7 @@ async def test_people_read_what_is_about_the_repositories_that_they_manage(stage
                 with pytest.raises(AccessDenied):
                     await show(stage.broker, other, one)
     with pytest.raises(AccessDenied):
-        await messages.show_message(stage.broker, there.mia, message["id"], body=True)
+        await message_lists.show_message(stage.broker, there.mia, message["id"], body=True)
 
 
 async def test_a_hidden_source_stays_hidden_from_who_manages_the_consumer_alone(
@@ -255,13 +255,13 @@ async def test_deliveries_are_found_by_service_consumer_and_correlation(stage: S
 
 async def test_a_message_keeps_its_body_to_itself_until_asked(stage: Stage) -> None:
     *_, undeclared = await three_runs(stage)
-    (row,) = await messages.list_messages(stage.broker, ME)
+    (row,) = await message_lists.list_messages(stage.broker, ME)
     assert "body" not in row
     event = await events.show_event(stage.broker, ME, undeclared)
     for same in (row["id"], event["envelopes"][0]["id"]):
-        plain = await messages.show_message(stage.broker, ME, same)
+        plain = await message_lists.show_message(stage.broker, ME, same)
         assert plain == {**row, "redactions": [], "deliveries": []}
-        whole = await messages.show_message(stage.broker, ME, same, body=True)
+        whole = await message_lists.show_message(stage.broker, ME, same, body=True)
         assert whole == {**plain, "body": '{"version": "\x9b31m"}'}
     for wanted, found in (
         (MessageFilter(PROVIDER, "released", event["correlation_id"]), [row["id"]]),

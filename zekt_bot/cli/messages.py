@@ -12,7 +12,7 @@ from zekt_bot.cli.options import lists, shows
 from zekt_bot.cli.output import Column, console, harmless_json, print_facts, print_table
 from zekt_bot.domain.lists import MessageFilter
 from zekt_bot.domain.messages import Redaction
-from zekt_bot.operations.messages import list_messages, list_refused, show_message
+from zekt_bot.operations.message_lists import list_messages, list_refused, show_message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,10 +8,10 @@ import orjson
 
 from zekt_bot.db.lists import events
 from zekt_bot.domain.access import Resource
-from zekt_bot.domain.lists import EventFilter, Page, check_page
+from zekt_bot.domain.lists import EventFilter, Page
 from zekt_bot.errors import NotFound
 from zekt_bot.operations.deliveries import held_up
-from zekt_bot.operations.visibility import all_shown, may_list, may_show, shown
+from zekt_bot.operations.visibility import Listing, all_shown, may_show, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FIRST_PAGE = Page()
 EVERYTHING = EventFilter()
+_EVENTS = Listing("event:read", "run", events.page)
 
 
 async def list_events(
@@ -34,9 +35,7 @@ async def list_events(
     Raises:
         AccessDenied, InvalidInput, NotFound, GitHubError, StorageUnavailable.
     """
-    await may_list(broker, principal, "event:read", wanted.repository)
-    check_page(page, "run")
-    return all_shown(await broker.database.query(events.page, page, wanted))
+    return await _EVENTS.read(broker, principal, page, wanted)
 
 
 async def show_event(broker: Broker, principal: Principal, event_id: str) -> dict[str, Any]:

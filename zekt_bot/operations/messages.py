@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import orjson
 
-from zekt_bot.db import refusals as refused_rows
 from zekt_bot.db.lists import messages
 from zekt_bot.domain.access import Resource, decide
 from zekt_bot.domain.catalog import check_event_type
 from zekt_bot.domain.ids import new_correlation_id, new_id
-from zekt_bot.domain.lists import MOST_ROWS, MessageFilter, Page, check_page
 from zekt_bot.domain.messages import (
     MOST_BYTES,
     MOST_DEPTH,
@@ -24,20 +22,16 @@ from zekt_bot.domain.messages import (
 )
 from zekt_bot.domain.shield import read_envelope
 from zekt_bot.errors import (
-    Conflict,
     InvalidInput,
     MessageRefused,
     MessageTooLarge,
-    NotFound,
     StorageUnavailable,
 )
 from zekt_bot.operations import arriving, guarding, refusals, storing
-from zekt_bot.operations.deliveries import held_up
 from zekt_bot.operations.storing import Kept, Storing
-from zekt_bot.operations.visibility import all_shown, may_list, may_show, shown
 
 if TYPE_CHECKING:
-    from zekt_bot.domain.access import Principal, WorkflowRun
+    from zekt_bot.domain.access import WorkflowRun
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.messages import Accepted
     from zekt_bot.operations.arriving import Facts
@@ -45,8 +39,6 @@ if TYPE_CHECKING:
     from zekt_bot.operations.storing import Left
 
 _TRIES = 8
-FIRST_PAGE = Page()
-EVERYTHING = MessageFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,68 +204,3 @@ def _check_body(body: bytes) -> None:
         orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidInput(f"The message is not JSON: {error.msg} (byte {error.pos}).") from None
-
-
-async def list_messages(
-    broker: Broker,
-    principal: Principal,
-    page: Page = FIRST_PAGE,
-    wanted: MessageFilter = EVERYTHING,
-) -> list[dict[str, Any]]:
-    """Messages without their bodies, newest first.
-
-    Raises:
-        AccessDenied, InvalidInput, NotFound, GitHubError, StorageUnavailable.
-    """
-    await may_list(broker, principal, "message:read", wanted.repository)
-    check_page(page, "msg")
-    return all_shown(await broker.database.query(messages.page, page, wanted))
-
-
-async def list_refused(
-    broker: Broker,
-    principal: Principal,
-    page: Page = FIRST_PAGE,
-    wanted: MessageFilter = EVERYTHING,
-) -> list[dict[str, Any]]:
-    """Messages that were not taken, each run's once for each reason, newest first.
-
-    Raises:
-        AccessDenied, InvalidInput, NotFound, GitHubError, StorageUnavailable.
-    """
-    await may_list(broker, principal, "message:read", wanted.repository)
-    check_page(page, "ref")
-    return all_shown(await broker.database.query(refused_rows.page, page, wanted))
-
-
-async def show_message(
-    broker: Broker, principal: Principal, message_id: str, *, body: bool = False
-) -> dict[str, Any]:
-    """One message, by its id or that of its event; with its `body`, a text of JSON, if asked for.
-
-    `sent_on_at`: when it went on with its run (None: it waits for that); `deliveries` what was made
-    of it, the first 1,000; `filtered` how many subscriptions' filters kept it away.
-
-    Raises:
-        AccessDenied, NotFound, GitHubError, StorageUnavailable, DecryptionFailed.
-    """
-    found = await broker.database.query(messages.one, message_id)
-    provider = found["repository_id"] if found else None
-    await may_show(broker, principal, "message:read", Resource(provider=provider))
-    if found is None:
-        raise NotFound(f"There is no message {message_id}: see `zekt messages list`.")
-    keyring = broker.database.keyring
-    told = {
-        **shown(found),
-        "redactions": [asdict(each) for each in guarding.opened(keyring, found)],
-        "deliveries": [
-            {**shown(row), **held_up(row, broker.now())}
-            for row in await broker.database.query(messages.sent, found["envelope_id"], MOST_ROWS)
-        ],
-    }
-    if not body:
-        return told
-    if found["body_gone_at"] is not None:
-        raise Conflict(f"The body of {found['id']} was deleted by age (ZEKT_PAYLOAD_DAYS).")
-    opened = keyring.open(("messages", "body", found["id"]), found["body"])
-    return {**told, "body": opened.decode()}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zekt_bot.db import mirror
 from zekt_bot.domain.access import Operator, Person, Resource, decide
 from zekt_bot.domain.catalog import check_full_name
+from zekt_bot.domain.lists import check_page
 from zekt_bot.errors import AccessDenied
 from zekt_bot.operations import access
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from zekt_bot.domain.access import Action, Principal
+    from zekt_bot.domain.ids import Kind
+    from zekt_bot.domain.lists import EventFilter, MessageFilter, Page
     from zekt_bot.operations.broker import Broker
 
 _HIDDEN = ("lease", "due_at")
@@ -50,6 +53,30 @@ async def may_list(
         check_full_name(full_name)
     if isinstance(principal, Person) and full_name is not None:
         await access.known(broker, principal, action, full_name)
+
+
+class Listing(NamedTuple):
+    """A list of what is about repositories: who may see it, whose ids it has, and its rows."""
+
+    action: Action
+    kind: Kind
+    rows: Callable[..., Sequence[Mapping[Any, Any]]]
+
+    async def read(
+        self,
+        broker: Broker,
+        principal: Principal,
+        page: Page,
+        wanted: EventFilter | MessageFilter,
+    ) -> list[dict[str, Any]]:
+        """One page of it, newest first.
+
+        Raises:
+            AccessDenied, InvalidInput, NotFound, GitHubError, StorageUnavailable.
+        """
+        await may_list(broker, principal, self.action, wanted.repository)
+        check_page(page, self.kind)
+        return all_shown(await broker.database.query(self.rows, page, wanted))
 
 
 async def may_show(
