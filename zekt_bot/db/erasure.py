@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, or_, select, update
 
 from zekt_bot.db import audit, mirror
 from zekt_bot.db.admissions import unlist
+from zekt_bot.db.people import forget_hands, forget_name
 from zekt_bot.db.retention import delete_deliveries, delete_runs
 from zekt_bot.db.rows import APP
 from zekt_bot.db.shield_keys import of_repository
@@ -23,7 +24,6 @@ from zekt_bot.db.tables import (
     installations,
     operators,
     people,
-    principals,
     refused_messages,
     repositories,
     runs,
@@ -257,25 +257,16 @@ def _drop_names(connection: Connection, row: Names) -> bool:
         return False
     drop_catalog(connection, one)
     _lose_installations(connection, own)
-    _forget_hands(connection, own)
+    forget_hands(connection, own)
     unlist(connection, own)
     theirs = (repositories, installations, aliases, admissions, sessions, people, operators)
     for table in theirs:
         connection.execute(delete(table).where(table.c.account_id == own))
     account = update(accounts).where(accounts.c.id == own)
     connection.execute(account.values(login="", login_lower=""))
-    person = update(principals).where(principals.c.id == row.person)
-    connection.execute(person.values(name=None))
+    forget_name(connection, row.person)
     audit.record(connection, row.entry)
     return True
-
-
-def _forget_hands(connection: Connection, person_id: int) -> None:
-    """They may have installed or suspended the App for an account that stays."""
-    for verb in ("installed", "suspended"):
-        name, number = f"{verb}_by", f"{verb}_by_id"
-        theirs = update(installations).where(installations.c[number] == person_id)
-        connection.execute(theirs.values({name: None, number: None}))
 
 
 def _lose_installations(connection: Connection, account_id: int) -> None:

@@ -87,7 +87,7 @@ async def end(broker: Broker, person: Person, hash_: str) -> None:
     ended = await broker.database.write(sessions.end, End(person.id, entry, hash_))
     if not ended:
         raise NotFound("There is no such session, or it has ended.")
-    await _give_back(broker, ended)
+    await give_back(broker, ended)
 
 
 async def withdrawn(broker: Broker, account_id: int) -> int:
@@ -119,11 +119,14 @@ async def shut_out(broker: Broker, account_id: int, actor: str) -> None:
         StorageUnavailable.
     """
     entry = await broker.entry("person:session:ended", actor, account_id=account_id)
-    await _give_back(broker, await broker.database.write(sessions.end, End(account_id, entry)))
+    await give_back(broker, await broker.database.write(sessions.end, End(account_id, entry)))
 
 
-async def _give_back(broker: Broker, ended: dict[str, bytes]) -> None:
-    """The session is over already: what GitHub does not do now, the token's own end will."""
+async def give_back(broker: Broker, ended: dict[str, bytes]) -> None:
+    """Let the tokens of ended sessions (hash → sealed) die at GitHub.
+
+    The sessions are over already: what GitHub does not do now, the tokens' own end will.
+    """
     for hash_, body in ended.items():
         try:
             await user_tokens.give_back(broker, hash_, body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zekt_bot.web.console import (
     consent,
+    me,
     preferences,
     repositories,
     setup,
@@ -56,6 +57,9 @@ PAGES = (
     Page("GET", "/apps", setup.apps, "operator"),
     Page("GET", "/me", sign_in.profile),
     Page("POST", "/me/sessions/end", sign_in.end),
+    Page("GET", "/me/export", me.export),
+    Page("GET", "/me/delete", me.ask),
+    Page("POST", "/me/delete", me.delete),
     Page("POST", "/preferences/theme", preferences.theme, "nobody"),
     *_SETUP,
 )
