@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,8 @@ def test_the_button_asks_for_settings_that_there_are_and_makes_the_key() -> None
     assert set(BUTTON["env"]) <= config.variables()
     assert set(BUTTON["env"]) >= NEEDED
     assert BUTTON["env"]["ZEKT_SECRET_KEY"]["generator"] == "secret"
+    proposed = {name: entry["value"] for name, entry in BUTTON["env"].items() if "value" in entry}
+    assert config.load(proposed).trusted_proxies == (ip_network("10.0.0.0/8"),)
 
 
 def test_heroku_migrates_at_each_release() -> None:

@@ -170,9 +170,11 @@ async def _who(broker: Broker, token: UserToken) -> tuple[Person, dict[int, str]
         raise answer.error()
     told = answer.mapping()
     person = Person(fields.number(told, "id"), fields.text(told, "login", 100))
-    if broker.settings.require_2fa and told.get("two_factor_authentication") is not True:
+    has_second = told.get("two_factor_authentication")
+    if broker.settings.require_2fa and has_second is not True:
+        denied = "says that your account has none" if has_second is False else "does not say of it"
         raise SignInRefused(
-            "This server wants two-factor sign-in, and GitHub says that your account has none. "
+            f"This server wants two-factor sign-in, and GitHub {denied}. "
             f"Turn it on at {broker.settings.github_url}/settings/security and come back."
         )
     return person, await _reached(broker, token) if broker.settings.allowed_people_of else {}

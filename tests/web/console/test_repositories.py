@@ -151,6 +151,8 @@ async def test_filters_narrow_the_list(org: Org) -> None:
 async def test_where_the_orchestration_app_is_missing_it_is_named(org: Org) -> None:
     github = org.console.github
     bank = github.account("kestrel-bank")
+    for number in range(100):  # what they manage stands on the second page of GitHub's list
+        github.grant(github.repository(bank, f"other-{number}"), org.console.maja, "write")
     github.grant(github.repository(bank, "core", private=True), org.console.maja, "admin")
     await github.install(org.console.oauth, bank)
     browser = await org.browser()
@@ -208,13 +210,22 @@ async def test_with_a_classic_oauth_app_one_sees_what_its_token_does(classic: Co
     assert org.asked() == 0
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"two_factor_authentication": False}, "GitHub says that your account has none."),
+        ({"two_factor_authentication": None}, "GitHub does not say of it."),
+        ({}, "GitHub does not say of it."),
+    ],
+)
 async def test_two_factor_sign_in_can_be_demanded_with_a_classic_one(
-    migrated_sqlite: str, clock: ManualClock
+    migrated_sqlite: str, clock: ManualClock, told: dict[str, object], said: str
 ) -> None:
     async with open_console(migrated_sqlite, clock, classic=True, require_2fa=True) as console:
-        browser = console.browser()
-        refused = await console.sign_in(browser)
-        assert "GitHub says that your account has none" in refused.words
+        body = {"id": console.maja.id, "login": "maja-lind", **told}
+        console.github.fail("GET", "/user", status=200, body=body)
+        refused = await console.sign_in(console.browser())
+        assert (refused.status, said in refused.words) == (403, True)
         (token,) = console.github.core.people.tokens.values()
         assert token.revoked
 

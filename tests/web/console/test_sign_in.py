@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
@@ -183,19 +184,20 @@ async def test_nobody_is_led_elsewhere(console: Console, target: str) -> None:
 
 
 async def test_a_session_ends_when_idle_and_when_old(migrated_url: str, clock: ManualClock) -> None:
-    async with open_console(migrated_url, clock, session_lasts=timedelta(days=1)) as console:
+    settings: Any = {"session_idle": timedelta(hours=3), "session_lasts": timedelta(hours=9)}
+    async with open_console(migrated_url, clock, **settings) as console:
         browser = console.browser()
         await console.sign_in(browser)
         for _ in range(2):
-            clock.advance(timedelta(hours=7, minutes=59))
+            clock.advance(timedelta(hours=2, minutes=59))
             assert (await browser.get("/me")).status == 200
-        clock.advance(timedelta(hours=8))
+        clock.advance(timedelta(hours=3))
         ended = await browser.get("/me")
         assert ended.location == "/login?next=/me&ended=1"
         assert "Your session ended" in (await browser.get(ended.location)).words
         await console.sign_in(browser)
         for _ in range(3):
-            clock.advance(timedelta(hours=7, minutes=59))
+            clock.advance(timedelta(hours=2, minutes=59))
             assert (await browser.get("/me")).status == 200
         clock.advance(timedelta(minutes=3))
         assert (await browser.get("/me")).status == 303
@@ -332,3 +334,19 @@ async def test_too_many_tries_are_refused_for_a_minute(
         assert seen[-1].headers["Retry-After"] == "60"
         clock.advance(timedelta(minutes=1))
         assert (await browser.get("/auth/github/callback")).status == 403
+
+
+async def test_each_address_behind_a_proxy_has_its_own_tries_at_the_door(
+    migrated_sqlite: str, clock: ManualClock
+) -> None:
+    proxies = (ip_network("127.0.0.0/8"),)
+    async with open_console(migrated_sqlite, clock, trusted_proxies=proxies) as console:
+        browser = console.browser()
+        fields = {"csrf": (await browser.get("/login")).token, "next": "/"}
+
+        async def tried(address: str) -> int:
+            return (await browser.post("/login", fields, X_Forwarded_For=address)).status
+
+        assert [await tried("203.0.113.1") for _ in range(21)] == [200] * 20 + [429]
+        assert await tried("203.0.113.2") == 200
+        assert await tried("203.0.113.1") == 429
