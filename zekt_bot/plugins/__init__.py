@@ -7,8 +7,6 @@ transaction is open: decisions are made before the write begins.
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -30,8 +28,9 @@ from zekt_bot.errors import (
 )
 from zekt_bot.github import octo
 from zekt_bot.github.octo import plugin_handlers
-from zekt_bot.plugins import answers, calls
-from zekt_bot.plugins.calls import Call, Caller, attempt, guarded, trusted
+from zekt_bot.plugins import answers
+from zekt_bot.plugins.asking import Asking, tell_failure
+from zekt_bot.plugins.calls import Call, attempt, guarded, trusted
 from zekt_bot.plugins.loading import BUILT_IN, built_in_folder, found
 from zekt_bot.plugins.observers import News, Observers
 from zekt_bot.plugins.outside import ChannelClient, Outside
@@ -67,7 +66,6 @@ __all__ = ["BUILT_IN", "Plugin", "Plugins", "built_in_folder", "load"]
 
 _MOST_DETAILS = 16
 _LONG = 16_384  # bytes of a message
-_MOST_BESIDE = 2  # threads, for what keeps a processor busy
 _log = structlog.get_logger()
 
 
@@ -79,9 +77,7 @@ class Plugins:
         self.registry = Registry()
         self.observers = Observers()
         self._outside = Outside(allowed)
-        self._caller = Caller(self._went_off)
-        # Not the event loop's own threads: in these it resolves the names of hosts.
-        self._beside = ThreadPoolExecutor(_MOST_BESIDE, thread_name_prefix="zekt-built-ins")
+        self._asking = Asking(self.registry, self._went_off)
         self.went_off: Callable[[str, str], None] = lambda plugin, hook: None
 
     @property
@@ -97,8 +93,7 @@ class Plugins:
         """Let observers hear what waits, within this time, and close the connections."""
         await self.observers.close(within)
         await self._outside.close()
-        self._caller.close()
-        self._beside.shutdown(wait=False, cancel_futures=True)
+        self._asking.close()
 
     async def accept_message(self, message: IncomingMessage, policy: MessagePolicy) -> Accepted:
         """The message's JSON as it is to be stored, and what was taken out of it.
@@ -113,7 +108,7 @@ class Plugins:
             facts = {"message": message, "policy": policy}
             slow = _takes_long(message, policy)
             read = answers.accepted
-            (answer,) = await self._called(impl, hook, [facts], read, beside=slow)
+            (answer,) = await self._asking.each(impl, hook, [facts], read, beside=slow)
             if isinstance(answer, PluginFailed):
                 raise answer
             if isinstance(answer, Refusal):
@@ -138,7 +133,7 @@ class Plugins:
         """
         facts = {"run": run, "jobs": jobs, "messages": messages, "now": now, "policy": policy}
         read = partial(answers.aggregation, messages=messages, now=now)
-        ((answer, _),) = await self._first("zekt_aggregate", [facts], read)
+        ((answer, _),) = await self._asking.first("zekt_aggregate", [facts], read)
         if answer is None:
             raise PluginFailed("No plugin answered zekt_aggregate.")
         if isinstance(answer, PluginFailed):
@@ -162,7 +157,7 @@ class Plugins:
     ) -> list[Blocked | PluginFailed | None]:
         """For each pair of subject and facts as in `block_reason`; a failure stands for itself."""
         rows = [{"subject": subject, "facts": facts} for subject, facts in pairs]
-        found = await self._first("zekt_block_reason", rows, answers.reason)
+        found = await self._asking.first("zekt_block_reason", rows, answers.reason)
         return [
             Blocked(answer, machine_word(plugin)) if isinstance(answer, str) else answer
             for answer, plugin in found
@@ -177,7 +172,7 @@ class Plugins:
         hook = "zekt_transform"
         for impl in self.registry.impls(hook):
             facts = {"payload": payload, "envelope": envelope, "delivery": delivery}
-            (answer,) = await self._called(impl, hook, [facts], partial(answers.json, hook))
+            (answer,) = await self._asking.each(impl, hook, [facts], partial(answers.json, hook))
             if isinstance(answer, PluginFailed):
                 raise answer
             payload = payload if answer is None else answer
@@ -185,7 +180,7 @@ class Plugins:
 
     async def retry_delay(self, tried: Attempt) -> timedelta | None:
         """How long to wait; None: give up. A plugin's mistake leaves it to the next plugin."""
-        ((answer, _),) = await self._first(
+        ((answer, _),) = await self._asking.first(
             "zekt_retry_delay", [{"attempt": tried}], answers.delay, advise=True
         )
         delay: timedelta | None = answer
@@ -196,10 +191,10 @@ class Plugins:
         given = list(entries)
         hook = "zekt_audit_details"
         for impl in self.registry.impls(hook):
-            if self._caller.is_off(impl.plugin_name):
+            if self._asking.is_off(impl.plugin_name):
                 continue
             rows = [{"entry": entry} for entry in given]
-            added = await self._called(impl, hook, rows, answers.details)
+            added = await self._asking.each(impl, hook, rows, answers.details)
             given = [
                 _with_details(impl.plugin_name, entry, more)
                 for entry, more in zip(given, added, strict=True)
@@ -230,9 +225,9 @@ class Plugins:
                 return InvalidInput(f"The channel {name} does not take these settings: {said}")
 
         call = Call(owner.name, f"check of {name}", check)
-        (answer,) = [attempt(call)] if owner.built_in else await self._run(owner, [call])
+        (answer,) = [attempt(call)] if owner.built_in else await self._asking.run(owner, [call])
         if isinstance(answer, PluginFailed):
-            _tell_failure(call.plugin, call.hook, answer)
+            tell_failure(call.plugin, call.hook, answer)
         if isinstance(answer, ZektError):
             raise answer
         return None if answer is None else f"{name}:{answer}"[:120]
@@ -302,60 +297,6 @@ class Plugins:
                 tell = partial(_tell, impl, {"entry": entry})
                 self.observers.put(impl.plugin_name, News("zekt_audited", tell))
 
-    async def _first(
-        self,
-        hook: str,
-        rows: Sequence[Mapping[str, Any]],
-        read: Callable[[Any], Any],
-        *,
-        advise: bool = False,
-    ) -> list[tuple[Any, str]]:
-        """For each row the first answer that is not None, and whose it is.
-
-        A failure is one, unless it advises.
-        """
-        given: list[tuple[Any, str]] = [(None, "")] * len(rows)
-        for impl in self.registry.impls(hook):
-            if advise and self._caller.is_off(impl.plugin_name):
-                continue
-            open_ = [number for number, (answer, _) in enumerate(given) if answer is None]
-            if not open_:
-                break
-            found = await self._called(impl, hook, [rows[n] for n in open_], read)
-            for number, answer in zip(open_, found, strict=True):
-                failed = advise and isinstance(answer, PluginFailed)
-                given[number] = (None if failed else answer, impl.plugin_name)
-        return given
-
-    async def _called(
-        self,
-        impl: pluggy.HookImpl,
-        hook: str,
-        rows: Sequence[Mapping[str, Any]],
-        read: Callable[[Any], Any],
-        *,
-        beside: bool = False,
-    ) -> list[Any]:
-        """What one implementation answers to each row. `beside`: not in the event loop."""
-        owner = self.registry.plugins[impl.plugin_name]
-        if owner.built_in and not beside:
-            given = [calls.in_place(impl, hook, row, read) for row in rows]
-        else:
-            asked = [partial(calls.answer, impl, row, read) for row in rows]
-            told = [Call(owner.name, hook, each) for each in asked]
-            given = await self._run(owner, told)
-        for answer in given:
-            if isinstance(answer, PluginFailed):
-                _tell_failure(owner.name, hook, answer)
-        return given
-
-    async def _run(self, owner: Plugin, told: Sequence[Call]) -> list[Any]:
-        """Calls beside the event loop."""
-        if owner.built_in:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._beside, lambda: [attempt(c) for c in told])
-        return await self._caller.run(told)
-
     def _went_off(self, plugin: str, hook: str) -> None:
         _log.error("plugin.off", plugin=plugin, hook=hook)
         self.went_off(plugin, hook)
@@ -404,12 +345,6 @@ def _refused(plugin: str, refusal: Refusal) -> MessageRefused:
         f"The plugin {plugin} refuses this message: {refusal.reason}.{detail}",
         plugin=machine_word(plugin),
         reason=refusal.reason,
-    )
-
-
-def _tell_failure(plugin: str, hook: str, failed: PluginFailed) -> None:
-    _log.error(
-        "plugin.failed", plugin=plugin, hook=hook, reason=str(failed), exc_info=failed.__cause__
     )
 
 

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.stage import clock
 from tests.web.console.console import Console, open_console
 from tests.web.console.org import Org
-from zekt_bot.testing import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from zekt_bot.testing import ManualClock
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+__all__ = ["clock"]
 
 
 @pytest.fixture
