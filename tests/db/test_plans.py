@@ -158,7 +158,7 @@ def walks(line: str) -> bool:
     if "Seq Scan on" in line:
         return any(f"Seq Scan on {table}" in line for table in BIG)
     words = line.split()
-    reads = words[0] in {"SCAN", "SEARCH"} and words[1] in (*BIG, "inner")
+    reads = words[0] in {"SCAN", "SEARCH"} and words[1] in (*BIG, "inner", "other", "later")
     # SQLite says SEARCH also when it seeks the least value by reading everything.
     return reads and ("INDEX" not in words or words[0] == "SCAN")
 

@@ -65,10 +65,11 @@ def claim(connection: Connection, rows: Sequence[tuple[str, Request]]) -> list[P
 def _claim(connection: Connection, topic: str, request: Request) -> Page:
     if isinstance(request, LaneClaim):
         (ids,) = lanes.claim(connection, [request])
+        next_due = leases.next_due(connection, topic)
     else:
-        (ids,) = leases.claim(connection, [request])
-    taken = [Leased(row_id, request.lease, request.until) for row_id in ids]
-    return Page(taken, leases.next_due(connection, topic))
+        taken = leases.take(connection, request)
+        ids, next_due = taken.ids, taken.next_due
+    return Page([Leased(row_id, request.lease, request.until) for row_id in ids], next_due)
 
 
 def finish(connection: Connection, unit: Unit, requests: Mapping[str, Request]) -> dict[str, Page]:

@@ -14,7 +14,7 @@ from sqlalchemy import Table, bindparam, case, func, literal, or_, select, updat
 
 from zekt_bot.db import audit, clock_jumps, lanes
 from zekt_bot.db.prepared import Prepared
-from zekt_bot.db.sql import one_of
+from zekt_bot.db.sql import among
 from zekt_bot.db.tables import deliveries, envelopes, inbox, runs
 from zekt_bot.db.tables import lanes as lanes_table
 from zekt_bot.domain.lanes import MOST_SKEW
@@ -42,39 +42,54 @@ class Claim:
     limit: int
 
 
-@cache
-def _claims(name: str) -> tuple[Prepared, Prepared]:
-    """What finds the rows that are due, longest due first, and what leases them.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Ids that a claim leased, and when the next row of the queue is due."""
 
-    Rows of other claims are skipped.
+    ids: list[str]
+    next_due: datetime | None
+
+
+@cache
+def _claims(name: str) -> Prepared:
+    """Leases the rows that are due, longest due first; rows of other claims are skipped.
+
+    With each it returns when the first of the later ones is due.
     """
-    table = LEASED[name]
-    find = (
-        select(table.c.id)
-        .where(table.c.due_at <= bindparam("now", type_=table.c.due_at.type))
-        .order_by(table.c.due_at)
+    table, other = LEASED[name], LEASED[name].alias("other")
+    now = bindparam("now", type_=table.c.due_at.type)
+    due = (
+        select(other.c.id)
+        .where(other.c.due_at <= now)
+        .order_by(other.c.due_at)
         .limit(bindparam("limit"))
         .with_for_update(skip_locked=True)
+        .scalar_subquery()
     )
-    take = (
+    later = table.alias("later")
+    next_due = select(func.min(later.c.due_at)).where(later.c.due_at > now).scalar_subquery()
+    return Prepared(
         update(table)
-        .where(one_of(table.c.id, "ids"))
+        .where(among(table.c.id, due))
         .values(due_at=bindparam("until"), lease=bindparam("held"))
+        .returning(table.c.id, next_due)
     )
-    return Prepared(find), Prepared(take)
 
 
 def claim(connection: Connection, rows: Sequence[Claim]) -> list[list[str]]:
     """Lease due rows; answers their ids."""
-    return [_claim(connection, row) for row in rows]
+    return [take(connection, row).ids for row in rows]
 
 
-def _claim(connection: Connection, row: Claim) -> list[str]:
-    find, take = _claims(row.table)
-    ids: list[str] = find.run(connection, {"now": row.now, "limit": row.limit}).scalars()
-    if ids:
-        take.run(connection, {"ids": ids, "until": row.until, "held": row.lease})
-    return ids
+def take(connection: Connection, row: Claim) -> Taken:
+    """Lease the rows that are due for the longest, in one statement; ids in their order."""
+    given = {"now": row.now, "limit": row.limit, "until": row.until, "held": row.lease}
+    found = _claims(row.table).run(connection, given).all()
+    ids = sorted(each.id for each in found)
+    if not ids or len(ids) >= row.limit:  # more of them may be due
+        return Taken(ids, next_due(connection, row.table))
+    moments = [row.until, *(moment for _, moment in found if moment)]
+    return Taken(ids, min(moments))
 
 
 def release_all(connection: Connection, rows: Sequence[datetime]) -> list[int]:
