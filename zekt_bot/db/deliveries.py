@@ -107,8 +107,13 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
                 connection, row.renamed[0], {"full_name": row.renamed[1]}, row.now
             )
     held = lanes.hold(connection, {row.lane for row in rows})
-    answers = _change(connection, rows, stands)
-    _add_attempts(connection, [row for row in rows if row.attempt is not None])
+    found = _PRESENT.run(connection, {"ids": {row.delivery_id for row in rows}}).mappings()
+    present = {row["id"]: row for row in found}
+    last = {row["id"]: row.pop("tried") or 0 for row in found}
+    answers = _change(connection, rows, stands, present)
+    _add_attempts(
+        connection, [row for row in rows if row.attempt and row.delivery_id in last], last
+    )
     mine = [row for row, own in zip(rows, answers, strict=True) if own]
     lanes.give_back(connection, [row.lane for row in mine if not row.sent])
     for limit in sorted((row.limit for row in rows if row.limit), key=lambda each: each.lane):
@@ -149,9 +154,13 @@ _CHANGED = (
     "attempts",
     "lease",
 )
+_LAST_TRY = (
+    select(func.max(attempts.c.n)).where(attempts.c.delivery == deliveries.c.id).scalar_subquery()
+)
 # An attempt shares its delivery's key: as strong a lock as needed, and before attempts are added.
+# Whoever adds one holds the lane, so that the last one's number stands.
 _PRESENT = Prepared(
-    select(deliveries.c.id, *(deliveries.c[name] for name in _CHANGED))
+    select(deliveries.c.id, _LAST_TRY.label("tried"), *(deliveries.c[name] for name in _CHANGED))
     .where(one_of(deliveries.c.id, "ids"))
     .order_by(deliveries.c.id)
     .with_for_update(key_share=True)
@@ -163,11 +172,13 @@ _SET = Prepared(
 )
 
 
-def _change(connection: Connection, rows: Sequence[Change], stands: Sequence[bool]) -> list[bool]:
+def _change(
+    connection: Connection,
+    rows: Sequence[Change],
+    stands: Sequence[bool],
+    present: Mapping[str, dict[str, Any]],
+) -> list[bool]:
     """Set the new states; False: the lease is another's, or the state has moved on."""
-    ids = {row.delivery_id for row in rows}
-    found = _PRESENT.run(connection, {"ids": ids}).mappings()
-    present = {row["id"]: dict(row) for row in found}
     changed: dict[str, dict[str, Any]] = {}
     answers = []
     for row, stand in zip(rows, stands, strict=True):
@@ -211,22 +222,15 @@ def _next(row: Change, present: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-_TRIED = Prepared(
-    select(attempts.c.delivery, func.max(attempts.c.n))
-    .where(one_of(attempts.c.delivery, "ids"))
-    .group_by(attempts.c.delivery)
-)
 _ATTEMPT = Prepared(insert(attempts))
 
 
-def _add_attempts(connection: Connection, rows: Sequence[Change]) -> None:
+def _add_attempts(connection: Connection, rows: Sequence[Change], last: dict[str, int]) -> None:
     if not rows:
         return
-    found = _TRIED.run(connection, {"ids": {row.delivery_id for row in rows}})
-    last: dict[str, int] = dict(found.all())
     made = []
     for row in rows:
-        n = last[row.delivery_id] = last.get(row.delivery_id, 0) + 1
+        n = last[row.delivery_id] = last[row.delivery_id] + 1
         error = row.seal_error(n) if row.seal_error else None
         own = {"delivery": row.delivery_id, "n": n, "at": row.now, "error": error}
         made.append({**(row.attempt or {}), **own})

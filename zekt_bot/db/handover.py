@@ -64,11 +64,9 @@ def claim(connection: Connection, rows: Sequence[tuple[str, Request]]) -> list[P
 
 def _claim(connection: Connection, topic: str, request: Request) -> Page:
     if isinstance(request, LaneClaim):
-        (ids,) = lanes.claim(connection, [request])
-        next_due = leases.next_due(connection, topic)
+        ids, next_due = lanes.take(connection, request)
     else:
-        taken = leases.take(connection, request)
-        ids, next_due = taken.ids, taken.next_due
+        ids, next_due = leases.take(connection, request)
     return Page([Leased(row_id, request.lease, request.until) for row_id in ids], next_due)
 
 

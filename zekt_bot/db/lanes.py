@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, case, func, literal, not_, or_, select, update
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import ColumnElement, Connection, FromClause, ScalarSelect, Select, Update
 
     from zekt_bot.db.rows import Row
 
@@ -59,10 +59,22 @@ class LaneClaim:
     lane: str | None = None
 
 
+class Taken(NamedTuple):
+    """Ids that a claim leased, and when a lane is worth looking at again."""
+
+    ids: list[str]
+    next_ready: datetime | None
+
+
 _NOW = bindparam("now", type_=lanes.c.next_ready_at.type)
-# The lanes worth looking at; those that another worker holds are skipped.
+_later = lanes.alias("later")
+_NEXT = (
+    select(func.min(_later.c.next_ready_at)).where(_later.c.next_ready_at > _NOW).scalar_subquery()
+)
+# The lanes worth looking at, each with when the next one is; those that another worker holds are
+# skipped.
 _READY_LANES = (
-    select(lanes.c.name)
+    select(lanes.c.name, _NEXT.label("later"))
     .where(lanes.c.next_ready_at <= _NOW)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
@@ -136,16 +148,28 @@ _LEASE = Prepared(
 )
 
 
+_EARLIEST = Prepared(
+    select(func.min(lanes.c.next_ready_at)).where(lanes.c.next_ready_at.is_not(None))
+)
+
+
 def claim(connection: Connection, rows: Sequence[LaneClaim]) -> list[list[str]]:
     """Lease due deliveries; answers their ids."""
-    return [_claim(connection, row) for row in rows]
+    return [take(connection, row).ids for row in rows]
 
 
-def _claim(connection: Connection, request: LaneClaim) -> list[str]:
+def earliest(connection: Connection) -> datetime | None:
+    """When the first lane is worth looking at."""
+    found: datetime | None = _EARLIEST.run(connection).scalar()
+    return found
+
+
+def take(connection: Connection, request: LaneClaim) -> Taken:
+    """Lease due deliveries."""
     now = {"now": request.now}
-    names = _ready(connection, request)
+    names, later = _ready(connection, request)
     if not names or request.limit < 1:
-        return []
+        return Taken([], earliest(connection))
     looked = _LOOKS.run(connection, now | {"names": names}).mappings()
     found = {row["name"]: row for row in looked}
     waiting: dict[str, list[str]] = {name: [] for name in names}
@@ -160,26 +184,31 @@ def _claim(connection: Connection, request: LaneClaim) -> list[str]:
         taken.extend(mine)
         written.append(after)
     _LOOKED_AT.run_all(connection, written)
-    if not taken:
-        return []
-    held = now | {"ids": taken, "until": request.until, "held": request.lease}
-    return list(_LEASE.run(connection, held).scalars())
+    if taken:
+        held = now | {"ids": taken, "until": request.until, "held": request.lease}
+        taken = list(_LEASE.run(connection, held).scalars())
+    if request.lane is not None or len(written) < len(names) or len(names) >= _LANES_A_CLAIM:
+        return Taken(taken, earliest(connection))  # there may be more that are ready
+    moments = [moment for moment in (later, *(row["ready"] for row in written)) if moment]
+    return Taken(taken, min(moments, default=None))
 
 
-def _ready(connection: Connection, request: LaneClaim) -> list[str]:
-    """Lanes to look at, by turns of the oldest and of the latest.
+def _ready(connection: Connection, request: LaneClaim) -> tuple[list[str], datetime | None]:
+    """Lanes to look at, by turns of the oldest and of the latest; and when the next one is ready.
 
     So what comes behind a backlog of thousands of lanes need not wait until all are served.
     """
     asked = {"now": request.now, "limit": _LANES_A_CLAIM}
     if request.lane is not None:
-        return list(_READY_ONE.run(connection, asked | {"lane": request.lane}).scalars())
-    oldest = list(READY.run(connection, asked).scalars())
+        return _READY_ONE.run(connection, asked | {"lane": request.lane}).scalars(), None
+    found = READY.run(connection, asked).all()
+    oldest, later = [row.name for row in found], found[0].later if found else None
     if len(oldest) < _LANES_A_CLAIM:
-        return oldest
+        return oldest, later
     others = asked | {"limit": _LATEST_A_CLAIM, "taken": oldest}
     latest = _LATEST.run(connection, others).scalars()
-    return [name for pair in zip_longest(oldest, latest) for name in pair if name is not None]
+    pairs = zip_longest(oldest, latest)
+    return [name for pair in pairs for name in pair if name is not None], later
 
 
 def _take(
@@ -226,13 +255,17 @@ def open_new(connection: Connection, names: Iterable[str], now: datetime, pace: 
     insert_new(connection, lanes, rows)
 
 
-_AT = bindparam("at", type_=lanes.c.next_ready_at.type)
-_OPENS = case((lanes.c.open_at > _AT, lanes.c.open_at), else_=_AT)
-_LOWER = or_(lanes.c.next_ready_at.is_(None), lanes.c.next_ready_at > _OPENS)
+def _lowered(at: ColumnElement[datetime]) -> ColumnElement[datetime | None]:
+    """`next_ready_at` of a lane in which something is due at `at`: no sooner than it opens."""
+    opens = case((lanes.c.open_at > at, lanes.c.open_at), else_=at)
+    lower = or_(lanes.c.next_ready_at.is_(None), lanes.c.next_ready_at > opens)
+    return case((lower, opens), else_=lanes.c.next_ready_at)
+
+
 _WAKE = Prepared(
     update(lanes)
     .where(lanes.c.name == bindparam("lane"))
-    .values(next_ready_at=case((_LOWER, _OPENS), else_=lanes.c.next_ready_at))
+    .values(next_ready_at=_lowered(bindparam("at", type_=lanes.c.next_ready_at.type)))
 )
 
 
@@ -253,15 +286,31 @@ _HOLD = Prepared(
     .order_by(lanes.c.name)
     .with_for_update(key_share=True)
 )
-_FIRST_DUE = (
-    select(func.min(deliveries.c.due_at))
-    .where(deliveries.c.lane == lanes.c.name, deliveries.c.due_at.is_not(None))
-    .scalar_subquery()
-)
-_WAITING = Prepared(
-    select(lanes.c.name, _FIRST_DUE.label("first")).where(one_of(lanes.c.name, "names"))
-)
-_REST = Prepared(update(lanes).where(one_of(lanes.c.name, "names")).values(next_ready_at=None))
+
+
+def _settled() -> Update:
+    """Held lanes, woken for the first row that waits in each; where none does, they rest."""
+    other = lanes.alias("other")
+
+    def first(lane: FromClause) -> ScalarSelect[datetime]:
+        waits = deliveries.c.lane == lane.c.name, deliveries.c.due_at.is_not(None)
+        return select(func.min(deliveries.c.due_at)).where(*waits).scalar_subquery()
+
+    found = (
+        select(other.c.name, first(other).label("due"))
+        .where(one_of(other.c.name, "names"))
+        .subquery("found")
+    )
+    ready = case((found.c.due.is_(None), None), else_=_lowered(found.c.due))
+    return (
+        update(lanes)
+        .where(lanes.c.name == found.c.name)
+        .values(next_ready_at=ready)
+        .returning(first(lanes))
+    )
+
+
+_SETTLED = Prepared(_settled())
 
 
 def hold(connection: Connection, names: Iterable[str]) -> list[str]:
@@ -274,12 +323,8 @@ def look_again(connection: Connection, held: Sequence[str], now: datetime) -> bo
 
     The others rest: to look at each of them in vain would cost a claim more.
     """
-    found = dict(_WAITING.run(connection, {"names": held}).all())
-    waiting = {name: first for name, first in found.items() if first is not None}
-    if resting := found.keys() - waiting.keys():
-        _REST.run(connection, {"names": resting})
-    wake(connection, waiting)
-    return any(first <= now for first in waiting.values())
+    waiting = _SETTLED.run(connection, {"names": held}).scalars()
+    return any(first is not None and first <= now for first in waiting)
 
 
 def close(connection: Connection, name: str, until: datetime) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Table, bindparam, case, func, literal, or_, select, update
 
@@ -16,7 +16,6 @@ from zekt_bot.db import audit, clock_jumps, lanes
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import among
 from zekt_bot.db.tables import deliveries, envelopes, inbox, runs
-from zekt_bot.db.tables import lanes as lanes_table
 from zekt_bot.domain.lanes import MOST_SKEW
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ class Claim:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """Ids that a claim leased, and when the next row of the queue is due."""
 
     ids: list[str]
@@ -136,14 +134,15 @@ def _soon(table: Table, now: datetime) -> ColumnElement[datetime]:
 
 def next_due(connection: Connection, topic: str) -> datetime | None:
     """When the next row of a queue is due: work may be waiting for nothing but time."""
+    if topic == "deliveries":
+        return lanes.earliest(connection)
     found: datetime | None = _earliest(topic).run(connection).scalar_one()
     return found
 
 
 @cache
 def _earliest(topic: str) -> Prepared:
-    ready_at = lanes_table.c.next_ready_at
-    column = ready_at if topic == "deliveries" else LEASED[topic].c.due_at
+    column = LEASED[topic].c.due_at
     # The condition lets its partial index serve.
     return Prepared(select(func.min(column)).where(column.is_not(None)))
 
