@@ -1,4 +1,4 @@
-"""What a connection sends, heard at the driver's cursor: there every statement passes."""
+"""What a connection sends, heard at the driver: at its cursor, and at asyncpg's own methods."""
 
 from __future__ import annotations
 
@@ -39,14 +39,40 @@ class _Cursor:
         return iter(self._inner)
 
 
+class _Asyncpg:
+    def __init__(self, inner: Any, heard: Callable[[Sent], None]) -> None:
+        self._inner, self._heard = inner, heard
+
+    async def fetch(self, text: str, *values: Any) -> Any:
+        answer = await self._inner.fetch(text, *values)
+        self._heard(Sent(text, values))
+        return answer
+
+    async def execute(self, text: str, *values: Any) -> Any:
+        answer = await self._inner.execute(text, *values)
+        self._heard(Sent(text, values))
+        return answer
+
+    async def executemany(self, text: str, rows: Any) -> Any:
+        answer = await self._inner.executemany(text, rows)
+        self._heard(Sent(text, rows[0]))
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
 class Wire:
-    """A driver's connection whose cursors tell what they have sent."""
+    """A driver's connection which tells what it has sent."""
 
     def __init__(self, inner: Any, heard: Callable[[Sent], None]) -> None:
         self.inner, self._heard = inner, heard
 
     def cursor(self, *how: Any, **more: Any) -> _Cursor:
         return _Cursor(self.inner.cursor(*how, **more), self._heard)
+
+    def run_async(self, work: Callable[[Any], Any]) -> Any:
+        return self.inner.run_async(lambda raw: work(_Asyncpg(raw, self._heard)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from zekt_bot.db import libpq
-from zekt_bot.db.prepared import command
+from zekt_bot.db.driver import command
 from zekt_bot.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -122,11 +122,11 @@ def postgresql(address: Address, *, size: int, reading: bool = False) -> AsyncEn
             "prepared_statement_cache_size": 0 if address.pooled else _STATEMENTS,
         },
         hide_parameters=True,
+        isolation_level="AUTOCOMMIT",  # we say BEGIN ourselves
         **kept,
-        **({"isolation_level": "AUTOCOMMIT"} if reading else {}),
     )
-    if size and address.pooled and not reading:
-        event.listens_for(made.sync_engine, "begin")(_bound_locks)
+    if not reading:
+        _say_transactions(made.sync_engine, _begin(address) if size else "BEGIN")
     return made
 
 
@@ -157,9 +157,26 @@ async def _bounded(address: Address) -> asyncpg.Connection:
     return connection
 
 
-def _bound_locks(connection: Connection) -> None:
+def _begin(address: Address) -> str:
     """Behind PgBouncer a setting holds for one transaction; a longer one would be a stranger's."""
-    command(connection, f"SET LOCAL lock_timeout = {_LOCK_MS}")
+    return f"BEGIN; SET LOCAL lock_timeout = {_LOCK_MS}" if address.pooled else "BEGIN"
+
+
+def _say_transactions(engine: Engine, begin: str) -> None:
+    """Begin and end transactions by asyncpg's own connection, on which `Prepared` sends."""
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        command(connection, begin)
+
+    @event.listens_for(engine, "commit")
+    def committing(connection: Connection) -> None:
+        command(connection, "COMMIT")
+
+    @event.listens_for(engine, "rollback")
+    def rolling_back(connection: Connection) -> None:
+        if not connection.invalidated:
+            command(connection, "ROLLBACK")
 
 
 def _prepare(engine: Engine, begin: str) -> None:

@@ -3,7 +3,7 @@
 SQLAlchemy compiles a statement once too, but then looks it up by what it is made of, and puts a
 context, a cursor result and events around each call: about as much again as all else of it. One
 event at rest is some sixty statements. So the ones that each event runs are `Prepared`: SQLAlchemy
-writes their text, binds and reads their types, and the driver's cursor runs them.
+writes their text, binds and reads their types, and the driver itself runs them (`db/driver.py`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections import namedtuple
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import Insert
+
+from zekt_bot.db import driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,36 +105,11 @@ class Prepared:
             TypeError: its text is not the same each time.
         """
         form = self._form(connection.dialect, given)
-        values = _values(form, given)
-        return self._send(connection, form, lambda cursor: cursor.execute(form.text, values))
-
-    def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Run it once a row, sent together. All have the first one's keys. Raises as `run`."""
-        if len(rows) == 1:  # asyncpg takes twice as long over a list of one
-            return self.run(connection, rows[0]).rowcount
-        form = self._form(connection.dialect, rows[0])
-        values = [_values(form, row) for row in rows]
-        found = self._send(connection, form, lambda cursor: cursor.executemany(form.text, values))
-        return found.rowcount
-
-    def _send(self, connection: Connection, form: _Form, sent: Callable[[Any], Any]) -> Found:
-        if not connection.in_transaction():
-            connection.begin()
-        cursor = connection.connection.cursor()
-        try:
-            sent(cursor)
-            rows = cursor.fetchall() if form.keys else ()
-            count = cursor.rowcount
-        except connection.dialect.loaded_dbapi.Error as error:
-            raise _told(connection, cursor, error, form.text) from error
-        except BaseException as error:
-            if not isinstance(error, Exception):  # cancelled amid a statement: its answer may come
-                connection.invalidate(error)
-            raise
+        _begun(connection)
+        told = driver.send(connection, form.text, _values(form, given), answers=bool(form.keys))
+        rows = told.rows
         if form.reads is None:
-            told = cursor.description if form.keys else ()
-            form.reads = _reads(form, connection.dialect, told)
-        cursor.close()
+            form.reads = _reads(form, connection)
         if any(form.reads):
             rows = [
                 [
@@ -142,7 +118,16 @@ class Prepared:
                 ]
                 for row in rows
             ]
-        return Found(form, rows, count)
+        return Found(form, rows, told.changed)
+
+    def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Run it once a row, sent together. All have the first one's keys. Raises as `run`."""
+        if len(rows) == 1:  # asyncpg takes twice as long over a list of one
+            return self.run(connection, rows[0]).rowcount
+        form = self._form(connection.dialect, rows[0])
+        values = [_values(form, row) for row in rows]
+        _begun(connection)
+        return driver.send_all(connection, form.text, values)
 
     def _form(self, dialect: Dialect, given: Mapping[str, Any]) -> _Form:
         place = dialect.name, tuple(given) if self._of_keys else ()
@@ -172,14 +157,9 @@ class Prepared:
         return _Form(str(compiled), binds, fixed, kinds, keys, _named(keys))
 
 
-def command(connection: Connection, text: str) -> None:
-    """Run what has no parameters and answers nothing, such as BEGIN. Raises as `Prepared.run`."""
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute(text)
-    except connection.dialect.loaded_dbapi.Error as error:
-        raise _told(connection, cursor, error, text) from error
-    cursor.close()
+def _begun(connection: Connection) -> None:
+    if not connection.in_transaction():
+        connection.begin()
 
 
 def _named(keys: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
@@ -193,34 +173,16 @@ def _values(form: _Form, given: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple([process(given[name]) if process else given[name] for name, process in form.binds])
 
 
-def _reads(
-    form: _Form, dialect: Dialect, description: Sequence[Sequence[Any]]
-) -> list[_Processor | None]:
+def _reads(form: _Form, connection: Connection) -> list[_Processor | None]:
     """How each column's values become ours; the driver says as what it gives them."""
-    given = [each[1] for each in description]
+    if not form.keys:
+        return []
+    given = driver.kinds(connection, form.text, len(form.keys))
     return [
-        _kind(kind, dialect).result_processor(dialect, code)
+        _kind(kind, connection.dialect).result_processor(connection.dialect, code)
         for kind, code in zip(form.columns, given, strict=True)
     ]
 
 
 def _kind(of: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
     return of.dialect_impl(dialect)
-
-
-def _told(connection: Connection, cursor: Any, error: Any, text: str) -> Exception:
-    """The error as SQLAlchemy tells it; a connection that is lost is given up."""
-    dialect = connection.dialect
-    lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor)
-    if lost:
-        connection.invalidate(error)
-    told: Exception = DBAPIError.instance(
-        text,
-        None,
-        error,
-        dialect.loaded_dbapi.Error,
-        hide_parameters=True,
-        connection_invalidated=lost,
-        dialect=dialect,
-    )
-    return told

@@ -147,16 +147,21 @@ class PostgresqlBackend:
 
     async def _once(self, work: Callable[[Connection], list[Any]]) -> list[Any]:
         async with self._engine.connect() as connection:
-            answers = await connection.run_sync(work)
-            try:
-                await connection.commit()
-            except (DBAPIError, OSError) as error:
-                raise OutcomeUnknown from error
-            return answers
+            return await connection.run_sync(_committed, work)
 
     async def close(self) -> None:
         """Close the pool."""
         await self._engine.dispose()
+
+
+def _committed(connection: Connection, work: Callable[[Connection], list[Any]]) -> list[Any]:
+    transaction = connection.begin()
+    answers = work(connection)
+    try:
+        transaction.commit()
+    except (DBAPIError, OSError) as error:
+        raise OutcomeUnknown from error
+    return answers
 
 
 class Writer:
