@@ -65,7 +65,7 @@ def installation(number: int, account: int, now: datetime) -> dict[str, Any]:
         "account_id": account,
         "state": "active",
         "repository_selection": "all",
-        "permissions": "{}",
+        "permissions": '{"actions": "read", "contents": "write", "metadata": "read"}',
         "version": 1,
         "updated_at": now,
     }
