@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, get_args
 
-from zekt_bot.domain.catalog import check_event_type
 from zekt_bot.domain.events import EnvelopeKind
+from zekt_bot.domain.names import check_event_type
 from zekt_bot.errors import InvalidInput
 
 if TYPE_CHECKING:

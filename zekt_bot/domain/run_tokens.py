@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.domain.access import WorkflowRun
-from zekt_bot.domain.catalog import check_full_name, workflow_path
 from zekt_bot.domain.events import RunKey
+from zekt_bot.domain.names import check_full_name, workflow_path
 from zekt_bot.errors import AccessDenied, InvalidInput, RunTokenRefused
 
 if TYPE_CHECKING:

@@ -6,13 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, get_args
 
-from zekt_bot.domain.catalog import (
-    ANY_TYPE,
-    check_branch_pattern,
-    check_conclusion,
-    check_event_type,
-    fits,
-)
+from zekt_bot.domain.catalog import ANY_TYPE, check_branch_pattern, check_conclusion, fits
+from zekt_bot.domain.names import check_event_type
 from zekt_bot.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from zekt_bot.db import mirror
 from zekt_bot.domain.access import SIDES, Operator, Person, Resource, decide
-from zekt_bot.domain.catalog import check_full_name, check_login
+from zekt_bot.domain.names import check_full_name, check_login
 from zekt_bot.errors import AccessDenied, NotAdmitted, NotFound
 from zekt_bot.operations import fields, lookup
 from zekt_bot.operations.installations import find_repository, not_shown

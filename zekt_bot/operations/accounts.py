@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.db import admissions, mirror
 from zekt_bot.db.admissions import Listed, Ruling
 from zekt_bot.domain.access import decide
-from zekt_bot.domain.catalog import Account, check_login
+from zekt_bot.domain.catalog import Account
+from zekt_bot.domain.names import check_login
 from zekt_bot.errors import InvalidInput, NotAdmitted, NotFound
 from zekt_bot.operations import fields, lookup
 from zekt_bot.operations.consequences import foresee

@@ -10,8 +10,8 @@ from zekt_bot.db.lists import audit
 from zekt_bot.db.types import microseconds
 from zekt_bot.domain.access import decide
 from zekt_bot.domain.audit_chains import expected_hash
-from zekt_bot.domain.catalog import check_full_name
 from zekt_bot.domain.lists import AuditFilter, Page, audit_key, check_limit
+from zekt_bot.domain.names import check_full_name
 from zekt_bot.errors import NotFound
 
 if TYPE_CHECKING:

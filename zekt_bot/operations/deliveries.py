@@ -9,9 +9,9 @@ import orjson
 from zekt_bot.db.lists import deliveries, reactions
 from zekt_bot.domain.access import Person, Resource
 from zekt_bot.domain.advice import Case, advise, waiting
-from zekt_bot.domain.catalog import check_service_name
 from zekt_bot.domain.deliveries import STATES
 from zekt_bot.domain.lists import DeliveryFilter, Page, check_page
+from zekt_bot.domain.names import check_service_name
 from zekt_bot.domain.proof import REACTS_WITHIN
 from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH
 from zekt_bot.errors import AccessDenied, GitHubError, InvalidInput, NotFound

@@ -8,7 +8,8 @@ from zekt_bot.db import admissions, erasure, mirror, sessions
 from zekt_bot.db.admissions import Ruling
 from zekt_bot.db.erasure import Names, Part
 from zekt_bot.domain.access import Person, decide
-from zekt_bot.domain.catalog import Account, check_login
+from zekt_bot.domain.catalog import Account
+from zekt_bot.domain.names import check_login
 from zekt_bot.errors import NotFound
 from zekt_bot.operations import accounts
 from zekt_bot.operations import sessions as signed_in

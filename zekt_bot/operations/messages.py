@@ -10,7 +10,6 @@ import orjson
 
 from zekt_bot.db.lists import messages
 from zekt_bot.domain.access import Resource, decide
-from zekt_bot.domain.catalog import check_event_type
 from zekt_bot.domain.ids import new_correlation_id, new_id
 from zekt_bot.domain.messages import (
     MOST_BYTES,
@@ -20,6 +19,7 @@ from zekt_bot.domain.messages import (
     nests_too_deep,
     unwelcome,
 )
+from zekt_bot.domain.names import check_event_type
 from zekt_bot.domain.shield import read_envelope
 from zekt_bot.errors import (
     InvalidInput,

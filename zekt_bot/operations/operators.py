@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zekt_bot.db import operators as rows
 from zekt_bot.domain.access import decide
-from zekt_bot.domain.catalog import check_login
+from zekt_bot.domain.names import check_login
 from zekt_bot.errors import Conflict, NotFound
 
 if TYPE_CHECKING:

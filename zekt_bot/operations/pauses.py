@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.db import mirror, pauses, subscriptions
 from zekt_bot.domain import pauses as subjects
 from zekt_bot.domain.access import decide
-from zekt_bot.domain.catalog import check_login
+from zekt_bot.domain.names import check_login
 from zekt_bot.errors import InvalidInput, NotFound
 from zekt_bot.operations import services
 

@@ -10,15 +10,14 @@ from zekt_bot.db import audit, mirror, subscriptions, tables, versions, workflow
 from zekt_bot.db import services as rows_of
 from zekt_bot.db.rows import profile_columns
 from zekt_bot.domain.access import Person, Resource, decide
-from zekt_bot.domain.catalog import (
-    Profile,
+from zekt_bot.domain.catalog import Profile, check_profile
+from zekt_bot.domain.ids import new_id
+from zekt_bot.domain.names import (
     check_full_name,
-    check_profile,
     check_service_name,
     check_slug,
     check_workflow_path,
 )
-from zekt_bot.domain.ids import new_id
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import access, lookup, repositories
 from zekt_bot.operations.accounts import resolve

@@ -14,7 +14,7 @@ from zekt_bot.db.admissions import NOBODY
 from zekt_bot.db.web_states import fingerprint
 from zekt_bot.domain.access import Operator, Person, decide
 from zekt_bot.domain.audit import SYSTEM
-from zekt_bot.domain.catalog import check_login
+from zekt_bot.domain.names import check_login
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput
 from zekt_bot.operations import accounts
 from zekt_bot.operations.sessions import is_operator

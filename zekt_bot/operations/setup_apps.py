@@ -18,7 +18,7 @@ from zekt_bot.db import setup as rows
 from zekt_bot.db.web_states import Return, State, fingerprint
 from zekt_bot.domain.access import decide
 from zekt_bot.domain.audit import machine_word
-from zekt_bot.domain.catalog import check_login
+from zekt_bot.domain.names import check_login
 from zekt_bot.errors import (
     Conflict,
     GitHubAnswered,

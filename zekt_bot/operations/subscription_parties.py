@@ -10,8 +10,8 @@ from zekt_bot.db import services as service_rows
 from zekt_bot.db import subscriptions as rows_of
 from zekt_bot.db.rows import subscription_of
 from zekt_bot.domain.access import Person
-from zekt_bot.domain.catalog import check_full_name
 from zekt_bot.domain.ids import new_id
+from zekt_bot.domain.names import check_full_name
 from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH
 from zekt_bot.errors import AccessDenied, Conflict, NotFound
 from zekt_bot.operations import access, services

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zekt_bot.db import mirror
 from zekt_bot.domain.access import Operator, Person, Resource, decide
-from zekt_bot.domain.catalog import check_full_name
 from zekt_bot.domain.lists import check_page
+from zekt_bot.domain.names import check_full_name
 from zekt_bot.errors import AccessDenied
 from zekt_bot.operations import access
 

@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.db import audit, mirror, tables, versions
 from zekt_bot.db import services as services_of
 from zekt_bot.db import workflows as rows_of
-from zekt_bot.domain.catalog import (
-    AllowedWorkflow,
-    Conditions,
-    check_conditions,
-    check_workflow_path,
-)
+from zekt_bot.domain.catalog import AllowedWorkflow, Conditions, check_conditions
+from zekt_bot.domain.names import check_workflow_path
 from zekt_bot.errors import Conflict, NotFound
 from zekt_bot.github.workflows import by_path
 from zekt_bot.github.workflows import workflows as workflows_at_github

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from zekt_bot.db import audit, inbox, mirror, proofs, runs, services
-from zekt_bot.domain.catalog import workflow_path
 from zekt_bot.domain.events import Job, RunFacts, RunKey, every_seen_job_completed
 from zekt_bot.domain.ids import new_correlation_id, new_id
+from zekt_bot.domain.names import workflow_path
 from zekt_bot.domain.proof import EXACT, named_in
 from zekt_bot.errors import MalformedEvent
 from zekt_bot.operations import fields, resting_services
