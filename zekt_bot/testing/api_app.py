@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.testing import payloads, shapes
+from zekt_bot.testing import app_shapes, payloads, shapes
 from zekt_bot.testing.answers import (
     ApiRefusal,
     answer,
@@ -71,20 +71,20 @@ class AppApi:
     async def app(self, request: web.Request) -> web.Response:
         """`GET /app`."""
         app = self._app(request)
-        return answer(200, shapes.app(app, self._core.urls, len(self._installed(app))))
+        return answer(200, app_shapes.app(app, self._core.urls, len(self._installed(app))))
 
     async def installations(self, request: web.Request) -> web.Response:
         """`GET /app/installations`."""
         rows = self._installed(self._app(request))
         page, headers = page_of(request, rows, f"{self._core.urls.api}/app/installations")
-        return answer(200, [shapes.installation(one, self._core.urls) for one in page], headers)
+        return answer(200, [app_shapes.installation(one, self._core.urls) for one in page], headers)
 
     async def requests(self, request: web.Request) -> web.Response:
         """`GET /app/installation-requests`: those that no owner has answered."""
         app = self._app(request)
         rows = [one for one in self._core.world.requests if one.app is app]
         page, headers = page_of(request, rows, f"{self._core.urls.api}/app/installation-requests")
-        told = [shapes.installation_request(one, self._core.urls) for one in page]
+        told = [app_shapes.installation_request(one, self._core.urls) for one in page]
         return answer(200, told, headers)
 
     async def installation(self, request: web.Request) -> web.Response:
@@ -92,14 +92,14 @@ class AppApi:
         found = self._installation(
             request, "apps/apps#get-an-installation-for-the-authenticated-app"
         )
-        return answer(200, shapes.installation(found, self._core.urls))
+        return answer(200, app_shapes.installation(found, self._core.urls))
 
     async def mint(self, request: web.Request) -> web.Response:
         """`POST /app/installations/ID/access_tokens`."""
         found = self._installation(request, MINT_DOCS)
         token = mint(self._core.world, found, await json_object(request))
         covered = [one for one in self._core.world.covered(found) if token.reaches(one)]
-        return answer(201, shapes.token(token, covered, self._core.urls))
+        return answer(201, app_shapes.token(token, covered, self._core.urls))
 
     async def hook_config(self, request: web.Request) -> web.Response:
         """`GET /app/hook/config`."""

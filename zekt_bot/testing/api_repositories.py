@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zekt_bot.testing import dispatches, shapes
+from zekt_bot.testing import app_shapes, dispatches, shapes
 from zekt_bot.testing.answers import (
     ApiRefusal,
     answer,
@@ -178,7 +178,7 @@ class RepositoryApi:
         found = world.installation_of(app, self._find.account(request, kind))
         if found is None:
             raise not_found("apps/apps#get-a-user-installation-for-the-authenticated-app")
-        return answer(200, shapes.installation(found, self._core.urls))
+        return answer(200, app_shapes.installation(found, self._core.urls))
 
     async def repository_installation(self, request: web.Request) -> web.Response:
         """`GET /repos/OWNER/REPO/installation`."""
@@ -192,7 +192,7 @@ class RepositoryApi:
 
         repository = self._find.repository(request, covered, docs)
         found = world.installation_of(app, repository.owner)
-        return answer(200, shapes.installation(found, self._core.urls) if found else None)
+        return answer(200, app_shapes.installation(found, self._core.urls) if found else None)
 
     async def granted(self, request: web.Request) -> web.Response:
         """`GET /installation/repositories`: what the token reaches."""
@@ -203,7 +203,7 @@ class RepositoryApi:
         page, headers = page_of(request, rows, f"{urls.api}/installation/repositories")
         told = {
             "total_count": len(rows),
-            "repository_selection": shapes.token(token, [])["repository_selection"],
+            "repository_selection": app_shapes.token(token, [])["repository_selection"],
             "repositories": [shapes.granted_repository(one, urls) for one in page],
         }
         return answer(200, told, headers)

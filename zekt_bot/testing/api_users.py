@@ -10,7 +10,7 @@ import binascii
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from zekt_bot.testing import shapes
+from zekt_bot.testing import app_shapes, shapes
 from zekt_bot.testing.answers import ApiRefusal, answer, json_object, not_found, page_of
 from zekt_bot.testing.people import TokenRefused, role_of
 
@@ -76,7 +76,7 @@ class UserApi:
         """`GET /user/installations`."""
         rows, urls = self._installed(self._token(request)), self._core.urls
         page, headers = page_of(request, rows, f"{urls.api}/user/installations")
-        told = [shapes.installation(one, urls) for one in page]
+        told = [app_shapes.installation(one, urls) for one in page]
         return answer(200, {"total_count": len(rows), "installations": told}, headers)
 
     async def repositories(self, request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.testing import dispatches, payloads, shapes
+from zekt_bot.testing import app_shapes, dispatches, payloads
 from zekt_bot.testing.faults import Faults
 from zekt_bot.testing.oidc import OidcIssuer
 from zekt_bot.testing.people import People
@@ -59,7 +59,7 @@ class Core:
         bodies: dict[App, Json] = {}
         for installation in self.world.live_installations():
             if event in installation.events and installation.active and installation.covers(about):
-                part = shapes.installation_reference(installation)
+                part = app_shapes.installation_reference(installation)
                 bodies[installation.app] = {**payload, "installation": part}
         return await self.hooks.send(bodies, event)
 

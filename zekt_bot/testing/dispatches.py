@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from zekt_bot.testing import expressions, shapes
+from zekt_bot.testing import app_shapes, expressions, shapes
 from zekt_bot.testing.answers import ApiRefusal, invalid
 from zekt_bot.testing.shapes import GITHUB_COM, Json, Urls
 
@@ -111,7 +111,7 @@ def event(dispatch: Dispatch) -> Json:
         "action": dispatch.event_type,
         "branch": repository.default_branch,
         "client_payload": dispatch.client_payload,
-        "installation": shapes.installation_reference(dispatch.token.installation),
+        "installation": app_shapes.installation_reference(dispatch.token.installation),
         "organization": shapes.organization(repository.owner, urls),
         "repository": shapes.repository(repository, urls),
         "sender": shapes.simple_user(dispatch.app.bot, urls),

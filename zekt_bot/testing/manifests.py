@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from zekt_bot.testing import payloads, shapes
+from zekt_bot.testing import app_shapes, payloads
 from zekt_bot.testing.answers import answer, not_found
 from zekt_bot.testing.pages import PageRefusal, alert, back_to, fields_of, form, page
 
@@ -146,7 +146,7 @@ class Manifests:
         code = self._codes.pop(request.match_info["code"], None)
         if code is None or code.expires_at <= self._core.now():
             raise not_found("apps/apps#create-a-github-app-from-a-manifest")
-        app, told = code.app, shapes.app(code.app, self._core.urls)
+        app, told = code.app, app_shapes.app(code.app, self._core.urls)
         del told["installations_count"]
         return answer(
             201,

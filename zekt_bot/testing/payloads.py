@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.testing import run_shapes, shapes
+from zekt_bot.testing import app_shapes, run_shapes, shapes
 from zekt_bot.testing.shapes import GITHUB_COM, Json, Urls
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _about(
         body["organization"] = shapes.organization(repository.owner, urls)
     body["sender"] = shapes.simple_user(sender, urls)
     if installation is not None:
-        body["installation"] = shapes.installation_reference(installation)
+        body["installation"] = app_shapes.installation_reference(installation)
     return body
 
 
@@ -126,7 +126,7 @@ def installation_repositories(
 
 
 def _installation(changed: Installation, urls: Urls, *, epoch: bool) -> Json:
-    told = shapes.installation(changed, urls)
+    told = app_shapes.installation(changed, urls)
     if epoch:
         told["created_at"] = int(changed.created_at.timestamp())
         told["updated_at"] = int(changed.updated_at.timestamp())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from zekt_bot.testing import payloads, shapes
+from zekt_bot.testing import app_shapes, payloads, shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -195,7 +195,7 @@ class RepositoryScripts:
             world.forget_name(repository.full_name)
         body = payloads.installation_target(account, former, world.sender, self._core.urls)
         bodies = {
-            one.app: {**body, "installation": shapes.installation_reference(one)}
+            one.app: {**body, "installation": app_shapes.installation_reference(one)}
             for one in world.live_installations()
             if one.account is account and one.active and "installation_target" in one.events
         }

@@ -96,13 +96,17 @@ class Operation:
     """What runs may call. `takes` and `gives` are models; `refusals` say when beside the usual."""
 
     name: str
-    method: str
     path: str
     summary: str
     act: Callable[[Call], Awaitable[msgspec.Struct | web.Response]]
     gives: type
+    refusals: Mapping[int, str]
     takes: type[msgspec.Struct] | None = None
-    refusals: Mapping[int, str] | None = None
+
+    @property
+    def method(self) -> str:
+        """What takes nothing is only read."""
+        return "POST" if self.takes else "GET"
 
 
 class Rates:

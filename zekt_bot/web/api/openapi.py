@@ -108,7 +108,7 @@ def _parameters(path: str) -> list[dict[str, Any]]:
 
 def _responses(each: Operation) -> dict[str, Any]:
     found = {status: [said] for status, said in USUAL.items()}
-    for status, said in (each.refusals or {}).items():
+    for status, said in each.refusals.items():
         found.setdefault(status, []).append(said)
     done = {"200": {"description": "Done.", "content": _content(each.gives)}}
     return done | {str(status): _refusal(status, found[status]) for status in sorted(found)}

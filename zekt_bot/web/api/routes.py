@@ -30,7 +30,6 @@ _OF_DELIVERIES = {
 OPERATIONS = (
     Operation(
         name="receiveEvent",
-        method="POST",
         path="/api/events/receive",
         summary="Store a message of the run that calls",
         act=messages.receive,
@@ -49,7 +48,6 @@ OPERATIONS = (
     ),
     Operation(
         name="listShieldKeys",
-        method="POST",
         path="/api/shield/keys",
         summary="For whom the run that calls can encrypt its messages",
         act=shield.keys,
@@ -62,7 +60,6 @@ OPERATIONS = (
     ),
     Operation(
         name="fetchMessage",
-        method="GET",
         path="/api/messages/{message}",
         summary="Fetch a message that was too large to be sent",
         act=messages.fetch,
@@ -75,7 +72,6 @@ OPERATIONS = (
     ),
     Operation(
         name="confirmDelivery",
-        method="POST",
         path="/api/event-delivery/confirm",
         summary="Say that the run that calls came of a delivery to its repository",
         act=deliveries.confirm,
@@ -85,7 +81,6 @@ OPERATIONS = (
     ),
     Operation(
         name="completeDelivery",
-        method="POST",
         path="/api/event-delivery/complete",
         summary="Say how the run that calls ended, which came of a delivery to its repository",
         act=deliveries.complete,
