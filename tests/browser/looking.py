@@ -28,6 +28,14 @@ _BEYOND = """() => {
   return [`${root.scrollWidth} of ${root.clientWidth}`,
     ...wide.slice(-3).map((each) => each.outerHTML.slice(0, 120))];
 }"""
+# By how much what was painted moved afterwards, which nobody did anything for.
+_MOVED = """() => new Promise((done) => {
+  let moved = 0;
+  new PerformanceObserver((list) => {
+    for (const each of list.getEntries()) if (!each.hadRecentInput) moved += each.value;
+  }).observe({type: "layout-shift", buffered: true});
+  requestAnimationFrame(() => requestAnimationFrame(() => done(moved)));
+})"""
 
 
 def paths(**values: str) -> list[str]:
@@ -70,6 +78,9 @@ class Looks:
         if words in self.seen:
             return
         self.seen.add(words)
+        moved = await page.evaluate(_MOVED)
+        if moved:
+            self.wrong.append(f"{page.url}: what was there moved by {moved} as it was opened")
         for theme in THEMES:
             # Colours that are on their way from one theme to the other would be judged else.
             await page.emulate_media(color_scheme=theme, reduced_motion="reduce")

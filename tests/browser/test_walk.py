@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from playwright.async_api import expect
 
@@ -11,10 +13,12 @@ from tests.db.rows import until
 from zekt_bot.db import mirror
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, ConsoleMessage
+    from playwright.async_api import Browser, ConsoleMessage, Page
 
     from zekt_bot.cli.demo.console import Door
     from zekt_bot.testing import Installation
+
+ZONE = "Australia/Adelaide"  # half an hour beside the others
 
 
 async def held(door: Door) -> list[Installation]:
@@ -30,6 +34,21 @@ async def heard(door: Door, obstacle: str | None) -> bool:
     return door.provider.id in found and found[door.provider.id].obstacle == obstacle
 
 
+async def the_time_is_theirs(page: Page, door: Door) -> None:
+    """The script shows it at once, and the server from then on: as the same."""
+    await page.context.clear_cookies(name="zekt-zone")
+    shown = []
+    for _ in range(2):
+        await page.goto(f"{door.url}/me")
+        await expect(page.locator("[data-zone-name]")).to_have_text(ZONE)
+        first = page.locator("time").first  # since when one is signed in
+        at = datetime.fromisoformat(str(await first.get_attribute("datetime")))
+        text = await first.inner_text()
+        assert f"{at.astimezone(ZoneInfo(ZONE)):%H:%M}" in text
+        shown.append(text)
+    assert shown[0] == shown[1]
+
+
 async def test_from_nothing_to_consent_taken_back(door: Door, browser: Browser) -> None:
     problems: list[str] = []
 
@@ -37,7 +56,7 @@ async def test_from_nothing_to_consent_taken_back(door: Door, browser: Browser) 
         if told.type == "error" and told.location["url"].startswith(door.url):
             problems.append(told.text)
 
-    page = await browser.new_page()
+    page = await browser.new_page(timezone_id=ZONE)
     page.on("console", complains)
     page.on("pageerror", lambda error: problems.append(str(error)))
     await set_up(page, door)
@@ -57,4 +76,5 @@ async def test_from_nothing_to_consent_taken_back(door: Door, browser: Browser) 
     await page.reload()
     await expect(page.get_by_text("Suspended at GitHub")).to_be_visible()
     await expect(row.get_by_text("Suspended")).to_be_visible()
+    await the_time_is_theirs(page, door)
     assert problems == []  # nothing that the Content-Security-Policy stopped, no script that failed

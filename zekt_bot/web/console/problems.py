@@ -46,6 +46,7 @@ class Problem(ZektError):
 
 
 _HOME = Way("Go to the start page", "/")
+_FIND = Way("Find a repository", "/repositories")
 _BY_STATUS = {
     404: ("Not here", "Nothing is at this address, or you may not see it."),
     405: ("Not that way", "This address takes no such request. Go back and use the page's form."),
@@ -66,9 +67,10 @@ def of(error: Exception, here: str = "") -> Problem | None:
         case web.HTTPException():
             title, sentence = _BY_STATUS.get(error.status, (error.reason, ""))
             allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-            return Problem(error.status, title, sentence, _HOME, allowed)
+            way = _FIND if error.status == 404 else _HOME
+            return Problem(error.status, title, sentence, way, allowed)
         case NotFound():
-            return Problem(404, *_BY_STATUS[404], way=_HOME)
+            return Problem(404, *_BY_STATUS[404], way=_FIND)
         case AccessDenied():
             return Problem(403, "Not yours to change", str(error), _HOME)
         case InvalidInput():
