@@ -61,6 +61,16 @@ def test_no_value_from_outside_stands_in_a_script(path: Path) -> None:
     assert not [step["run"] for step in steps(path) if "${{" in step.get("run", "")]
 
 
+@pytest.mark.parametrize("path", CONSUMERS, ids=lambda path: str(path.stem))
+def test_no_message_goes_into_the_log(path: Path) -> None:
+    """GitHub's runner looks for `##[command]` in all of each line that a step prints."""
+    lines = [line for step in steps(path) for line in step.get("run", "").splitlines()]
+    of_message = [line for line in lines if re.search(r"\$(MESSAGE|PAYLOAD_FILE)", line)]
+    assert of_message
+    kept = re.compile(r"""(wc -c|sha256sum) < "\$PAYLOAD_FILE"|"\$MESSAGE" > message\.json""")
+    assert all(kept.search(line) for line in of_message)
+
+
 def test_the_action_has_each_input_and_output_that_is_used() -> None:
     action = yaml.safe_load((ROOT / "action/action.yml").read_text(encoding="utf-8"))
     used = [path for path in WORKFLOWS if of_ours(path)]
