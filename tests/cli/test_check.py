@@ -103,6 +103,9 @@ async def test_an_app_that_differs_from_app_yml_is_told_with_the_page_that_mends
     settings["ZEKT_OAUTH_APP_ID"] = str(signing_in.app_id)
     settings["ZEKT_OAUTH_PRIVATE_KEY"] = signing_in.private_key
     assert await red(settings) == {}
+    without = {**settings, "ZEKT_OAUTH_CLIENT_ID": "Iv1", "ZEKT_OAUTH_PRIVATE_KEY": ""}
+    told = await zekt("check", **without)
+    assert "Not compared, because it has no key here" in " ".join(told.out.split())
     app.owner = github.account("aurora-labs")
     app.permissions = {"actions": "read", "metadata": "read", "issues": "write"}
     app.events = ("workflow_run", "repository", "push")
