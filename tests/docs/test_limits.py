@@ -10,7 +10,7 @@ import pytest
 
 from tests.docs.pages import page
 from zekt_bot import schemas
-from zekt_bot.db import consents
+from zekt_bot.db import consents, retention
 from zekt_bot.domain import deliveries, lists, messages, shield
 from zekt_bot.pipeline import pages, render, verify
 from zekt_bot.plugins import calls, load
@@ -37,6 +37,11 @@ LIMITS = dict(re.findall(r"^\| ([^|]+?) \| (.+?) \|$", page("reference/limits.md
             "messages of a run",
             f"{messages.MOST_OF_A_RUN}, and {messages.MOST_BYTES_OF_A_RUN:,} bytes",
         ),
+        (
+            "how late a message follows its run",
+            f"{messages.MOST_LATE.total_seconds() / 3600:.0f} hours",
+        ),
+        ("how long a message waits for its run's end", f"{retention.LONGEST_RUN.days} days"),
         ("an API call's body", f"{edge.MOST_BYTES:,} bytes"),
         ("tries to sign in, and to begin the setup", f"{sign_in.MOST_TRIES} a minute"),
         (
