@@ -48,6 +48,10 @@ async def take_back(stage: Stage, how: str, which: str) -> None:
         await github.uninstall(end(stage, which))
     elif how == "app_suspended":
         await github.suspend(end(stage, which))
+    elif how == "taken out":
+        await github.remove_repositories(end(stage, which), repository)
+    elif how == "deleted":
+        await github.delete_repository(repository)
     else:
         await github.archive(repository)
     await hear(stage)
@@ -60,6 +64,8 @@ async def give_back(stage: Stage, how: str, which: str) -> None:
         await github.install(stage.app, repository.owner)
     elif how == "app_suspended":
         await github.unsuspend(end(stage, which))
+    elif how == "taken out":
+        await github.add_repositories(end(stage, which), repository)
     else:
         await github.unarchive(repository)
     await hear(stage)
@@ -95,8 +101,13 @@ async def test_what_rests_says_why_at_either_end(stage: Stage, how: str) -> None
     assert (held["service_rests"], held["consumer_rests"]) == (None, how)
 
 
-@pytest.mark.parametrize("which", ["provider", "consumer"])
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize(
+    ("how", "which"),
+    [
+        *((how, which) for how in HOW for which in ("provider", "consumer")),
+        ("taken out", "consumer"),
+    ],
+)
 async def test_within_thirty_days_it_comes_back_as_it_was(
     stage: Stage, how: str, which: str
 ) -> None:
@@ -114,7 +125,7 @@ async def test_within_thirty_days_it_comes_back_as_it_was(
     assert [row["state"] for row in await stage.rows(deliveries)] == ["dispatched"] * 2
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("how", [*HOW, "taken out", "deleted"])
 async def test_after_thirty_days_all_of_it_is_purged(stage: Stage, how: str) -> None:
     await sent(stage)
     await take_back(stage, how, "provider")
@@ -133,6 +144,8 @@ async def test_after_thirty_days_all_of_it_is_purged(stage: Stage, how: str) -> 
     (told,) = [r for r in await stage.rows(audit) if r["verb"] == "zekt:repository:purged"]
     assert (told["repository_id"], told["actor"]) == (stage.provider.id, "zekt")
     assert await lapses.purge(stage.broker) == 0
+    if how == "deleted":
+        return
     await give_back(stage, how, "provider")
     await stage.finish_run("build")
     await stage.flow()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import orjson
@@ -10,9 +11,14 @@ from sqlalchemy import select
 
 from tests.stage import ME
 from zekt_bot.db import mirror, tables
+from zekt_bot.domain.catalog import Account
 from zekt_bot.operations import accounts, installations, lapses
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
     from tests.web.console.org import Org
 
 
@@ -23,10 +29,18 @@ async def look(org: Org) -> None:
     await installations.look(org.console.broker, org.installed.id, ids, verb)
 
 
-async def test_what_was_allowed_since_when_and_for_what(org: Org) -> None:
+async def test_what_was_allowed_since_when_by_whom_and_for_what(org: Org) -> None:
+    def told(connection: Connection, rows: Sequence[Account]) -> list[None]:
+        for each in rows:
+            mirror.set_installer(connection, org.installed.id, each)
+        return [None] * len(rows)
+
+    await org.console.broker.database.write(told, Account(77, "tom-haber", "User"))
     page = await (await org.browser()).get("/consent")
     assert page.status == 200
-    assert "aurora-labs Active Organization Since" in page.words
+    found = re.search(r"aurora-labs Active Organization Since [\d:]+ , by ([^ ]+)", page.words)
+    assert found, page.words
+    assert found[1] == "tom-haber"
     for said in ("actions: read", "contents: write", "metadata: read", "nobody without it"):
         assert said in page.words
     assert "2 repositories that you manage Zekt was given all repositories" in page.words

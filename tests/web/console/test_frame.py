@@ -65,6 +65,8 @@ async def test_https_is_kept_and_an_open_page_is_sent_there() -> None:
         ("https://zekt.example", "__Host-zekt-browser", True),
         ("http://zekt.example", "__Host-zekt-browser", True),
         ("http://localhost:8080", "zekt-browser", False),
+        ("http://127.0.0.1:8080", "zekt-browser", False),
+        ("http://[::1]:8080", "zekt-browser", False),
     ],
 )
 async def test_a_cookie_is_secure_everywhere_but_on_this_machine(

@@ -27,7 +27,8 @@ class Cookies:
     """Secret cookies of the server at `public_url`.
 
     A `__Host-` cookie comes from this very host by https and from nowhere else. Browsers keep none
-    from http, so a server at http://localhost, and only there, uses plain names.
+    from http, so a server of this machine (localhost, 127.0.0.1, [::1]), and only that, uses plain
+    names.
     """
 
     def __init__(self, public_url: str) -> None:
