@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: 0BSD
 // The Zekt Action, both its main and its post step.
+import { isRunAnew } from './proxy.mjs';
 import { complete, receive } from './receive.mjs';
 import { Failure, fail, input, keep, kept } from './runner.mjs';
 import { send } from './send.mjs';
@@ -15,7 +16,7 @@ async function main() {
 }
 
 try {
-  await main();
+  if (!isRunAnew()) await main();
 } catch (error) {
   fail(error instanceof Failure ? error.message : `A bug of the Zekt Action: ${error.stack}`);
 }

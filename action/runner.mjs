@@ -4,6 +4,8 @@
 import { randomUUID } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 
+const MOST_ROWS = 100;
+
 /** What a person can mend: its message says what was wrong and what to do. */
 export class Failure extends Error {}
 
@@ -67,9 +69,11 @@ export function kept(name) {
   return process.env[`STATE_${name}`] ?? '';
 }
 
-/** A table on the run's page: pairs of a name and a value. */
+/** A table on the run's page: pairs of a name and a value, as many as fit into the megabyte of GitHub's pages. */
 export function summarize(title, rows) {
-  const cells = rows.map(([name, value]) => `<tr><th>${html(name)}</th><td>${html(value)}</td></tr>`);
+  const shown = rows.slice(0, MOST_ROWS);
+  if (rows.length > MOST_ROWS) shown.push(['…', `${rows.length - MOST_ROWS} more`]);
+  const cells = shown.map(([name, value]) => `<tr><th>${html(name)}</th><td>${html(value)}</td></tr>`);
   write('GITHUB_STEP_SUMMARY', `<h3>${html(title)}</h3>\n<table>${cells.join('')}</table>\n\n`);
 }
 

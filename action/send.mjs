@@ -8,6 +8,7 @@ import { Zekt } from './zekt.mjs';
 
 const MOST_BYTES = 524_288; // of a message
 const FITS = 50_000; // about so much goes inside GitHub's 64 KB
+const UNTOLD = { eventId: '', messageId: '', correlationId: '', consumersNotified: 0, redactions: [], message: '' };
 
 export async function send() {
   output('status', 'failed'); // a later line of the same name counts instead
@@ -111,16 +112,18 @@ function body(eventType, payload) {
   return `${about.slice(0, -1)},"payload":${payload}}`;
 }
 
-function report(eventType, payload, keys, answer) {
+function report(eventType, payload, keys, told) {
+  const answer = { ...UNTOLD, ...told };
   output('event-id', answer.eventId);
   output('message-id', answer.messageId);
   output('correlation-id', answer.correlationId);
   output('consumers-notified', answer.consumersNotified);
-  output('redactions', JSON.stringify(answer.redactions ?? []));
+  output('redactions', JSON.stringify(answer.redactions));
   output('status', answer.success ? 'success' : 'failed');
   // What needs a look is shown on the run's page, too.
-  const tell = answer.redactions?.length ? warn : answer.consumersNotified ? say : notice;
-  tell(`${answer.eventId}: ${answer.message}`);
+  const wrong = !answer.success || answer.redactions.length;
+  const tell = wrong ? warn : answer.consumersNotified ? say : notice;
+  tell(`${answer.eventId || 'No event'}: ${answer.message}`);
   const readers = new Set(keys.map(({ consumerId }) => consumerId)).size;
   if (keys.length && readers < answer.consumersNotified) {
     warn(
@@ -134,7 +137,7 @@ function report(eventType, payload, keys, answer) {
     ['Bytes', Buffer.byteLength(payload)],
     ['Consumers', answer.consumersNotified],
     ['What becomes of it', answer.message],
-    ...(answer.redactions ?? []).map(({ path, kind }) => [`Taken out at ${path}`, kind]),
+    ...answer.redactions.map(({ path, kind }) => [`Taken out at ${path}`, kind]),
     ...keys.map(({ consumerId, publicKey }) => [`Encrypted for ${consumerId}`, `SHA-256 ${fingerprint(publicKey)}`]),
   ]);
 }

@@ -54,7 +54,7 @@ export function open(envelope, pem) {
     );
   }
   const key = privateOf(pem);
-  for (const recipient of envelope.recipients ?? []) {
+  for (const recipient of Array.isArray(envelope.recipients) ? envelope.recipients : []) {
     const clear = opened(envelope, recipient, key);
     if (clear) return clear;
   }

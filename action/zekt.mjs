@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: 0BSD
 // Calls to a Zekt server, with GitHub's token of this run. All of them can be made again safely.
-import * as http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { useProxy } from './proxy.mjs';
 import { Failure, mask, oneLine, say } from './runner.mjs';
 
 const PATIENCE = 120_000; // milliseconds, for all calls of a step together
 const ANSWER = 30_000; // for one answer
 const MOST_BYTES = 2 ** 20; // of an answer; a message has half of it at most
 const LOCAL = ['localhost', '127.0.0.1', '[::1]'];
-const PROXIES = ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy'];
 
 /** Milliseconds to wait before the next try: doubled each time, never less than was asked for, and
  * not the same for all jobs of a matrix. */
@@ -105,16 +104,6 @@ function checked(address) {
     refuse('zekt-api-url is not an https address such as https://zekt.example: no token is sent to it.');
   }
   return address.replace(/\/+$/, '');
-}
-
-/** Fetch knows a proxy only if it is told; an older Node.js of a runner cannot be told here. */
-function useProxy() {
-  if (!PROXIES.some((name) => process.env[name])) return;
-  try {
-    http.setGlobalProxyFromEnv?.();
-  } catch {
-    refuse('HTTPS_PROXY or HTTP_PROXY of this runner is no address of a proxy such as http://proxy.example:3128.');
-  }
 }
 
 /** One try: an answer, or the trouble that there was and how long the other side asked to wait. */

@@ -144,10 +144,11 @@ def test_an_output_holds_any_text(tmp_path: Path) -> None:
 
 def test_a_table_holds_no_markup_of_others(tmp_path: Path) -> None:
     file = tmp_path / "summary"
-    script = "summarize('Title', [['<b>', 'x\\n\\n| # \"&']]); answer(1);"
+    script = "summarize('Title', Array(102).fill(['<b>', 'x\\n\\n| # \"&'])); answer(1);"
     node(f"import {{ summarize }} from './runner.mjs'; {script}", GITHUB_STEP_SUMMARY=str(file))
-    row = "<tr><th>&lt;b&gt;</th><td>x | # &quot;&amp;</td></tr>"
-    assert file.read_text() == f"<h3>Title</h3>\n<table>{row}</table>\n\n"
+    rows = "<tr><th>&lt;b&gt;</th><td>x | # &quot;&amp;</td></tr>" * 100
+    rows += "<tr><th>…</th><td>2 more</td></tr>"  # a page takes a megabyte
+    assert file.read_text("utf-8") == f"<h3>Title</h3>\n<table>{rows}</table>\n\n"
 
 
 async def test_a_certificate_that_nobody_vouches_for_ends_it_and_says_how_to_vouch(
@@ -196,7 +197,16 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return files
 
 
-async def test_a_proxy_is_used() -> None:
+OLDER = """
+import http from 'node:http';
+import { syncBuiltinESMExports } from 'node:module';
+delete http.setGlobalProxyFromEnv;
+syncBuiltinESMExports();
+"""
+
+
+@pytest.mark.parametrize("older", [False, True])
+async def test_a_proxy_is_used(tmp_path: Path, older: bool) -> None:
     asked: list[bytes] = []
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -206,18 +216,27 @@ async def test_a_proxy_is_used() -> None:
         await writer.drain()
         writer.close()
 
+    (tmp_path / "older.mjs").write_text(OLDER)
+    told = {
+        "INPUT_EVENT-TYPE": "x",
+        "INPUT_ZEKT-API-URL": "https://zekt.example",
+        "ACTIONS_ID_TOKEN_REQUEST_URL": "http://issuer.example/token?a=1",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "a token",
+        "NODE_OPTIONS": f"--import={tmp_path / 'older.mjs'}" if older else "",
+    }
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
-        port = proxy.sockets[0].getsockname()[1]
-        said = await asyncio.to_thread(
-            node,
-            ASK.replace("PATIENCE", "60_000"),
-            http_proxy=f"http://127.0.0.1:{port}",
-            ACTIONS_ID_TOKEN_REQUEST_URL="http://issuer.example/token?a=1",
-            ACTIONS_ID_TOKEN_REQUEST_TOKEN="a token",
+        told["http_proxy"] = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        words = [NODE, ACTION / "main.mjs"]
+        ended = await asyncio.to_thread(
+            subprocess.run, words, env=told, capture_output=True, text=True, check=False
         )
-    assert said.startswith("GitHub gives this job no token (401)")
+    assert ended.returncode == 1
+    assert ended.stdout.startswith("::error title=Zekt::GitHub gives this job no token (401)")
     assert asked[0].startswith(b"CONNECT issuer.example:80 ")
+    assert asked[1].startswith(b"GET /token?a=1&audience=https%3A%2F%2Fzekt.example ")
+
+
+def test_what_is_no_proxys_address_is_told() -> None:
     wrong = "import { Zekt } from './zekt.mjs'; try { new Zekt('https://x') } "
     said = node(wrong + "catch (error) { answer(error.message) }", HTTPS_PROXY="me:secret@host:1")
     assert said.startswith("HTTPS_PROXY or HTTP_PROXY of this runner is no address")
-    assert asked[1].startswith(b"GET /token?a=1&audience=https%3A%2F%2Fzekt.example ")

@@ -184,6 +184,9 @@ async def test_what_cannot_be_opened_says_what_to_do(scene: Scene) -> None:
     old = await one.receive(private_key=shielding.private_pem(MINE).decode())
     assert old.error == "The message is not JSON: tell its provider."
     assert "a word" not in old.raw
+    one.wire["payload"]["recipients"] = 1
+    odd = await one.receive(private_key=shielding.private_pem(MINE).decode())
+    assert "not encrypted for this private-key" in odd.error
     one.wire["payload"]["version"] = "3.0"
     assert 'encrypted in form "3.0"' in (await one.receive(private_key="any")).error
 

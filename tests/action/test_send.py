@@ -164,6 +164,22 @@ async def test_what_does_not_pass_ends_at_once(scene: Scene) -> None:
     assert len(scene.wire.requests) == len(FINAL)
 
 
+async def test_a_no_without_an_error_is_a_warning_and_fails_no_job(scene: Scene) -> None:
+    job = await provider(scene)
+    scene.wire.faults.append(Fault(200, {}, {"success": False, "message": "Not today."}))
+    ended = await job.step(event_type="released")
+    assert ended.code == 0, ended.raw
+    assert "::warning title=Zekt::No event: Not today." in ended.raw
+    assert ended.outputs == {
+        "status": "failed",
+        "event-id": "",
+        "message-id": "",
+        "correlation-id": "",
+        "consumers-notified": "0",
+        "redactions": "[]",
+    }
+
+
 async def test_a_token_is_for_this_server_unless_another_audience_is_named(scene: Scene) -> None:
     job = await provider(scene)
     wrong = await job.step(event_type="released", audience="https://other.example")
