@@ -260,6 +260,9 @@ async def test_what_the_environment_says_is_only_shown(migrated_sqlite: str) -> 
         assert "As it should be" not in page.words
         assert "A webhook came" not in page.words
         assert "The orchestration App is not there yet" in page.words
+        page = await walk.browser.get("/setup/install")
+        assert page.words.count("Not compared, because") == 2
+        assert "Not installed" not in page.words
 
 
 @pytest.mark.parametrize(

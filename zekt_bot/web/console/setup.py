@@ -211,12 +211,12 @@ async def install(request: web.Request) -> web.Response:
 
 def _row(app: AppProgress, report: AppReport, what: str) -> dict[str, Any]:
     base = report.html_url or app.html_url
-    wrong = next((point.said for point in report.points if not point.ok), "")
+    why = next((point.said for point in report.points if not point.ok), report.points[0].said)
     return {
         "name": report.name,
         "what": "a classic OAuth App: it is not installed" if app.is_classic else what,
         "installations": report.installations,
-        "problem": wrong if report.installations is None else "",
+        "problem": why if report.installations is None else "",
         "link": f"{base}/installations/new" if base else "",
     }
 
