@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from benchmarks import harness, webhooks, world
 from benchmarks.harness import Options, Table, median, percentile, served
 from benchmarks.traffic import hammer
-from zekt_bot import config
-from zekt_bot.app import open_broker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +42,16 @@ class Measured:
         self.costs.append((process.cpu() - used) / len(rest) * 1e6)
         self.slow.append(percentile(answers.seconds, 0.99) * 1000)
 
+    def beside(self, bare: Measured) -> tuple[str, ...]:
+        """Its rate, cost and slowest per cent as cells, the first two beside the bare handler's."""
+        return (
+            f"{median(self.rates):,.0f}",
+            f"{median(self.rates) / median(bare.rates):.2f}",
+            f"{median(self.costs):.0f}",
+            f"{median(bare.costs) / median(self.costs):.2f}",
+            f"{median(self.slow):.0f}",
+        )
+
 
 async def measure(asked: Options, size: int, server: str | None, table: Table) -> None:
     """All ways of taking webhooks of this size, one after the other, so often."""
@@ -63,29 +71,11 @@ async def measure(asked: Options, size: int, server: str | None, table: Table) -
             kind, mode = ("sqlite", "relaxed") if way == _NORMAL else (way, "web")
             with harness.fresh(kind, server) as url:
                 environ = world.environ(url)
-                await prepare(environ)
+                await _OF.prepare(environ)
                 async with served(mode, environ=environ, here=asked.here) as process:
                     await found[way].once(process, requests)
-    bare = found["bare"]
-    for way in ways:
-        got = found[way]
-        table.add(
-            f"{size} KB",
-            way,
-            f"{median(got.rates):,.0f}",
-            f"{median(got.rates) / median(bare.rates):.2f}",
-            f"{median(got.costs):.0f}",
-            f"{median(bare.costs) / median(got.costs):.2f}",
-            f"{median(got.slow):.0f}",
-        )
-
-
-async def prepare(environ: dict[str, str]) -> None:
-    """An empty database with the providers in it."""
-    settings = config.load(environ)
-    await world.migrated(settings)
-    async with open_broker(settings) as broker:
-        await _OF.settle(broker)
+    for way, got in found.items():
+        table.add(f"{size} KB", way, *got.beside(found["bare"]))
 
 
 async def main(asked: Options) -> None:
@@ -100,7 +90,7 @@ async def main(asked: Options) -> None:
         for way in asked.profiled:
             with harness.fresh(way, server) as url, harness.profiled() as profile:
                 environ = world.environ(url) | profile
-                await prepare(environ)
+                await _OF.prepare(environ)
                 shape = await webhooks.template(9 * 1024)
                 requests = webhooks.webhooks(shape, 3_000, _OF.repositories)
                 async with served("web", environ=environ) as process:

@@ -11,7 +11,7 @@ import orjson
 
 from benchmarks import harness, rows, sending, tokens, webhooks, world
 from benchmarks.harness import Options, Served, Table, median, served
-from benchmarks.messages import environ, prepare
+from benchmarks.messages import environ
 from benchmarks.traffic import Sink, ask, open_sink
 from zekt_bot.domain.messages import MOST_BYTES
 
@@ -50,7 +50,7 @@ async def once(
 ) -> list[tuple[float, float, float, float]]:
     """So many, one after the other."""
     settings = environ(url, sink.port, issuer, ZEKT_LANE_PER_MINUTE="0")
-    await prepare(settings, _OF)
+    await _OF.prepare(settings)
     message = sending.payload(MOST_BYTES)
     count = _WARM + asked.size(20, 10, 1)
     posts = sending.messages(issuer, message, count, _OF.repositories)

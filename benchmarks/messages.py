@@ -6,12 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from benchmarks import harness, sending, tokens, world
-from benchmarks.harness import Options, Table, median, served
+from benchmarks.harness import Options, Table, served
 from benchmarks.ingest import WARM, Measured
 from benchmarks.served import PUBLIC_KEY
 from benchmarks.traffic import open_sink
-from zekt_bot import config
-from zekt_bot.app import open_broker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +21,6 @@ OF = world.World(services=50, subscribers=1)
 def environ(url: str, port: int, issuer: str, **more: str) -> dict[str, str]:
     """A server's settings whose GitHub, and issuer of tokens, is the sink on that port."""
     return world.environ(url, port, ZEKT_OIDC_ISSUER=issuer, ZEKT_API_PER_MINUTE="0", **more)
-
-
-async def prepare(environ: dict[str, str], of: world.World = OF) -> None:
-    """An empty database with providers and consumers in it."""
-    settings = config.load(environ)
-    await world.migrated(settings)
-    async with open_broker(settings) as broker:
-        await of.settle(broker)
 
 
 async def measure(
@@ -47,25 +37,10 @@ async def measure(
                 continue
             with harness.fresh(way, server) as url:
                 own = settings | {"DATABASE_URL": url}
-                await prepare(own)
+                await OF.prepare(own)
                 async with served("web", environ=own, here=asked.here) as process:
                     await measured.once(process, requests)
     return found
-
-
-def tell(table: Table, size: int, found: dict[str, Measured]) -> None:
-    """A row for each way, the bare one first."""
-    bare = found["bare"]
-    for way, got in found.items():
-        table.add(
-            f"{size} KB",
-            way,
-            f"{median(got.rates):,.0f}",
-            f"{median(got.rates) / median(bare.rates):.2f}",
-            f"{median(got.costs):.0f}",
-            f"{median(bare.costs) / median(got.costs):.2f}",
-            f"{median(got.slow):.0f}",
-        )
 
 
 async def main(asked: Options) -> None:
@@ -82,11 +57,13 @@ async def main(asked: Options) -> None:
         for size in SIZES[: asked.size(2, 2, 1)]:
             body = sending.payload(size * 1024)
             requests = list(sending.messages(issuer, body, count, OF.repositories))
-            tell(table, size, await measure(asked, requests, server, settings))
+            found = await measure(asked, requests, server, settings)
+            for way, got in found.items():
+                table.add(f"{size} KB", way, *got.beside(found["bare"]))
         for way in asked.profiled:
             with harness.fresh(way, server) as url, harness.profiled() as profile:
                 own = settings | profile | {"DATABASE_URL": url}
-                await prepare(own)
+                await OF.prepare(own)
                 async with served("web", environ=own) as process:
                     await Measured().once(process, requests)
                 told.append(harness.where(profile, f"the web process on {way}, 10 KB"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from benchmarks import harness, sending, tokens, webhooks, world
 from benchmarks.end_to_end import throughput
 from benchmarks.harness import Options, Table, median, served
-from benchmarks.messages import environ, prepare
+from benchmarks.messages import environ
 from benchmarks.traffic import hammer, open_sink
 from zekt_bot import config
 from zekt_bot.app import open_broker
@@ -27,7 +27,7 @@ async def once(
     """Runs without messages, then as many with one each: events a second and CPU µs; memory."""
     unpaced = {"ZEKT_LANE_PER_MINUTE": "0", "ZEKT_LANE_IN_FLIGHT": "50"}
     settings = environ(url, sink.port, issuer, **unpaced)
-    await prepare(settings, _OF)
+    await _OF.prepare(settings)
     warm, many, of = asked.size(400, 400, 10), asked.size(1_000, 1_000, 10), _OF.repositories
     posts = list(sending.messages(issuer, sending.payload(_SIZE), many, of, warm + many))
     async with (

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import rows, tokens
 from benchmarks.served import SECRET
+from zekt_bot import config
+from zekt_bot.app import open_broker
 from zekt_bot.clock import SystemClock
 from zekt_bot.db import chores, tables
 from zekt_bot.db.database import Database
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Table
 
-    from zekt_bot import config
     from zekt_bot.operations.broker import Broker
 
 _PAGE = 5_000
@@ -92,6 +93,13 @@ class World:
         """The consumers of a service."""
         at = (service - self.first) * self.subscribers
         return self._consumers[at : at + self.subscribers]
+
+    async def prepare(self, environ: Mapping[str, str]) -> None:
+        """Make the database of these settings, with this world in it."""
+        settings = config.load(environ)
+        await migrated(settings)
+        async with open_broker(settings) as broker:
+            await self.settle(broker)
 
     async def settle(self, broker: Broker) -> None:
         """Write accounts, installations, repositories, allow-list, services, subscriptions.
