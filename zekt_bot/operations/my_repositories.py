@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -189,15 +190,15 @@ async def _ask(broker: Broker, token: str) -> tuple[dict[int, str], tuple[Reach,
     found: dict[int, str] = {}
     reaches = []
     async for row in broker.oauth.rows(token, _LISTS, "installations"):
-        reach = Reach(
-            account_of(fields.part(row, "account")),
-            fields.number(row, "id"),
-            selects=row.get("repository_selection") == "selected",
-            suspended=row.get("suspended_at") is not None,
-        )
-        reaches.append(reach)
-        if not reach.suspended:
-            path = f"{_LISTS}/{reach.installation_id:d}/repositories"
+        number, suspended = row.get("id"), row.get("suspended_at") is not None
+        if not isinstance(number, int):
+            continue
+        with contextlib.suppress(MalformedEvent):  # an enterprise has no login
+            account = account_of(fields.part(row, "account"))
+            selects = row.get("repository_selection") == "selected"
+            reaches.append(Reach(account, number, selects=selects, suspended=suspended))
+        if not suspended:
+            path = f"{_LISTS}/{number:d}/repositories"
             rows = [row async for row in broker.oauth.rows(token, path, "repositories")]
             found |= _managed(rows)
     return found, tuple(reaches)

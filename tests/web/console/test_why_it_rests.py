@@ -204,3 +204,11 @@ async def test_what_costs_github_much_is_asked_so_often_only(org: Org) -> None:
     assert (await browser.get("/repositories")).status == 200
     org.console.clock.advance(timedelta(minutes=1))
     assert (await browser.get(paths[0])).status == 200
+
+
+async def test_an_enterprise_which_has_no_login_hides_no_repository(org: Org) -> None:
+    row = {"id": org.signing_in.id, "account": {"slug": "big-corp"}, "suspended_at": None}
+    listed = {"total_count": 1, "installations": [row]}
+    org.console.github.fail("GET", "/user/installations", status=200, body=listed)
+    page = await (await org.browser()).get("/repositories")
+    assert (page.status, "docs Private Disabled" in page.words) == (200, True)
