@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from tests import compiled, databases, figures, plain_logs, wheel
 from zekt_bot.db import engine, schema
+from zekt_bot.github import app_pages
 from zekt_bot.plugins import calls
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ compiled.share()
 
 @pytest.fixture(autouse=True, scope="session")
 def unhurried() -> None:
-    """On a loaded machine nothing is at once; the tests of this limit set their own."""
+    """On a loaded machine nothing is at once; the tests of these limits set their own."""
     calls.LIMIT = timedelta(seconds=5)
+    app_pages.MOMENT = 60.0
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ async def test_a_github_that_does_not_answer_holds_no_page_up(
     session: ClientSession,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(app_pages, "_MOMENT", 0.01)
+    monkeypatch.setattr(app_pages, "MOMENT", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = replace(settings, github_api_url=f"http://127.0.0.1:{silent.getsockname()[1]}")
         github = GitHub(where, credentials, clock, session)

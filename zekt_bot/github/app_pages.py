@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zekt_bot.github.client import GitHub
 
 KEPT = timedelta(hours=1)  # its owner may rename an App, which moves its page
-_MOMENT = 2.0  # seconds that a page waits for GitHub's answer
+MOMENT = 2.0  # seconds that a page waits for GitHub's answer
 _FIRST_PAUSE = timedelta(seconds=5)
 _LONGEST_PAUSE = timedelta(minutes=5)
 _log = structlog.get_logger()
@@ -84,7 +84,7 @@ class AppPages:
 
     async def _ask(self, app: App, known: _Known) -> _Known:
         try:
-            async with asyncio.timeout(_MOMENT):
+            async with asyncio.timeout(MOMENT):
                 answer = await self._github[app].ask_as_app("/app")
             if answer.status != 200:
                 raise answer.error()
