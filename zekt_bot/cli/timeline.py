@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.padding import Padding
 from rich.table import Table
@@ -11,8 +12,8 @@ from rich.text import Text
 from zekt_bot.cli.output import STATE_STYLES, cell, console, plain, print_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from rich.console import Console
 
@@ -30,6 +31,7 @@ KNOWN_BY = {
     "token": "it said so itself",
     "probable": "probably its own",
 }
+_SECOND = timedelta(seconds=1)
 _MARKS = {"green": "✓", "yellow": "…", "red": "✕"}
 
 
@@ -118,36 +120,62 @@ def _event_at(row: Row) -> datetime:
     return at
 
 
+class _Entry(NamedTuple):
+    """A line of the timeline. `place` is where it stands: GitHub's times have whole seconds."""
+
+    place: datetime
+    rank: int
+    at: datetime
+    title: str
+    more: Text
+    digits: int = 3
+
+
 def timeline(row: Row) -> Table:
     """Attempts and history in one line of time, with the seconds since the event."""
     began = _event_at(row)
-    what = f"{row['source'] or ''} {_run(row)}"
-    entries: list[tuple[datetime, int, str, Text]] = [
-        (began, 0, "event", Text(plain(f"{what} ended: {row['conclusion']}"))),
-        *((a["at"], 1, f"attempt {a['n']}", _attempt(a)) for a in row["attempts"]),
-        *((e["at"], 2, _sentence(e["verb"]), Text(_details(e))) for e in row["history"]),
-        *(entry for run in row["runs"] for entry in _consumers_run(run)),
+    entries = [
+        _event(row, began),
+        *(_ours(a["at"], 1, f"attempt {a['n']}", _attempt(a)) for a in row["attempts"]),
+        *(_ours(e["at"], 2, _sentence(e["verb"]), Text(_details(e))) for e in row["history"]),
+        *(entry for run in row["runs"] for entry in _consumers_run(run, row["attempts"])),
     ]
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", style="cyan", no_wrap=True)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for at, _, title, more in sorted(entries, key=lambda entry: entry[:2]):
-        offset = (at - began).total_seconds()
-        table.add_row(f"{offset:+.3f} s", cell(title), more)
+    for entry in sorted(entries, key=lambda entry: entry[:2]):
+        offset = (entry.at - began).total_seconds()
+        table.add_row(f"{offset:+.{entry.digits}f} s", cell(entry.title), entry.more)
     return table
 
 
-def _consumers_run(run: Row) -> list[tuple[datetime, int, str, Text]]:
-    """Its begin and its end."""
+def _ours(at: datetime, rank: int, title: str, more: Text) -> _Entry:
+    return _Entry(at, rank, at, title, more)
+
+
+def _event(row: Row, began: datetime) -> _Entry:
+    """Its messages came before the run ended, also those of that same second."""
+    stored = (e["at"] for e in row["history"] if e["verb"] == "run:message:stored")
+    place = max((at for at in stored if began < at < began + _SECOND), default=began)
+    what = f"{row['source'] or ''} {_run(row)} ended: {row['conclusion']}"
+    return _Entry(place, 0 if place == began else 3, began, "event", Text(plain(what)), 0)
+
+
+def _consumers_run(run: Row, attempts: Sequence[Row]) -> list[_Entry]:
+    """Its begin, after what was sent in that second, and its end."""
     sure = "probably " if run["bound_by"] == "probable" else ""
     name = f"{sure}run #{run['run_number'] or '?'}.{run['run_attempt']}"
-    known, link = KNOWN_BY[run["bound_by"]], run["html_url"] or ""
-    began = run["started_at"] or run["received_at"]
-    told = [(began, 3, name, Text(plain(f"{known} {link}")))]
-    if run["completed_at"]:
-        told.append((run["completed_at"], 3, name, Text(plain(f"ended: {run['conclusion']}"))))
-    return told
+    known = Text(plain(f"{KNOWN_BY[run['bound_by']]} {run['html_url'] or ''}"))
+    if began := run["started_at"]:
+        sent = (a["at"] for a in attempts if began <= a["at"] < began + _SECOND)
+        begin = _Entry(min(sent, default=began), 3, began, name, known, 0)
+    else:
+        begin = _ours(run["received_at"], 3, name, known)
+    if not (ended := run["completed_at"]):
+        return [begin]
+    result = Text(plain(f"ended: {run['conclusion']}"))
+    return [begin, _Entry(max(begin.place, ended), 3, ended, name, result, 0)]
 
 
 def _sentence(verb: str) -> str:
