@@ -114,11 +114,11 @@ def told(run: WorkflowRun) -> str:
 
 
 @asynccontextmanager
-async def world(database_url: str, folder: Path) -> AsyncIterator[World]:
+async def world(database_url: str, folder: Path, **settings: str) -> AsyncIterator[World]:
     """Both sides have installed the App; the provider is enabled and publishes nothing more."""
     checkout = folder / "checkout"
     shutil.copytree(ROOT / "action", checkout / "action")
-    async with stage(database_url, folder) as found:
+    async with stage(database_url, folder, **settings) as found:
         runner = ActRunner(found.github.core, folder / "runner", {"ACME/zekt@v1": checkout})
         found.github.use_runner(runner)
         yield World(found)

@@ -92,6 +92,7 @@ class ActRunner:
             process = await asyncio.create_subprocess_exec(
                 self._tools.act,
                 *self._arguments(run, place),
+                cwd=place,  # where no `.actrc` is
                 env=self._environment(place),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,

@@ -24,7 +24,8 @@ def demo(context: click.Context, keep: bool, console: bool) -> None:
     """Show the whole broker at work here, without GitHub.
 
     Two organizations, a provider and two consumers on a simulated GitHub; the real server on
-    SQLite in a temporary folder. It exits with 1 if anything was not as it should be.
+    SQLite in a temporary folder. With act, two example workflows run for real. It exits with 1 if
+    anything was not as it should be.
     """
     if console:
         asyncio.run(_walk())
