@@ -126,7 +126,7 @@ async function attempt(url, request, left) {
 
 function unreached(error) {
   if (error.name === 'TimeoutError') return { trouble: 'it did not answer in time' };
-  const code = error.cause?.code ?? error.cause?.name ?? error.name;
+  const code = error.cause?.code ?? error.cause?.message ?? error.message;
   const final = /CERT|TLS|SELF_SIGNED|ISSUER|SIGNATURE/.test(code);
   const advice = final
     ? ' On a self-hosted runner with a certificate authority of your own, set NODE_EXTRA_CA_CERTS.'

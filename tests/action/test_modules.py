@@ -131,7 +131,10 @@ def test_patience_has_an_end() -> None:
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "a token",
         }
         said = node(ASK.replace("PATIENCE", "100"), **told)
-    assert said == f"GitHub cannot be asked ({url}): it did not answer in time."
+        assert said == f"GitHub cannot be asked ({url}): it did not answer in time."
+        told["ACTIONS_ID_TOKEN_REQUEST_URL"] = "http://127.0.0.1:1/?a=1"  # which fetch refuses
+        said = node(ASK.replace("PATIENCE", "100"), **told)
+    assert said == "GitHub cannot be asked (http://127.0.0.1:1): it cannot be reached, bad port."
 
 
 def test_an_output_holds_any_text(tmp_path: Path) -> None:

@@ -86,8 +86,9 @@ async def encrypted(here: World, consumer: Repository) -> None:
     await shield_keys.add(here.stage.zekt.broker, ME, name, pem)
     sent = await here.run("provider-shield")
     run = await here.ran(consumer, 3, "failure")
-    await here.delivery(consumer, "failed")
+    delivery = await here.delivery(consumer, "failed")
     assert "The message is encrypted: give this step the private half" in told(run)
+    assert f"react: {delivery} is failed." in told(run)  # said by the post step
 
     consumer.secrets["ZEKT_SHIELD_KEY"] = private_pem(private_key()).decode()
     await here.stage.github.rerun(run)

@@ -71,6 +71,16 @@ def test_no_message_goes_into_the_log(path: Path) -> None:
     assert all(kept.search(line) for line in of_message)
 
 
+def test_without_the_permission_curl_is_not_even_started() -> None:
+    (step,) = steps(ROOT / "examples/workflows/provider-curl.yml")
+    words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    assert step["shell"] == words[0]
+    done = subprocess.run(words, env={}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the job needs id-token: write" in done.stderr
+    assert done.stdout == ""
+
+
 def test_the_action_has_each_input_and_output_that_is_used() -> None:
     action = yaml.safe_load((ROOT / "action/action.yml").read_text(encoding="utf-8"))
     used = [path for path in WORKFLOWS if of_ours(path)]
