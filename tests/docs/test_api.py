@@ -44,7 +44,7 @@ async def test_the_command_of_the_page_sends_a_message(
         # The run asks for a token for the public URL, which leads to this server.
         (tmp_path / ".curlrc").write_text(f'connect-to = "localhost:8080:127.0.0.1:{api.port}"')
         process = await asyncio.create_subprocess_exec(
-            *("bash", "-euc", command),
+            *("bash", "-euo", "pipefail", "-c", command),
             env={
                 **api.stage.github.oidc.environment(run),
                 "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -58,7 +58,9 @@ async def test_the_command_of_the_page_sends_a_message(
         out, _ = await process.communicate()
 
     assert process.returncode == 0
-    assert json.loads(out)["consumersNotified"] == 1
+    masked, _, answer = out.partition(b"\n")
+    assert masked.startswith(b"::add-mask::ey")
+    assert json.loads(answer)["consumersNotified"] == 1
 
 
 def test_the_examples_of_the_page_are_what_the_api_takes_and_gives() -> None:
