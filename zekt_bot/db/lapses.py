@@ -82,6 +82,25 @@ def _kept() -> ColumnElement[bool]:
     )
 
 
+def withdraw(
+    connection: Connection,
+    installation_id: int,
+    repository_ids: Sequence[int] | None,
+    now: datetime,
+) -> None:
+    """Note that GitHub says that consent is gone: of these, None: of all of the installation's.
+
+    Their versions stay: nothing is decided otherwise until it is back, which raises them.
+    """
+    theirs = _OWN.installation_id == installation_id
+    if repository_ids is not None:
+        theirs = _OWN.id.in_(repository_ids) & or_(theirs, _OWN.installation_id.is_(None))
+    in_order = select(_OWN.id).where(theirs, _enabled()).order_by(_OWN.id)
+    connection.execute(in_order.with_for_update())
+    gone = update(repositories).where(theirs, _enabled())
+    connection.execute(gone.values(withdrawn_at=now))
+
+
 def note(connection: Connection, rows: Sequence[datetime]) -> list[None]:
     """Write down of whom consent is gone from now on, and of whom it is back.
 

@@ -361,26 +361,6 @@ def detach(
         )
 
 
-def withdraw(
-    connection: Connection,
-    installation_id: int,
-    repository_ids: Sequence[int] | None,
-    now: datetime,
-) -> None:
-    """Note that GitHub says that consent is gone: of these, None: of all of the installation's.
-
-    Their versions stay: nothing is decided otherwise until it is back, which raises them.
-    """
-    own = repositories.c
-    theirs = own.installation_id == installation_id
-    if repository_ids is not None:
-        theirs = own.id.in_(repository_ids) & or_(theirs, own.installation_id.is_(None))
-    enabled = or_(own.provider_enabled_at.is_not(None), own.consumer_enabled_at.is_not(None))
-    in_order = select(own.id).where(theirs, enabled).order_by(own.id)
-    connection.execute(in_order.with_for_update())
-    connection.execute(update(repositories).where(theirs, enabled).values(withdrawn_at=now))
-
-
 def enable(connection: Connection, repository_id: int, role: str, now: datetime) -> None:
     """Enable as `provider` or `consumer`; the first time counts."""
     column = repositories.c[f"{role}_enabled_at"]

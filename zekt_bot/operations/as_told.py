@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from zekt_bot.db import mirror
+from zekt_bot.db import lapses, mirror
 from zekt_bot.db.rows import APP
 from zekt_bot.domain.catalog import Account
 from zekt_bot.operations import fields
@@ -32,7 +32,7 @@ def detached(installation_id: int, repository_id: int, now: datetime) -> Step:
 
     def apply(connection: Connection) -> None:
         mirror.detach(connection, installation_id, [repository_id], now)
-        mirror.withdraw(connection, installation_id, [repository_id], now)
+        lapses.withdraw(connection, installation_id, [repository_id], now)
 
     return apply
 
@@ -42,7 +42,7 @@ def uninstalled(installation_id: int, now: datetime) -> Step:
 
     def apply(connection: Connection) -> None:
         mirror.set_installation_state(connection, installation_id, "deleted", now)
-        mirror.withdraw(connection, installation_id, None, now)
+        lapses.withdraw(connection, installation_id, None, now)
 
     return apply
 
@@ -82,7 +82,7 @@ def installed(told: dict[str, Any], consequences: Consequences, now: datetime) -
         mirror.put_account(connection, owner, now, consequences)
         mirror.put_installation(connection, row | by)
         if state == "suspended":
-            mirror.withdraw(connection, installation_id, None, now)
+            lapses.withdraw(connection, installation_id, None, now)
 
     return apply
 
@@ -114,6 +114,6 @@ def covered(
         mirror.put_account(connection, owner, now, consequences)
         mirror.put_repository(connection, row, now, consequences)
         if row["archived"]:
-            mirror.withdraw(connection, installation_id, [repository_id], now)
+            lapses.withdraw(connection, installation_id, [repository_id], now)
 
     return apply
