@@ -34,7 +34,7 @@ async def one(
     stored, _ = await ask(process.port, posted)
     began = time.perf_counter()
     await ask(process.port, ended)
-    await asyncio.wait_for(sink.reached.wait(), 60)
+    await asyncio.wait_for(sink.reached.wait(), 600)
     sent = sink.last_at - began
     reference = orjson.loads(bodies[0])["client_payload"]["zekt"]["payloadRef"]
     path = "/" + reference["url"].split("/", 3)[3]
