@@ -120,6 +120,12 @@ def test_a_delivery_is_handled_once(path: Path) -> None:
     assert all(step["if"] == "steps.mark.outputs.cache-hit != 'true'" for step in guarded)
 
 
+def test_the_docs_list_each_of_them() -> None:
+    page = (ROOT / "docs/how-to/start-from-an-example.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[([\w-]+)\.yml\]\(", page, re.MULTILINE)
+    assert sorted(listed) == sorted(path.stem for path in WORKFLOWS)
+
+
 def test_every_field_that_is_used_is_one_that_is_sent() -> None:
     page = (ROOT / "docs/reference/payload.md").read_text(encoding="utf-8")
     for path in CONSUMERS:
