@@ -166,6 +166,10 @@ async def test_on_one_s_own_account_the_other_app_is_missed(org: Org) -> None:
     browser = await org.browser()
     page = await browser.get("/repositories")
     assert "the orchestration app is installed on your own account" in page.words
+    for path in ("/repositories", "/consent"):
+        page = await browser.get(path)
+        assert "The sign-in app is not on your own account The orchestration app is" in page.words
+        assert ("Install the sign-in app", "zekt-sign-in") in page.install_links
     await github.install(org.console.oauth, maja)
     org.console.clock.advance(timedelta(minutes=1))
     page = await browser.get("/repositories")
