@@ -89,7 +89,7 @@ async def test_a_timeline_tells_how_sure_the_consumers_run_is(
         environ = environ_of(migrated_sqlite, stage.github, stage.app) | {"ZEKT_SECRET_KEY": KEY}
         (delivery,) = json.loads((await zekt("deliveries", "list", "--json", **environ)).out)
         shown = await zekt("deliveries", "show", delivery["id"], **environ)
-    assert f" s  {said}  {known} " in re.sub(r" {2,}", "  ", shown.out)
+    assert f" s  {said}  began ({known}) " in re.sub(r" {2,}", "  ", shown.out)
 
 
 async def test_a_full_page_says_how_to_go_on(environ: dict[str, str]) -> None:

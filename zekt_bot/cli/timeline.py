@@ -166,7 +166,7 @@ def _consumers_run(run: Row, attempts: Sequence[Row]) -> list[_Entry]:
     """Its begin, after what was sent in that second, and its end."""
     sure = "probably " if run["bound_by"] == "probable" else ""
     name = f"{sure}run #{run['run_number'] or '?'}.{run['run_attempt']}"
-    known = Text(plain(f"{KNOWN_BY[run['bound_by']]} {run['html_url'] or ''}"))
+    known = Text(plain(f"began ({KNOWN_BY[run['bound_by']]}) {run['html_url'] or ''}"))
     if began := run["started_at"]:
         sent = (a["at"] for a in attempts if began <= a["at"] < began + _SECOND)
         begin = _Entry(min(sent, default=began), 3, began, name, known, 0)

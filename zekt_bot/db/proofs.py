@@ -86,6 +86,15 @@ def bind(connection: Connection, run: Run, facts: RunFacts) -> Binding:
     return Binding(hops=hops)
 
 
+def as_said(connection: Connection, run: Run) -> Run:
+    """The run with what another attempt of it said: one of some jobs alone may not say it again."""
+    if run.key.run_attempt == 1 or run.bound_by == "token":
+        return run
+    given = {"here": run.key.repository_id, "run": run.key.run_id}
+    said: str | None = _SAID_SO.run(connection, given).scalar()
+    return run if said is None else replace(run, caused_by_delivery_id=said, bound_by="token")
+
+
 def told(connection: Connection, repository_id: int, delivery_id: str) -> Binding:
     """What a run of this repository came of, by its own word."""
     named = _named(connection, repository_id, [delivery_id])
@@ -94,6 +103,16 @@ def told(connection: Connection, repository_id: int, delivery_id: str) -> Bindin
     return Binding(delivery_id, "token", named["root"], named["hops"] + 1)
 
 
+_SAID_SO = Prepared(
+    select(runs.c.caused_by_delivery_id)
+    .where(
+        runs.c.repository_id == _HERE,
+        runs.c.run_id == bindparam("run", type_=runs.c.run_id.type),
+        runs.c.bound_by == "token",
+    )
+    .order_by(runs.c.run_attempt)
+    .limit(1)
+)
 _AT_HAND = or_(
     deliveries.c.attempts > 0,
     deliveries.c.lease.is_not(None),

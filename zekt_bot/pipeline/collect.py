@@ -226,7 +226,10 @@ def _meet(
         row.key: {**row.fresh, "account_id": owners.get(row.key.repository_id)} for row in rows
     }
     met = runs.meet(connection, fresh)
-    return [(row, met[row.key]) for row in rows]
+    return [
+        (row, proofs.as_said(connection, met[row.key]) if row.facts else met[row.key])
+        for row in rows
+    ]
 
 
 def _of(found: Sequence[Service], workflow: Workflow | None) -> tuple[Service, ...]:

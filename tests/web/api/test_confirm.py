@@ -117,6 +117,18 @@ async def test_a_reported_failure_stays_until_a_newer_attempt_ends_well(api: Api
     assert (await one.complete()).body["state"] == "completed"
 
 
+async def test_a_newer_attempt_need_not_say_it_again(api: Api) -> None:
+    one = await deliver(api)
+    await one.confirm()
+    await one.run.complete("failure")
+    await api.stage.listen()
+    assert await one.state() == "failed"
+    await one.run.rerun()  # of the jobs that failed, without the one that has the step
+    await one.run.complete("success")
+    await api.stage.listen()
+    assert await one.state() == "completed"
+
+
 async def test_what_github_says_may_come_before_what_the_run_says(api: Api) -> None:
     one = await deliver(api)
     await one.run.complete("failure")
