@@ -4,8 +4,8 @@
     github.add_workflow(repository, "release.yml", text=file.read_text())
     run = await github.run_workflow(repository, "release.yml")     # to its end; see `run.log`
 
-Steps run on this machine as this user, without Docker and without a network: give it no file that
-you do not trust. `uses:` finds only what `actions` names, beside `actions/checkout`, which act
+Steps run on this machine as this user, without Docker: give it no file that you do not trust.
+Nothing is fetched: `uses:` finds only what `actions` names, beside `actions/checkout`, which act
 itself stands in for, and `actions/cache`.
 
 Source: https://nektosact.com/usage/index.html
