@@ -35,8 +35,9 @@ WRITE = {**READ_ALONE, "contents": "write"}
 
 
 async def take_back(stage: Stage, how: str, repository: Repository) -> None:
-    """GitHub's people do it, and Zekt hears of it."""
+    """A second later GitHub's people do it, and Zekt hears of it."""
     github = stage.github
+    stage.clock.advance(timedelta(seconds=1))
     own = stage.consuming if repository is stage.consumer else stage.providing
     if how == "uninstalled":
         await github.uninstall(own)
@@ -159,10 +160,8 @@ async def test_what_was_made_before_is_not_sent_though_consent_is_back_before_it
     else:
         stage.github.fail("POST", DISPATCHES, status=502)
     await stage.deliver()
-    stage.clock.advance(timedelta(seconds=1))
     repository: Repository = getattr(stage, end)
     await take_back(stage, how, repository)
-    stage.clock.advance(timedelta(seconds=1))
     await give_back(stage, how, repository)
     await pauses.resume(stage.broker, ME, pauses.Target())
     stage.clock.advance(timedelta(minutes=1))

@@ -347,7 +347,7 @@ def _hasten(connection: Connection, row: Hastening) -> int:
     held = own.due_at.is_(None) & own.waits_for.is_not(None)
     taken_back = exists().where(
         its.id == own.target_repository_id,
-        or_(its.withdrawn_at >= own.created_at, its.consumer_enabled_at.is_(None)),
+        or_(its.withdrawn_at > own.created_at, its.consumer_enabled_at.is_(None)),
     )
     ids: list[str] = []
     for waits in (late, held):

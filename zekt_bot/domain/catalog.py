@@ -102,7 +102,7 @@ class Repository:
 
     def withdrew_since(self, moment: datetime) -> bool:
         """Whether consent was taken back at GitHub after that, be it back by now."""
-        return self.withdrawn_at is not None and self.withdrawn_at >= moment
+        return self.withdrawn_at is not None and self.withdrawn_at > moment
 
     @property
     def consented(self) -> bool:
