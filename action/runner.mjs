@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 
 const MOST_ROWS = 100;
+const MOST_MASKS = 1000;
 
 /** What a person can mend: its message says what was wrong and what to do. */
 export class Failure extends Error {}
@@ -51,9 +52,9 @@ export function fail(text) {
 /** Never show this text in the log: each of its lines, but for those that say nothing, as `}` does. */
 export function mask(secret) {
   const lines = secret.split(/\r?\n/).map((line) => line.trim());
-  for (const line of lines.filter((each) => each.length >= 8 && !each.startsWith('-----'))) {
-    process.stdout.write(`::add-mask::${escaped(line)}\n`);
-  }
+  const telling = new Set(lines.filter((each) => each.length >= 8 && !each.startsWith('-----')));
+  // The runner compares all that is printed from now on with each of them.
+  for (const line of [...telling].slice(0, MOST_MASKS)) process.stdout.write(`::add-mask::${escaped(line)}\n`);
 }
 
 export function output(name, value) {

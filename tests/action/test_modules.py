@@ -145,6 +145,21 @@ def test_an_output_holds_any_text(tmp_path: Path) -> None:
     assert list(read(file).values()) == texts
 
 
+def test_what_is_hidden_is_hidden_once_and_has_an_end() -> None:
+    script = """
+        import { mask } from './runner.mjs';
+        const [write, told] = [process.stdout.write, []];
+        process.stdout.write = (text) => told.push(text);
+        mask('short\\n-----BEGIN X-----\\n  50% of it  \\r\\n' + 'line of it\\n'.repeat(3));
+        mask(Array.from({ length: 2000 }, (_, at) => `line ${1000 + at}`).join('\\n'));
+        process.stdout.write = write;
+        answer(told);
+    """
+    told = node(script)
+    assert told[:2] == ["::add-mask::50%25 of it\n", "::add-mask::line of it\n"]
+    assert len(told) == 2 + 1000
+
+
 def test_a_table_holds_no_markup_of_others(tmp_path: Path) -> None:
     file = tmp_path / "summary"
     script = "summarize('Title', Array(102).fill(['<b>', 'x\\n\\n| # \"&'])); answer(1);"
