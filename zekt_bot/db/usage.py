@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, func, select, update
 
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import insert_if_new, one_of
 from zekt_bot.db.tables import repositories, subscriptions, usage
 from zekt_bot.domain.quotas import Used, day_of
@@ -22,16 +23,21 @@ _TOLD_EVERY = timedelta(hours=1)
 _COUNTED = ("events", "messages", "bytes")
 
 
-_USED = select(usage).where(
-    one_of(usage.c.account_id, "accounts"),
-    usage.c.day == bindparam("today", type_=usage.c.day.type),
+_TODAY = usage.c.day == bindparam("today", type_=usage.c.day.type)
+_OWN = (usage.c.account_id == bindparam("account"), _TODAY)
+_USED = Prepared(select(usage).where(one_of(usage.c.account_id, "accounts"), _TODAY))
+_HELD = Prepared(select(usage).where(*_OWN).with_for_update())
+_MORE = Prepared(
+    update(usage)
+    .where(*_OWN)
+    .values({name: usage.c[name] + bindparam(f"more_{name}") for name in _COUNTED})
 )
 
 
 def used(connection: Connection, account_ids: Iterable[int], now: datetime) -> dict[int, Used]:
     """What these accounts have had today; who had nothing is not named."""
     of = {"accounts": set(account_ids), "today": day_of(now)}
-    rows = connection.execute(_USED, of).mappings()
+    rows = _USED.run(connection, of).mappings()
     return {row["account_id"]: Used(**{name: row[name] for name in _COUNTED}) for row in rows}
 
 
@@ -39,16 +45,15 @@ def hold(connection: Connection, account_id: int, now: datetime) -> Used:
     """What an account has had today; nobody else counts until this transaction ends."""
     nothing = {"account_id": account_id, "day": day_of(now), **asdict(Used())}
     insert_if_new(connection, usage, nothing)
-    own = (usage.c.account_id == account_id, usage.c.day == day_of(now))
-    row = connection.execute(select(usage).where(*own).with_for_update()).mappings().one()
+    own = {"account": account_id, "today": day_of(now)}
+    (row,) = _HELD.run(connection, own).mappings()
     return Used(**{name: row[name] for name in _COUNTED})
 
 
 def add(connection: Connection, account_id: int, now: datetime, more: Used) -> None:
     """Count `more` of an account that is held."""
-    own = (usage.c.account_id == account_id, usage.c.day == day_of(now))
-    counted = {name: usage.c[name] + value for name, value in asdict(more).items() if value}
-    connection.execute(update(usage).where(*own).values(counted))
+    counted = {f"more_{name}": value for name, value in asdict(more).items()}
+    _MORE.run(connection, {"account": account_id, "today": day_of(now), **counted})
 
 
 def tell(connection: Connection, account_id: int, now: datetime) -> bool:
