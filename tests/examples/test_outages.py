@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.long
-@pytest.mark.at_length(8)
-async def test_the_circle_closes_around_a_crash(sqlite_url: str, tmp_path: Path) -> None:
+@pytest.mark.at_length(5)
+async def test_the_circle_closes_around_a_crash(database_url: str, tmp_path: Path) -> None:
     with seeded() as chance:
-        async with world(sqlite_url, tmp_path, **BRIEF) as here:
+        async with world(database_url, tmp_path, **BRIEF) as here:
             await close(here, chance)
 
 
