@@ -10,6 +10,7 @@ from sqlalchemy import delete
 
 from tests.db.rows import stored
 from zekt_bot.db import admissions, mirror, tables
+from zekt_bot.db.present import present
 from zekt_bot.db.rows import APP
 from zekt_bot.db.tables import repositories
 from zekt_bot.domain.catalog import Account, Repository
@@ -100,11 +101,14 @@ async def test_a_renamed_or_transferred_repository_keeps_its_id(known: Mirror) -
 
 
 async def test_versions_after_an_erasure_are_not_those_from_before(known: Mirror) -> None:
-    before = await known.database.query(mirror.versions_of, [1])
+    def versions(connection: Connection) -> dict[int, tuple[int, datetime]]:
+        return present(connection, repositories=[1, 2]).repositories
+
+    before = await known.database.query(versions)
     await known.tell(lambda connection, now: connection.execute(delete(repositories)))
+    assert await known.database.query(versions) == {}
     await known.put(1, "Acme/App", installation_id=7)
-    assert (await known.database.query(mirror.versions_of, [1]))[1] != before[1]
-    assert await known.database.query(mirror.versions_of, []) == {}
+    assert (await known.database.query(versions))[1] != before[1]
 
 
 async def test_an_installation_that_is_learned_late_moves_its_repositories(known: Mirror) -> None:

@@ -25,6 +25,7 @@ from zekt_bot.db import (
 )
 from zekt_bot.db.deliveries import Hastening
 from zekt_bot.db.erasure import Part
+from zekt_bot.db.present import present
 from zekt_bot.domain.events import Run, RunKey
 from zekt_bot.testing.clock import START
 
@@ -87,7 +88,7 @@ OFTEN: dict[str, tuple[Work, int]] = {
     ),
     "probe": (lambda c: deliveries.probe(c, [("app", START)]), 1),
     "load of deliveries": (lambda c: outgoing.load(c, SIXTEEN), 1),
-    "leases of deliveries": (lambda c: outgoing.LEASES.run(c, {"ids": SIXTEEN}), 1),
+    "how deliveries stand": (lambda c: present(c, deliveries=SIXTEEN), 1),
     "hops of a run": (lambda c: proofs.bind(c, RUN, ran(event="workflow_run")), 2),
     "cause of a run": (lambda c: proofs.bind(c, RUN, ran(event="repository_dispatch")), 3),
     "cause by a title": (lambda c: proofs.bind(c, RUN, NAMED), 1),

@@ -15,7 +15,7 @@ from zekt_bot.db.tables import accounts, installations, repositories
 from zekt_bot.domain.catalog import Account, Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection
@@ -30,21 +30,6 @@ def repositories_by_id(connection: Connection, ids: Iterable[int]) -> dict[int, 
     """The known ones of `ids`."""
     found = _BY_ID.run(connection, {"ids": ids}).mappings()
     return {row["r_id"]: _ROWS.read(row) for row in found}
-
-
-_VERSIONS = Prepared(
-    select(repositories.c.id, repositories.c.version, repositories.c.updated_at).where(
-        one_of(repositories.c.id, "ids")
-    )
-)
-
-
-def versions_of(connection: Connection, ids: Collection[int]) -> dict[int, tuple[int, datetime]]:
-    """What changes when a repository does: its version, which begins anew after an erasure."""
-    if not ids:
-        return {}
-    found = _VERSIONS.run(connection, {"ids": ids})
-    return {row.id: (row.version, row.updated_at) for row in found}
 
 
 def repository_by_name(connection: Connection, full_name: str) -> Repository | None:

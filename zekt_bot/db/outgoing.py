@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, select
 
-from zekt_bot.db import mirror, pauses, services, subscriptions, versions, workflows
+from zekt_bot.db import mirror, services, subscriptions, workflows
 from zekt_bot.db.prepared import Prepared
+from zekt_bot.db.present import Present, present
 from zekt_bot.db.rows import (
     DELIVERY,
     ENVELOPE,
@@ -27,9 +28,6 @@ from zekt_bot.db.rows import (
 )
 from zekt_bot.db.sql import one_of
 from zekt_bot.db.tables import deliveries, envelopes, messages, runs
-from zekt_bot.db.tables import repositories as repositories_table
-from zekt_bot.db.tables import services as services_table
-from zekt_bot.db.tables import subscriptions as subscriptions_table
 from zekt_bot.domain.deliveries import SENDABLE, DeliveryPolicyFacts, RunPolicyFacts
 from zekt_bot.domain.pauses import holding
 
@@ -110,7 +108,6 @@ _DELIVERIES = _columns(deliveries, DELIVERY)
 _ENVELOPES = _columns(envelopes, ENVELOPE)
 _RUNS = _columns(runs, RUN)
 _MESSAGES = _columns(messages, MESSAGE)
-LEASES = _columns(deliveries, ("id", "lease"))
 
 
 def load(connection: Connection, ids: Sequence[str], kept: KeptFacts | None = None) -> list[Work]:
@@ -125,7 +122,6 @@ def load(connection: Connection, ids: Sequence[str], kept: KeptFacts | None = No
     events = {key: envelope_of(row) for key, row in sealed.items()}
     ended = {key: run_of(row) for key, row in ran.items()}
     facts = _Facts(connection, found, ended.values(), kept or KeptFacts())
-    active = pauses.active(connection)
     works = []
     for row in found:
         event = events.get(row["envelope"])
@@ -151,7 +147,7 @@ def load(connection: Connection, ids: Sequence[str], kept: KeptFacts | None = No
                 failures=row["failures"],
                 tried_for=timedelta(microseconds=row["tried_for_us"]),
                 sequence_key=row["sequence_key"],
-                on_hold=holding(ends, row["service_id"], row["cause_id"], active),
+                on_hold=holding(ends, row["service_id"], row["cause_id"], facts.on_hold),
                 in_line=row["waits_for"] == "sequence",
                 settings=facts.settings.get(held.id) if held else None,
             )
@@ -197,7 +193,13 @@ class _Facts:
     ) -> None:
         workflow = {(r.key.repository_id, r.facts.workflow_path) for r in ran if r.facts}
         ends = {row["target_repository_id"] for row in rows} | {r.key.repository_id for r in ran}
-        at = mirror.versions_of(connection, ends)
+        now = present(
+            connection,
+            repositories=ends,
+            services={row["service_id"] for row in rows} - {None},
+            subscriptions={row["cause_id"] for row in rows},
+        )
+        at, self.on_hold = now.repositories, now.on_hold
         self._repositories: dict[int, Repository] = kept.of(
             "repository", at, lambda ids: mirror.repositories_by_id(connection, ids)
         )
@@ -212,12 +214,12 @@ class _Facts:
         )
         self._services: dict[str, Service] = kept.of(
             "service",
-            services.versions_of(connection, {row["service_id"] for row in rows} - {None}),
+            now.services,
             lambda ids: services.by_ids(connection, ids),
         )
         held: dict[str, tuple[Subscription, bytes | None]] = kept.of(
             "subscription",
-            versions.now(connection, subscriptions_table, {row["cause_id"] for row in rows}),
+            now.subscriptions,
             lambda ids: subscriptions.by_ids(connection, ids),
         )
         self._subscriptions = {key: value for key, (value, _) in held.items()}
@@ -262,34 +264,30 @@ def reload(connection: Connection, work: Work) -> Work | None:
 
 def stands(connection: Connection, works: Sequence[Work]) -> list[bool]:
     """Whether each is still leased, nothing is on hold, and no fact has moved since it was read."""
-    ids = [work.delivery.id for work in works]
-    leases: dict[str, str | None] = dict(LEASES.run(connection, {"ids": ids}).all())
     read = [work.facts for work in works]
-    ends = {end.id for facts in read for end in (facts.provider, facts.consumer)}
-    known = (
-        versions.now(connection, repositories_table, ends),
-        versions.now(connection, services_table, {f.service.id for f in read if f.service}),
-        versions.now(
-            connection, subscriptions_table, {f.subscription.id for f in read if f.subscription}
-        ),
+    now = present(
+        connection,
+        repositories={end.id for facts in read for end in (facts.provider, facts.consumer)},
+        services={facts.service.id for facts in read if facts.service},
+        subscriptions={facts.subscription.id for facts in read if facts.subscription},
+        deliveries=[work.delivery.id for work in works],
     )
-    paused = bool(pauses.active(connection))
     return [
-        not paused and leases.get(work.delivery.id) == work.lease and _unmoved(work.facts, *known)
+        not now.on_hold
+        and now.leases.get(work.delivery.id) == work.lease
+        and _unmoved(work.facts, now)
         for work in works
     ]
 
 
-def _unmoved(
-    facts: DeliveryPolicyFacts,
-    ends: Mapping[Any, int],
-    published: Mapping[Any, int],
-    held: Mapping[Any, int],
-) -> bool:
-    service, subscription = facts.service, facts.subscription
+def _unmoved(facts: DeliveryPolicyFacts, now: Present) -> bool:
+    service, held = facts.service, facts.subscription
+    ends = facts.provider, facts.consumer
     return (
-        ends.get(facts.provider.id) == facts.provider.version
-        and ends.get(facts.consumer.id) == facts.consumer.version
-        and (service is None or published.get(service.id) == service.version)
-        and (subscription is None or held.get(subscription.id) == subscription.version)
+        all(now.repositories.get(end.id, _GONE)[0] == end.version for end in ends)
+        and (service is None or now.services.get(service.id, _GONE)[0] == service.version)
+        and (held is None or now.subscriptions.get(held.id) == held.version)
     )
+
+
+_GONE = (None, None)

@@ -19,7 +19,8 @@ from zekt_bot.db import driver
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Delete, Dialect, Select, Update
+    from sqlalchemy import Connection, Delete, Dialect, Update
+    from sqlalchemy.sql.selectable import SelectBase
     from sqlalchemy.sql.type_api import TypeEngine
 
     _Processor = Callable[[Any], Any]
@@ -90,7 +91,7 @@ class Found:
 class Prepared:
     """A statement whose text depends on nothing that is known only when it runs."""
 
-    def __init__(self, statement: Select[Any] | Insert | Update | Delete) -> None:
+    def __init__(self, statement: SelectBase | Insert | Update | Delete) -> None:
         """Parameters are its `bindparam`s; of an insert without values, columns."""
         self._statement = statement
         self._of_keys = isinstance(statement, Insert)

@@ -12,7 +12,7 @@ from zekt_bot.db.sql import insert_if_new, one_of, rows_of
 from zekt_bot.db.tables import accounts, aliases, services
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, RowMapping, Select
@@ -51,21 +51,6 @@ def of_workflows(connection: Connection, workflows: Iterable[Workflow]) -> dict[
     """The services that publish those of `workflows` that are published."""
     found = _found(connection, _OF_WORKFLOWS, {"workflows": set(workflows)})
     return {(service.repository_id, service.workflow_path): service for service in found}
-
-
-_VERSIONS = Prepared(
-    select(services.c.id, services.c.version, accounts.c.login)
-    .select_from(services.outerjoin(accounts, accounts.c.id == services.c.account_id))
-    .where(one_of(services.c.id, "ids"))
-)
-
-
-def versions_of(connection: Connection, ids: Collection[str]) -> dict[str, tuple[int, str | None]]:
-    """What changes when a service does: its version, and its owner's present login."""
-    if not ids:
-        return {}
-    found = _VERSIONS.run(connection, {"ids": ids})
-    return {row.id: (row.version, row.login) for row in found}
 
 
 def by_ids(connection: Connection, ids: Sequence[str]) -> dict[str, Service]:

@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 
 
 @cache
-def _of(table: Table) -> Prepared:
-    return Prepared(_with_version(table))
-
-
-@cache
 def _held(table: Table, *, to_change: bool) -> Prepared:
     in_order = _with_version(table).order_by(table.c.id)
     return Prepared(in_order.with_for_update(read=not to_change))
@@ -30,11 +25,6 @@ def _held(table: Table, *, to_change: bool) -> Prepared:
 
 def _with_version(table: Table) -> Select[Any]:
     return select(table.c.id, table.c.version).where(one_of(table.c.id, "ids"))
-
-
-def now(connection: Connection, table: Table, ids: Collection[Any]) -> dict[Any, int]:
-    """The present versions of these rows (id → version)."""
-    return dict(_of(table).run(connection, {"ids": ids}).all()) if ids else {}
 
 
 def held(
