@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Integer, bindparam, select, text
 
 from zekt_bot.db import engine
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -104,6 +105,9 @@ def test_a_new_file_that_somebody_else_prepares_is_waited_for(tmp_path: Path) ->
         release.join()
 
 
+_SAME = Prepared(select(bindparam("n", type_=Integer)))
+
+
 async def prepared(address: engine.Address) -> int:
     """How many prepared statements are left after a few transactions on one connection."""
     kept = engine.postgresql(address, size=1)
@@ -111,6 +115,7 @@ async def prepared(address: engine.Address) -> int:
         for number in range(3):
             async with kept.begin() as connection:
                 await connection.execute(text("SELECT CAST(:n AS integer)"), {"n": number})
+                await connection.run_sync(_SAME.run, {"n": number})
         async with kept.connect() as connection:
             found = await connection.execute(text("SELECT count(*) FROM pg_prepared_statements"))
             return int(found.scalar_one())
@@ -121,6 +126,27 @@ async def prepared(address: engine.Address) -> int:
 async def test_behind_a_pooler_no_prepared_statement_is_left(migrated_postgres: str) -> None:
     assert await prepared(engine.parse(migrated_postgres)) > 0
     assert await prepared(engine.parse(migrated_postgres, pooled=True)) == 0
+
+
+async def test_what_failed_is_told_though_its_connection_cannot_roll_back(
+    migrated_postgres: str,
+) -> None:
+    kept = engine.postgresql(engine.parse(migrated_postgres), size=1)
+
+    async def fail() -> None:
+        async with kept.begin() as connection:
+            raw = await connection.get_raw_connection()
+            assert raw.driver_connection is not None
+            await raw.driver_connection.close()
+            raise KeyError
+
+    try:
+        with pytest.raises(KeyError):
+            await fail()
+        async with kept.begin() as connection:
+            assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+    finally:
+        await kept.dispose()
 
 
 @pytest.mark.parametrize("pooled", [False, True])

@@ -175,8 +175,12 @@ def _say_transactions(engine: Engine, begin: str) -> None:
 
     @event.listens_for(engine, "rollback")
     def rolling_back(connection: Connection) -> None:
-        if not connection.invalidated:
+        if connection.invalidated:
+            return
+        try:
             command(connection, "ROLLBACK")
+        except (DBAPIError, OSError) as error:  # its end is a rollback too
+            connection.invalidate(error)
 
 
 def _prepare(engine: Engine, begin: str) -> None:
