@@ -137,7 +137,10 @@ class Runner:
     environment: dict[str, str]
 
     async def step(self, state: dict[str, str] | None = None, **inputs: Any) -> Ended:
-        """Run the Action once; `event_type` is the input `event-type`."""
+        """Run the main step, or the post step with the state that it left.
+
+        `event_type` is the input `event-type`.
+        """
         files = {name: self.folder / name for name in ("output", "state", "summary")}
         for file in files.values():
             file.write_text("")
@@ -151,7 +154,7 @@ class Runner:
         }
         process = await asyncio.create_subprocess_exec(
             NODE,
-            ACTION / "main.mjs",
+            ACTION / ("main.mjs" if state is None else "post.mjs"),
             env=env,
             cwd=self.folder,
             stdout=asyncio.subprocess.PIPE,
