@@ -68,8 +68,14 @@ async def test_a_suspended_account_says_since_when_and_until_when(org: Org) -> N
     await look(org)
     await lapses.purge(org.console.broker)
     org.console.clock.advance(timedelta(days=2))
+    github, console = org.console.github, org.console
+    well = github.repository(github.account("aaa-corp"), "site", private=True)
+    github.grant(well, console.maja, "admin")
+    await github.install(console.oauth, well.owner)
+    there = await github.install(console.orchestrator, well.owner)
+    await installations.look(console.broker, there.id, [well.id], "github:repository:confirmed")
     page = await (await org.browser()).get("/repositories")
-    assert "Suspended at GitHub since" in page.words
+    assert page.words.index("Suspended at GitHub since") < page.words.index("aaa-corp Organ")
     gone = org.console.clock.now() + timedelta(days=28)
     assert f"after {gone.day} {gone:%b}" in page.words
 

@@ -43,6 +43,7 @@ CHIPS = {
 }
 QUESTIONS = web.AppKey("QUESTIONS", Tries)
 MOST_QUESTIONS = 30  # a minute of each person
+_FOR_AN_OWNER = {"waits", "suspended"}  # who alone can mend it
 _DIGITS = 19  # of a number that fits into 64 bits
 _PARTS: dict[str, tuple[Part, ...]] = {
     "neither": (),
@@ -97,15 +98,15 @@ async def show(request: web.Request) -> web.Response:
 
 
 def _arranged(groups: list[_Group], view: View | None) -> list[_Group]:
-    """By name, and before that what one chose to see first: providers, or consumers."""
+    """By name; before that what one chose to see first, before all what waits for an owner."""
 
     def comes_later(each: Repository) -> bool:
         return not (each.provider if view == "provider" else each.consumer)
 
-    if view not in {"provider", "consumer"}:
-        return groups
-    sorted_rows = [(owned, sorted(rows, key=comes_later)) for owned, rows in groups]
-    return sorted(sorted_rows, key=lambda group: comes_later(group[1][0]))
+    if view in {"provider", "consumer"}:
+        groups = [(owned, sorted(rows, key=comes_later)) for owned, rows in groups]
+        groups.sort(key=lambda group: comes_later(group[1][0]))
+    return sorted(groups, key=lambda group: group[0].state not in _FOR_AN_OWNER)
 
 
 def _all(groups: Iterable[tuple[Owned, list[Repository]]]) -> list[Repository]:
