@@ -72,7 +72,7 @@ def test_a_wrapped_key_of_another_size_opens_nothing() -> None:
 @pytest.mark.parametrize(
     ("envelope", "key", "said"),
     [
-        (b'{"a": 1}', shielding.private_pem(MINE), "no Shield envelope"),
+        (b'{"a": 1}', shielding.private_pem(MINE), "give a message that was encrypted"),
         (shielding.of_version_2(CLEAR, BOTH), b"no key", "no private key in PEM"),
         (
             shielding.of_version_2(CLEAR, BOTH),

@@ -60,7 +60,9 @@ def open_envelope(envelope: bytes, private_key: bytes) -> bytes:
     """
     found = read_envelope(envelope)
     if found is None:
-        raise InvalidInput("This is no Shield envelope.")
+        raise InvalidInput(
+            "This is no Shield envelope: give a message that was encrypted, as it was received."
+        )
     key = _private_key(private_key)
     for recipient in found["recipients"]:
         opened: bytes | None = _opened(found, recipient, key)

@@ -221,6 +221,7 @@ async def test_kept_running_what_it_advises_works(tmp_path: Path) -> None:
         await until(process, re.compile("dispatched zekt-workflow-completed → .*/core-sync"))
         listed = await shell(f"{sourced}\nzekt deliveries list")
         assert listed.count("dispatched") == 3
+        assert "Nobody works" not in await shell(f"{sourced}\nzekt status")
     finally:
         process.send_signal(signal.SIGINT)
         async with asyncio.timeout(_WITHIN):

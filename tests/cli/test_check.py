@@ -63,6 +63,7 @@ async def test_where_all_is_well_each_part_says_so(
     of_postgresql = [] if migrated_url.startswith("sqlite") else ["database clock", "notifications"]
     parts = [*PARTS, *of_postgresql, "run tokens", "GitHub clock"]
     assert len(lines) == len(parts)
+    assert "has 1 key that verifies tokens." in told.out
     for part in parts:
         assert any(line.startswith(f"✓  {part}") for line in lines), part
 

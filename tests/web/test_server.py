@@ -126,7 +126,9 @@ async def test_chunked_bodies_count_as_they_grow() -> None:
 async def test_unknown_addresses_and_methods_are_json() -> None:
     async with front(Parts()) as (_, session):
         async with session.get("/nowhere?secret=1") as answer:
-            assert (answer.status, list(await answer.json())) == (404, ["error"])
+            said = await answer.json()
+            assert (answer.status, list(said)) == (404, ["error"])
+            assert "/api/openapi.json" in said["error"]
         async with session.get("/webhooks/github") as answer:
             assert (answer.status, answer.headers["Allow"]) == (405, "POST")
             assert list(await answer.json()) == ["error"]

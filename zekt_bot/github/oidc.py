@@ -79,7 +79,9 @@ class RunTokens:
         Raises:
             GitHubError: they cannot be read.
         """
-        return f"{self._expected.issuer} has {await self._keys.count()} keys that verify tokens."
+        count = await self._keys.count()
+        keys = "1 key that verifies" if count == 1 else f"{count} keys that verify"
+        return f"{self._expected.issuer} has {keys} tokens."
 
     async def verify(self, token: str) -> VerifiedRun:
         """The run whose token this is. The same token may come again: a run has one for all calls.
@@ -121,7 +123,10 @@ def _header(token: str) -> dict[str, Any]:
     except ValueError:
         header = None
     if not isinstance(header, dict):
-        raise RunTokenRefused("The Authorization header has no JSON Web Token.")
+        raise RunTokenRefused(
+            "The Authorization header has no JSON Web Token: send the `value` of GitHub's answer at"
+            " ACTIONS_ID_TOKEN_REQUEST_URL."
+        )
     return header
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _SAID = {
-    404: "Nothing is at this address: webhooks go to /webhooks/github.",
+    404: "Nothing is at this address: webhooks go to /webhooks/github, and /api/openapi.json says"
+    " what is under /api.",
     405: "This address does not take that method.",
     413: "The body is too large.",
 }

@@ -15,6 +15,7 @@ import click
 from zekt_bot import config, logs
 from zekt_bot.app import open_broker, serving, working
 from zekt_bot.cli.demo.stage import DEPLOY, HOST, RELEASE, free_port
+from zekt_bot.operations.heartbeat import beating
 from zekt_bot.operations.setup import first_link
 from zekt_bot.testing import GitHubSimulator
 
@@ -56,6 +57,7 @@ async def open_door() -> AsyncIterator[Door]:
             logs.configure(settings.log_level, settings.log_format)
             async with (
                 open_broker(settings, server=True) as broker,
+                beating(broker, "serve"),
                 working(broker),
                 serving(broker),
             ):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from zekt_bot import config, logs
 from zekt_bot.app import open_broker, serving, working
+from zekt_bot.operations.heartbeat import beating
 from zekt_bot.testing import GitHubSimulator
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ async def open_stage(patience: float = 30.0, *, runs_files: bool = False) -> Asy
             logs.configure(settings.log_level, settings.log_format)
             async with (
                 open_broker(settings, server=True) as broker,
+                beating(broker, "serve"),
                 working(broker),
                 serving(broker),
             ):
