@@ -43,7 +43,7 @@ class UserToken:
 
 
 class OAuth:
-    """GitHub's side of signing in, with the OAuth app's present credentials."""
+    """GitHub's side of signing in, with the sign-in App's present credentials."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class OAuth:
         found = await self._credentials.get("oauth")
         if not found.client_id or not found.client_secret:
             raise ConfigurationError(
-                "Nobody can sign in yet: the OAuth app's client id and client secret are missing."
+                "Nobody can sign in yet: the sign-in App's client id and client secret are missing."
             )
         return found
 

@@ -86,7 +86,7 @@ async def begin(broker: Broker, browser: str, back: str) -> str:
     """Where to send the browser so that it comes back signed in, and then to the path `back`.
 
     Raises:
-        ConfigurationError: the OAuth app's client id or secret is missing.
+        ConfigurationError: the sign-in App's client id or secret is missing.
         StorageUnavailable.
     """
     state, verifier = secrets.token_urlsafe(_SECRET_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
@@ -138,10 +138,10 @@ def _refusal(broker: Broker, error: str) -> str:
         "access_denied": _DENIED,
         "bad_verification_code": _LATE,
         "redirect_uri_mismatch": "GitHub does not know this server's address. Ask its operator to "
-        f"add {callback} to the callback URLs of the OAuth app.",
+        f"add {callback} to the callback URLs of the sign-in App.",
         "incorrect_client_credentials": "GitHub does not accept this server's client secret. Ask "
-        "its operator to set the OAuth app's present one.",
-        "application_suspended": "GitHub suspended this server's OAuth app. Ask its operator.",
+        "its operator to set the sign-in App's present one.",
+        "application_suspended": "GitHub suspended this server's sign-in App. Ask its operator.",
         "unverified_user_email": "GitHub wants you to verify your e-mail address there first.",
     }
     return known.get(error, "GitHub did not sign you in. Nothing was stored; start again.")

@@ -43,7 +43,7 @@ async def github(request: web.Request) -> web.Response:
 
 
 async def oauth(request: web.Request) -> web.Response:
-    """Webhooks of the OAuth app, which says who withdrew their authorization."""
+    """Webhooks of the sign-in App, which says who withdrew their authorization."""
     return await _counted(request, "oauth", _heed)
 
 
