@@ -78,13 +78,13 @@ _PROFILE = (
         "event_types",
         multiple=True,
         metavar="TYPE",
-        help="An event type that it may send; repeat for more, '*' for any. Default: "
+        help="An event type that it may send; repeat for more, '*' for any. At first: "
         f"{Profile().event_types[0]}.",
     ),
     click.option(
         "--secrets",
         type=click.Choice(SECRETS),
-        help="What is done about secrets of known shapes in its messages. Default: redact.",
+        help="What is done about secrets of known shapes in its messages. At first: redact.",
     ),
     click.option(
         "--shield/--no-shield",
@@ -287,7 +287,10 @@ async def edit(broker: Broker, who: Principal, service: str, **options: Any) -> 
         raise click.UsageError("Nothing to change was given: see `zekt services edit --help`.")
     made = await operations.edit(broker, who, service, said, approves)
     _warn(made)
-    return f"{made.name} is changed; it may send {', '.join(made.profile.event_types)}."
+    types = ", ".join(made.profile.event_types)
+    return (
+        f"{made.name} is changed; it may send {types}. All of it: `zekt services show {made.name}`."
+    )
 
 
 @services.command("unpublish")
