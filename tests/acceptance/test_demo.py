@@ -77,7 +77,7 @@ async def test_it_fails_when_a_dispatch_does_not_go_out(
             capsys,
             "kestrel-bank/core-sync was sent Release exactly once",
             "kestrel-bank/core-sync received Release's message in one dispatch",
-            "two dispatches in all, no more",
+            "two dispatches of these three runs, no more",
         )
 
 

@@ -124,7 +124,9 @@ async def _experiment(stage: Stage, teller: Teller) -> None:
         row["blocked_reason"] == "not_allowed" and row["deliveries"] == 0,
         "Experiment is not on the allow-list and was stopped at the door",
     )
-    teller.check(len(world.github.dispatches) == before == 2, "two dispatches in all, no more")
+    teller.check(
+        len(world.github.dispatches) == before == 2, "two dispatches of these three runs, no more"
+    )
 
 
 @dataclass(frozen=True, slots=True)
