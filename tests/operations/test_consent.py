@@ -13,6 +13,7 @@ from tests.operations.news import mirrored
 from tests.operations.people import people
 from tests.operations.subscribing import ALIAS, CONSUMER, DAYS, ENDS, HIDDEN, PROVIDER, row_of
 from tests.pigeon import PIGEON
+from tests.pipeline.sending import matched
 from tests.stage import ME, SERVICE, open_stage
 from zekt_bot import hookimpl
 from zekt_bot.db import tables
@@ -20,6 +21,7 @@ from zekt_bot.db.tables import audit
 from zekt_bot.domain.subscriptions import Durable, Filters, Ordered
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import (
+    pauses,
     repositories,
     services,
     subscription_lists,
@@ -98,6 +100,23 @@ async def test_a_transfer_ends_consent_at_both_ends(stage: Stage, end: str) -> N
     assert (found.account_id, found.provider, found.consumer) == (other.id, False, False)
     service = await stage.row(tables.services)
     assert (service["published_at"] is None) is (end == "provider")
+
+
+async def test_what_was_made_before_a_transfer_is_not_sent_though_it_came_back(
+    stage: Stage,
+) -> None:
+    await matched(stage)
+    await pauses.pause(stage.broker, ME, pauses.Target())
+    await stage.deliver()
+    owner = stage.consumer.owner
+    for other in (await newcomer(stage), owner):
+        stage.clock.advance(timedelta(seconds=1))
+        await transfer(stage, stage.consumer, other)
+    await stage.subscribe()
+    await pauses.resume(stage.broker, ME, pauses.Target())
+    while await stage.deliver():
+        pass
+    assert (await stage.row(tables.deliveries))["blocked_reason"] == "withdrawn"
 
 
 async def test_a_transferred_service_rests_at_its_new_owner(stage: Stage) -> None:

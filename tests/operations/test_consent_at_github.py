@@ -5,17 +5,20 @@ How news is heard: test_installations.py. Transfers: test_consent.py. The way ba
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.operations.subscribing import ENDS
-from tests.pipeline.sending import DISPATCHES, matched, posts
+from tests.pipeline.sending import DISPATCHES, asked, matched, posts
 from tests.stage import ME, SERVICE, Stage, open_stage
+from zekt_bot.db import outgoing
 from zekt_bot.db.tables import attempts, deliveries, runs
 from zekt_bot.domain.subscriptions import Ordered
 from zekt_bot.operations import pauses, repositories, services, subscription_lists
+from zekt_bot.operations.installations import look_at
 from zekt_bot.operations.ordering import make_ordered
 
 if TYPE_CHECKING:
@@ -124,6 +127,68 @@ async def test_what_is_on_hold_is_blocked_at_once(stage: Stage, how: str) -> Non
     assert (row["state"], row["blocked_reason"], row["waits_for"]) == ("blocked", WAYS[how], None)
     await pauses.resume(stage.broker, ME, pauses.Target())
     assert (await stage.deliver(), posts(stage)) == ([], [])
+
+
+async def test_what_is_on_hold_is_blocked_also_if_others_read_of_it_before_github_confirmed(
+    stage: Stage,
+) -> None:
+    await matched(stage)
+    await pauses.pause(stage.broker, ME, pauses.Target())
+    await stage.deliver()
+    stage.github.fail("GET", f"/app/installations/{stage.consuming.id}", status=502)
+    await take_back(stage, "uninstalled", stage.consumer)
+    await stage.broker.database.query(outgoing.load, [(await one(stage))["id"]], stage.kept)
+    stage.clock.advance(timedelta(minutes=5))
+    await stage.listen()
+    await stage.deliver()
+    assert (await one(stage))["blocked_reason"] == "consent"
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_what_waited_for_a_former_installation_is_not_sent_by_the_new_one(
+    stage: Stage, *, heard: bool
+) -> None:
+    await matched(stage)
+    stage.github.fail("POST", DISPATCHES, status=502)
+    await stage.deliver()
+    stage.clock.advance(timedelta(seconds=1))
+    await stage.github.uninstall(stage.consuming)
+    with stage.github.hold() as new:
+        await stage.github.install(stage.app, stage.consumer.owner)
+    former, stage.held[:] = list(stage.held), []
+    for each in [*new, *(former if heard else [])]:
+        await stage.receive(each)
+        while await stage.route():
+            pass
+    stage.clock.advance(timedelta(minutes=1))
+    while await stage.deliver():
+        pass
+    row = await one(stage)
+    assert (row["state"], row["blocked_reason"]) == ("blocked", "withdrawn")
+
+
+async def test_what_was_made_while_github_was_asked_was_made_before_it_answered(
+    stage: Stage,
+) -> None:
+    await stage.serve()
+    await pauses.pause(stage.broker, ME, pauses.Target())
+    await stage.github.archive(stage.consumer)
+    stage.held.clear()
+    answers = asyncio.Event()
+    stage.github.fail("GET", "/repositories/*", until=answers)
+    looking = asyncio.create_task(look_at(stage.broker, stage.consuming.id, stage.consumer.id))
+    await asked(stage, f"/repositories/{stage.consumer.id}")
+    stage.clock.advance(timedelta(seconds=1))
+    await stage.finish_run("build")
+    await stage.flow()
+    stage.clock.advance(timedelta(seconds=1))
+    answers.set()
+    await looking
+    await give_back(stage, "archived", stage.consumer)
+    await pauses.resume(stage.broker, ME, pauses.Target())
+    while await stage.deliver():
+        pass
+    assert (await one(stage))["blocked_reason"] == "withdrawn"
 
 
 @pytest.mark.parametrize("how", ["suspended", "taken out"])

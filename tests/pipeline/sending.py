@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import update
 
-from tests.db.rows import lane
+from tests.db.rows import lane, until
 from zekt_bot.db.tables import audit, deliveries
 from zekt_bot.domain.lanes import Pace
 
@@ -41,6 +41,16 @@ class Answering:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+async def asked(stage: Stage, path: str) -> None:
+    """Wait until GitHub is asked for something that ends so, from now on."""
+    before = len(stage.github.requests)
+
+    async def there() -> bool:
+        return any(one.path.endswith(path) for one in stage.github.requests[before:])
+
+    await until(there)
 
 
 async def matched(stage: Stage, body: bytes | None = None) -> None:

@@ -215,7 +215,7 @@ async def test_after_a_new_installation_its_own_lane_paces_what_is_left(stage: S
     await matched(stage)
     before = (await stage.row(deliveries))["lane"]
     await stage.github.uninstall(stage.consuming)
-    stage.held.clear()  # that is not heard of: else what waits would be blocked
+    stage.held.clear()  # at this very moment: what was made before would be blocked
     installed = await stage.github.install(stage.app, stage.consumer.owner)
     await stage.listen()
     assert await stage.deliver() == [None]

@@ -9,10 +9,9 @@ import pytest
 from sqlalchemy import event, update
 from sqlalchemy.pool import Pool
 
-from tests.db.rows import until
 from tests.db.statements import Sent, Wire
 from tests.pipeline.between import elsewhere, interfere, writing
-from tests.pipeline.sending import DISPATCHES, PACED, execute, matched, posts, tokens, verbs
+from tests.pipeline.sending import DISPATCHES, PACED, asked, execute, matched, posts, tokens, verbs
 from tests.stage import LEASE, ME, RELEASE
 from zekt_bot import hookimpl
 from zekt_bot.db import mirror, outgoing, workflows
@@ -36,16 +35,6 @@ MINT = "/app/installations/*/access_tokens"
 def to_state(state: str) -> Executable:
     changed = update(subscriptions)
     return changed.values(state=state, version=subscriptions.c.version + 1)
-
-
-async def asked(stage: Stage, path: str) -> None:
-    """Wait until GitHub is asked for something that ends so, from now on."""
-    before = len(stage.github.requests)
-
-    async def there() -> bool:
-        return any(one.path.endswith(path) for one in stage.github.requests[before:])
-
-    await until(there)
 
 
 async def blocked(stage: Stage, reason: str, made: int) -> None:

@@ -90,7 +90,8 @@ def withdraw(
 ) -> None:
     """Note that GitHub says that consent is gone: of these, None: of all of the installation's.
 
-    Their versions stay: nothing is decided otherwise until it is back, which raises them.
+    Their versions stay: what was decided on them was decided without consent. `updated_at` tells
+    who keeps what it read that there is more to know.
     """
     theirs = _OWN.installation_id == installation_id
     if repository_ids is not None:
@@ -98,7 +99,7 @@ def withdraw(
     in_order = select(_OWN.id).where(theirs, _enabled()).order_by(_OWN.id)
     connection.execute(in_order.with_for_update())
     gone = update(repositories).where(theirs, _enabled())
-    connection.execute(gone.values(withdrawn_at=now))
+    connection.execute(gone.values(withdrawn_at=now, updated_at=now))
 
 
 def note(connection: Connection, rows: Sequence[datetime]) -> list[None]:

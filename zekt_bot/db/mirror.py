@@ -302,7 +302,8 @@ def put_repository(
     """
     values = {**row, **_named(row["full_name"])}
     if transfers.changes_hands(connection, row["id"], row["account_id"]):
-        values |= {"provider_enabled_at": None, "consumer_enabled_at": None}
+        ended: dict[str, Any] = {"provider_enabled_at": None, "consumer_enabled_at": None}
+        values |= ended | {"withdrawn_at": now}
         transfers.end_consent(connection, row["id"], row["account_id"], consequences)
     insert_if_new(
         connection,
@@ -315,7 +316,10 @@ def put_repository(
 def change_repository(
     connection: Connection, repository_id: int, values: Mapping[str, Any], now: datetime
 ) -> None:
-    """Set `values`; the version rises if one of them is new (decisions rest on them)."""
+    """Set `values`; the version rises if one of them is new (decisions rest on them).
+
+    In another installation it was given anew: the former one's consent is gone, heard of or not.
+    """
     if "full_name" in values:
         values = {**values, **_named(values["full_name"])}
         held = repositories.c.full_name_lower == values["full_name_lower"]
@@ -324,9 +328,11 @@ def change_repository(
     own = repositories.c
     differs = or_(*(own[name].is_distinct_from(value) for name, value in values.items()))
     if values.get("installation_id") is not None:
-        stays = own.installation_id == values["installation_id"]
-        back = literal(now, own.heard_since.type)
-        values = {**values, "heard_since": case((stays, own.heard_since), else_=back)}
+        there, at = values["installation_id"], literal(now, own.heard_since.type)
+        stays, moves = own.installation_id == there, own.installation_id != there
+        withdrawn = case((moves, at), else_=own.withdrawn_at)
+        heard = case((stays, own.heard_since), else_=at)
+        values = {"withdrawn_at": withdrawn, **values, "heard_since": heard}
     connection.execute(
         update(repositories)
         .where(own.id == repository_id, differs)

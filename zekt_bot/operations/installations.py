@@ -270,10 +270,9 @@ async def _settle(broker: Broker, installation_id: int, repository_ids: Sequence
 
 
 async def _as_github_says(broker: Broker, installation_id: int, seen: Seen) -> list[Step]:
-    now = broker.now()
     told = await broker.github.installation(installation_id)
     if told is None:
-        return [uninstalled(installation_id, now)]
+        return [uninstalled(installation_id, broker.now())]
     asked = list(seen.repositories) if told.get("suspended_at") is None else []
     answers = await asyncio.gather(*(_granted(broker, installation_id, each) for each in asked))
     gone = [each for each, answer in zip(asked, answers, strict=True) if answer is None]
@@ -286,6 +285,7 @@ async def _as_github_says(broker: Broker, installation_id: int, seen: Seen) -> l
     consequences = await foresee(
         broker, owners.values(), [(each, owner.id) for each, owner in owned]
     )
+    now = broker.now()  # what was made while GitHub was asked was made before it answered
     return [
         installed(told, consequences, now),
         *(detached(installation_id, each, now) for each in gone),
