@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -245,6 +245,7 @@ async def test_a_policy_that_raises_lets_nothing_through() -> None:
     ]
 
 
+@settings(max_examples=strategies.at_length(20))  # each loads the built-ins anew
 @given(strategies.machine_words.filter(bool))
 async def test_what_the_audit_can_hold_is_a_reason(word: str) -> None:
     assert await answering(block_reason=word).block_reason(RUN, FREE) == (word, "answering")
@@ -304,6 +305,7 @@ async def test_senseless_details_are_logged_and_leave_the_entry_as_it_is(answer:
     assert [line["hook"] for line in logs] == ["zekt_audit_details"]
 
 
+@settings(max_examples=strategies.at_length(20))
 @given(
     strategies.entries, st.dictionaries(st.text(max_size=5), st.text(max_size=70) | st.integers())
 )

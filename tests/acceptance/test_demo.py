@@ -10,14 +10,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from aiohttp import ClientSession
 
 from zekt_bot.cli.demo.stage import DEPLOY, open_stage
 from zekt_bot.cli.demo.story import tell
 
 if TYPE_CHECKING:
-    import pytest
-
     from zekt_bot.cli.demo.stage import Stage
 
 _WITHIN = 60.0
@@ -81,6 +80,7 @@ async def test_it_fails_when_a_dispatch_does_not_go_out(
         )
 
 
+@pytest.mark.long
 async def test_it_fails_when_an_installation_is_not_heard_of(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -95,6 +95,7 @@ async def test_it_fails_when_an_installation_is_not_heard_of(
             )
 
 
+@pytest.mark.long
 async def test_it_fails_when_no_job_was_heard_of(capsys: pytest.CaptureFixture[str]) -> None:
     async with open_stage() as stage:
         with stage.world.github.outage("workflow_job"):
@@ -115,6 +116,7 @@ async def test_it_fails_when_a_webhook_was_refused(capsys: pytest.CaptureFixture
         await ends_badly(stage, capsys, "Zekt accepted 29 of GitHub's 30 webhooks")
 
 
+@pytest.mark.long
 async def test_it_fails_when_the_consumers_workflow_does_not_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -47,7 +47,7 @@ async def test_lists_and_details_tell_the_same_story(database_url: str, tmp_path
             "aurora-labs/release ╌╌ ✕ dead ╌╌ kestrel-bank/core-sync",
             "attempt 1",
             "GitHub answered 422",
-            "+0.000 s",
+            "+0 s",
         ):
             assert part in told
 
