@@ -5,6 +5,7 @@ Source: https://docs.github.com/apps/sharing-github-apps/registering-a-github-ap
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +32,13 @@ def manifest_file() -> Path:
 
 def manifest(app: App, public_url: str) -> dict[str, Any]:
     """An App's manifest for a server that is reached at `public_url`."""
-    read = yaml.safe_load(manifest_file().read_text(encoding="utf-8"))
-    found: dict[str, Any] = _filled(read[app], public_url.rstrip("/"))
+    found: dict[str, Any] = _filled(_read()[app], public_url.rstrip("/"))
+    return found
+
+
+@cache  # it belongs to this version, and reading it takes milliseconds of every page
+def _read() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(manifest_file().read_text(encoding="utf-8"))
     return found
 
 

@@ -19,7 +19,7 @@ from zekt_bot.operations.as_told import account_of
 from zekt_bot.operations.roles import Reach, Said, Waiting, may_manage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Connection
 
@@ -132,8 +132,9 @@ async def listing(broker: Broker, session: Session) -> Listing:
     known, accounts, installed = await broker.database.query(
         _known, list(said.managed), session.person.id
     )
+    wanted = manifest("orchestrator", broker.settings.public_url)["default_permissions"]
     owned = [
-        Owned(accounts[owner], tuple(mine), there, _permissions(broker, there))
+        Owned(accounts[owner], tuple(mine), there, _permissions(wanted, there))
         for owner, mine in _by_owner(known).items()
         for there in [installed.get(owner)]
         if owner in accounts
@@ -153,8 +154,7 @@ async def listing(broker: Broker, session: Session) -> Listing:
     )
 
 
-def _permissions(broker: Broker, there: Installation | None) -> tuple[Permission, ...]:
-    wanted = manifest("orchestrator", broker.settings.public_url)["default_permissions"]
+def _permissions(wanted: Mapping[str, str], there: Installation | None) -> tuple[Permission, ...]:
     return compared(wanted, there.permissions) if there and _stands(there) else ()
 
 
