@@ -10,7 +10,6 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 import pytest
 import structlog
@@ -18,6 +17,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from tests import compiled, databases, figures, plain_logs, wheel
+from tests.turns import is_spared
 from zekt_bot.db import engine, schema
 from zekt_bot.github import app_pages
 from zekt_bot.plugins import calls
@@ -33,8 +33,6 @@ settings.register_profile(
 settings.register_profile(
     "long", settings.get_profile("gate"), derandomize=False, max_examples=2000
 )
-_TABLES = ("tests/pipeline/",)
-_BY_TURNS = ("tests/cli/", "tests/operations/", "tests/web/")
 PROFILE = os.environ.get("ZEKT_TEST_PROFILE", "gate")
 settings.load_profile(PROFILE)
 compiled.share()
@@ -75,34 +73,15 @@ def at_length(request: pytest.FixtureRequest) -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Spare the gate what the other database shows; the long profile leaves nothing out.
-
-    What people do is tried on one of both, by turns. A table of cases of a step is tried on SQLite,
-    and meets PostgreSQL once. A test that was named is run on both.
-    """
+    """Let the gate spare itself some of one database; a test that was named is run on both."""
     if PROFILE != "gate" or any("::" in arg for arg in config.args):
         return
     met: set[str] = set()
-    left = {item for item in items if _is_spared(item, met)}
+    databases_of = {item: _database(item) for item in items}
+    left = {item for item, of in databases_of.items() if of and is_spared(item.nodeid, of, met)}
     if left:
         config.hook.pytest_deselected(items=[item for item in items if item in left])
         items[:] = [item for item in items if item not in left]
-
-
-def _is_spared(item: pytest.Item, met: set[str]) -> bool:
-    """`met`: the tables that have met PostgreSQL."""
-    database = _database(item)
-    if database is None:
-        return False
-    if item.nodeid.startswith(_BY_TURNS):
-        case = item.nodeid.replace(database, "", 1)
-        return database != ("sqlite", "postgresql")[crc32(case.encode()) % 2]
-    test = item.nodeid.partition("[")[0]
-    if database == "sqlite" or not test.startswith(_TABLES):
-        return False
-    known = test in met
-    met.add(test)
-    return known
 
 
 def _database(item: pytest.Item) -> str | None:

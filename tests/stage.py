@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from tests.db.rows import KEY, stored
+from tests.db.rows import KEY, leased, stored
 from zekt_bot.app import open_broker
 from zekt_bot.config import AppCredentials, Settings
 from zekt_bot.db import inbox, lanes, leases, outgoing
@@ -129,13 +129,13 @@ class Stage:
         """Lease a page of what is due in `inbox`, `runs` or `envelopes`."""
         now = self.clock.now()
         claim = leases.Claim(table, now, now + LEASE, new_lease(), 64)
-        return await self.broker.database.write(leases.claim, claim)
+        return await self.broker.database.write(leased, claim)
 
     async def works(self, limit: int = 64) -> list[Work]:
         """Lease deliveries that are due and read all that sending them needs."""
         now = self.clock.now()
         claim = lanes.LaneClaim(now, now + LEASE, new_lease(), limit, self.pace)
-        ids = await self.broker.database.write(lanes.claim, claim)
+        ids = await self.broker.database.write(leased, claim)
         return await self.broker.database.query(outgoing.load, ids, self.kept) if ids else []
 
     async def route(self) -> int:

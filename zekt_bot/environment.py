@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from zekt_bot.errors import ConfigurationError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
+GitHubKind = Literal["com", "ghe", "server"]
 
 
 class Environment:
@@ -60,6 +61,14 @@ def url(value: str) -> str:
     return value.rstrip("/")
 
 
+def github_kind(github_url: str) -> GitHubKind:
+    """Which GitHub this is, by the address of its pages: github.com, GHE.com, or one's own."""
+    host = urlsplit(github_url).hostname or ""
+    if host == "github.com":
+        return "com"
+    return "ghe" if host.endswith(".ghe.com") else "server"
+
+
 def github_api(github_url: str) -> str:
     """Where the API of a GitHub is, by the address of its pages.
 
@@ -67,10 +76,9 @@ def github_api(github_url: str) -> str:
     and https://docs.github.com/enterprise-server@latest/rest/using-the-rest-api/getting-started-with-the-rest-api
     """
     scheme, _, rest = github_url.partition("://")
-    host = urlsplit(github_url).hostname or ""
-    if host == "github.com" or host.endswith(".ghe.com"):
-        return f"{scheme}://api.{rest}"
-    return f"{github_url}/api/v3"
+    if github_kind(github_url) == "server":
+        return f"{github_url}/api/v3"
+    return f"{scheme}://api.{rest}"
 
 
 def between(low: int, high: int) -> Callable[[str], int]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, text
 
 from zekt_bot.config import Settings
-from zekt_bot.db import audit, engine, lanes
+from zekt_bot.db import audit, engine, handover, lanes
 from zekt_bot.db import deliveries as delivery_rows
+from zekt_bot.db.leases import Claim
 from zekt_bot.db.tables import deliveries, envelopes, inbox, metadata, runs
 from zekt_bot.db.tables import lanes as lanes_table
 from zekt_bot.domain.audit import Entry
@@ -26,11 +27,17 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from zekt_bot.db.database import Database
-    from zekt_bot.db.handover import Page
+    from zekt_bot.db.handover import Page, Request
 
 KEY = "a key for tests, long enough to be one"
 PACE = Pace(per_minute=60, burst=4, in_flight=3)
 DEADLINE = 60.0  # of what hangs; less than a test's own bound
+
+
+def leased(connection: Connection, rows: Sequence[Request]) -> list[list[str]]:
+    """The ids that a worker gets with these requests."""
+    asked = [(row.table if isinstance(row, Claim) else "deliveries", row) for row in rows]
+    return [[row.id for row in page.rows] for page in handover.claim(connection, asked)]
 
 
 def settings_for(url: str, *keys: str) -> Settings:

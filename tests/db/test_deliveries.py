@@ -18,6 +18,7 @@ from tests.db.rows import (
     delivery,
     delivery_row,
     lane,
+    leased,
     listening_for,
     open_transaction,
     plant,
@@ -26,7 +27,7 @@ from tests.db.rows import (
     wipe,
 )
 from tests.strategies import at_length
-from zekt_bot.db import deliveries, lanes, leases, tables
+from zekt_bot.db import deliveries, leases, tables
 from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.domain.deliveries import TRANSITIONS, DeliveryState
 from zekt_bot.testing.clock import START
@@ -43,7 +44,7 @@ BACKWARDS = [
 
 
 async def claim(database: Database, lease: str = "lea_1", now: datetime = START) -> list[str]:
-    return await database.write(lanes.claim, LaneClaim(now, now + LEASE, lease, 100, PACE))
+    return await database.write(leased, LaneClaim(now, now + LEASE, lease, 100, PACE))
 
 
 async def record(
@@ -240,8 +241,8 @@ async def test_a_trial_makes_one_due_and_a_claim_can_be_of_its_lane_alone(
     )
     assert await database.write(deliveries.probe, ("app", START)) == "github:2"
     trial = LaneClaim(START, START + LEASE, "lea_1", 1, PACE, "github:2")
-    assert await database.write(lanes.claim, trial) == rows[1:2]
-    assert await database.write(lanes.claim, trial) == []
+    assert await database.write(leased, trial) == rows[1:2]
+    assert await database.write(leased, trial) == []
     assert await claim(database, "lea_2") == rows[:1]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Integer, String, cast, insert, literal, select, text, update
 
-from tests.db.rows import PACE, delivery_row, plant
+from tests.db.rows import PACE, delivery_row, leased, plant
 from tests.db.statements import hearing
 from tests.figures import FIGURES
 from zekt_bot.db import lanes, tables
@@ -49,7 +49,7 @@ async def cost(database: Database) -> Cost:
     def measure(connection: Connection, rows: Sequence[LaneClaim]) -> list[None]:
         done = _Work(connection)
         with hearing(connection) as sent:
-            (taken,) = lanes.claim(connection, rows)
+            (taken,) = leased(connection, rows)
         seen.append(Cost(len(taken), len(sent), done.since()))
         raise _Undo
 

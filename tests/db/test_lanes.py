@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import update
 
-from tests.db.rows import PACE, change, delivery_row, lane, plant
+from tests.db.rows import PACE, change, delivery_row, lane, leased, plant
 from zekt_bot.db import deliveries, lanes, leases, tables
 from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.domain.lanes import MOST_A_CLAIM, Pace
@@ -36,7 +36,7 @@ async def claim(
     limit: int = 100,
     lease: str = "lea_1",
 ) -> list[str]:
-    return await database.write(lanes.claim, LaneClaim(now, now + LEASE, lease, limit, pace))
+    return await database.write(leased, LaneClaim(now, now + LEASE, lease, limit, pace))
 
 
 async def record(database: Database, claimed: str, now: datetime = START, **values: Any) -> bool:

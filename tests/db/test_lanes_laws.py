@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.db.rows import change, delivery_row, plant, stored, wipe
+from tests.db.rows import change, delivery_row, leased, plant, stored, wipe
 from tests.strategies import at_length
 from zekt_bot.db import deliveries, lanes, leases, tables
 from zekt_bot.db.lanes import LaneClaim
@@ -60,7 +60,7 @@ class Play:
         self.claims += 1
         until, lease = self.now + LEASE, f"lea_{self.claims}"
         request = LaneClaim(self.now, until, lease, limit, self.pace)
-        taken = await self.database.write(lanes.claim, request)
+        taken = await self.database.write(leased, request)
         assert len(set(taken)) == len(taken) <= limit
         of_lane = {row["id"]: row["lane"] for row in await stored(self.database, tables.deliveries)}
         for each in taken:
@@ -158,7 +158,7 @@ async def test_over_any_while_no_more_is_taken_than_pace_and_burst_allow(
     for n, (wait, limit, sent) in enumerate(looks):
         now += wait
         request = LaneClaim(now, now + LEASE, f"lea_{n}", limit, pace)
-        ids = await database.write(lanes.claim, request)
+        ids = await database.write(leased, request)
         taken.append((now, len(ids)))
         for each in ids if sent else []:
             await database.write(deliveries.record, change(each, f"lea_{n}", "dispatched", now))

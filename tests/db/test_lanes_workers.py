@@ -15,6 +15,7 @@ from tests.db.rows import (
     change,
     delivery,
     delivery_row,
+    leased,
     open_transaction,
     plant,
     settings_for,
@@ -55,7 +56,7 @@ async def test_the_pace_is_shared(workers: list[Database]) -> None:
 
     async def claim(number: int) -> list[str]:
         request = LaneClaim(START, START + LEASE, f"lea_{number}", 8, PACE)
-        return await workers[number % 3].write(lanes.claim, request)
+        return await workers[number % 3].write(leased, request)
 
     taken = list(chain.from_iterable(await asyncio.gather(*(claim(n) for n in range(30)))))
     assert len(set(taken)) == len(taken) == min(PACE.burst, PACE.in_flight)
@@ -69,7 +70,7 @@ async def test_more_workers_send_no_faster(workers: list[Database]) -> None:
         now = START + timedelta(seconds=second)
         pace = Pace(per_minute=60, burst=5, in_flight=100)
         claims = [LaneClaim(now, now + LEASE, f"lea_{n}", 8, pace) for n in range(3)]
-        every = (one.write(lanes.claim, each) for one, each in zip(workers, claims, strict=True))
+        every = (one.write(leased, each) for one, each in zip(workers, claims, strict=True))
         taken += chain.from_iterable(await asyncio.gather(*every))
     allowed = 5 + 29
     assert allowed * 0.9 <= len(taken) == len(set(taken)) <= allowed
@@ -90,7 +91,7 @@ async def test_workers_and_whoever_adds_rows_never_stop_each_other(
     async def work(number: int) -> None:
         lease = f"lea_{number}"
         request = LaneClaim(START, START + LEASE, lease, 20, WIDE)
-        taken = await workers[number % 3].write(lanes.claim, request)
+        taken = await workers[number % 3].write(leased, request)
         lane_of = {row["id"]: row["lane"] for row in await stored(workers[0], tables.deliveries)}
         results = [change(each, lease, "dispatched", START, lane=lane_of[each]) for each in taken]
         kept = await asyncio.gather(
@@ -109,7 +110,7 @@ async def test_a_late_result_and_a_new_claim_do_not_wait_for_each_other(
     workers: list[Database], migrated_postgres: str
 ) -> None:
     (row,) = await plant(workers[0], delivery_row(1))
-    await workers[0].write(lanes.claim, LaneClaim(START, START + LEASE, "lea_1", 1, PACE))
+    await workers[0].write(leased, LaneClaim(START, START + LEASE, "lea_1", 1, PACE))
     late = START + LEASE
     async with open_transaction(migrated_postgres) as other:
         # A claim begins: the lane is locked.
@@ -118,7 +119,7 @@ async def test_a_late_result_and_a_new_claim_do_not_wait_for_each_other(
         recording = asyncio.create_task(workers[0].write(deliveries.record, result))
         await until(lambda: waiting_for_lock(workers[1]))
         request = LaneClaim(late, late + LEASE, "lea_2", 1, PACE)
-        assert await other.run_sync(lanes.claim, [request]) == [[row]]
+        assert await other.run_sync(leased, [request]) == [[row]]
         await other.commit()
     assert await recording is False
     assert (await delivery(workers[0], row))["lease"] == "lea_2"

@@ -16,6 +16,7 @@ from tests.db.rows import (
     envelope_row,
     inbox_row,
     lane,
+    leased,
     plant,
     put,
     put_inbox,
@@ -44,7 +45,7 @@ QUEUES = pytest.mark.parametrize("queue", list(LEASED))
 async def claim(
     database: Database, queue: str, now: datetime = START, limit: int = 100, lease: str = "lea_1"
 ) -> list[str]:
-    return await database.write(leases.claim, Claim(queue, now, now + LEASE, lease, limit))
+    return await database.write(leased, Claim(queue, now, now + LEASE, lease, limit))
 
 
 async def fill(database: Database, queue: str, *due_at: datetime | None) -> list[str]:
@@ -239,7 +240,7 @@ async def test_a_clock_that_was_ahead_and_set_back_keeps_nothing_waiting(
     database: Database,
 ) -> None:
     ahead, minute = START + timedelta(hours=5), timedelta(minutes=1)
-    left, retried, leased = await plant(
+    left, retried, held = await plant(
         database,
         delivery_row(1, due_at=ahead, updated_at=ahead, lease=None),
         delivery_row(2, due_at=START + minute, state="retrying", lease=None),
@@ -255,7 +256,7 @@ async def test_a_clock_that_was_ahead_and_set_back_keeps_nothing_waiting(
     assert await take(ahead)
     assert await take(START)
     due = {row["id"]: row["due_at"] for row in await stored(database, tables.deliveries)}
-    assert due == {left: START, retried: START + minute, leased: START + minute}
+    assert due == {left: START, retried: START + minute, held: START + minute}
     assert (await stored(database, tables.inbox))[0]["due_at"] == START
     found = await lane(database)
     assert (found["next_ready_at"], found["open_at"]) == (START, START + timedelta(hours=1))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
-from tests.db.rows import PACE, delivery_row, envelope_row, inbox_row, plant, put, run_row
+from tests.db.rows import PACE, delivery_row, envelope_row, inbox_row, leased, plant, put, run_row
 from tests.db.statements import Sent, hearing
 from tests.factories import ran
 from zekt_bot.db import (
@@ -48,12 +48,12 @@ OLD = retention.Batch(datetime.fromtimestamp(0, UTC), START, 200)
 
 def claim_of(table: str) -> Work:
     claim = leases.Claim(table, START, LATER, "lea_1", limit=64)
-    return lambda connection: leases.claim(connection, [claim])
+    return lambda connection: leased(connection, [claim])
 
 
 def claim_of_lanes(connection: Connection) -> object:
     claim = lanes.LaneClaim(START, LATER, "lea_1", 192, PACE)
-    return lanes.claim(connection, [claim])
+    return leased(connection, [claim])
 
 
 def purge_of(name: str) -> Work:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,14 +15,18 @@ from tests.pipeline.between import elsewhere, interfere, writing
 from tests.pipeline.sending import DISPATCHES, PACED, asked, execute, matched, posts, tokens, verbs
 from tests.stage import LEASE, ME, RELEASE
 from zekt_bot import hookimpl
+from zekt_bot.app import open_broker
 from zekt_bot.db import mirror, outgoing, workflows
 from zekt_bot.db.tables import attempts, deliveries, services, subscriptions
 from zekt_bot.domain.deliveries import Delivery, Outcome
+from zekt_bot.domain.events import Blocked
 from zekt_bot.errors import StorageUnavailable
 from zekt_bot.operations import pauses
+from zekt_bot.pipeline.permit import Refusal, ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from sqlalchemy import Connection, Executable
 
@@ -92,6 +97,21 @@ async def test_what_is_put_on_hold_while_the_token_is_minted_waits(stage: Stage)
     assert await sending == [None]
     assert posts(stage) == []
     assert (await stage.row(deliveries))["waits_for"] == "pause"
+
+
+@pytest.mark.parametrize("waits", [{"on_hold": "everything"}, {"in_line": True}])
+async def test_what_waits_goes_out_under_no_policy_though_consent_was_withdrawn(
+    stage: Stage, tmp_path: Path, waits: dict[str, Any]
+) -> None:
+    await matched(stage)
+    (work,) = await stage.works()
+    work = replace(work, facts=replace(work.facts, withdrawn=True), **waits)
+    policy = "from zekt_bot import hookimpl\n\n@hookimpl\ndef zekt_block_reason(): return None\n"
+    (tmp_path / "lenient.py").write_text(policy)
+    settings = replace(stage.broker.settings, disabled_plugins=("auth",), plugins_dir=tmp_path)
+    async with open_broker(settings, stage.clock) as lenient:
+        assert await ask(lenient, work) == Refusal(**waits)
+    assert await ask(stage.broker, work) == Refusal(Blocked("withdrawn", "auth"))
 
 
 class WithoutRepositories(outgoing.KeptFacts):

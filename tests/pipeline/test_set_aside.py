@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from tests.db.rows import KEY
+from tests.db.rows import KEY, leased
 from tests.pipeline.between import interfere, writing
 from tests.stage import LEASE, ME
 from zekt_bot import hookimpl
@@ -45,7 +45,7 @@ async def turn(stage: Stage, table: str) -> int:
     """What the worker does with a page; answers how many rows were due."""
     now = stage.clock.now()
     claim = leases.Claim(table, now, now + LEASE, new_lease(), 64)
-    ids = await stage.broker.database.write(leases.claim, claim)
+    ids = await stage.broker.database.write(leased, claim)
     if table == "runs":
         found = await aggregate(stage.broker, ids)
     else:
@@ -154,7 +154,7 @@ async def test_an_outage_is_nobodys_failure(stage: Stage) -> None:
     await finished(stage)
     now = stage.clock.now()
     claim = leases.Claim("runs", now, now + LEASE, new_lease(), 64)
-    (run_id,) = await stage.broker.database.write(leases.claim, claim)
+    (run_id,) = await stage.broker.database.write(leased, claim)
     with pytest.raises(StorageUnavailable):
         await failed(stage.broker, ("runs", run_id, claim.lease), StorageUnavailable())
     assert (await stage.row(runs))["failures"] == 0

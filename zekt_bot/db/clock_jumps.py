@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import case, literal, null, or_, select, type_coerce, update
 
-from zekt_bot.db.tables import coverage, deliveries, repositories, usage
+from zekt_bot.db.tables import coverage, deliveries, lanes, repositories, usage
 from zekt_bot.db.types import UtcDateTime
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection
+
+_AN_HOUR = timedelta(hours=1)
+
+
+def look_at_lanes(connection: Connection, now: datetime) -> None:
+    """Look at every lane at once, and let none be closed beyond an hour."""
+    late = lanes.c.next_ready_at > now
+    names = select(lanes.c.name).where(late).order_by(lanes.c.name).with_for_update()
+    for name in list(connection.execute(names).scalars()):
+        hour = literal(now + _AN_HOUR, lanes.c.open_at.type)
+        opens = case((lanes.c.open_at > hour, hour), else_=lanes.c.open_at)
+        mine = update(lanes).where(lanes.c.name == name)
+        connection.execute(mine.values(next_ready_at=now, open_at=opens))
 
 
 def bring_back(connection: Connection, now: datetime, ahead: datetime) -> None:

@@ -33,7 +33,7 @@ _SECRETS = "webhook_secret"  # several, one a line
 NAMES = ("app_id", "client_id", "client_secret", "html_url", "private_key", "slug", _SECRETS)
 
 
-Row = dict[str, Any]
+Sealed = dict[str, Any]
 
 
 class CredentialStore:
@@ -126,7 +126,7 @@ def _place(app: str, name: str) -> tuple[str, str, str]:
     return "credentials", name, app
 
 
-def seal(keyring: Keyring, app: App, values: Mapping[str, str], now: datetime) -> list[Row]:
+def seal(keyring: Keyring, app: App, values: Mapping[str, str], now: datetime) -> list[Sealed]:
     """The rows that hold these values (by `NAMES`) of an App, with a version of their own."""
     version = secrets.token_hex(8)
     return [
@@ -141,7 +141,7 @@ def seal(keyring: Keyring, app: App, values: Mapping[str, str], now: datetime) -
     ]
 
 
-def is_kept(connection: Connection, rows: list[Row]) -> bool:
+def is_kept(connection: Connection, rows: list[Sealed]) -> bool:
     """Whether these very rows are what is stored."""
     one = credentials.c.app == rows[0]["app"], credentials.c.version == rows[0]["version"]
     return connection.execute(select(credentials.c.app).where(*one).limit(1)).first() is not None
@@ -162,7 +162,7 @@ def remove(connection: Connection, app: App) -> bool:
 class Change:
     """A row of `seal` in the place of the one with the version `before` (None: there is none)."""
 
-    row: Row
+    row: Sealed
     before: str | None
     entry: Entry
 
@@ -191,7 +191,7 @@ def _change(connection: Connection, new: Change) -> bool:
     return done
 
 
-def put(connection: Connection, app: App, rows: list[Row]) -> None:
+def put(connection: Connection, app: App, rows: list[Sealed]) -> None:
     """Let an App have the credentials that `seal` made, and no other ones."""
     remove(connection, app)
     connection.execute(insert(credentials), rows)

@@ -109,7 +109,7 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
     held = lanes.hold(connection, {row.lane for row in rows})
     found = _PRESENT.run(connection, {"ids": {row.delivery_id for row in rows}}).mappings()
     present = {row["id"]: row for row in found}
-    last = {row["id"]: row.pop("tried") or 0 for row in found}
+    last = {row["id"]: row["tried"] or 0 for row in found}
     answers = _change(connection, rows, stands, present)
     _add_attempts(
         connection, [row for row in rows if row.attempt and row.delivery_id in last], last

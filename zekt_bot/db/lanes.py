@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 _LANES_A_CLAIM = 48  # of those that have waited the longest
 _LATEST_A_CLAIM = 16  # of those that became ready last, if there are more
-_AN_HOUR = timedelta(hours=1)
 _LONGEST_LOOK = timedelta(minutes=2)  # after which a lane with due rows is looked at in any case
 
 
@@ -60,10 +59,10 @@ class LaneClaim:
 
 
 class Taken(NamedTuple):
-    """Ids that a claim leased, and when a lane is worth looking at again."""
+    """Ids that a claim leased, and when the next row of their queue is due."""
 
     ids: list[str]
-    next_ready: datetime | None
+    next_due: datetime | None
 
 
 _NOW = bindparam("now", type_=lanes.c.next_ready_at.type)
@@ -151,11 +150,6 @@ _LEASE = Prepared(
 _EARLIEST = Prepared(
     select(func.min(lanes.c.next_ready_at)).where(lanes.c.next_ready_at.is_not(None))
 )
-
-
-def claim(connection: Connection, rows: Sequence[LaneClaim]) -> list[list[str]]:
-    """Lease due deliveries; answers their ids."""
-    return [take(connection, row).ids for row in rows]
 
 
 def earliest(connection: Connection) -> datetime | None:
@@ -373,17 +367,6 @@ def give_back(connection: Connection, names: Sequence[str]) -> None:
     """Return a token for each name: nothing was sent for it."""
     if names:
         _GIVE_BACK.run_all(connection, [{"lane": name} for name in sorted(names)])
-
-
-def bring_back(connection: Connection, now: datetime) -> None:
-    """The clock was ahead and was set back: look at every lane, and close none beyond an hour."""
-    late = lanes.c.next_ready_at > now
-    names = select(lanes.c.name).where(late).order_by(lanes.c.name).with_for_update()
-    for name in list(connection.execute(names).scalars()):
-        hour = literal(now + _AN_HOUR, lanes.c.open_at.type)
-        opens = case((lanes.c.open_at > hour, hour), else_=lanes.c.open_at)
-        mine = update(lanes).where(lanes.c.name == name)
-        connection.execute(mine.values(next_ready_at=now, open_at=opens))
 
 
 def sweep(connection: Connection, rows: Sequence[datetime]) -> list[int]:

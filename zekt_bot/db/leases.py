@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table, bindparam, case, func, literal, or_, select, update
 
 from zekt_bot.db import audit, clock_jumps, lanes
+from zekt_bot.db.lanes import Taken
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import among
 from zekt_bot.db.tables import deliveries, envelopes, inbox, runs
@@ -41,13 +42,6 @@ class Claim:
     limit: int
 
 
-class Taken(NamedTuple):
-    """Ids that a claim leased, and when the next row of the queue is due."""
-
-    ids: list[str]
-    next_due: datetime | None
-
-
 @cache
 def _claims(name: str) -> Prepared:
     """Leases the rows that are due, longest due first; rows of other claims are skipped.
@@ -74,13 +68,8 @@ def _claims(name: str) -> Prepared:
     )
 
 
-def claim(connection: Connection, rows: Sequence[Claim]) -> list[list[str]]:
-    """Lease due rows; answers their ids."""
-    return [take(connection, row).ids for row in rows]
-
-
 def take(connection: Connection, row: Claim) -> Taken:
-    """Lease the rows that are due for the longest, in one statement; ids in their order."""
+    """Lease the rows that are due for the longest, in one statement; ids sorted."""
     given = {"now": row.now, "limit": row.limit, "until": row.until, "held": row.lease}
     found = _claims(row.table).run(connection, given).all()
     ids = sorted(each.id for each in found)
@@ -116,7 +105,7 @@ def bring_back(connection: Connection, now: datetime) -> None:
     for table in LEASED.values():
         late = update(table).where(table.c.due_at > ahead)
         connection.execute(late.values(due_at=_soon(table, now)))
-    lanes.bring_back(connection, now)
+    clock_jumps.look_at_lanes(connection, now)
     late = update(deliveries).where(
         deliveries.c.due_at > ahead,
         or_(deliveries.c.updated_at > ahead, deliveries.c.lease.is_not(None)),

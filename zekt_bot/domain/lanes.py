@@ -76,7 +76,7 @@ def slowed(tempo: Tempo, at: datetime, at_most: float | None) -> Tempo:
 
 
 def spread(number: int) -> timedelta:
-    """How long after its event the delivery of this number, from 0, is due.
+    """How long after it is made the delivery of this number, from 0, of an event is due.
 
     The first hundred at once, then 250 a second: an event for thousands of lanes leaves room for
     the events of others.

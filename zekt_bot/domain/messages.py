@@ -20,8 +20,7 @@ MOST_BYTES = 524_288
 MOST_DEPTH = 64
 MOST_OF_A_RUN = 50
 MOST_BYTES_OF_A_RUN = 5 * 1024 * 1024
-MOST_LATE = timedelta(hours=24)
-"""So long after its run went on, a message still follows it."""
+MOST_LATE = timedelta(hours=24)  # so long after its run's event was sent, a message follows it
 
 Unwelcome = Literal[
     "account_blocked", "not_enabled", "not_installed", "app_suspended", "not_allowed"

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-from threading import Lock
+import threading
 
 _BLOCK = 4096
 
 
-class _Source:
-    """What is left of the last block, and the process whose it is: a fork's must not be used."""
+class _Source(threading.local):
+    """What is left of a thread's last block, and its process: a fork must not use it too."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
         self._left = b""
         self._process = 0
 
     def take(self, size: int) -> bytes:
-        with self._lock:
-            if len(self._left) < size or self._process != os.getpid():
-                self._left, self._process = os.urandom(_BLOCK), os.getpid()
-            taken, self._left = self._left[:size], self._left[size:]
+        if len(self._left) < size or self._process != os.getpid():
+            self._left, self._process = os.urandom(_BLOCK), os.getpid()
+        taken, self._left = self._left[:size], self._left[size:]
         return taken
 
 

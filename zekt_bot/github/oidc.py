@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from jwt.algorithms import RSAAlgorithm
 
 from zekt_bot.domain.run_tokens import SHARED_AUDIENCE, Expected, check_claims
+from zekt_bot.environment import github_kind
 from zekt_bot.errors import GitHubAnswered, GitHubError, KeysUnavailable, RunTokenRefused
 from zekt_bot.github.http import USER_AGENT, exchange
 
@@ -54,12 +55,13 @@ def issuer_of(settings: Settings) -> str:
     """
     if settings.oidc_issuer:
         return settings.oidc_issuer
-    host = urlsplit(settings.github_url).hostname or ""
-    if host == "github.com":
-        return "https://token.actions.githubusercontent.com"
-    if host.endswith(".ghe.com"):
-        return f"https://token.actions.{host}"
-    return f"{settings.github_url.rstrip('/')}/_services/token"
+    match github_kind(settings.github_url):
+        case "com":
+            return "https://token.actions.githubusercontent.com"
+        case "ghe":
+            return f"https://token.actions.{urlsplit(settings.github_url).hostname}"
+        case "server":
+            return f"{settings.github_url.rstrip('/')}/_services/token"
 
 
 class RunTokens:

@@ -313,7 +313,10 @@ async def _park(broker: Broker, work: Work, subject: Subject | None) -> None:
     """Nothing is decided while it is on hold, or None, in line; its lane gets the token back."""
     held = (work.delivery.id, work.lease, work.delivery.lane, subject, broker.now())
     await broker.database.write(deliveries.park, Parking(*held))
-    _log.info("delivery.on_hold", **_named(work), subject=subject)
+    if subject:
+        _log.info("delivery.on_hold", **_named(work), subject=subject)
+    else:
+        _log.info("delivery.in_line", **_named(work))
 
 
 async def _block(broker: Broker, work: Work, blocked: Blocked) -> None:

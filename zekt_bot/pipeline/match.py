@@ -73,9 +73,9 @@ class _Read:
         return len(self.page) < PAGE
 
     def due_at(self, number: int, now: datetime) -> datetime:
-        """When the delivery of this number in the page is due."""
+        """When the delivery of this number in the page, which is written now, is due."""
         before = (self.envelope.version - 1) * PAGE  # each page that was written has raised it
-        return max(now, self.envelope.created_at + spread(before + number))
+        return now + spread(before + number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,16 @@ class Refusal:
 
 async def ask(broker: Broker, work: Work) -> Refusal | None:
     """The policy's answer on the facts that were read; None: it may go out."""
-    if (work.on_hold or work.in_line) and not work.facts.withdrawn:
-        return Refusal(on_hold=work.on_hold, in_line=work.in_line)
+    waits = None
+    if work.on_hold or work.in_line:
+        waits = Refusal(on_hold=work.on_hold, in_line=work.in_line)
+    if waits and not work.facts.withdrawn:
+        return waits
     try:
         blocked = await broker.plugins.block_reason(work.delivery, work.facts)
     except Exception as error:
         return Refusal(error=error)
-    return Refusal(blocked) if blocked else None
+    return Refusal(blocked) if blocked else waits  # a policy need not mind the withdrawal
 
 
 class Permit:

@@ -1,0 +1,41 @@
+"""What the gate leaves out is tried there on the other database."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.turns import is_spared
+
+NAMES = [
+    f"test_{number}{more}" for number in range(30) for more in ("", "_of_sqlite", "_postgresql")
+]
+
+
+@pytest.mark.parametrize("room", ["operations", "web/api", "cli"])
+@pytest.mark.parametrize("case", ["", "-one", "-sqlite"])
+def test_what_people_do_is_tried_on_one_database_and_on_both_in_all(room: str, case: str) -> None:
+    tried = {"sqlite": 0, "postgresql": 0}
+    for name in NAMES:
+        (found,) = [
+            database
+            for database in tried
+            if not is_spared(f"tests/{room}/test_x.py::{name}[{database}{case}]", database, set())
+        ]
+        tried[found] += 1
+    assert all(tried.values())
+
+
+def test_a_table_of_a_step_meets_postgresql_once() -> None:
+    met: set[str] = set()
+    cases = [
+        (f"tests/pipeline/test_x.py::test_y[{d}-{n}]", d)
+        for n in range(3)
+        for d in ("sqlite", "postgresql")
+    ]
+    assert [is_spared(*case, met) for case in cases] == [False, False, False, True, False, True]
+
+
+def test_a_database_s_own_tests_are_left_out_nowhere() -> None:
+    for room in ("db", "acceptance"):
+        for database in ("sqlite", "postgresql"):
+            assert not is_spared(f"tests/{room}/test_x.py::test_y[{database}]", database, set())
