@@ -39,11 +39,11 @@ demo: $(STAMP)
 	@$(BIN)/zekt demo $(if $(CONSOLE),--console)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 3 --durations=20 -p tools.measured
+	$(BIN)/python -m pytest -n 3 -rs --durations=20 -p tools.measured
 	$(BIN)/python tools/coverage_gate.py .coverage.json
 
 test-long: $(STAMP)
-	ZEKT_TEST_PROFILE=long $(BIN)/python -m pytest -n 3 --durations=20 -m 'long or not long' \
+	ZEKT_TEST_PROFILE=long $(BIN)/python -m pytest -n 3 -rs --durations=20 -m 'long or not long' \
 	  --timeout=1200 -o faulthandler_timeout=1500
 
 lint: $(STAMP)

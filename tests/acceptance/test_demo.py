@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import ClientSession
 
+from tests.programs import needs
 from zekt_bot.cli.demo.stage import DEPLOY, open_stage
 from zekt_bot.cli.demo.story import tell
 
@@ -209,6 +210,7 @@ async def shell(script: str) -> str:
     return out
 
 
+@needs("curl", "openssl")
 async def test_kept_running_what_it_advises_works(tmp_path: Path) -> None:
     process = await start_demo(tmp_path, "--keep")
     try:

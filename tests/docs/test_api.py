@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from typing import TYPE_CHECKING
 
 import msgspec
-import pytest
 
 from tests.docs.pages import blocks, page
+from tests.programs import needs
 from tests.stage import clock
 from tests.web.api.calling import OURS, open_api
 from zekt_bot.web.api.models import (
@@ -30,10 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["clock"]
 
 PAGE = "reference/api.md"
-MISSING = [tool for tool in ("bash", "curl", "sed") if shutil.which(tool) is None]
 
 
-@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+@needs("bash", "curl", "sed")
 async def test_the_command_of_the_page_sends_a_message(
     migrated_sqlite: str, clock: ManualClock, tmp_path: Path
 ) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 
 import pytest
 
 from tests.docs.pages import ROOT, blocks, codes, page, section, table
+from tests.programs import needs
 from zekt_bot.app import open_broker, serving
 from zekt_bot.config import AppCredentials, Settings
 from zekt_bot.pipeline.verify import HANDLED, MOST_BYTES
@@ -22,7 +22,6 @@ SOURCES = (
     "zekt_bot/pipeline/verify.py",
     "zekt_bot/pipeline/store.py",
 )
-MISSING = [tool for tool in ("bash", "curl", "openssl") if shutil.which(tool) is None]
 CODE = "".join((ROOT / name).read_text(encoding="utf-8") for name in SOURCES)
 
 
@@ -31,7 +30,7 @@ def webhook_section() -> str:
     return section(page(PAGE), "`POST /webhooks/github`")
 
 
-@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+@needs("bash", "curl", "openssl")
 @pytest.mark.parametrize(("number", "said", "status"), [(0, "pong", 200), (1, "error", 401)])
 async def test_a_command_of_the_page_gets_the_answer_that_the_page_promises(
     number: int, said: str, status: int, sqlite_url: str

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tests.examples.world import MESSAGE_TYPE, WORKFLOWS, told, world
+from tests.programs import needs
 from tests.shielding import private_key, private_pem, public_pem
 from tests.stage import ME
 from zekt_bot.domain.events import DEFAULT_EVENT_TYPE
@@ -102,6 +103,7 @@ async def encrypted(here: World, consumer: Repository) -> None:
     assert "payments.example" not in told(run)  # the log is the consumer's; others may read it
 
 
+@needs("curl")
 async def test_what_comes_twice_is_handled_once(sqlite_url: str, tmp_path: Path) -> None:
     async with world(sqlite_url, tmp_path) as here:
         plain = await here.provide("provider", DEFAULT_EVENT_TYPE)

@@ -43,8 +43,12 @@ jobs:
           echo "asked for $TYPE with $VALUE at $VARIABLE by $GITHUB_ACTOR; KEY is ${KEY:-unset}"
           test "$SECRET" = "$(printf 'line 1\\nline "2" $x')"
           node --version
-          token=$(curl -sSf -H "Authorization: bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN" \\
-            "$ACTIONS_ID_TOKEN_REQUEST_URL&audience=api://zekt" | sed 's/.*"value":"//; s/"}//')
+          token=$(node -e '
+            const env = process.env;
+            const headers = {authorization: `bearer ${env.ACTIONS_ID_TOKEN_REQUEST_TOKEN}`};
+            fetch(`${env.ACTIONS_ID_TOKEN_REQUEST_URL}&audience=api://zekt`, {headers})
+              .then((answer) => answer.json())
+              .then(({value}) => console.log(value))')
           echo "told=$token" >> "$GITHUB_OUTPUT"
   after:
     name: And then
