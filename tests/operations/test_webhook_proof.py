@@ -106,17 +106,25 @@ async def test_what_github_heard_instead_is_told(
 
 
 @pytest.mark.parametrize(
-    ("public_url", "body", "ok"),
+    ("public_url", "body", "said"),
     [
-        ("https://zekt.example", "welcome to nginx", False),
-        ("https://zekt.example", "[]", False),
-        ("https://zekt.example", '{"delivery": "another"}', False),
-        ("https://zekt.example", None, True),
-        ("http://localhost:8080", None, False),
+        (
+            "https://zekt.example",
+            "welcome to nginx",
+            "another answered in this server's place (200)",
+        ),
+        ("https://zekt.example", "[]", "another answered in this server's place (200)"),
+        ("https://zekt.example", '{"delivery": "another"}', "before https://zekt.example/webhooks"),
+        ("https://zekt.example", None, "this server took it"),
+        (
+            "http://localhost:8080",
+            None,
+            "a webhook proxy answered (200); whether it brought this on",
+        ),
     ],
 )
 async def test_who_answers_in_this_server_s_place_proves_nothing(
-    migrated_sqlite: str, public_url: str, body: str | None, ok: bool
+    migrated_sqlite: str, public_url: str, body: str | None, said: str
 ) -> None:
     async with open_scene(migrated_sqlite, ManualClock(), public_url=public_url) as scene:
         own = scene.github.app("zekt", hook_url="https://proxy.example/a")
@@ -135,8 +143,9 @@ async def test_who_answers_in_this_server_s_place_proves_nothing(
         async with scene.another(orchestrator=key) as broker:
             found = await webhook_proof.look(broker, ME, "orchestrator")
     assert found
+    ok = said == "this server took it"
     assert (found.ok, found.came.ok, found.went_round.ok) == (ok, ok, ok)
-    assert ("another answered in this server's place" in found.came.said) is not ok
+    assert said in found.came.said
 
 
 async def test_what_a_proxy_brought_on_is_known_by_its_guid(scene: Scene) -> None:
@@ -147,13 +156,28 @@ async def test_what_a_proxy_brought_on_is_known_by_its_guid(scene: Scene) -> Non
     assert (await seen(scene)).came.ok
 
 
+async def test_behind_a_proxy_a_test_event_is_one_that_leaves_a_row(scene: Scene) -> None:
+    app = await made(scene)
+    await tried(scene)
+    await scene.github.install(app, scene.github.account("aurora-labs"))
+    async with scene.another(public_url="http://localhost:8080") as broker:
+        await webhook_proof.send_test(broker, ME, "orchestrator")
+        await scene.github.settle()
+        for one in scene.github.deliveries:
+            one.response_body = "ok"
+        found = await webhook_proof.look(broker, ME, "orchestrator")
+    assert found
+    assert (found.ok, found.went_round.ok) == (True, True)
+    assert found.went_round.said.startswith("installation:")
+
+
 async def test_where_nothing_was_sent_or_github_is_down_that_is_said(scene: Scene) -> None:
     assert await webhook_proof.look(scene.broker, ME, "orchestrator") is None
     await made(scene)
     scene.github.deliveries.clear()
     found = await seen(scene)
     assert found.came.said == "GitHub has sent none for three days."
-    with pytest.raises(Conflict, match="only what was sent can be sent again"):
+    with pytest.raises(Conflict, match="nothing for three days that can be sent again"):
         await webhook_proof.send_test(scene.broker, ME, "orchestrator")
     scene.github.fail("GET", LIST, status=502)
     down = await seen(scene)

@@ -36,6 +36,11 @@ def manifest(app: App, public_url: str) -> dict[str, Any]:
     return found
 
 
+def hook_url(app: App, public_url: str) -> str:
+    """Where this server takes an App's webhooks."""
+    return str(manifest(app, public_url)["hook_attributes"]["url"])
+
+
 @cache  # it belongs to this version, and reading it takes milliseconds of every page
 def _read() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(manifest_file().read_text(encoding="utf-8"))

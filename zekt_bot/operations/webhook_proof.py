@@ -16,6 +16,7 @@ from zekt_bot.db import inbox
 from zekt_bot.domain.access import decide
 from zekt_bot.errors import Conflict, GitHubError
 from zekt_bot.github import hook_deliveries
+from zekt_bot.github.manifest import hook_url
 from zekt_bot.operations.setup import unreachable
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from zekt_bot.github.hook_deliveries import HookDelivery
     from zekt_bot.operations.broker import Broker
 
-_PATHS: dict[App, str] = {"orchestrator": "/webhooks/github", "oauth": "/webhooks/github/oauth"}
+_WITHDRAWN = "github_app_authorization"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +73,28 @@ async def look(broker: Broker, principal: Principal, app: App) -> WebhookProof |
 async def send_test(broker: Broker, principal: Principal, app: App) -> None:
     """Let GitHub send once more what it sent: the ping of its making, or else the newest.
 
-    What it brings is known by its GUID, so that it has no effect twice. It comes within seconds.
+    It comes within seconds. To the orchestration App it has no effect twice, known by its GUID. Of
+    the sign-in App's events nothing is kept, and one of them acts whenever it comes: that somebody
+    withdrew their authorization. It is never repeated, since they may be back.
 
     Raises:
         AccessDenied, GitHubError, StorageUnavailable.
-        Conflict: GitHub has sent nothing lately.
+        Conflict: GitHub has sent nothing lately, or nothing that is repeated.
     """
     decide(principal, "server:setup")
     github = broker.github.beside(app)
-    sent = (await hook_deliveries.page(github)).deliveries
+    listed = (await hook_deliveries.page(github)).deliveries
+    sent = [one for one in listed if one.event != _WITHDRAWN]
     if not sent:
         raise Conflict(
-            "GitHub has sent this App nothing for three days, and only what was sent can be sent "
-            "again. Install it on an account, or change which repositories it has there: of that "
-            "a webhook comes."
+            "GitHub has sent this App nothing for three days that can be sent again; that somebody "
+            "withdrew their authorization is not repeated. Install it on an account, or change "
+            "which repositories it has there: of that a webhook comes."
         )
-    chosen = next((one for one in sent if one.event == "ping"), sent[0])
-    await hook_deliveries.send_again(github, chosen.id)
+    # A proxy's answer proves nothing, only what is stored here; and a ping leaves no row.
+    by_row = app == "orchestrator" and unreachable(broker.settings.public_url) is not None
+    first = next((one for one in sent if (one.event == "ping") is not by_row), sent[0])
+    await hook_deliveries.send_again(github, first.id)
 
 
 class _Looking:
@@ -135,7 +141,13 @@ class _Looking:
         return one.guid in guids
 
     def _why(self, one: HookDelivery) -> str:
-        where = f"{self._broker.settings.public_url}{_PATHS[self._app]}"
+        public_url = self._broker.settings.public_url
+        where = hook_url(self._app, public_url)
+        if one.answered and unreachable(public_url):
+            return (
+                f"{one.event}: a webhook proxy answered ({one.status}); whether it brought this on "
+                "cannot be seen here."
+            )
         if one.answered:
             return (
                 f"{one.event}: another answered in this server's place ({one.status}). Look at "

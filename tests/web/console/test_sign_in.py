@@ -20,7 +20,8 @@ from zekt_bot.db.sessions import Start
 from zekt_bot.db.tables import audit, people, sessions, web_states
 from zekt_bot.db.web_states import fingerprint
 from zekt_bot.domain.access import Operator, Person
-from zekt_bot.operations import retention
+from zekt_bot.errors import Conflict
+from zekt_bot.operations import retention, webhook_proof
 
 if TYPE_CHECKING:
     from zekt_bot.testing import ManualClock
@@ -283,6 +284,21 @@ async def test_whoever_withdraws_the_authorization_is_out_at_once(on_each: Conso
     assert (await phone.get("/me")).status == (await laptop.get("/me")).status == 303
     again = await on_each.github.deliver(told)
     assert again.status_code == 202
+
+
+async def test_a_test_event_never_repeats_a_withdrawal(console: Console) -> None:
+    browser, github = console.browser(), console.github
+    await console.sign_in(browser)
+    await github.revoke_authorization(console.oauth, console.maja)
+    with pytest.raises(Conflict, match="is not repeated"):
+        await webhook_proof.send_test(console.broker, ME, "oauth")
+    await github.install(console.oauth, github.account("aurora-labs"))
+    await github.revoke_authorization(console.oauth, console.maja)
+    await console.sign_in(browser)
+    await webhook_proof.send_test(console.broker, ME, "oauth")
+    await github.settle()
+    assert (github.deliveries[-1].event, github.deliveries[-1].redelivery) == ("installation", True)
+    assert (await browser.get("/me")).status == 200
 
 
 async def test_other_news_of_the_oauth_app_is_not_stored(console: Console) -> None:

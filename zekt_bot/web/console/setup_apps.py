@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from zekt_bot.errors import Conflict, GitHubError, InvalidInput
+from zekt_bot.github.manifest import hook_url
 from zekt_bot.operations import setup, setup_apps
 from zekt_bot.operations.setup_apps import Draft
 from zekt_bot.web.console import forms, permissions
@@ -38,7 +39,6 @@ _EFFECTS: dict[App, str] = {
     "oauth": "nobody can sign in",
     "orchestrator": "no webhook is taken and nothing is dispatched",
 }
-_HOOKS: dict[App, str] = {"oauth": "/webhooks/github/oauth", "orchestrator": "/webhooks/github"}
 
 
 def _app(request: web.Request) -> App:
@@ -66,7 +66,7 @@ async def _form(request: web.Request, draft: Draft, errors: dict[str, str]) -> w
         app_label=_LABELS[app],
         app_name=_NAMES[app],
         why=_WHY[app],
-        hook_path=_HOOKS[app],
+        hook_url=hook_url(app, request.app[BROKER].settings.public_url),
         state=await _state(request),
         values=asdict(draft),
         errors=errors,
