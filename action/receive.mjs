@@ -94,9 +94,10 @@ async function content(zekt, { payload, payloadRef }) {
 function pathOf({ address, audience }, url) {
   const [, base, path] = MESSAGE.exec(url) ?? [];
   if (base !== address && base !== audience) {
+    const elsewhere = address === audience ? `not at ${address}` : `neither at ${address} nor at ${audience}`;
     throw new Failure(
-      `The event names a message at ${url}, which is not at ${audience}: put the server that sends to this ` +
-        'repository into zekt-api-url. No token was sent there.',
+      `The event names a message at ${url}, which is ${elsewhere}: if that is your ` +
+        "server's ZEKT_PUBLIC_URL, put it into the input `audience`, or into zekt-api-url. No token was sent there.",
     );
   }
   return path;

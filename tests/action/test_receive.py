@@ -14,6 +14,7 @@ from tests import shielding
 from tests.action.running import Fault
 from tests.stage import ME
 from zekt_bot.db.tables import deliveries
+from zekt_bot.domain.run_tokens import SHARED_AUDIENCE
 from zekt_bot.operations import replay, retention
 
 if TYPE_CHECKING:
@@ -145,7 +146,11 @@ async def test_a_large_message_is_fetched_and_must_be_the_one_that_was_named(sce
         **reference,
         "url": reference["url"].replace("127.0.0.1", "127.0.0.2"),
     }
-    assert "No token was sent there" in (await one.receive()).error
+    url, audience = scene.wire.url, SHARED_AUDIENCE
+    refused = (await one.receive(audience=audience)).error
+    assert f"which is neither at {url} nor at {audience}: if that is your server's" in refused
+    assert f"which is not at {url}: if that is your server's" in (await one.receive()).error
+    assert "No token was sent there" in refused
     one.wire["payloadRef"] = reference
     scene.api.stage.clock.advance(timedelta(days=91))
     await retention.purge(scene.api.stage.broker, lambda: False)
