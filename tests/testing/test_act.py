@@ -74,6 +74,17 @@ jobs:
       - run: echo not reached
 """
 UNKNOWN = "on: [push]\njobs:\n  build: {runs-on: ubuntu-latest, steps: [{uses: nobody/here@v1}]}\n"
+OF_A_BRANCH = """
+name: Next
+on: [push]
+permissions: {id-token: write}
+jobs:
+  try:
+    runs-on: big
+    steps:
+      - name: Ask
+        run: 'echo "may ask: ${ACTIONS_ID_TOKEN_REQUEST_URL:+yes}"'
+"""
 SLOW = """
 on: [push]
 jobs: {build: {runs-on: ubuntu-latest, steps: [{run: 'echo "as $$"; sleep 600'}]}}
@@ -130,7 +141,12 @@ async def test_a_dispatch_starts_a_file_as_on_github(scene: Scene) -> None:
 
 @pytest.mark.usefixtures("runner")
 async def test_a_run_ends_as_its_jobs_do(scene: Scene) -> None:
-    texts = {"broken": BROKEN, "unknown": UNKNOWN, "none": "on: [push"}
+    texts = {
+        "broken": BROKEN,
+        "unknown": UNKNOWN,
+        "none": "on: [push",
+        "empty": "on: [push]\njobs:\n",
+    }
     for name, text in texts.items():
         scene.github.add_workflow(scene.api, f"{name}.yml", text=text)
     broken = await scene.github.run_workflow(scene.api, "broken.yml")
@@ -140,9 +156,21 @@ async def test_a_run_ends_as_its_jobs_do(scene: Scene) -> None:
     unknown = await scene.github.run_workflow(scene.api, "unknown.yml")
     assert unknown.conclusion == "failure"
     assert any("nobody/here" in line for line in unknown.log)
-    none = await scene.github.run_workflow(scene.api, "none.yml")
-    assert (none.conclusion, none.jobs) == ("startup_failure", [])
-    assert "workflow is not valid" in none.log[0]
+    for name in ("none", "empty"):
+        run = await scene.github.run_workflow(scene.api, f"{name}.yml")
+        assert (run.conclusion, run.jobs) == ("startup_failure", [])
+        assert "workflow is not valid" in run.log[0], name
+
+
+@pytest.mark.usefixtures("runner")
+async def test_a_branchs_own_file_is_what_runs(scene: Scene) -> None:
+    scene.github.add_workflow(scene.api, "build.yml", text=BROKEN)
+    scene.github.write_file(scene.api, ".github/workflows/build.yml", OF_A_BRANCH, "next")
+    run = await scene.github.run_workflow(scene.api, "build.yml", head_branch="next")
+    assert run.conclusion == "success", run.log
+    (job,) = run.jobs
+    assert (job.name, job.labels, job.steps) == ("try", ("big",), ("Ask",))
+    assert "try: may ask: yes" in run.log
 
 
 @pytest.mark.usefixtures("runner")

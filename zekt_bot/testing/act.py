@@ -6,7 +6,7 @@
 
 Steps run on this machine as this user, without Docker: give it no file that you do not trust.
 Nothing is fetched: `uses:` finds only what `actions` names, beside `actions/checkout`, which act
-itself stands in for, and `actions/cache`.
+itself stands in for, and of `actions/cache@v5` what restores and what saves, here in a folder.
 
 Source: https://nektosact.com/usage/index.html
 """
@@ -88,10 +88,13 @@ class ActRunner:
         """Run the present attempt's jobs, tell of each, and give the run's conclusion."""
         with tempfile.TemporaryDirectory(prefix="act-") as name:
             place = Path(name)
-            told = _Told(run, files.jobs(_text(run)), _prefix(run))
+            held = _files(run)
+            text = held[run.workflow.path].decode()
+            _check_out(run, held, place / "repository")
+            told = _Told(run, files.jobs(text), _prefix(run, text))
             process = await asyncio.create_subprocess_exec(
                 self._tools.act,
-                *self._arguments(run, place),
+                *self._arguments(run, text, place),
                 cwd=place,  # where no `.actrc` is
                 env=self._environment(place),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -114,20 +117,19 @@ class ActRunner:
         path = os.pathsep.join((str(self._tools.node), os.environ.get("PATH", os.defpath)))
         return {"PATH": path, "HOME": str(place / "home"), "ACT_DISABLE_VERSION_CHECK": "1"}
 
-    def _arguments(self, run: WorkflowRun, place: Path) -> list[str]:
+    def _arguments(self, run: WorkflowRun, text: str, place: Path) -> list[str]:
         """Those of act. Secrets go through files: everybody sees a process's arguments."""
         repository = run.repository
-        _check_out(run, place / "repository")
         written = {
             "--eventpath": self._event(run),
-            "--env-file": self._variables(run),
+            "--env-file": self._variables(run, text),
             "--secret-file": repository.secrets,
             "--var-file": repository.variables,
         }
         arguments = [run.event, "--json", "--action-offline-mode", "--no-cache-server"]
         arguments += ["--directory", str(place / "repository"), "--workflows", run.workflow.path]
         arguments += ["--actor", run.actor.login, "--action-cache-path", str(place / "work")]
-        for label in {label for job in files.jobs(_text(run)).values() for label in job.labels}:
+        for label in {label for job in files.jobs(text).values() for label in job.labels}:
             arguments += ["--platform", f"{label}=-self-hosted"]
         for option, value in written.items():
             path = place / f"{option.strip('-')}.yml"  # JSON is YAML, which needs no escapes
@@ -147,7 +149,7 @@ class ActRunner:
             **(run.payload or {}),
         }
 
-    def _variables(self, run: WorkflowRun) -> dict[str, str]:
+    def _variables(self, run: WorkflowRun, text: str) -> dict[str, str]:
         """What GitHub sets for every step and act does not know.
 
         Source: https://docs.github.com/actions/reference/workflows-and-actions/variables
@@ -164,7 +166,7 @@ class ActRunner:
             "GITHUB_TRIGGERING_ACTOR": run.triggering_actor.login,
             "RUNNER_ENVIRONMENT": claims["runner_environment"],
             "STAND_IN_CACHE": str(cache),
-            **(oidc.environment(run) if files.may_have_token(_text(run)) else {}),
+            **(oidc.environment(run) if files.may_have_token(text) else {}),
         }
 
 
@@ -213,27 +215,27 @@ def _parsed(line: str) -> dict[str, Any]:
     return said if isinstance(said, dict) and "msg" in said else {"msg": line}
 
 
-def _text(run: WorkflowRun) -> str:
+def _files(run: WorkflowRun) -> dict[str, bytes]:
+    """What is in the run's branch: what was written there, over what the default branch has."""
     repository = run.repository
-    return repository.files[repository.default_branch][run.workflow.path].decode()
+    own = repository.files.get(run.head_branch or repository.default_branch, {})
+    return repository.files[repository.default_branch] | own
 
 
-def _prefix(run: WorkflowRun) -> str:
+def _prefix(run: WorkflowRun, text: str) -> str:
     """What act puts before a job's name."""
-    return f"{files.read(_text(run))[0] or Path(run.workflow.path).name}/"
+    return f"{files.read(text)[0] or Path(run.workflow.path).name}/"
 
 
-def _check_out(run: WorkflowRun, folder: Path) -> None:
-    """The branch's files, and of Git as much as says which commit they are."""
-    repository = run.repository
-    branch = run.head_branch or repository.default_branch
+def _check_out(run: WorkflowRun, held: Mapping[str, bytes], folder: Path) -> None:
+    """These files, and of Git as much as says which commit they are."""
+    branch = run.head_branch or run.repository.default_branch
     git = folder / ".git"
     written = {
         git / "HEAD": f"ref: refs/heads/{branch}\n".encode(),
         git / "config": b"[core]\n\trepositoryformatversion = 0\n",
         git / "refs/heads" / branch: f"{run.head_sha}\n".encode(),
     }
-    held = repository.files[repository.default_branch] | repository.files.get(branch, {})
     written |= {folder / path: raw for path, raw in held.items()}
     (git / "objects").mkdir(parents=True)
     for path, raw in written.items():

@@ -87,8 +87,14 @@ def jobs(text: str) -> dict[str, DeclaredJob]:
             (label,) if isinstance(label := job.get("runs-on", ()), str) else tuple(label),
             tuple(map(_step_name, job.get("steps", ()))),
         )
-        for key, job in _parsed(text).get("jobs", {}).items()
+        for key, job in _jobs(_parsed(text)).items()
     }
+
+
+def _jobs(parsed: Mapping[str, Any]) -> dict[str, Any]:
+    """A workflow's jobs by their keys; GitHub starts no workflow that has none."""
+    found = parsed.get("jobs")
+    return found if isinstance(found, dict) else {}
 
 
 def _step_name(step: Mapping[str, str]) -> str:
@@ -103,7 +109,7 @@ def may_have_token(text: str) -> bool:
     """
     parsed = _parsed(text)
     own = parsed.get("permissions")
-    given = (job.get("permissions", own) for job in parsed.get("jobs", {}).values())
+    given = (job.get("permissions", own) for job in _jobs(parsed).values())
     return any(
         one == "write-all" or (isinstance(one, dict) and one.get("id-token") == "write")
         for one in given
