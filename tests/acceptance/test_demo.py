@@ -55,6 +55,7 @@ async def test_it_shows_what_arrived_went_out_and_was_blocked(tmp_path: Path) ->
         "delivery completed",
     ):
         assert told in out
+    assert re.search(r"ran to their ends, in \d+\.\d s", out)
     assert "✗" not in out
     assert list(tmp_path.iterdir()) == []  # it cleans up after itself
 

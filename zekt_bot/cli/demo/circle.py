@@ -55,13 +55,17 @@ async def tell_circle(stage: Stage, teller: Teller) -> None:
     )
     _say_of(teller, sent)
     received = await looks.ended(stage, consumer)
+    delivery = await looks.completed(stage, consumer)
     took = asyncio.get_running_loop().time() - began
     _say_of(teller, received)
     ends = [run and run.conclusion for run in (sent, received)]
     teller.check(
         ends == ["success", "success"], f"{SENDS} and {RECEIVES} ran to their ends, in {took:.1f} s"
     )
-    await _show(stage, teller, consumer)
+    if delivery is None:
+        teller.check(False, f"the delivery to {consumer.full_name} is completed")
+        return
+    await _show(stage, teller, delivery["id"])
 
 
 async def _set_up(stage: Stage) -> Repository:
@@ -97,13 +101,9 @@ def _say_of(teller: Teller, run: WorkflowRun | None) -> None:
             teller.say(f"· {line}")
 
 
-async def _show(stage: Stage, teller: Teller, consumer: Repository) -> None:
+async def _show(stage: Stage, teller: Teller, delivery: str) -> None:
     """The delivery's whole way, as `zekt deliveries show` draws it."""
-    delivery = await looks.completed(stage, consumer)
-    if delivery is None:
-        teller.check(False, f"the delivery to {consumer.full_name} is completed")
-        return
-    found = await show_delivery(stage.broker, operator(), delivery["id"])
+    found = await show_delivery(stage.broker, operator(), delivery)
     console().print(timeline.timeline(found))
     told = {entry["verb"] for entry in found["history"]}
     teller.check(
