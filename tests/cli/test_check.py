@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.acceptance.server import environ_of, free_port
+from tests.acceptance.server import environ_of
 from tests.cli.command import KEY, zekt
 from tests.db.rows import put
 from tests.stage import settings_of
 from zekt_bot.app import open_broker
+from zekt_bot.cli.demo.stage import free_port
 from zekt_bot.clock import SystemClock
 from zekt_bot.db.tables import plugin_faults, processes
 from zekt_bot.testing import GitHubSimulator, ManualClock

@@ -8,9 +8,9 @@ import sqlite3
 
 import pytest
 
-from tests.acceptance.server import free_port
 from tests.cli.command import process, zekt
 from tests.db.rows import run_row
+from zekt_bot.cli.demo.stage import free_port
 from zekt_bot.cli.errors import exit_code, exit_codes
 from zekt_bot.errors import (
     AccessDenied,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tests.acceptance.server import free_port, stage
+from tests.acceptance.server import stage
 from tests.cli.command import zekt
+from zekt_bot.cli.demo.stage import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tests.acceptance.server import stage
+from tests.acceptance.server import PATIENCE, stage
 from tests.stage import ME
 from zekt_bot.domain.catalog import Profile
 from zekt_bot.operations import services, subscriptions, workflows
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / "examples" / "workflows"
 MESSAGE_TYPE = "release-published"
-_PATIENCE = 80.0
 
 
 @dataclass
@@ -80,7 +78,7 @@ class World:
             runs = self.stage.github.core.world.runs_of(consumer)
             return [run for run in runs if run.status == "completed"]
 
-        await self.stage.github.core.until(lambda: len(ended()) >= times, _PATIENCE)
+        await self.stage.github.core.until(lambda: len(ended()) >= times, PATIENCE)
         newest = ended()[0]
         assert newest.conclusion == conclusion, told(newest)
         return newest
@@ -93,14 +91,15 @@ class World:
 
     async def delivery(self, consumer: Repository, state: str) -> str:
         """The id of the newest delivery to a consumer, once it is in this state."""
-        async with asyncio.timeout(_PATIENCE):
-            while True:
-                rows = await self.stage.zekt.deliveries()
-                found = [row for row in rows if row["target"] == consumer.full_name]
-                if found and found[0]["state"] == state:
-                    name: str = found[0]["id"]
-                    return name
-                await asyncio.sleep(0.05)
+
+        def newest(rows: list[dict[str, Any]]) -> dict[str, Any]:
+            return next((row for row in rows if row["target"] == consumer.full_name), {})
+
+        rows = await self.stage.zekt.until_deliveries(
+            lambda rows: newest(rows).get("state") == state
+        )
+        name: str = newest(rows)["id"]
+        return name
 
 
 def text_of(example: str) -> str:
