@@ -140,7 +140,7 @@ async def test_a_message_of_a_run_that_was_sent_follows_now(stage: Stage) -> Non
         "message",
     ]
     stage.clock.advance(timedelta(seconds=1))
-    with pytest.raises(Conflict, match="more than 24 hours ago"):
+    with pytest.raises(Conflict, match="Zekt was done with this run more than 24 hours ago"):
         await stage.post(run, b'"too late"')
     assert (await stage.post(run, b'"late"')).duplicate
     assert [row["reason"] for row in await stage.rows(refused_messages)] == ["run_is_over"]

@@ -56,8 +56,8 @@ async def refuse(
         return AccessDenied(_not_allowed(name, facts.workflow_path))
     if reason == "run_is_over":
         return Conflict(
-            f"This run's event went on more than {MOST_LATE / timedelta(hours=1):.0f} hours ago: "
-            "send messages while the run goes on. Another attempt of it has an event of its own."
+            f"Zekt was done with this run more than {MOST_LATE / timedelta(hours=1):.0f} hours "
+            "ago: send messages while the run is going. Another attempt of it counts anew."
         )
     if reason == "one_per_type":
         return Conflict(

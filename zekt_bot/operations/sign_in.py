@@ -172,7 +172,9 @@ async def _who(broker: Broker, token: UserToken) -> tuple[Person, dict[int, str]
     person = Person(fields.number(told, "id"), fields.text(told, "login", 100))
     has_second = told.get("two_factor_authentication")
     if broker.settings.require_2fa and has_second is not True:
-        denied = "says that your account has none" if has_second is False else "does not say of it"
+        denied = "says that your account has none"
+        if has_second is not False:
+            denied = "does not say whether your account has it"
         raise SignInRefused(
             f"This server wants two-factor sign-in, and GitHub {denied}. "
             f"Turn it on at {broker.settings.github_url}/settings/security and come back."

@@ -214,8 +214,8 @@ async def test_with_a_classic_oauth_app_one_sees_what_its_token_does(classic: Co
     ("told", "said"),
     [
         ({"two_factor_authentication": False}, "GitHub says that your account has none."),
-        ({"two_factor_authentication": None}, "GitHub does not say of it."),
-        ({}, "GitHub does not say of it."),
+        ({"two_factor_authentication": None}, "GitHub does not say whether your account has it."),
+        ({}, "GitHub does not say whether your account has it."),
     ],
 )
 async def test_two_factor_sign_in_can_be_demanded_with_a_classic_one(

@@ -40,7 +40,7 @@ OPERATIONS = (
             "not on the allow-list",
             404: "the repository is not enabled as a provider",
             409: "the service takes one message of each event type, and the run has sent another, "
-            "or the run went on more than 24 hours ago",
+            "or Zekt was done with the run more than 24 hours ago",
             413: "the payload has more than 524,288 bytes, or the body more than 655,360",
             422: "JSON that cannot be accepted: it nests more than 64 deep, the run has sent 50 "
             "messages or 5 MB of them, a plugin refuses it, or it answers an orchestration",
