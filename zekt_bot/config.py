@@ -111,6 +111,10 @@ class Settings:
     log_level: str = "INFO"
     log_format: Literal["console", "json"] = "console"
 
+    def credentials_of(self, app: App) -> AppCredentials:
+        """What the environment says of an App."""
+        return self.oauth if app == "oauth" else self.orchestrator
+
     @property
     def pace(self) -> Pace:
         """How fast each lane may go."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import LargeBinary, bindparam, func, select, tuple_, update
 
-from zekt_bot.db import audit
 from zekt_bot.db.tables import (
     attempts,
     credentials,
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Table
 
     from zekt_bot.db.crypto import Keyring
-    from zekt_bot.domain.audit import Entry
 
 PAGE = 20  # a webhook's body may have 25 MB
 Key = tuple[Any, ...]
@@ -115,10 +113,3 @@ def _put(connection: Connection, sealed: Sealed, key: Key, before: bytes, after:
     same = [column == value for column, value in named]
     change = update(sealed.table).where(*same, sealed.column == before)
     return connection.execute(change.values({sealed.column: after})).rowcount
-
-
-def record(connection: Connection, rows: Sequence[Entry]) -> list[None]:
-    """Tell the audit that it was done."""
-    for entry in rows:
-        audit.record(connection, entry)
-    return [None] * len(rows)

@@ -24,7 +24,7 @@ from zekt_bot.operations.service_facts import service_facts
 from zekt_bot.operations.visibility import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
 
     from sqlalchemy import Connection, RowMapping
 
@@ -72,7 +72,7 @@ async def export(broker: Broker, session: Session, login: str) -> AsyncIterator[
     """
     owned = await mine(broker, session, "repository:export", login)
     await broker.database.write(
-        _note,
+        audit.record_all,
         await broker.entry(
             "person:account:exported", session.person.actor, account_id=owned.account.id
         ),
@@ -80,12 +80,6 @@ async def export(broker: Broker, session: Session, login: str) -> AsyncIterator[
     for parts in (_catalog, _runs, _deliveries):
         async for record, row in parts(broker, owned):
             yield {"record": record, **row}
-
-
-def _note(connection: Connection, rows: Sequence[Entry]) -> list[None]:
-    for entry in rows:
-        audit.record(connection, entry)
-    return [None] * len(rows)
 
 
 async def _catalog(broker: Broker, owned: Owned) -> AsyncIterator[Row]:

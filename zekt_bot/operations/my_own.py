@@ -11,11 +11,6 @@ from zekt_bot.errors import Conflict, InvalidInput
 from zekt_bot.operations import sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection
-
-    from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.sessions import Session
     from zekt_bot.operations.broker import Broker
 
@@ -28,14 +23,8 @@ async def export(broker: Broker, session: Session) -> dict[str, Any]:
     """
     person = session.person
     entry = await broker.entry("person:profile:exported", person.actor)
-    await broker.database.write(_note, entry)
+    await broker.database.write(audit.record_all, entry)
     return asdict(await broker.database.query(people.kept, person))
-
-
-def _note(connection: Connection, rows: Sequence[Entry]) -> list[None]:
-    for entry in rows:
-        audit.record(connection, entry)
-    return [None] * len(rows)
 
 
 async def delete(broker: Broker, session: Session, typed: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from zekt_bot.db import credentials, resealing
+from zekt_bot.db import audit, credentials, resealing
 from zekt_bot.db.credentials import Change
 from zekt_bot.domain.access import decide
 from zekt_bot.errors import AppRejected, Conflict
@@ -45,7 +45,7 @@ async def seal_anew(broker: Broker, principal: Principal) -> int:
             after = page.values[-1][0]
     details: dict[str, str | int] = {"values": total}
     entry = await broker.entry("person:secret_key:rotated", principal.actor, details=details)
-    await database.write(resealing.record, entry)
+    await database.write(audit.record_all, entry)
     return total
 
 
@@ -62,7 +62,7 @@ async def rotate_webhook_secret(
         Conflict: the environment names the secret, there is no App here, or another rotation began.
     """
     decide(principal, "server:rotate")
-    if _own(broker, app).webhook_secrets:
+    if broker.settings.credentials_of(app).webhook_secrets:
         raise Conflict(
             f"ZEKT_{app.upper()}_WEBHOOK_SECRET names it. Change it there: NEW,OLD, then at "
             "GitHub, then NEW."
@@ -92,7 +92,7 @@ async def replace_private_key(broker: Broker, principal: Principal, app: App, pe
         Conflict: the environment names the key, there is no App here, or GitHub refuses the key.
     """
     decide(principal, "server:rotate")
-    if _own(broker, app).private_key:
+    if broker.settings.credentials_of(app).private_key:
         raise Conflict(f"ZEKT_{app.upper()}_PRIVATE_KEY names it. Change it there and restart.")
     before = await broker.database.query(credentials.version, app, "private_key")
     held = await _stored(broker, app)
@@ -117,11 +117,6 @@ class _Fixed:
     async def get(self, app: App, *, anew: bool = False) -> AppCredentials:
         del app, anew
         return self._found
-
-
-def _own(broker: Broker, app: App) -> AppCredentials:
-    """What the environment says of an App."""
-    return broker.settings.oauth if app == "oauth" else broker.settings.orchestrator
 
 
 async def _stored(broker: Broker, app: App) -> AppCredentials:

@@ -100,7 +100,7 @@ class _Given:
 
     async def get(self, app: App, *, anew: bool = False) -> AppCredentials:
         del anew
-        return self.settings.orchestrator if app == "orchestrator" else self.settings.oauth
+        return self.settings.credentials_of(app)
 
 
 @asynccontextmanager

@@ -241,7 +241,7 @@ def _is_whole(app: App, held: AppCredentials) -> bool:
 
 def names_app(settings: Settings, app: App) -> bool:
     """Whether the environment says which App it is."""
-    own = settings.oauth if app == "oauth" else settings.orchestrator
+    own = settings.credentials_of(app)
     return bool(own.app_id or own.client_id or own.private_key)
 
 

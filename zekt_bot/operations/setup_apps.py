@@ -129,7 +129,7 @@ async def _refuse_second(broker: Broker, app: App) -> None:
 
 def _alone_in_environment(settings: Settings, app: App) -> str:
     """The variable of a secret whose App the environment does not name."""
-    own = settings.oauth if app == "oauth" else settings.orchestrator
+    own = settings.credentials_of(app)
     found = {"WEBHOOK_SECRET": own.webhook_secrets, "CLIENT_SECRET": own.client_secret}
     return next((f"ZEKT_{app.upper()}_{name}" for name, value in found.items() if value), "")
 

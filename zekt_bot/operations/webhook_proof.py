@@ -161,9 +161,8 @@ class _Looking:
         return f"{one.event}: GitHub was not answered as it should be by {where} ({said})."
 
     def _cure(self) -> str:
-        settings, app = self._broker.settings, self._app
-        own = settings.oauth if app == "oauth" else settings.orchestrator
-        if own.webhook_secrets:
+        app = self._app
+        if self._broker.settings.credentials_of(app).webhook_secrets:
             name = f"ZEKT_{app.upper()}_WEBHOOK_SECRET"
             return f"Set one and the same secret at GitHub and in {name}."
         return f"Give both sides a new secret: `zekt rotate-secrets webhook-secret {app}`."

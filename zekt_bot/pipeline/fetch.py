@@ -11,13 +11,8 @@ from zekt_bot.errors import AccessDenied, Gone, NotFound, Unsendable
 from zekt_bot.pipeline.letters import open_letter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection
-
     from zekt_bot.db.outgoing import Work
     from zekt_bot.domain.access import WorkflowRun
-    from zekt_bot.domain.audit import Entry
     from zekt_bot.operations.broker import Broker
 
 _ID = re.compile(r"msg_[0-9a-z]{26}")
@@ -57,7 +52,7 @@ async def fetch(broker: Broker, principal: WorkflowRun, message_id: str) -> byte
         repository_id=here,
         details={"message": message_id, "run_id": principal.key.run_id},
     )
-    await broker.database.write(_tell, entry)
+    await broker.database.write(audit.record_all, entry)
     return letter.message_body
 
 
@@ -72,9 +67,3 @@ async def _carrying(broker: Broker, repository_id: int, message_id: str) -> Work
 
 def _unknown() -> NotFound:
     return NotFound("No delivery to this repository carries that message by its address.")
-
-
-def _tell(connection: Connection, rows: Sequence[Entry]) -> list[None]:
-    for entry in rows:
-        audit.record(connection, entry)
-    return [None] * len(rows)
