@@ -194,7 +194,11 @@ async def test_without_a_key_nothing_is_asked(scene: Scene) -> None:
     for app in APPS:
         found = await app_check.report(scene.broker, ME, app)
         assert (found.ok, found.compared, found.installations) == (False, False, None)
-        assert found.points[0].said.startswith("Not compared, because ")
+        assert found.points[0].said == "Not compared, because it is not made yet."
+    named = AppCredentials(app_id="1", client_id="Iv1", version="environment")
+    async with scene.another(orchestrator=named) as broker:
+        found = await app_check.report(broker, ME, "orchestrator")
+    assert "set ZEKT_ORCHESTRATOR_PRIVATE_KEY" in found.points[0].said
     assert scene.github.requests == []
 
 

@@ -17,7 +17,7 @@ from zekt_bot.operations.setup import unreachable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from zekt_bot.config import App, Settings
+    from zekt_bot.config import App, AppCredentials, Settings
     from zekt_bot.domain.access import Principal
     from zekt_bot.github.client import GitHub
     from zekt_bot.operations.broker import Broker
@@ -72,7 +72,8 @@ async def report(broker: Broker, principal: Principal, app: App) -> AppReport:
     decide(principal, "server:setup")
     held = await broker.credentials.get(app)
     if not (held.app_id and held.private_key):
-        point = Point("key", app == "oauth", uncompared(app, classic=held.is_classic))
+        # Signing in needs no key, and whoever came here has signed in: that is no fault.
+        point = Point("key", app == "oauth", uncompared(app, held))
         return AppReport(app, NAMES[app], held.html_url, None, (point,), compared=False)
     try:
         return await compare(broker.github.beside(app), app, broker.settings)
@@ -80,9 +81,11 @@ async def report(broker: Broker, principal: Principal, app: App) -> AppReport:
         return AppReport(app, NAMES[app], None, None, (Point("key", False, str(error)),))
 
 
-def uncompared(app: App, *, classic: bool) -> str:
+def uncompared(app: App, held: AppCredentials) -> str:
     """Why nothing of an App is known; to sign people in, it needs no key."""
-    if classic:
+    if not (held.app_id or held.client_id):
+        return "Not compared, because it is not made yet."
+    if held.is_classic:
         return "Not compared, because GitHub tells nothing of a classic OAuth App's settings."
     name = f"ZEKT_{app.upper()}_PRIVATE_KEY"
     return f"Not compared, because it has no key here, and GitHub asks for one: set {name}."

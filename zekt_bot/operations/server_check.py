@@ -216,7 +216,7 @@ async def _sign_in(github: GitHub, credentials: Credentials, settings: Settings)
     if held.app_id and held.private_key:
         found = await _app(github, "oauth", settings)
     elif held.client_id:
-        said = app_check.uncompared("oauth", classic=held.is_classic)
+        said = app_check.uncompared("oauth", held)
         found = [Check("sign-in App", ok=True, said=said)]
     said = f"GitHub does not tell; look by hand: {', '.join(app_check.UNREADABLE)}."
     return [*found, Check("not readable", ok=True, said=said)]

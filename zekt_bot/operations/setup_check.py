@@ -62,8 +62,6 @@ async def look(broker: Broker, principal: Principal) -> Findings:
 
 
 def _of_report(report: AppReport) -> list[str]:
-    if report.app == "oauth" and not report.compared:
-        return []  # signing in needs no key, and whoever came here has signed in with it
     said = [f"{point.said} {_DIFFERS[point.what]}" for point in report.points if not point.ok]
     if report.installations == 0:
         said.append(_NOWHERE[report.app])

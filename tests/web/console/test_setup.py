@@ -256,7 +256,7 @@ async def test_what_the_environment_says_is_only_shown(migrated_sqlite: str) -> 
         assert (await walk.browser.get("/setup")).location == "/setup/orchestrator"
         page = await walk.browser.get("/setup/check")
         assert "Not compared, because GitHub tells nothing of a classic OAuth App's" in page.words
-        assert "Not compared, because it has no key here" in page.words
+        assert "Not compared, because it is not made yet." in page.words
         assert "As it should be" not in page.words
         assert "A webhook came" not in page.words
         assert "The orchestration App is not there yet" in page.words
