@@ -6,6 +6,7 @@ https://docs.github.com/rest/apps/webhooks#get-a-webhook-configuration-for-an-ap
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,17 @@ class AppReport:
     def ok(self) -> bool:
         """Whether it was compared, and nothing differs."""
         return self.compared and all(point.ok for point in self.points)
+
+
+async def reports(broker: Broker, principal: Principal) -> tuple[AppReport, AppReport]:
+    """Compare both: the orchestration App's report, and the sign-in App's.
+
+    Raises:
+        AccessDenied, StorageUnavailable.
+    """
+    return await asyncio.gather(
+        report(broker, principal, "orchestrator"), report(broker, principal, "oauth")
+    )
 
 
 async def report(broker: Broker, principal: Principal, app: App) -> AppReport:

@@ -95,6 +95,11 @@ class Progress:
             return "operator"
         return "accounts" if self.accounts is None else "install"
 
+    @property
+    def lacking(self) -> str | None:
+        """Why the setup cannot end yet; None: it can, or has."""
+        return _LACKING.get(self.next)
+
 
 async def new_link(broker: Broker, principal: Principal, *, again: bool = False) -> str:
     """A link that opens the setup once, within a day; the former one is dead.
@@ -289,22 +294,13 @@ async def finish(broker: Broker, principal: Principal, *, doubts: int = 0) -> No
         AccessDenied, StorageUnavailable.
         Conflict: a step that cannot be left out is not done, or it was over already.
     """
-    reason = await lacking(broker, principal)
-    if reason:
-        raise Conflict(reason)
+    found = await progress(broker, principal)
+    if found.lacking:
+        raise Conflict(found.lacking)
     details: dict[str, str | int] = {"doubts": doubts} if doubts else {}
     entry = await broker.entry("person:setup:finished", principal.actor, details=details)
     if not await broker.database.write(rows.finish, rows.End(broker.now(), entry)):
         raise Conflict(OVER)
-
-
-async def lacking(broker: Broker, principal: Principal) -> str | None:
-    """Why the setup cannot end yet; None: it can, or has.
-
-    Raises:
-        AccessDenied, StorageUnavailable.
-    """
-    return _LACKING.get((await progress(broker, principal)).next)
 
 
 async def is_finished(broker: Broker) -> bool:

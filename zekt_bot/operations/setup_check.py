@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
     from zekt_bot.operations.webhook_proof import WebhookProof
 
-_APPS: tuple[App, ...] = ("orchestrator", "oauth")
 _DIFFERS = {
     "key": "Nothing can be asked of GitHub as this App.",
     "permissions": "GitHub refuses what needs a permission that is lacking.",
@@ -53,12 +52,15 @@ async def look(broker: Broker, principal: Principal) -> Findings:
         AccessDenied, StorageUnavailable.
     """
     decide(principal, "server:setup")
-    reports = await asyncio.gather(*(app_check.report(broker, principal, app) for app in _APPS))
-    proofs = await asyncio.gather(*(webhook_proof.look(broker, principal, app) for app in _APPS))
+    reports, *proofs = await asyncio.gather(
+        app_check.reports(broker, principal),
+        webhook_proof.look(broker, principal, "orchestrator"),
+        webhook_proof.look(broker, principal, "oauth"),
+    )
     webhooks = tuple(one for one in proofs if one is not None)
     doubts = [said for one in reports for said in _of_report(one)]
     doubts += [f"{_name(one.app)}: {_UNPROVEN[one.app]}" for one in webhooks if not one.ok]
-    return Findings(tuple(reports), webhooks, tuple(doubts))
+    return Findings(reports, webhooks, tuple(doubts))
 
 
 def _of_report(report: AppReport) -> list[str]:
@@ -81,10 +83,11 @@ async def finish(broker: Broker, principal: Principal, *, anyway: bool = False) 
         Conflict: a step that cannot be left out is not done, or it was over already.
     """
     decide(principal, "server:setup")
-    if await setup.is_finished(broker):
+    so_far = await setup.progress(broker, principal)
+    if so_far.finished:
         raise Conflict(setup.OVER)
-    if reason := await setup.lacking(broker, principal):
-        raise Conflict(reason)
+    if so_far.lacking:
+        raise Conflict(so_far.lacking)
     found = await look(broker, principal)
     if found.doubts and not anyway:
         return found

@@ -11,6 +11,7 @@ from aiohttp import web
 from zekt_bot.errors import AccessDenied, GitHubError, InvalidInput, NotFound
 from zekt_bot.operations import app_check, my_repositories, setup
 from zekt_bot.web.console import cookies, forms
+from zekt_bot.web.console.at_github import install_link
 from zekt_bot.web.console.frame import BROWSER, VIEWER, page
 from zekt_bot.web.console.gate import COOKIES
 from zekt_bot.web.console.problems import Problem, Way
@@ -19,6 +20,7 @@ from zekt_bot.web.console.sign_in import count_try
 from zekt_bot.web.deps import BROKER
 
 if TYPE_CHECKING:
+    from zekt_bot.config import App
     from zekt_bot.domain.access import Principal
     from zekt_bot.operations.app_check import AppReport
     from zekt_bot.operations.roles import Waiting
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
 ON = Way("Go on with the setup", "/setup")
 _NAMES = {"oauth": "Sign-in App", "orchestrator": "Orchestration App"}
+_DOES: dict[App, str] = {
+    "oauth": "signs people in and shows what they manage",
+    "orchestrator": "hears of runs and starts workflows",
+}
 
 
 class Step(NamedTuple):
@@ -63,11 +69,25 @@ async def principal(request: web.Request) -> Principal:
     )
 
 
-async def step(
-    request: web.Request, name: str, template: str, *, status: int = 200, **context: Any
+async def progress(request: web.Request) -> Progress:
+    """How far it is, for who does the setup here.
+
+    Raises:
+        Problem: nobody who may.
+    """
+    return await setup.progress(request.app[BROKER], await principal(request))
+
+
+def step(
+    request: web.Request,
+    found: Progress,
+    name: str,
+    template: str,
+    *,
+    status: int = 200,
+    **context: Any,
 ) -> web.Response:
     """A step's page beside the list of all steps."""
-    found = await setup.progress(request.app[BROKER], await principal(request))
     shown = {
         "step": name,
         "steps": _steps(found, name),
@@ -125,7 +145,7 @@ async def start(request: web.Request) -> web.Response:
     if token and await setup.principal_of(request.app[BROKER], request[BROWSER]) is None:
         unkept = request.app[COOKIES].unkept
         return page(request, "setup/enter.html", token=token[:100], unkept=unkept)
-    found = await setup.progress(request.app[BROKER], await principal(request))
+    found = await progress(request)
     following = {"finished": "check", "oauth": "address"}.get(found.next, found.next)
     return on(f"/setup/{following}")
 
@@ -144,12 +164,12 @@ async def enter(request: web.Request) -> web.Response:
 
 async def address(request: web.Request) -> web.Response:
     """`GET /setup/address`: where GitHub and people will look for this server."""
-    return await step(request, "address", "address.html")
+    return step(request, await progress(request), "address", "address.html")
 
 
 async def operator(request: web.Request) -> web.Response:
     """`GET /setup/operator`: who it will be."""
-    return await step(request, "operator", "operator.html")
+    return step(request, await progress(request), "operator", "operator.html")
 
 
 async def become_operator(request: web.Request) -> web.Response:
@@ -163,14 +183,17 @@ async def become_operator(request: web.Request) -> web.Response:
 
 async def accounts(request: web.Request) -> web.Response:
     """`GET /setup/accounts`: whom this server works for."""
-    found = await setup.progress(request.app[BROKER], await principal(request))
+    found = await progress(request)
     who = "everybody" if found.accounts == () else "listed"
-    return await _accounts(request, who, ", ".join(found.accounts or ()))
+    return _accounts(request, found, who, ", ".join(found.accounts or ()))
 
 
-async def _accounts(request: web.Request, who: str, logins: str, error: str = "") -> web.Response:
-    return await step(
+def _accounts(
+    request: web.Request, found: Progress, who: str, logins: str, error: str = ""
+) -> web.Response:
+    return step(
         request,
+        found,
         "accounts",
         "accounts.html",
         status=422 if error else 200,
@@ -186,52 +209,54 @@ async def choose_accounts(request: web.Request) -> web.Response:
     chosen, typed = forms.text(form, "who"), forms.text(form, "logins", 10_000)
     logins = [] if chosen == "everybody" else [each for each in re.split(r"[,\s]+", typed) if each]
     if chosen != "everybody" and not logins:
-        return await _accounts(request, chosen, typed, "Name at least one, or choose everybody.")
+        error = "Name at least one, or choose everybody."
+    else:
+        error = await _choose(request, who, logins)
+    if not error:
+        return on()
+    found = await setup.progress(request.app[BROKER], who)
+    return _accounts(request, found, chosen, typed, error)
+
+
+async def _choose(request: web.Request, who: Principal, logins: list[str]) -> str:
+    """Store whom this server works for; answers why not, if it was not."""
     viewer = request.get(VIEWER)
     session = viewer.session if viewer else None
     try:
         await setup.choose_accounts(request.app[BROKER], who, logins, session)
     except (InvalidInput, NotFound) as error:
-        return await _accounts(request, chosen, typed, str(error))
+        return str(error)
     except GitHubError as error:
-        return await _accounts(request, chosen, typed, f"{error} Nothing was stored; try again.")
-    return on()
+        return f"{error} Nothing was stored; try again."
+    return ""
 
 
 async def install(request: web.Request) -> web.Response:
     """`GET /setup/install`: both Apps, on the accounts that take part."""
-    found = await setup.progress(request.app[BROKER], await principal(request))
-    reports = await _reports(request)
+    broker, who = request.app[BROKER], await principal(request)
+    found = await setup.progress(broker, who)
+    orchestrator, oauth = await app_check.reports(broker, who)
     apps = [
-        _row(found.orchestrator, reports[0], "hears of runs and starts workflows"),
-        _row(found.oauth, reports[1], "signs people in and shows what they manage"),
+        await _row(request, found.orchestrator, orchestrator),
+        await _row(request, found.oauth, oauth),
     ]
-    return await step(request, "install", "install.html", apps=apps)
+    return step(request, found, "install", "install.html", apps=apps)
 
 
-def _row(app: AppProgress, report: AppReport, what: str) -> dict[str, Any]:
-    base = report.html_url or app.html_url
+async def _row(request: web.Request, app: AppProgress, report: AppReport) -> dict[str, Any]:
     why = next((point.said for point in report.points if not point.ok), report.points[0].said)
     return {
         "name": report.name,
-        "what": "a classic OAuth App: it is not installed" if app.is_classic else what,
+        "what": "a classic OAuth App: it is not installed" if app.is_classic else _DOES[app.app],
         "installations": report.installations,
         "problem": why if report.installations is None else "",
-        "link": f"{base}/installations/new" if base else "",
+        "link": await install_link(request, app.app),
     }
-
-
-async def _reports(request: web.Request) -> list[AppReport]:
-    broker, who = request.app[BROKER], await principal(request)
-    return [
-        await app_check.report(broker, who, "orchestrator"),
-        await app_check.report(broker, who, "oauth"),
-    ]
 
 
 async def apps(request: web.Request) -> web.Response:
     """`GET /apps`: the same for operators, at any time."""
-    reports = await _reports(request)
+    reports = await app_check.reports(request.app[BROKER], await principal(request))
     return page(request, "apps.html", reports=reports, unreadable=app_check.UNREADABLE)
 
 

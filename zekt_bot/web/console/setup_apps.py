@@ -14,14 +14,14 @@ from zekt_bot.web.console import forms, permissions
 from zekt_bot.web.console.frame import BROWSER
 from zekt_bot.web.console.headers import FORMS_TO_GITHUB
 from zekt_bot.web.console.problems import Problem, Way
-from zekt_bot.web.console.setup import ON, on, principal, step
+from zekt_bot.web.console.setup import ON, on, principal, progress, step
 from zekt_bot.web.deps import BROKER
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from zekt_bot.config import App
-    from zekt_bot.operations.setup import AppProgress
+    from zekt_bot.operations.setup import AppProgress, Progress
 
 _UNUSABLE = "GitHub's answer cannot be used"
 _LABELS: dict[App, str] = {"oauth": "Sign-in App", "orchestrator": "Orchestration App"}
@@ -45,20 +45,23 @@ def _app(request: web.Request) -> App:
     return "oauth" if request.match_info["app"] == "oauth" else "orchestrator"
 
 
-async def _state(request: web.Request) -> AppProgress:
-    found = await setup.progress(request.app[BROKER], await principal(request))
+def _state(request: web.Request, found: Progress) -> AppProgress:
     return found.oauth if _app(request) == "oauth" else found.orchestrator
 
 
 async def form(request: web.Request) -> web.Response:
     """`GET /setup/oauth` and `/setup/orchestrator`."""
-    return await _form(request, Draft(setup_apps.suggested_name(_app(request))), {})
+    draft = Draft(setup_apps.suggested_name(_app(request)))
+    return _form(request, await progress(request), draft, {})
 
 
-async def _form(request: web.Request, draft: Draft, errors: dict[str, str]) -> web.Response:
+def _form(
+    request: web.Request, found: Progress, draft: Draft, errors: dict[str, str]
+) -> web.Response:
     app = _app(request)
-    return await step(
+    return step(
         request,
+        found,
         app,
         "app.html",
         status=422 if errors else 200,
@@ -67,7 +70,7 @@ async def _form(request: web.Request, draft: Draft, errors: dict[str, str]) -> w
         app_name=_NAMES[app],
         why=_WHY[app],
         hook_url=hook_url(app, request.app[BROKER].settings.public_url),
-        state=await _state(request),
+        state=_state(request, found),
         values=asdict(draft),
         errors=errors,
     )
@@ -84,13 +87,15 @@ async def hand_over(request: web.Request) -> web.Response:
     try:
         handed = await setup_apps.begin(request.app[BROKER], who, app, draft, request[BROWSER])
     except InvalidInput as error:
-        return await _form(request, draft, {error.data.get("field", "name"): str(error)})
+        found = await setup.progress(request.app[BROKER], who)
+        return _form(request, found, draft, {error.data.get("field", "name"): str(error)})
     except Conflict as error:
         raise Problem(409, "This step is done", str(error), ON) from None
     request[FORMS_TO_GITHUB] = True
     told = json.loads(handed.manifest)
-    return await step(
+    return step(
         request,
+        await setup.progress(request.app[BROKER], who),
         app,
         "handover.html",
         app=app,
@@ -127,13 +132,14 @@ async def created(request: web.Request) -> web.Response:
 
 async def confirm_forgetting(request: web.Request) -> web.Response:
     """`GET /setup/APP/forget`."""
-    app = _app(request)
-    return await step(
+    app, found = _app(request), await progress(request)
+    return step(
         request,
+        found,
         app,
         "forget.html",
         app=app,
-        state=await _state(request),
+        state=_state(request, found),
         effect=_EFFECTS[app],
     )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from zekt_bot.config import App
+    from zekt_bot.domain.access import Principal
     from zekt_bot.operations.setup_check import Findings
 
 _AGAIN = Way("Check again", "/setup/check")
@@ -22,13 +23,16 @@ _AGAIN = Way("Check again", "/setup/check")
 
 async def show(request: web.Request) -> web.Response:
     """`GET /setup/check`: the Apps as they are at GitHub, and what came of them."""
-    found = await setup_check.look(request.app[BROKER], await principal(request))
-    return await _show(request, found)
+    who = await principal(request)
+    return await _show(request, who, await setup_check.look(request.app[BROKER], who))
 
 
-async def _show(request: web.Request, found: Findings, error: str = "") -> web.Response:
-    return await step(
+async def _show(
+    request: web.Request, who: Principal, found: Findings, error: str = ""
+) -> web.Response:
+    return step(
         request,
+        await setup.progress(request.app[BROKER], who),
         "check",
         "check.html",
         status=422 if error else 200,
@@ -39,7 +43,6 @@ async def _show(request: web.Request, found: Findings, error: str = "") -> web.R
         names=app_check.NAMES,
         sent="sent" in request.query,
         unreadable=app_check.UNREADABLE,
-        lacking=await setup.lacking(request.app[BROKER], await principal(request)),
     )
 
 
@@ -64,4 +67,6 @@ async def finish(request: web.Request) -> web.Response:
         raise Problem(409, "The setup cannot end yet", str(error), ON) from None
     if found is None:
         return on("/setup/done")
-    return await _show(request, found, "Tick this to end the setup although that will not work.")
+    return await _show(
+        request, who, found, "Tick this to end the setup although that will not work."
+    )
