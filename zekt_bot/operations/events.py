@@ -11,7 +11,7 @@ from zekt_bot.domain.access import Resource
 from zekt_bot.domain.lists import EventFilter, Page
 from zekt_bot.errors import NotFound
 from zekt_bot.operations.deliveries import held_up
-from zekt_bot.operations.visibility import Listing, all_shown, may_show, shown
+from zekt_bot.operations.visibility import PagedList, all_shown, may_show, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FIRST_PAGE = Page()
 EVERYTHING = EventFilter()
-_EVENTS = Listing("event:read", "run", events.page)
+_EVENTS = PagedList("event:read", "run", events.page)
 
 
 async def list_events(

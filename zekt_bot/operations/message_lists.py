@@ -12,7 +12,7 @@ from zekt_bot.domain.lists import MOST_ROWS, MessageFilter, Page
 from zekt_bot.errors import Conflict, NotFound
 from zekt_bot.operations import guarding
 from zekt_bot.operations.deliveries import held_up
-from zekt_bot.operations.visibility import Listing, may_show, shown
+from zekt_bot.operations.visibility import PagedList, may_show, shown
 
 if TYPE_CHECKING:
     from zekt_bot.domain.access import Principal
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 FIRST_PAGE = Page()
 EVERYTHING = MessageFilter()
-_MESSAGES = Listing("message:read", "msg", messages.page)
-_REFUSED = Listing("message:read", "ref", refusals.page)
+_MESSAGES = PagedList("message:read", "msg", messages.page)
+_REFUSED = PagedList("message:read", "ref", refusals.page)
 
 
 async def list_messages(

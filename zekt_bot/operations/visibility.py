@@ -55,7 +55,7 @@ async def may_list(
         await access.known(broker, principal, action, full_name)
 
 
-class Listing(NamedTuple):
+class PagedList(NamedTuple):
     """A list of what is about repositories: who may see it, whose ids it has, and its rows."""
 
     action: Action
