@@ -11,19 +11,20 @@ import orjson
 
 from benchmarks import harness, rows, sending, tokens, webhooks, world
 from benchmarks.harness import Options, Served, Table, median, served
-from benchmarks.messages import environ
 from benchmarks.traffic import Sink, ask, open_sink
 from zekt_bot.domain.messages import MOST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.tokens import Issuer
+
 _OF = world.World(services=1, subscribers=1)
 _WARM = 2  # messages before those that count
 
 
 async def one(
-    process: Served, sink: Sink, issuer: str, run: tuple[bytes, bytes], message: bytes
+    process: Served, sink: Sink, issuer: Issuer, run: tuple[bytes, bytes], message: bytes
 ) -> tuple[float, float, float, float]:
     """A run's message and its end; answers ms to store it, to dispatch, to fetch, and CPU ms."""
     posted, ended = run
@@ -38,7 +39,7 @@ async def one(
     sent = sink.last_at - began
     reference = orjson.loads(bodies[0])["client_payload"]["zekt"]["payloadRef"]
     path = "/" + reference["url"].split("/", 3)[3]
-    token = tokens.token(issuer, rows.CONSUMER, rows.consumer_name(0), 1, rows.WORKFLOW)
+    token = issuer.token(rows.CONSUMER, rows.consumer_name(0), 1)
     fetched, body = await ask(process.port, sending.fetch(path, token))
     if hashlib.sha256(body).hexdigest() != reference["sha256"] or body != message:
         raise RuntimeError("what was fetched is not what was sent")
@@ -46,10 +47,10 @@ async def one(
 
 
 async def once(
-    asked: Options, url: str, sink: Sink, issuer: str, shape: bytes
+    asked: Options, url: str, sink: Sink, issuer: Issuer, shape: bytes
 ) -> list[tuple[float, float, float, float]]:
     """So many, one after the other."""
-    settings = environ(url, sink.port, issuer, ZEKT_LANE_PER_MINUTE="0")
+    settings = world.taking_messages(url, sink.port, issuer, ZEKT_LANE_PER_MINUTE="0")
     await _OF.prepare(settings)
     message = sending.payload(MOST_BYTES)
     count = _WARM + asked.size(20, 10, 1)
@@ -71,7 +72,7 @@ async def main(asked: Options) -> None:
     """Measure and report."""
     shape = await webhooks.template(9 * 1024)
     sink, listening = await open_sink()
-    issuer = tokens.publish(sink)
+    issuer = await tokens.publish(sink)
     table = Table(
         ("way", "stored, ms", "run's end to POST, ms", "fetched, ms", "together, s", "CPU ms each")
     )

@@ -14,19 +14,17 @@ from benchmarks.traffic import open_sink
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.tokens import Issuer
+    from benchmarks.traffic import Sink
+
 SIZES = (1, 10)
-OF = world.World(services=50, subscribers=1)
-
-
-def environ(url: str, port: int, issuer: str, **more: str) -> dict[str, str]:
-    """A server's settings whose GitHub, and issuer of tokens, is the sink on that port."""
-    return world.environ(url, port, ZEKT_OIDC_ISSUER=issuer, ZEKT_API_PER_MINUTE="0", **more)
+_OF = world.World(services=50, subscribers=1)
 
 
 async def measure(
-    asked: Options, requests: Sequence[bytes], server: str | None, settings: dict[str, str]
+    asked: Options, requests: Sequence[bytes], server: str | None, sink: Sink, issuer: Issuer
 ) -> dict[str, Measured]:
-    """The bare handler and Zekt on each database, by turns. `settings` are but for the database."""
+    """The bare handler and Zekt on each database, by turns; the sink is Zekt's GitHub."""
     found = {way: Measured() for way in ("bare", *asked.databases)}
     for _ in range(asked.runs):
         for way, measured in found.items():
@@ -36,9 +34,9 @@ async def measure(
                     await measured.once(process, requests)
                 continue
             with harness.fresh(way, server) as url:
-                own = settings | {"DATABASE_URL": url}
-                await OF.prepare(own)
-                async with served("web", environ=own, here=asked.here) as process:
+                settings = world.taking_messages(url, sink.port, issuer)
+                await _OF.prepare(settings)
+                async with served("web", environ=settings, here=asked.here) as process:
                     await measured.once(process, requests)
     return found
 
@@ -49,22 +47,21 @@ async def main(asked: Options) -> None:
         ("message", "way", "stored/s", "of bare", "CPU µs each", "of bare, by CPU", "p99 ms")
     )
     sink, listening = await open_sink()
-    issuer = tokens.publish(sink)
-    settings = environ("sqlite:///none", sink.port, issuer)
+    issuer = await tokens.publish(sink)
     count = asked.size(6_000, 2_000, 20) + WARM
     told = []
     with harness.postgres(asked) as server:
         for size in SIZES[: asked.size(2, 2, 1)]:
             body = sending.payload(size * 1024)
-            requests = list(sending.messages(issuer, body, count, OF.repositories))
-            found = await measure(asked, requests, server, settings)
+            requests = list(sending.messages(issuer, body, count, _OF.repositories))
+            found = await measure(asked, requests, server, sink, issuer)
             for way, got in found.items():
                 table.add(f"{size} KB", way, *got.beside(found["bare"]))
         for way in asked.profiled:
             with harness.fresh(way, server) as url, harness.profiled() as profile:
-                own = settings | profile | {"DATABASE_URL": url}
-                await OF.prepare(own)
-                async with served("web", environ=own) as process:
+                settings = world.taking_messages(url, sink.port, issuer, **profile)
+                await _OF.prepare(settings)
+                async with served("web", environ=settings) as process:
                     await Measured().once(process, requests)
                 told.append(harness.where(profile, f"the web process on {way}, 10 KB"))
     listening.close()

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from benchmarks import rows, tokens
+from benchmarks import rows
 from benchmarks.webhooks import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from benchmarks.tokens import Issuer
 
 
 _ROW = {"file": "src/app/main.py", "line": 117, "rule": "no-unused", "text": "it is not used"}
@@ -23,7 +25,7 @@ def payload(size: int) -> bytes:
 
 
 def messages(
-    issuer: str, message: bytes, count: int, repositories: range, first: int = 0
+    issuer: Issuer, message: bytes, count: int, repositories: range, first: int = 0
 ) -> Iterator[bytes]:
     """Requests of a run each, one of the repositories after the other, as Node's `fetch` sends.
 
@@ -32,7 +34,7 @@ def messages(
     for number in range(first, first + count):
         of = repositories[number % len(repositories)]
         name, run = rows.provider_name(of), RUN + number
-        token = tokens.token(issuer, rows.REPOSITORY + of, name, run, rows.WORKFLOW)
+        token = issuer.token(rows.REPOSITORY + of, name, run)
         yield _request(token, name, _body(name, run, message))
 
 

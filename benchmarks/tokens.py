@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import jwt
 import orjson
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from jwt.algorithms import RSAAlgorithm
 
+from benchmarks import rows
 from zekt_bot.domain.run_tokens import SHARED_AUDIENCE
+from zekt_bot.testing import GitHubSimulator
+from zekt_bot.testing.oidc import jwk
+from zekt_bot.testing.world import private_key
 
 if TYPE_CHECKING:
-    from benchmarks.traffic import Sink
+    from collections.abc import Mapping
 
-KEY_ID = "bench-key"
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    from benchmarks.traffic import Sink
 
 _HOUR = 3600
 
 
 @cache
-def _key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65537, 2048)
+def _key() -> RSAPrivateKey:
+    return cast("RSAPrivateKey", serialization.load_pem_private_key(private_key(0).encode(), None))
 
 
 @cache
-def private_key() -> str:
-    """One key for all that is signed, in PEM."""
-    encoded = _key().private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return encoded.decode()
+def _public() -> dict[str, Any]:
+    return jwk(0)
 
 
 def public_key() -> str:
-    """What verifies it, in PEM."""
+    """What verifies the tokens, in PEM."""
     encoded = (
         _key()
         .public_key()
@@ -48,52 +47,47 @@ def public_key() -> str:
     return encoded.decode()
 
 
-def publish(sink: Sink) -> str:
-    """Let the sink be the issuer too; answers its address."""
-    issuer = f"http://127.0.0.1:{sink.port}"
-    known = RSAAlgorithm.to_jwk(_key().public_key(), as_dict=True)
-    shown = {name: known[name] for name in ("kty", "n", "e")} | {"kid": KEY_ID, "alg": "RS256"}
+@dataclass(frozen=True)
+class Issuer:
+    """Who makes tokens at this address; `claims` are those of a run of the first provider's."""
+
+    url: str
+    claims: Mapping[str, Any]
+
+    def token(self, repository_id: int, repository: str, run_id: int) -> str:
+        """The token of a run's first attempt, with all that GitHub tells."""
+        now, former = int(time.time()), self.claims["repository"]
+        claims = {
+            name: value.replace(former, repository) if isinstance(value, str) else value
+            for name, value in self.claims.items()
+        } | {
+            "jti": f"00000000-0000-0000-0000-{run_id:012}",
+            "iss": self.url,
+            "iat": now,
+            "exp": now + _HOUR,  # of all that a benchmark sends, at once
+            "repository_id": str(repository_id),
+            "repository_owner": repository.partition("/")[0],
+            "run_id": str(run_id),
+        }
+        return jwt.encode(claims, _key(), "RS256", headers={"kid": _public()["kid"]})
+
+
+async def publish(sink: Sink) -> Issuer:
+    """Let the sink be the issuer too."""
+    url = f"http://127.0.0.1:{sink.port}"
     sink.answer(
         "/.well-known/openid-configuration",
-        orjson.dumps({"issuer": issuer, "jwks_uri": f"{issuer}/jwks"}),
+        orjson.dumps({"issuer": url, "jwks_uri": f"{url}/jwks"}),
     )
-    sink.answer("/jwks", orjson.dumps({"keys": [shown]}))
-    return issuer
+    sink.answer("/jwks", orjson.dumps({"keys": [_public()]}))
+    return Issuer(url, await _claims())
 
 
-def token(issuer: str, repository_id: int, repository: str, run_id: int, workflow: str) -> str:
-    """The token of a run's first attempt, with all that GitHub tells."""
-    now, owner = int(time.time()), repository.partition("/")[0]
-    claims = {
-        "jti": f"00000000-0000-0000-0000-{run_id:012}",
-        "iss": issuer,
-        "sub": f"repo:{repository}:ref:refs/heads/main",
-        "aud": SHARED_AUDIENCE,
-        "iat": now,
-        "nbf": now - 600,
-        "exp": now + _HOUR,
-        "ref": "refs/heads/main",
-        "ref_type": "branch",
-        "ref_protected": "false",
-        "sha": "0" * 40,
-        "repository": repository,
-        "repository_id": str(repository_id),
-        "repository_owner": owner,
-        "repository_owner_id": "41000001",
-        "repository_visibility": "private",
-        "run_id": str(run_id),
-        "run_number": "7",
-        "run_attempt": "1",
-        "actor": "mona",
-        "actor_id": "1",
-        "workflow": "Release",
-        "workflow_ref": f"{repository}/{workflow}@refs/heads/main",
-        "workflow_sha": "0" * 40,
-        "job_workflow_ref": f"{repository}/{workflow}@refs/heads/main",
-        "job_workflow_sha": "0" * 40,
-        "head_ref": "",
-        "base_ref": "",
-        "event_name": "push",
-        "runner_environment": "github-hosted",
-    }
-    return jwt.encode(claims, _key(), "RS256", headers={"kid": KEY_ID})
+async def _claims() -> dict[str, Any]:
+    """What the simulator says of a run."""
+    github = GitHubSimulator()
+    owner, _, name = rows.provider_name(0).partition("/")
+    repository = github.repository(github.account(owner), name, private=True)
+    github.add_workflow(repository, rows.WORKFLOW, "Release")
+    run = await github.start_run(repository, rows.WORKFLOW)
+    return github.oidc.claims(run, SHARED_AUDIENCE)

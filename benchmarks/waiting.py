@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from benchmarks import harness, sending, tokens, webhooks, world
 from benchmarks.end_to_end import throughput
 from benchmarks.harness import Options, Table, median, served
-from benchmarks.messages import environ
 from benchmarks.traffic import hammer, open_sink
 from zekt_bot import config
 from zekt_bot.app import open_broker
 
 if TYPE_CHECKING:
+    from benchmarks.tokens import Issuer
     from benchmarks.traffic import Sink
 
 _OF = world.World(services=200, subscribers=1)
@@ -22,11 +22,11 @@ _MB = ("before", "while they wait", "when all went")
 
 
 async def once(
-    asked: Options, url: str, sink: Sink, issuer: str, shape: bytes
+    asked: Options, url: str, sink: Sink, issuer: Issuer, shape: bytes
 ) -> tuple[list[float], ...]:
     """Runs without messages, then as many with one each: events a second and CPU µs; memory."""
     unpaced = {"ZEKT_LANE_PER_MINUTE": "0", "ZEKT_LANE_IN_FLIGHT": "50"}
-    settings = environ(url, sink.port, issuer, **unpaced)
+    settings = world.taking_messages(url, sink.port, issuer, **unpaced)
     await _OF.prepare(settings)
     warm, many, of = asked.size(400, 400, 10), asked.size(1_000, 1_000, 10), _OF.repositories
     posts = list(sending.messages(issuer, sending.payload(_SIZE), many, of, warm + many))
@@ -52,7 +52,7 @@ async def main(asked: Options) -> None:
     """Measure and report."""
     shape = await webhooks.template(9 * 1024)
     sink, listening = await open_sink()
-    issuer = tokens.publish(sink)
+    issuer = await tokens.publish(sink)
     costs = Table(("way", "runs", "events/s", "CPU µs each", "of one without, by CPU"))
     held = Table(("way", *(f"MB {when}" for when in _MB)))
     with harness.postgres(asked) as server:

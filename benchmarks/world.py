@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import rows, tokens
+from benchmarks import rows
 from benchmarks.served import SECRET
 from zekt_bot import config
 from zekt_bot.app import open_broker
@@ -15,12 +15,14 @@ from zekt_bot.db import chores, tables
 from zekt_bot.db.database import Database
 from zekt_bot.db.sql import insert_new
 from zekt_bot.pipeline import recovery
+from zekt_bot.testing.world import private_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection, Table
 
+    from benchmarks.tokens import Issuer
     from zekt_bot.operations.broker import Broker
 
 _PAGE = 5_000
@@ -36,12 +38,20 @@ def environ(database_url: str, github_port: int = 9, **more: str) -> dict[str, s
         "ZEKT_SECRET_KEY": "a key of the benchmarks that is long enough",
         "ZEKT_GITHUB_API_URL": f"http://127.0.0.1:{github_port}",
         "ZEKT_ORCHESTRATOR_APP_ID": "4711",
-        "ZEKT_ORCHESTRATOR_PRIVATE_KEY": tokens.private_key(),
+        "ZEKT_ORCHESTRATOR_PRIVATE_KEY": private_key(0),
         "ZEKT_ORCHESTRATOR_WEBHOOK_SECRET": SECRET,
         "ZEKT_JOB_GRACE": "0",
         "LOG_FORMAT": "json",
         **more,
     }
+
+
+def taking_messages(
+    database_url: str, github_port: int, issuer: Issuer, **more: str
+) -> dict[str, str]:
+    """The same of one that takes the messages of this issuer's runs, however many a minute."""
+    taking = {"ZEKT_OIDC_ISSUER": issuer.url, "ZEKT_API_PER_MINUTE": "0"}
+    return environ(database_url, github_port, **taking, **more)
 
 
 async def migrated(settings: config.Settings) -> None:

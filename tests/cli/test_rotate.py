@@ -30,7 +30,7 @@ async def test_of_an_app_that_is_not_stored_it_says_where_to_look(
     migrated_sqlite: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "key.pem"
-    file.write_text(private_key(), encoding="ascii")
+    file.write_text(private_key(0), encoding="ascii")
     for words in (
         ("webhook-secret", "orchestrator", "--grace", "0"),
         ("private-key", "oauth", str(file)),

@@ -73,6 +73,7 @@ class OidcIssuer:
         """What GitHub says of a run; all ids are strings."""
         now, repository = self._core.now(), run.repository
         ref = f"refs/heads/{run.head_branch}"
+        workflow = f"{repository.full_name}/{run.workflow.path}@{ref}"
         return {
             "jti": str(uuid.uuid4()),
             "iss": f"{self.url}/{self.enterprise}" if self.enterprise else self.url,
@@ -83,6 +84,9 @@ class OidcIssuer:
             "exp": int((now + LIFE).timestamp()),
             "ref": ref,
             "ref_type": "branch",
+            "ref_protected": "false",
+            "base_ref": "",
+            "head_ref": "",
             "sha": run.head_sha,
             "repository": repository.full_name,
             "repository_id": str(repository.id),
@@ -95,8 +99,10 @@ class OidcIssuer:
             "actor": run.actor.login,
             "actor_id": str(run.actor.id),
             "workflow": run.workflow.name,
-            "workflow_ref": f"{repository.full_name}/{run.workflow.path}@{ref}",
+            "workflow_ref": workflow,
             "workflow_sha": run.head_sha,
+            "job_workflow_ref": workflow,
+            "job_workflow_sha": run.head_sha,
             "event_name": run.event,
             "runner_environment": "github-hosted",
         }
@@ -130,7 +136,7 @@ class OidcIssuer:
         )
 
     async def _keys(self, _request: web.Request) -> web.Response:
-        return answer(200, {"keys": [_public(ordinal) for ordinal in self._ordinals]})
+        return answer(200, {"keys": [jwk(ordinal) for ordinal in self._ordinals]})
 
     async def _request(self, request: web.Request) -> web.Response:
         """A token for the audience that the job asks for; without one, for its owner's page.
@@ -151,7 +157,8 @@ def _key_id(ordinal: int) -> str:
     return f"key-{ordinal}"
 
 
-def _public(ordinal: int) -> dict[str, Any]:
+def jwk(ordinal: int) -> dict[str, Any]:
+    """What verifies the signatures of the key of this number, as a key set has it."""
     key = serialization.load_pem_private_key(private_key(ordinal).encode(), None)
     assert isinstance(key, RSAPrivateKey)  # noqa: S101
     told = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)

@@ -32,7 +32,7 @@ AGE = timedelta(days=400)
 
 
 @cache
-def private_key(ordinal: int = 0) -> str:
+def private_key(ordinal: int) -> str:
     """The RSA key of the first, second … App of this process, in PEM; made once."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return key.private_bytes(
