@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.stage import open_stage
@@ -35,13 +36,9 @@ async def received(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[Span]]
 
     app = web.Application()
     app.router.add_post("/v1/traces", take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
-    yield spans
-    await runner.cleanup()
+    async with TestServer(app) as server:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", str(server.make_url("/")).rstrip("/"))
+        yield spans
 
 
 async def test_all_of_a_run_s_way_is_one_trace(migrated_sqlite: str, received: list[Span]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 
 from tests.web.api.calling import Api, open_api
 from zekt_bot.testing.act import tools
@@ -43,13 +44,10 @@ class Wire:
         """No fault yet, and nobody behind it."""
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str, bytes]] = []
-        self.port = self.behind = 0
-        self.session: ClientSession
-
-    @property
-    def url(self) -> str:
+        self.url = ""
         """The address that the Action is given."""
-        return f"http://127.0.0.1:{self.port}"
+        self.behind = 0
+        self.session: ClientSession
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Pass it on, or fail."""
@@ -86,15 +84,9 @@ async def open_wire() -> AsyncIterator[Wire]:
     wire = Wire()
     app = web.Application(client_max_size=2**20)
     app.router.add_route("*", "/{path:.*}", wire.answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    wire.port = runner.addresses[0][1]
-    async with ClientSession() as wire.session:
-        try:
-            yield wire
-        finally:
-            await runner.cleanup()
+    async with ClientSession() as wire.session, TestServer(app) as server:
+        wire.url = str(server.make_url("/")).rstrip("/")
+        yield wire
 
 
 @dataclass

@@ -6,9 +6,10 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.github.server import FakeGitHub, FixedCredentials, TestClock, private_pem
+from tests.github.server import FakeGitHub, FixedCredentials, TestClock
 from zekt_bot.config import AppCredentials, Settings
 from zekt_bot.github.client import GitHub
+from zekt_bot.testing.world import private_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +33,7 @@ async def settings(fake: FakeGitHub) -> AsyncIterator[Settings]:
 
 @pytest.fixture
 def credentials() -> FixedCredentials:
-    return FixedCredentials(AppCredentials(app_id="12", private_key=private_pem(), version="1"))
+    return FixedCredentials(AppCredentials(app_id="12", private_key=private_key(0), version="1"))
 
 
 @pytest.fixture

@@ -7,16 +7,15 @@ import json
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from zekt_bot.testing import ManualClock
 from zekt_bot.testing import clock as clocks
+from zekt_bot.testing.world import private_key
 
 if TYPE_CHECKING:
     from zekt_bot.config import App, AppCredentials
@@ -48,23 +47,8 @@ class FixedCredentials:
         return found
 
 
-def private_pem(name: str = "first") -> str:
-    """An RSA key for each name."""
-    return _private_pem(name)
-
-
-@cache
-def _private_pem(name: str) -> str:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    ).decode()
-
-
-def public_key(name: str = "first") -> Any:
-    key = serialization.load_pem_private_key(private_pem(name).encode(), None)
+def public_key(ordinal: int) -> Any:
+    key = serialization.load_pem_private_key(private_key(ordinal).encode(), None)
     return key.public_key()
 
 
@@ -105,7 +89,7 @@ class FakeGitHub:
         self.revoked: set[str] = set()
         self.delay = 0.0
         self.broken = False
-        self.keys = {"first"}
+        self.keys = {0}
         self.installation: dict[str, Any] | None = {
             "id": INSTALLATION,
             "suspended_at": None,
@@ -179,11 +163,11 @@ class FakeGitHub:
 
     def _knows_jwt(self, seen: Seen) -> bool:
         token = seen.headers.get("authorization", "").removeprefix("bearer ")
-        for name in self.keys:
+        for ordinal in self.keys:
             try:
                 claims = jwt.decode(
                     token,
-                    public_key(name),
+                    public_key(ordinal),
                     algorithms=["RS256"],
                     options={"verify_exp": False, "verify_iat": False},
                 )

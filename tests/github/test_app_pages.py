@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.github.server import private_pem
 from zekt_bot.config import AppCredentials
 from zekt_bot.github import app_pages
 from zekt_bot.github.app_pages import AppPages
 from zekt_bot.github.client import GitHub
+from zekt_bot.testing.world import private_key
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -82,7 +82,7 @@ async def test_what_github_said_at_its_making_serves_where_there_is_nothing_newe
     credentials.found = AppCredentials(app_id="12", version="1", html_url=AURORA)
     assert await pages.install("orchestrator") == f"{AURORA}/installations/new"
     assert fake.seen == []
-    key = private_pem()
+    key = private_key(0)
     credentials.found = replace(credentials.found, version="2", private_key=key)
     fake.script("GET", "/app", 200, {"id": 12, "html_url": None})
     assert await pages.install("orchestrator") == f"{AURORA}/installations/new"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.github.server import CONSUMER, INSTALLATION, private_pem
+from tests.github.server import CONSUMER, INSTALLATION
 from zekt_bot.config import AppCredentials
 from zekt_bot.errors import (
     AppRejected,
@@ -17,6 +17,7 @@ from zekt_bot.errors import (
     GitHubUnreachable,
     RepositoryNotGranted,
 )
+from zekt_bot.testing.world import private_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,7 +32,7 @@ APP = f"/app/installations/{INSTALLATION}"
 MINT = f"{APP}/access_tokens"
 REPOSITORY = f"/repositories/{CONSUMER}"
 POST = "/repos/octo/consumer/dispatches"
-SECOND = AppCredentials(app_id="12", private_key=private_pem("second"), version="2")
+SECOND = AppCredentials(app_id="12", private_key=private_key(1), version="2")
 # Each call that answers a mapping or None, and the path it asks for.
 CALLS: dict[str, tuple[str, Ask]] = {
     "installation": (APP, lambda github: github.installation(INSTALLATION)),
@@ -205,7 +206,7 @@ async def test_without_credentials_there_is_no_app_and_every_call_says_so(
 async def test_a_refused_key_is_exchanged_for_newer_credentials_at_once(
     github: GitHub, fake: FakeGitHub, credentials: FixedCredentials
 ) -> None:
-    fake.keys = {"second"}
+    fake.keys = {1}
     with pytest.raises(AppRejected, match="could not be decoded"):
         await github.installation(INSTALLATION)
     credentials.hidden = SECOND

@@ -8,10 +8,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.github.server import INSTALLATION, START, private_pem, public_key
+from tests.github.server import INSTALLATION, START, public_key
 from zekt_bot.config import AppCredentials
 from zekt_bot.errors import AppRejected, ConfigurationError
 from zekt_bot.github.octo import EventRouter, app_config, plugin_router
+from zekt_bot.testing.world import private_key
 
 if TYPE_CHECKING:
     from tests.github.server import FakeGitHub, FixedCredentials, TestClock
@@ -42,7 +43,7 @@ def elliptic_pem() -> str:
     ],
 )
 def test_a_key_is_taken_in_every_shape_that_platforms_make_of_it(shape: Any) -> None:
-    config = app_config(AppCredentials(app_id="12", private_key=shape(private_pem())))
+    config = app_config(AppCredentials(app_id="12", private_key=shape(private_key(0))))
     assert config.app_id == "12"
 
 
@@ -54,7 +55,7 @@ def test_a_key_is_taken_in_every_shape_that_platforms_make_of_it(shape: Any) -> 
         base64.b64encode(b"hunter2 is no key").decode(),
         base64.b64encode(b"\xff\xfe").decode(),
         "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----",
-        private_pem()[:400],
+        private_key(0)[:400],
         elliptic_pem(),
     ],
 )
@@ -84,7 +85,7 @@ async def test_the_jwt_lives_by_our_clock_and_is_kept_seven_minutes(
     first = str(app.gh_jwt)
     claims = jwt.decode(
         first,
-        public_key(),
+        public_key(0),
         algorithms=["RS256"],
         options={"verify_exp": False, "verify_iat": False},
     )
@@ -160,13 +161,13 @@ async def test_other_credentials_are_another_app(
 ) -> None:
     first = await github.app()
     assert await github.app() is first
-    credentials.found = AppCredentials("12", private_pem("second"), version="2")
+    credentials.found = AppCredentials("12", private_key(1), version="2")
     second = await github.app()
     assert second is not first
     assert second.installation(INSTALLATION) is not first.installation(INSTALLATION)
     with pytest.raises(AppRejected):
         await github.installation(INSTALLATION)
-    fake.keys = {"second"}
+    fake.keys = {1}
     assert await github.installation(INSTALLATION)
 
 
