@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.strategies import audit_details, entries, machine_words
-from zekt_bot.domain.audit import GENESIS, Entry, chain_hash, check_details
+from zekt_bot.domain.audit import GENESIS, Entry, chain_hash, check_details, packed
 from zekt_bot.errors import InvalidInput
 
 BASE = Entry(
@@ -113,3 +114,19 @@ def test_the_order_of_details_does_not_matter(entry: Entry, one: str, two: str) 
     turned = dict(reversed(list(details.items())))
     first, second = (replace(entry, details=each) for each in (details, turned))
     assert chain_hash(GENESIS, "c", 1, 0, first) == chain_hash(GENESIS, "c", 1, 0, second)
+
+
+@given(st.lists(st.none() | st.integers(-(2**63), 2**63 - 1) | st.text() | audit_details))
+def test_what_is_hashed_is_written_as_ever(values: list[Any]) -> None:
+    assert packed(values) == json.dumps(values, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize(
+    ("actor", "kept"),
+    [
+        ("zekt", "1f12188e0ed4a97964dd67d755f40dd6c51d27fb6b428d8f978ceba7c99f9203"),
+        ("Zoë\x7f", "b038d3d89145919df810eeff67bdf01f628e7a274f4034a4357b71fb2d7e2b05"),
+    ],
+)
+def test_a_hash_is_what_it_was_when_it_was_first_written(actor: str, kept: str) -> None:
+    assert chain_hash(GENESIS, "chain-0000", 1, 5, other(actor=actor)) == kept

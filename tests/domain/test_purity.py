@@ -1,4 +1,4 @@
-"""The domain and the errors stand on nothing but the standard library."""
+"""The domain and the errors stand on no framework."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import insert_if_new, insert_new
 from zekt_bot.db.tables import audit, audit_chains, principals
 from zekt_bot.db.types import microseconds
-from zekt_bot.domain.audit import GENESIS, GITHUB, SYSTEM, Entry, chain_hash
+from zekt_bot.domain.audit import GENESIS, GITHUB, SYSTEM, Entry, chain_hash, packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,10 +79,11 @@ def flush(connection: Connection, now: datetime) -> None:
 
 def _chain(connection: Connection, entries: Sequence[Entry], now: datetime) -> None:
     chain, seq, previous = _take_chain(connection)
+    at = microseconds(now)
     rows: list[dict[str, Any]] = []
     for entry in entries:
         seq += 1
-        previous = chain_hash(previous, chain, seq, microseconds(now), entry)
+        previous = chain_hash(previous, chain, seq, at, entry)
         rows.append(
             {
                 "chain": chain,
@@ -95,7 +95,7 @@ def _chain(connection: Connection, entries: Sequence[Entry], now: datetime) -> N
                 "delivery_id": entry.delivery_id,
                 "account_id": entry.account_id,
                 "repository_id": entry.repository_id,
-                "details": json.dumps(dict(entry.details), separators=(",", ":")),
+                "details": packed(dict(entry.details)).decode(),
                 "hash": previous,
             }
         )

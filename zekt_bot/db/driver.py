@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 Outcome = TypeVar("Outcome")
-Values = tuple[Any, ...]
 
 # The first that fits; what is none of them is no error of the database's.
 _ASYNCPG: tuple[tuple[type[Exception], str], ...] = (
@@ -36,7 +35,7 @@ class Answer(NamedTuple):
     changed: int
 
 
-def send(connection: Connection, text: str, values: Values, *, answers: bool) -> Answer:
+def send(connection: Connection, text: str, values: Sequence[Any], *, answers: bool) -> Answer:
     """Run a statement; `answers`: it has rows to give.
 
     Raises:
@@ -56,7 +55,7 @@ def send(connection: Connection, text: str, values: Values, *, answers: bool) ->
     return _sent(connection, text, by_cursor, by_asyncpg)
 
 
-def send_all(connection: Connection, text: str, rows: Sequence[Values]) -> int:
+def send_all(connection: Connection, text: str, rows: Sequence[Sequence[Any]]) -> int:
     """Run a statement once a row, sent together; how many it changed, or -1. Raises as `send`."""
 
     def by_cursor(cursor: Any) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.sql.dml import Insert
@@ -17,13 +18,14 @@ from sqlalchemy.sql.dml import Insert
 from zekt_bot.db import driver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Delete, Dialect, Update
     from sqlalchemy.sql.selectable import SelectBase
     from sqlalchemy.sql.type_api import TypeEngine
 
     _Processor = Callable[[Any], Any]
+    _Processors = Sequence[tuple[int, _Processor]]  # of the values that need one, by place
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -33,12 +35,13 @@ class _Form:
     """A statement as one database takes it. `reads` is known when it has run once."""
 
     text: str
-    binds: Sequence[tuple[str, _Processor | None]]
+    pick: Callable[[Mapping[str, Any]], Sequence[Any]]
+    binds: _Processors
     fixed: Mapping[str, Any]
     columns: Sequence[TypeEngine[Any]]
     keys: tuple[str, ...]
     row: Callable[[Sequence[Any]], Any]
-    reads: Sequence[_Processor | None] | None = None
+    reads: _Processors | None = None
 
 
 class Found:
@@ -108,17 +111,9 @@ class Prepared:
         form = self._form(connection.dialect, given)
         _begun(connection)
         told = driver.send(connection, form.text, _values(form, given), answers=bool(form.keys))
-        rows = told.rows
         if form.reads is None:
             form.reads = _reads(form, connection)
-        if any(form.reads):
-            rows = [
-                [
-                    read(value) if read else value
-                    for read, value in zip(form.reads, row, strict=True)
-                ]
-                for row in rows
-            ]
+        rows = [_through(form.reads, row) for row in told.rows] if form.reads else told.rows
         return Found(form, rows, told.changed)
 
     def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -148,14 +143,12 @@ class Prepared:
         for column in compiled.insert_prefetch:
             value: Any = column.default
             fixed[column.key] = value.arg
-        binds = [
-            (name, _kind(named[name].type, dialect).bind_processor(dialect))
-            for name in compiled.positiontup or ()
-        ]
+        names = compiled.positiontup or []
+        binds = _placed(_kind(named[name].type, dialect).bind_processor(dialect) for name in names)
         columns = list(self._statement.exported_columns)
         keys = tuple(str(each.key) for each in columns)
         kinds = [each.type for each in columns]
-        return _Form(str(compiled), binds, fixed, kinds, keys, _named(keys))
+        return _Form(str(compiled), _picking(names), binds, fixed, kinds, keys, _named(keys))
 
 
 def _begun(connection: Connection) -> None:
@@ -168,21 +161,40 @@ def _named(keys: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
     return made("Row", keys, rename=True)._make  # type: ignore[no-any-return]
 
 
-def _values(form: _Form, given: Mapping[str, Any]) -> tuple[Any, ...]:
-    if form.fixed:
-        given = {**form.fixed, **given}
-    return tuple([process(given[name]) if process else given[name] for name, process in form.binds])
+def _picking(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """What takes the values of these names from a mapping."""
+    if len(names) > 1:
+        return itemgetter(*names)  # which of one name gives no sequence
+    return lambda given: [given[name] for name in names]
 
 
-def _reads(form: _Form, connection: Connection) -> list[_Processor | None]:
-    """How each column's values become ours; the driver says as what it gives them."""
+def _placed(processors: Iterable[_Processor | None]) -> _Processors:
+    return [(place, process) for place, process in enumerate(processors) if process]
+
+
+def _values(form: _Form, given: Mapping[str, Any]) -> Sequence[Any]:
+    return _through(form.binds, form.pick({**form.fixed, **given} if form.fixed else given))
+
+
+def _through(processors: _Processors, values: Sequence[Any]) -> Sequence[Any]:
+    """The same values, those that need it changed."""
+    if not processors:
+        return values
+    changed = list(values)
+    for place, process in processors:
+        changed[place] = process(changed[place])
+    return changed
+
+
+def _reads(form: _Form, connection: Connection) -> _Processors:
+    """How columns' values become ours; the driver says as what it gives them."""
     if not form.keys:
         return []
     given = driver.kinds(connection, form.text, len(form.keys))
-    return [
+    return _placed(
         _kind(kind, connection.dialect).result_processor(connection.dialect, code)
         for kind, code in zip(form.columns, given, strict=True)
-    ]
+    )
 
 
 def _kind(of: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:

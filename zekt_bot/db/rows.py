@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import namedtuple
 from datetime import timedelta
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from sqlalchemy import and_, or_
 
 from zekt_bot.db.tables import (
@@ -52,24 +55,24 @@ SERVICE = tuple(column.name for column in services.c)
 SUBSCRIPTION = tuple(
     column.name for column in subscriptions.c if column.name not in _UNREAD_OF_SUBSCRIPTION
 )
-REPOSITORY = tuple(column.name for column in repositories.c)
+_UNREAD_OF_REPOSITORY = {"full_name_lower", "updated_at"}
+REPOSITORY = tuple(
+    column.name for column in repositories.c if column.name not in _UNREAD_OF_REPOSITORY
+)
 ALLOWED = tuple(column.name for column in allowed_workflows.c)
 OWNER = tuple(column.name for column in accounts.c)
 
 
 def run_of(row: Row) -> Run:
     """A run; its facts are there once a `workflow_run` webhook told them."""
-    facts = None
-    if row["workflow_path"] is not None:
-        facts = RunFacts(**{name: row[name] for name in RunFacts.__dataclass_fields__})
     return Run(
         id=row["id"],
-        key=RunKey(row["repository_id"], row["run_id"], row["run_attempt"]),
+        key=RunKey(*_KEY(row)),
         correlation_id=row["correlation_id"],
         state=row["state"],
         version=row["version"],
         hops=row["hops"],
-        facts=facts,
+        facts=RunFacts(*_FACTS(row)) if row["workflow_path"] is not None else None,
         gather_until=row["gather_until"],
         aggregated_at=row["aggregated_at"],
         recovered_at=row["recovered_at"],
@@ -79,9 +82,16 @@ def run_of(row: Row) -> Run:
     )
 
 
+_KEY = itemgetter(*RunKey._fields)
+_FACTS = itemgetter(*RunFacts.__dataclass_fields__)
+
+
 def job_of(row: Row) -> Job:
     """A job."""
-    return Job(**{name: row[name] for name in Job.__dataclass_fields__})
+    return Job(*_JOB(row))
+
+
+_JOB = itemgetter(*Job.__dataclass_fields__)
 
 
 def message_of(row: Row) -> Message:
@@ -115,10 +125,17 @@ def envelope_of(row: Row) -> Envelope:
 
 def delivery_of(row: Row) -> Delivery:
     """A delivery."""
-    return Delivery(**{name: row[name] for name in _DELIVERY}, envelope_id=row["envelope"])
+    return Delivery(*_DELIVERY(row))
 
 
-_DELIVERY = tuple(name for name in Delivery.__dataclass_fields__ if name != "envelope_id")
+_DELIVERY = itemgetter(
+    *("envelope" if name == "envelope_id" else name for name in Delivery.__dataclass_fields__)
+)
+
+
+_STANDING = ("state", "permissions", "rule", "listed")  # its installation's, its account's
+_named: Any = namedtuple  # its fields are known only here
+_Whole = _named("_Whole", (*REPOSITORY, *_STANDING))
 
 
 class RepositoryRows:
@@ -130,16 +147,15 @@ class RepositoryRows:
         self.table = repositories.alias(f"{prefix}repository")
         self._installation = installations.alias(f"{prefix}installation")
         self._account = accounts.alias(f"{prefix}account")
+        self._read = itemgetter(*(prefix + name for name in _Whole._fields))
 
     @property
     def columns(self) -> list[Label[Any]]:
         """What `read` needs."""
         return [
             *labelled(self._prefix, self.table, REPOSITORY),
-            self._installation.c.state.label(f"{self._prefix}state"),
-            self._installation.c.permissions.label(f"{self._prefix}permissions"),
-            self._account.c.rule.label(f"{self._prefix}rule"),
-            self._account.c.listed.label(f"{self._prefix}listed"),
+            *labelled(self._prefix, self._installation, ("state", "permissions")),
+            *labelled(self._prefix, self._account, ("rule", "listed")),
         ]
 
     def joined(
@@ -167,46 +183,43 @@ class RepositoryRows:
 
     def read(self, row: Row) -> Repository:
         """The repository in a row of such a statement."""
-        p = self._prefix
-        provider = row[p + "provider_enabled_at"] is not None
-        consumer = row[p + "consumer_enabled_at"] is not None
-        granted = _granted(row[p + "permissions"] or "{}")
+        own = _Whole(*self._read(row))
+        provider = own.provider_enabled_at is not None
+        consumer = own.consumer_enabled_at is not None
         return Repository(
-            id=row[p + "id"],
-            full_name=row[p + "full_name"],
-            account_id=row[p + "account_id"],
-            installation_id=row[p + "installation_id"],
-            installation_state=row[p + "state"],
-            private=row[p + "private"],
-            archived=row[p + "archived"],
+            id=own.id,
+            full_name=own.full_name,
+            account_id=own.account_id,
+            installation_id=own.installation_id,
+            installation_state=own.state,
+            private=own.private,
+            archived=own.archived,
             provider=provider,
             consumer=consumer,
-            blocked=row[p + "rule"] == "block"
-            or (row[p + "rule"] is None and row[p + "listed"] is False),
-            version=row[p + "version"],
-            provider_since=row[p + "provider_enabled_at"],
-            consumer_since=row[p + "consumer_enabled_at"],
-            heard_since=row[p + "heard_since"],
-            unread_since=row[p + "unread_since"],
-            purging=row[p + "purging_since"] is not None,
-            lapsed_at=row[p + "lapsed_at"],
-            withdrawn_at=row[p + "withdrawn_at"],
-            lacks=lacking(granted, provider=provider, consumer=consumer),
+            blocked=own.rule == "block" or (own.rule is None and own.listed is False),
+            version=own.version,
+            provider_since=own.provider_enabled_at,
+            consumer_since=own.consumer_enabled_at,
+            heard_since=own.heard_since,
+            unread_since=own.unread_since,
+            purging=own.purging_since is not None,
+            lapsed_at=own.lapsed_at,
+            withdrawn_at=own.withdrawn_at,
+            lacks=_lacking(own.permissions or "{}", provider=provider, consumer=consumer),
         )
 
 
 @lru_cache(256)  # most accounts granted the same
-def _granted(permissions: str) -> Mapping[str, str]:
-    told: dict[str, str] = json.loads(permissions)
-    return told
+def _lacking(permissions: str, *, provider: bool, consumer: bool) -> tuple[str, ...]:
+    return lacking(orjson.loads(permissions), provider=provider, consumer=consumer)
 
 
 def allowed_of(row: Row) -> AllowedWorkflow:
     """An allow-list entry."""
     conditions = Conditions(
-        branches=tuple(json.loads(row["branches"])),
-        events=tuple(json.loads(row["events"])),
-        conclusions=tuple(json.loads(row["conclusions"])),
+        branches=tuple(orjson.loads(row["branches"])),
+        events=tuple(orjson.loads(row["events"])),
+        conclusions=tuple(orjson.loads(row["conclusions"])),
         forks=row["forks"],
     )
     since = row["created_at"]
@@ -227,13 +240,13 @@ def service_of(row: Row, p: str, owner: str | None) -> Service:
         profile=Profile(
             title=row[p + "title"],
             description=row[p + "description"],
-            tags=tuple(json.loads(row[p + "tags"])),
+            tags=tuple(orjson.loads(row[p + "tags"])),
             alias=row[p + "alias"],
             visibility=row[p + "visibility"],
             listed=row[p + "listed"],
             hidden_source=row[p + "hidden_source"],
-            event_types=tuple(json.loads(row[p + "event_types"])),
-            approves=tuple(json.loads(row[p + "approves"])),
+            event_types=tuple(orjson.loads(row[p + "event_types"])),
+            approves=tuple(orjson.loads(row[p + "approves"])),
             one_per_type=row[p + "one_per_type"],
             secrets=row[p + "secrets"],
             message_schema=row[p + "message_schema"],
@@ -261,7 +274,7 @@ def subscription_of(row: Row, p: str = "") -> Subscription:
         repository_id=row[p + "repository_id"],
         channel=row[p + "channel"],
         state=row[p + "state"],
-        event_types=tuple(json.loads(row[p + "event_types"])),
+        event_types=tuple(orjson.loads(row[p + "event_types"])),
         filters=filters_of(row[p + "filters"]),
         paused=row[p + "paused_at"] is not None,
         lane=row[p + "lane"],
@@ -289,4 +302,4 @@ def ordered_of(row: Row, p: str = "") -> Ordered | None:
 
 def filters_of(text: str) -> Filters:
     """Filters from their column."""
-    return Filters(**{name: tuple(values) for name, values in json.loads(text).items()})
+    return Filters(**{name: tuple(values) for name, values in orjson.loads(text).items()})

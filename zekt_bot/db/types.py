@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, DateTime, TypeDecorator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Dialect
     from sqlalchemy.types import TypeEngine
 
@@ -18,6 +20,21 @@ _MICROSECOND = timedelta(microseconds=1)
 def microseconds(moment: datetime) -> int:
     """Microseconds since 1970, exactly."""
     return (moment - _EPOCH) // _MICROSECOND
+
+
+def _counted(moment: datetime | None) -> int | None:
+    return None if moment is None else microseconds(_aware(moment))
+
+
+def _aware(moment: datetime | None) -> Any:
+    """Refuse naive times: they mean nothing."""
+    if moment is not None and moment.tzinfo is None:
+        raise ValueError("a time without a zone cannot be stored")
+    return moment
+
+
+def _moment(count: int | None) -> datetime | None:
+    return None if count is None else _EPOCH + count * _MICROSECOND
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -32,19 +49,13 @@ class UtcDateTime(TypeDecorator[datetime]):
             return dialect.type_descriptor(BigInteger())
         return dialect.type_descriptor(DateTime(timezone=True))
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Refuse naive times: they mean nothing."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a zone cannot be stored")
-        return microseconds(value) if dialect.name == "sqlite" else value
+    # Itself, not process_bind_param: SQLAlchemy would put a function of its own around that.
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any]:
+        """How a moment is stored."""
+        return _counted if dialect.name == "sqlite" else _aware
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Give back an aware time in UTC."""
-        if value is None:
-            return None
-        if dialect.name == "sqlite":
-            since: timedelta = value * _MICROSECOND
-            return _EPOCH + since
-        return value.astimezone(UTC)  # type: ignore[no-any-return]
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[int | None], datetime | None] | None:
+        """How one is read; asyncpg gives aware times in UTC by itself."""
+        return _moment if dialect.name == "sqlite" else None

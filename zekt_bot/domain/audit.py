@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import orjson
+
 from zekt_bot.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -76,4 +78,12 @@ def chain_hash(previous: str, chain: str, seq: int, at_microseconds: int, entry:
         entry.repository_id,
         sorted(entry.details.items()),
     ]
-    return hashlib.sha256(json.dumps(row, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(packed(row)).hexdigest()
+
+
+def packed(value: object) -> bytes:
+    """Compact JSON in ASCII: what is hashed, so byte by byte what it has always been."""
+    fast = orjson.dumps(value)
+    if fast.isascii() and b"\x7f" not in fast:
+        return fast
+    return json.dumps(value, separators=(",", ":")).encode()  # which escapes all but ASCII
