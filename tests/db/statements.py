@@ -15,7 +15,7 @@ class Sent(NamedTuple):
     """A statement and its parameters; of several rows, the first one's."""
 
     text: str
-    parameters: Any
+    parameters: tuple[Any, ...]
 
 
 class _Cursor:
@@ -24,12 +24,12 @@ class _Cursor:
 
     def execute(self, text: str, parameters: Any = ()) -> Any:
         answer = self._inner.execute(text, parameters)
-        self._heard(Sent(text, parameters))
+        self._heard(Sent(text, tuple(parameters)))
         return answer
 
     def executemany(self, text: str, rows: Any) -> Any:
         answer = self._inner.executemany(text, rows)
-        self._heard(Sent(text, rows[0]))
+        self._heard(Sent(text, tuple(rows[0])))
         return answer
 
     def __getattr__(self, name: str) -> Any:
@@ -55,7 +55,7 @@ class _Asyncpg:
 
     async def executemany(self, text: str, rows: Any) -> Any:
         answer = await self._inner.executemany(text, rows)
-        self._heard(Sent(text, rows[0]))
+        self._heard(Sent(text, tuple(rows[0])))
         return answer
 
     def __getattr__(self, name: str) -> Any:

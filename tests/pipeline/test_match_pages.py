@@ -10,14 +10,18 @@ import pytest
 from sqlalchemy import text
 
 from tests.db.rows import put
+from tests.db.statements import hearing
 from tests.stage import open_stage
 from zekt_bot.app import open_broker
-from zekt_bot.db.tables import deliveries, envelopes, repositories, subscriptions
+from zekt_bot.db.subscriptions import subscribers
+from zekt_bot.db.tables import deliveries, envelopes, repositories, services, subscriptions
 from zekt_bot.domain.lanes import spread
 from zekt_bot.pipeline.match import PAGE, match
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
 
     from tests.stage import Stage
     from zekt_bot.domain.catalog import Service
@@ -140,3 +144,27 @@ async def test_envelopes_of_one_page_share_what_was_read(stage: Stage) -> None:
     rows: Sequence[Mapping[str, Any]] = await stage.rows(deliveries)
     assert len({row["envelope"] for row in rows}) == 5
     assert {row["cause_id"] for row in rows} == {held.id}
+
+
+async def test_the_first_pages_of_several_services_are_one_question(stage: Stage) -> None:
+    one = await stage.publish()
+    await stage.subscribe(approve=False)  # the consumer is known now
+    await crowd(stage, one, 5)
+    ids = sorted(row["id"] for row in await stage.rows(subscriptions))
+    other = {"id": "srv_other", "slug": "other", "workflow_path": "other.yml"}
+    its = {"id": "sub_other", "service_id": other["id"]}
+    for table, changed in ((services, other), (subscriptions, its)):
+        row = dict((await stage.rows(table))[0]) | changed
+        await stage.broker.database.write(put, (table, [row]))
+
+    def read(connection: Connection, pages: set[tuple[str, str]]) -> tuple[int, dict[Any, Any]]:
+        with hearing(connection) as sent:
+            found = subscribers(connection, pages, 2)
+        asked = sum("subscriptions" in each.text for each in sent)
+        return asked, {page: [held.id for held, _ in some] for page, some in found.items()}
+
+    first, its_first, later = (one.id, ""), (other["id"], ""), (one.id, ids[1])
+    asked = await stage.broker.database.query(read, {first, its_first})
+    assert asked == (1, {first: ids[:2], its_first: [its["id"]]})
+    asked = await stage.broker.database.query(read, {first, later})
+    assert asked == (2, {first: ids[:2], later: ids[2:4]})

@@ -108,8 +108,8 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
             )
     held = lanes.hold(connection, {row.lane for row in rows})
     found = _PRESENT.run(connection, {"ids": {row.delivery_id for row in rows}}).mappings()
-    present = {row["id"]: row for row in found}
-    last = {row["id"]: row["tried"] or 0 for row in found}
+    present = {row["own"]: row for row in found}
+    last = {row["own"]: row["tried"] or 0 for row in found}
     answers = _change(connection, rows, stands, present)
     _add_attempts(
         connection, [row for row in rows if row.attempt and row.delivery_id in last], last
@@ -160,16 +160,16 @@ _LAST_TRY = (
 # An attempt shares its delivery's key: as strong a lock as needed, and before attempts are added.
 # Whoever adds one holds the lane, so that the last one's number stands.
 _PRESENT = Prepared(
-    select(deliveries.c.id, _LAST_TRY.label("tried"), *(deliveries.c[name] for name in _CHANGED))
+    select(
+        deliveries.c.id.label("own"),
+        _LAST_TRY.label("tried"),
+        *(deliveries.c[name] for name in _CHANGED),
+    )
     .where(one_of(deliveries.c.id, "ids"))
     .order_by(deliveries.c.id)
     .with_for_update(key_share=True)
 )
-_SET = Prepared(
-    update(deliveries)
-    .where(deliveries.c.id == bindparam("own"))
-    .values({name: bindparam(f"new_{name}") for name in _CHANGED})
-)
+_SET = Prepared(update(deliveries).where(deliveries.c.id == bindparam("own")), sets=True)
 
 
 def _change(
@@ -193,11 +193,7 @@ def _change(
         if stand:
             audit.record(connection, row.entry)
     if changed:
-        values = [
-            {"own": own, **{f"new_{name}": now[name] for name in _CHANGED}}
-            for own, now in changed.items()
-        ]
-        _SET.run_all(connection, values)
+        _SET.run_all(connection, list(changed.values()))
     return answers
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import bindparam, select, update
 
 from zekt_bot.db.prepared import Prepared
-from zekt_bot.db.rows import envelope_of
+from zekt_bot.db.rows import ENVELOPE, envelope_of
 from zekt_bot.db.sql import one_of
 from zekt_bot.db.tables import envelopes
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 _UNFINISHED = Prepared(
-    select(envelopes).where(one_of(envelopes.c.id, "ids"), envelopes.c.due_at.is_not(None))
+    select(*(envelopes.c[name] for name in ENVELOPE)).where(
+        one_of(envelopes.c.id, "ids"), envelopes.c.due_at.is_not(None)
+    )
 )
 
 

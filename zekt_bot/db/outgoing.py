@@ -105,7 +105,7 @@ def _columns(table: Table, names: Iterable[str]) -> Prepared:
 
 
 _DELIVERIES = _columns(deliveries, DELIVERY)
-_ENVELOPES = _columns(envelopes, ENVELOPE)
+_ENVELOPES = _columns(envelopes, (*ENVELOPE, "body"))
 _RUNS = _columns(runs, RUN)
 _MESSAGES = _columns(messages, MESSAGE)
 

@@ -94,10 +94,15 @@ class Found:
 class Prepared:
     """A statement whose text depends on nothing that is known only when it runs."""
 
-    def __init__(self, statement: SelectBase | Insert | Update | Delete) -> None:
-        """Parameters are its `bindparam`s; of an insert without values, columns."""
+    def __init__(
+        self, statement: SelectBase | Insert | Update | Delete, *, sets: bool = False
+    ) -> None:
+        """Parameters are its `bindparam`s; of an insert without values, columns.
+
+        `sets`: of an update too, those that are named like columns set these.
+        """
         self._statement = statement
-        self._of_keys = isinstance(statement, Insert)
+        self._of_keys = sets or isinstance(statement, Insert)
         self._forms: dict[tuple[str, tuple[str, ...]], _Form] = {}
 
     def run(self, connection: Connection, given: Mapping[str, Any] = _NOTHING) -> Found:

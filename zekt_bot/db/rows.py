@@ -16,13 +16,10 @@ from zekt_bot.db.tables import (
     accounts,
     allowed_workflows,
     deliveries,
-    envelopes,
     installations,
     messages,
     repositories,
-    runs,
     services,
-    subscriptions,
 )
 from zekt_bot.domain.catalog import AllowedWorkflow, Conditions, Profile, Repository, Service
 from zekt_bot.domain.consent import lacking
@@ -44,23 +41,65 @@ def labelled(prefix: str, source: FromClause, names: tuple[str, ...]) -> list[La
 
 
 APP = "orchestrator"  # only its state gives or takes consent
-_UNREAD_OF_SUBSCRIPTION = {"settings", "words", "answer"}  # lists read them, decisions do not
 
-RUN = tuple(column.name for column in runs.c if column.name not in {"lease", "due_at"})
-ENVELOPE = tuple(column.name for column in envelopes.c if column.name not in {"lease", "due_at"})
-_UNREAD_OF_MESSAGE = {"step_ref", "redactions"}
-MESSAGE = tuple(column.name for column in messages.c if column.name not in _UNREAD_OF_MESSAGE)
-DELIVERY = tuple(column.name for column in deliveries.c)
-SERVICE = tuple(column.name for column in services.c)
-SUBSCRIPTION = tuple(
-    column.name for column in subscriptions.c if column.name not in _UNREAD_OF_SUBSCRIPTION
+
+def _without(table: FromClause, *unread: str) -> tuple[str, ...]:
+    """The columns that are read of each row: what nobody looks at costs as much."""
+    return tuple(column.name for column in table.c if column.name not in unread)
+
+
+RUN = (
+    "id",
+    *RunKey._fields,
+    "correlation_id",
+    "state",
+    "version",
+    "hops",
+    *RunFacts.__dataclass_fields__,
+    "gather_until",
+    "aggregated_at",
+    "recovered_at",
+    "blocked_reason",
+    "caused_by_delivery_id",
+    "bound_by",
 )
-_UNREAD_OF_REPOSITORY = {"full_name_lower", "updated_at"}
-REPOSITORY = tuple(
-    column.name for column in repositories.c if column.name not in _UNREAD_OF_REPOSITORY
+ENVELOPE = (
+    "id",
+    "run",
+    "kind",
+    "event_type",
+    "message",
+    "version",
+    "fanned_out_to",
+    "created_at",
+    "blocked_reason",
 )
-ALLOWED = tuple(column.name for column in allowed_workflows.c)
-OWNER = tuple(column.name for column in accounts.c)
+MESSAGE = _without(messages, "step_ref", "redactions")
+DELIVERY = _without(
+    deliveries, "blocked_reason", "reason", "dispatched_at", "prove_by", "updated_at", "due_at"
+)
+SERVICE = _without(services)
+SUBSCRIPTION = (
+    "id",
+    "service_id",
+    "repository_id",
+    "channel",
+    "lane",
+    "event_types",
+    "filters",
+    "state",
+    "approved_at",
+    "paused_at",
+    "resumed_at",
+    "durable_after",
+    "durable_sends",
+    "ordered_by",
+    "ordered_within",
+    "ordered_stops",
+    "version",
+)
+REPOSITORY = _without(repositories, "full_name_lower", "updated_at")
+ALLOWED = _without(allowed_workflows)
 
 
 def run_of(row: Row) -> Run:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from zekt_bot.db.prepared import Prepared
-from zekt_bot.db.rows import MESSAGE, job_of, message_of, run_of
+from zekt_bot.db.rows import MESSAGE, RUN, job_of, message_of, run_of
 from zekt_bot.db.sql import in_pages, insert_new, one_of, rows_of, upsert
 from zekt_bot.db.tables import RUN_IS_OPEN, envelopes, jobs, messages, runs
 from zekt_bot.domain.events import RunKey
@@ -37,18 +36,25 @@ def meet(connection: Connection, fresh: Mapping[RunKey, Mapping[str, Any]]) -> d
     return {run.key: run for run in map(run_of, found)}
 
 
-_MET = Prepared(select(runs).where(rows_of(_KEY, "keys")).order_by(*_KEY).with_for_update())
+_RUN = select(*(runs.c[name] for name in RUN))
+_MET = Prepared(_RUN.where(rows_of(_KEY, "keys")).order_by(*_KEY).with_for_update())
 _AS_READ = Prepared(
     select(runs.c.id, runs.c.version)
     .where(one_of(runs.c.id, "ids"))
     .order_by(*_KEY)
     .with_for_update()
 )
+_CHANGE = Prepared(
+    update(runs)
+    .where(runs.c.id == bindparam("own"))
+    .values(version=runs.c.version + 1, lease=None),
+    sets=True,
+)
 _ENVELOPE = Prepared(insert(envelopes))
 _JOBS = Prepared(
     select(jobs).where(one_of(jobs.c.run, "ids")).order_by(jobs.c.started_at, jobs.c.job_id)
 )
-_RUNS = Prepared(select(runs).where(one_of(runs.c.id, "ids")))
+_RUNS = Prepared(_RUN.where(one_of(runs.c.id, "ids")))
 _UNSENT = Prepared(
     select(*(messages.c[name] for name in MESSAGE if name != "body"))
     .outerjoin(envelopes, envelopes.c.message == messages.c.id)
@@ -110,19 +116,9 @@ def change(connection: Connection, changes: Mapping[str, Mapping[str, Any]]) -> 
     """Set values by id and raise versions: whatever is decided about these is decided anew."""
     alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for run_id, values in changes.items():
-        new = {f"new_{name}": value for name, value in values.items()}
-        alike.setdefault(tuple(values), []).append({"own": run_id, **new})
-    for names, rows in alike.items():
-        _change(names).run_all(connection, rows)
-
-
-@cache
-def _change(names: tuple[str, ...]) -> Prepared:
-    """An update of these columns, the same statement each time."""
-    new = {name: bindparam(f"new_{name}", type_=runs.c[name].type) for name in names}
-    raised = {"version": runs.c.version + 1, "lease": None}
-    mine = update(runs).where(runs.c.id == bindparam("own"))
-    return Prepared(mine.values({**raised, **new}))
+        alike.setdefault(tuple(values), []).append({"own": run_id, **values})
+    for rows in alike.values():
+        _CHANGE.run_all(connection, rows)
 
 
 def put_jobs(connection: Connection, learned: Mapping[str, Job]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, exists, func, select, update
 
 from zekt_bot.db.prepared import Prepared
-from zekt_bot.db.rows import OWNER, SERVICE, labelled, service_of
+from zekt_bot.db.rows import SERVICE, labelled, service_of
 from zekt_bot.db.sql import insert_if_new, one_of, rows_of
 from zekt_bot.db.tables import accounts, aliases, services
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 _SERVICES = (
-    select(*labelled("s_", services, SERVICE), *labelled("o_", accounts, OWNER))
+    select(*labelled("s_", services, SERVICE), accounts.c.login.label("owner"))
     .select_from(services.outerjoin(accounts, accounts.c.id == services.c.account_id))
     .order_by(services.c.id)
 )
@@ -44,7 +44,7 @@ def _read(connection: Connection, statement: Select[Any]) -> list[Service]:
 
 
 def _services(rows: Iterable[Row]) -> list[Service]:
-    return [service_of(row, "s_", row["o_login"]) for row in rows]
+    return [service_of(row, "s_", row["owner"]) for row in rows]
 
 
 def of_workflows(connection: Connection, workflows: Iterable[Workflow]) -> dict[Workflow, Service]:

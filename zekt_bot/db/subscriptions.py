@@ -15,7 +15,7 @@ from zekt_bot.db.rows import (
     labelled,
     subscription_of,
 )
-from zekt_bot.db.sql import insert_if_new, one_of
+from zekt_bot.db.sql import among, insert_if_new, one_of
 from zekt_bot.db.tables import accounts, repositories, services, subscriptions
 from zekt_bot.domain.subscriptions import ALIVE, Audience
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import Connection, RowMapping, Select
 
+    from zekt_bot.db.rows import Row
     from zekt_bot.domain.catalog import Repository
     from zekt_bot.domain.subscriptions import Subscription
 
@@ -162,11 +163,10 @@ def change(connection: Connection, subscription_id: str, **values: Any) -> None:
 
 
 _CONSUMER = RepositoryRows("r_")
+_SUBSCRIBER = select(*labelled("u_", subscriptions, SUBSCRIPTION), *_CONSUMER.columns)
+_TO_CONSUMER = _CONSUMER.table.c.id == subscriptions.c.repository_id
 _SUBSCRIBERS = Prepared(
-    select(*labelled("u_", subscriptions, SUBSCRIPTION), *_CONSUMER.columns)
-    .select_from(
-        _CONSUMER.joined(subscriptions, _CONSUMER.table.c.id == subscriptions.c.repository_id)
-    )
+    _SUBSCRIBER.select_from(_CONSUMER.joined(subscriptions, _TO_CONSUMER))
     .where(
         subscriptions.c.service_id == bindparam("service"),
         subscriptions.c.id > bindparam("after"),
@@ -176,13 +176,51 @@ _SUBSCRIBERS = Prepared(
 )
 
 
+def _first_ones() -> Select[Any]:
+    """As many subscribers of each of these services."""
+    inner = subscriptions.alias("inner")
+    first = (
+        select(inner.c.id)
+        .where(inner.c.service_id == services.c.id)
+        .order_by(inner.c.id)
+        .limit(bindparam("limit"))
+        .correlate(services)
+        .scalar_subquery()
+    )
+    theirs = services.join(subscriptions, among(subscriptions.c.id, first))
+    return (
+        _SUBSCRIBER.select_from(_CONSUMER.joined(theirs, _TO_CONSUMER))
+        .where(one_of(services.c.id, "services"))
+        .order_by(subscriptions.c.id)
+    )
+
+
+_FIRST_ONES = Prepared(_first_ones())
+
+
 def subscribers(
-    connection: Connection, service_id: str, after: str, limit: int
-) -> Sequence[tuple[Subscription, Repository]]:
-    """Subscriptions of a service with their repositories, in pages by id."""
-    asked = {"service": service_id, "after": after, "limit": limit}
-    found = _SUBSCRIBERS.run(connection, asked).mappings()
-    return [(subscription_of(row, "u_"), _CONSUMER.read(row)) for row in found]
+    connection: Connection, pages: Collection[tuple[str, str]], limit: int
+) -> dict[tuple[str, str], list[tuple[Subscription, Repository]]]:
+    """Subscriptions with their repositories, in pages by id.
+
+    `pages`: of a service, those after an id. All services' first pages are one question.
+    """
+    found: dict[tuple[str, str], list[tuple[Subscription, Repository]]]
+    found = {page: [] for page in pages}
+    first = [service for service, after in pages if not after]
+    if first:
+        for row in _FIRST_ONES.run(connection, {"services": first, "limit": limit}).mappings():
+            found[row["u_service_id"], ""].append(_subscriber(row))
+    for service, after in found:
+        if after:
+            asked = {"service": service, "after": after, "limit": limit}
+            rows = _SUBSCRIBERS.run(connection, asked).mappings()
+            found[service, after] = [_subscriber(row) for row in rows]
+    return found
+
+
+def _subscriber(row: Row) -> tuple[Subscription, Repository]:
+    return subscription_of(row, "u_"), _CONSUMER.read(row)
 
 
 _LIKE = (subscriptions.c.service_id, subscriptions.c.event_types, subscriptions.c.filters)

@@ -114,8 +114,8 @@ async def _match(broker: Broker, read: _Read, pace: Pace) -> bool:
 
 
 def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Read]:
-    """The envelopes with all that decides about them: seven statements, and one for each page
-    of subscribers that no neighbour needs too.
+    """The envelopes with all that decides about them: eight statements, and one for each later
+    page of subscribers that no neighbour needs too.
     """
     found = envelopes.envelopes_of(connection, envelope_ids)
     by_id = {run.id: run for run in runs.runs_of(connection, [e.run_id for e in found])}
@@ -128,19 +128,19 @@ def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Rea
     allowed = workflows.allowed(connection, ran.values())
     published = services.of_workflows(connection, ran.values())
     in_clear = runs.in_clear(connection, [e.message_id for e in found if e.message_id])
-    pages: dict[tuple[str, str], Sequence[tuple[Subscription, Repository]]] = {}
+    asked = {
+        each.id: (service.id, each.fanned_out_to)
+        for each in found
+        if (service := published.get(ran[each.run_id])) and service.published
+    }
+    pages = subscriptions.subscribers(connection, set(asked.values()), PAGE)
     reads = {}
     for envelope in found:
         run, workflow = by_id[envelope.run_id], ran[envelope.run_id]
         if workflow[0] not in known:  # its account was erased meanwhile
             continue
         service = published.get(workflow)
-        page: Sequence[tuple[Subscription, Repository]] = ()
-        if service and service.published:
-            key = (service.id, envelope.fanned_out_to)
-            if key not in pages:
-                pages[key] = subscriptions.subscribers(connection, *key, PAGE)
-            page = pages[key]
+        page = pages[asked[envelope.id]] if envelope.id in asked else []
         facts = RunPolicyFacts(known[workflow[0]], allowed.get(workflow), run.facts, run.from_fork)
         clear = envelope.message_id in in_clear
         reads[envelope.id] = _Read(envelope, run, facts, service, page, paused, clear)
