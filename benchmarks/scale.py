@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from multidict import CIMultiDict
 from sqlalchemy import delete, func, select
 
 from benchmarks import harness, rows, webhooks, world
@@ -55,8 +56,8 @@ async def ingest(broker: Broker, requests: list[bytes]) -> float:
         found = []
         for request in requests[start : start + _AT_ONCE]:
             head, _, body = request.partition(b"\r\n\r\n")
-            lines = [line.partition(b": ")[::2] for line in head.split(b"\r\n")[1:]]
-            found.append(verify.read("orchestrator", (SECRET.encode(),), lines, body))
+            lines = [line.partition(": ")[::2] for line in head.decode().split("\r\n")[1:]]
+            found.append(verify.read("orchestrator", (SECRET.encode(),), CIMultiDict(lines), body))
         began = time.perf_counter()
         await asyncio.gather(*(store(broker, webhook) for webhook in found))
         taken.append((time.perf_counter() - began) * 1000)

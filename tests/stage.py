@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from multidict import CIMultiDict
 
 from tests.db.rows import KEY, leased, stored
 from zekt_bot.app import open_broker
@@ -120,10 +121,9 @@ class Stage:
         return await self._store("orchestrator", raw, webhook_headers(self.app, event, raw, guid))
 
     async def _store(self, app: WebhookApp, body: bytes, headers: Mapping[str, str]) -> Receipt:
-        pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-        return await store.store(
-            self.broker, verify.read(app, (self.app.webhook_secret.encode(),), pairs, body)
-        )
+        secrets = (self.app.webhook_secret.encode(),)
+        webhook = verify.read(app, secrets, CIMultiDict(headers), body)
+        return await store.store(self.broker, webhook)
 
     async def claim(self, table: str) -> list[str]:
         """Lease a page of what is due in `inbox`, `runs` or `envelopes`."""

@@ -212,10 +212,13 @@ async def test_a_database_that_is_too_slow_is_as_good_as_away(
     for part in ("ready", "get"):  # what a store waits for, and the credentials
         with monkeypatch.context() as patched:
             patched.setattr(Parts, part, lambda *_, **__: never())
-            async with front(Parts(), replace(PATIENT, look=soon, store=soon)) as (_, session):
+            async with front(Parts(), replace(PATIENT, look=soon, store=soon)) as (port, session):
                 assert (await post(session))[0] == 503
                 async with session.get("/readyz") as answer:
                     assert answer.status == (503 if part == "ready" else 200)
+                if part == "get":  # nor is a body waited for that nobody could verify
+                    head = HEAD + UNKNOWN + b"Connection: close\r\nContent-Length: 10\r\n\r\n"
+                    assert b" 503 " in await talk(port, head)
 
 
 async def test_readiness_is_asked_once_a_second_whoever_wants_to_know() -> None:

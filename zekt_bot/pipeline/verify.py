@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 import re
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import orjson
 
@@ -19,17 +19,14 @@ from zekt_bot.domain.webhooks import FromGitHubApi, VerifiedWebhook, Webhook
 from zekt_bot.errors import WebhookRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from zekt_bot.domain.webhooks import WebhookApp
-
-    RawHeaders = Iterable[tuple[bytes, bytes]]
-    _ByName = Mapping[bytes, Sequence[bytes]]
 
 W = TypeVar("W", bound=Webhook)
 MOST_BYTES = 26_214_400
 TOO_LARGE = f"The body is larger than {MOST_BYTES} bytes (25 MB), the most that GitHub sends."
-_SIGNATURE = re.compile(rb"sha256=([0-9a-fA-F]{64})")
+_SIGNATURE = re.compile(r"sha256=([0-9a-fA-F]{64})")
 _GUID = re.compile(r"[A-Za-z0-9-]{1,100}")
 _EVENT = re.compile(r"[a-z_]{1,64}")
 _MOST_ID = 2**63 - 1
@@ -45,31 +42,35 @@ HANDLED: dict[str, tuple[str, ...]] = {
 }
 
 
-def check_head(headers: RawHeaders, content_length: int | None) -> bytes:
+class Headers(Protocol):
+    """A request's headers, as `multidict.CIMultiDict` has them."""
+
+    def getall(self, key: str, default: Sequence[str], /) -> Sequence[str]:
+        """Each value of a header, whose name is written in any case."""
+        ...
+
+
+def check_head(headers: Headers, content_length: int | None) -> bytes:
     """The signature's 32 bytes, before the body is read.
 
     Raises:
         WebhookRefused: 413 the announced body is too large; 401 no signature, or not one.
     """
-    return _signature(_by_name(headers), content_length)
-
-
-def _signature(named: _ByName, content_length: int | None) -> bytes:
     if content_length is not None and content_length > MOST_BYTES:
         raise WebhookRefused(413, TOO_LARGE)
-    found = named.get(b"x-hub-signature-256", ())
-    match = _SIGNATURE.fullmatch(found[0]) if len(found) == 1 else None
+    found = headers.getall("X-Hub-Signature-256", ())
+    match = _SIGNATURE.fullmatch(found[0].strip()) if len(found) == 1 else None
     if match is None:
         raise WebhookRefused(
             401,
             "X-Hub-Signature-256 is missing, repeated or not `sha256=` and 64 hex digits: set "
             "the App's webhook secret at GitHub to the one that this server has.",
         )
-    return bytes.fromhex(match.group(1).decode())
+    return bytes.fromhex(match[1])
 
 
 def read(
-    app: WebhookApp, secrets: Sequence[bytes], headers: RawHeaders, body: bytes
+    app: WebhookApp, secrets: Sequence[bytes], headers: Headers, body: bytes
 ) -> VerifiedWebhook:
     """A webhook whose body one of the secrets has signed.
 
@@ -77,16 +78,15 @@ def read(
         WebhookRefused: as `check_head`; 401 no secret makes this signature; 415 not JSON in UTF-8;
             400 event headers or body are not what GitHub sends.
     """
-    named = _by_name(headers)
-    if not _is_signed(secrets, _signature(named, len(body)), body):
+    if not _is_signed(secrets, check_head(headers, len(body)), body):
         raise WebhookRefused(
             401,
             "The signature does not fit the body: the App's webhook secret at GitHub and "
             "this server's differ, or something on the way changed the body.",
         )
-    _check_content(named)
-    guid = _header(named, "X-GitHub-Delivery", _GUID)
-    event = _header(named, "X-GitHub-Event", _EVENT)
+    _check_content(headers)
+    guid = _header(headers, "X-GitHub-Delivery", _GUID)
+    event = _header(headers, "X-GitHub-Event", _EVENT)
     return _webhook(VerifiedWebhook, app, (guid, event), body)
 
 
@@ -107,37 +107,32 @@ def from_api(app: WebhookApp, guid: str, event: str, payload: Mapping[str, Any])
 
 
 def _is_signed(secrets: Sequence[bytes], signature: bytes, body: bytes) -> bool:
-    made = (hmac.digest(secret, body, hashlib.sha256) for secret in secrets)
-    return any(hmac.compare_digest(digest, signature) for digest in made)
+    return any(
+        hmac.compare_digest(hmac.digest(secret, body, hashlib.sha256), signature)
+        for secret in secrets
+    )
 
 
-def _by_name(headers: RawHeaders) -> _ByName:
-    named: dict[bytes, list[bytes]] = {}
-    for key, value in headers:
-        named.setdefault(key.lower(), []).append(value.strip())
-    return named
-
-
-def _check_content(named: _ByName) -> None:
-    types = named.get(b"content-type", ())
-    encodings = named.get(b"content-encoding", ())
+def _check_content(headers: Headers) -> None:
+    types = headers.getall("Content-Type", ())
+    encodings = headers.getall("Content-Encoding", ())
     if len(types) > 1 or len(encodings) > 1:
         raise WebhookRefused(400, "Content-Type or Content-Encoding is repeated: send it once.")
-    kind, *parameters = (types[0] if types else b"").lower().split(b";")
-    charset = [p.strip()[8:].strip(b'"') for p in parameters if p.strip().startswith(b"charset=")]
-    if kind.strip() != b"application/json" or any(c != b"utf-8" for c in charset):
+    kind, *parameters = (types[0] if types else "").lower().split(";")
+    charset = [p.strip()[8:].strip('"') for p in parameters if p.strip().startswith("charset=")]
+    if kind.strip() != "application/json" or not {"utf-8"}.issuperset(charset):
         raise WebhookRefused(
             415,
             "The content type is not application/json in UTF-8: set the webhook's content type "
             "to application/json in the App's settings at GitHub.",
         )
-    if encodings and encodings[0].lower() not in {b"", b"identity"}:
+    if encodings and encodings[0].strip().lower() not in {"", "identity"}:
         raise WebhookRefused(415, "Content-Encoding is not taken: send the body as it is.")
 
 
-def _header(named: _ByName, name: str, form: re.Pattern[str]) -> str:
-    found = named.get(name.lower().encode(), ())
-    value = found[0].decode("latin-1") if len(found) == 1 else ""
+def _header(headers: Headers, name: str, form: re.Pattern[str]) -> str:
+    found = headers.getall(name, ())
+    value = found[0].strip() if len(found) == 1 else ""
     if not form.fullmatch(value):
         raise WebhookRefused(
             400, f"{name} is missing, repeated or ill-formed: it must be {form.pattern}."
@@ -157,12 +152,14 @@ def _parse(body: bytes) -> dict[str, Any]:
 
 def _webhook(kind: type[W], app: WebhookApp, named: tuple[str, str], raw: bytes) -> W:
     body, (guid, event) = _parse(raw), named
-    repository, run = _part(body, "repository"), _part(body, event)
-    account = _account(body)
-    action, login = body.get("action"), account.get("login")
+    installation, repository = _part(body, "installation"), _part(body, "repository")
+    run = _part(body, event)
+    # Whose installation, repository or account it is.
+    account = _part(installation, "account") or _part(repository, "owner") or _part(body, "account")
+    action, login, run_event = body.get("action"), account.get("login"), run.get("event")
+    installation_id, account_id = _id(installation, "id"), _id(account, "id")
     repository_id = _id(repository, "id")
     key = _run_key(repository_id, event, run)
-    installation_id, account_id = _id(_part(body, "installation"), "id"), _id(account, "id")
     there = {
         "installation": installation_id,
         "account": account_id,
@@ -170,7 +167,6 @@ def _webhook(kind: type[W], app: WebhookApp, named: tuple[str, str], raw: bytes)
         "run": key,
     }
     missing = [part for part in HANDLED.get(event, ()) if there[part] is None]
-    run_event = run.get("event")
     return kind(
         app=app,
         guid=guid,
@@ -192,27 +188,16 @@ def _part(body: dict[str, Any], name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _account(body: dict[str, Any]) -> dict[str, Any]:
-    """Whose installation, repository or account it is."""
-    owners = (
-        _part(_part(body, "installation"), "account"),
-        _part(_part(body, "repository"), "owner"),
-        _part(body, "account"),
-    )
-    return next((owner for owner in owners if owner), {})
-
-
 def _id(part: dict[str, Any], name: str) -> int | None:
     found = part.get(name)
-    usable = isinstance(found, int) and not isinstance(found, bool) and 0 < found <= _MOST_ID
-    return found if usable else None
+    return found if type(found) is int and 0 < found <= _MOST_ID else None  # True is no id
 
 
 def _run_key(repository_id: int | None, event: str, part: dict[str, Any]) -> RunKey | None:
-    run_id = _id(part, "run_id" if event == "workflow_job" else "id")
-    attempt = _id(part, "run_attempt")
     if event not in {"workflow_run", "workflow_job"}:
         return None
+    run_id = _id(part, "run_id" if event == "workflow_job" else "id")
+    attempt = _id(part, "run_attempt")
     if repository_id is None or run_id is None or attempt is None:
         return None
     return RunKey(repository_id, run_id, attempt)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from zekt_bot.domain.figures import Figures
 from zekt_bot.errors import RequestRefused, StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from zekt_bot.clock import Clock
     from zekt_bot.config import Credentials, Settings
@@ -81,36 +80,54 @@ class InFlight:
         self._part_of = part_of
         self._held = 0
 
-    @contextmanager
-    def holding(self) -> Iterator[Callable[[int], None]]:
-        """Gives a function that counts bytes as they come; they are given back at the end.
+    def holding(self) -> Holding:
+        """For one body: a function that counts its bytes as they come."""
+        return Holding(self)
 
-        It raises RequestRefused (503) when there is no room. What a request only announces counts
-        for nothing, or a few idle connections would keep out everybody.
+    def add(self, count: int) -> None:
+        """Count bytes.
+
+        Raises:
+            RequestRefused: 503, there is no room for them.
         """
-        mine = 0
-
-        def take(count: int) -> None:
-            nonlocal mine
-            self._add(count)
-            mine += count
-
-        try:
-            yield take
-        finally:
-            self._give_back(mine)
-
-    def _add(self, count: int) -> None:
         if self._held + count > self._most:
             raise RequestRefused(503, "The server reads too many bodies at once; try again.")
         if self._part_of:
-            self._part_of._add(count)
+            self._part_of.add(count)
         self._held += count
 
-    def _give_back(self, count: int) -> None:
+    def give_back(self, count: int) -> None:
+        """Count them no more."""
         self._held -= count
         if self._part_of:
-            self._part_of._give_back(count)
+            self._part_of.give_back(count)
+
+
+class Holding:
+    """What one request's body has of the room; given back at the end.
+
+    What a request only announces counts for nothing, or a few idle connections would keep out
+    everybody.
+    """
+
+    __slots__ = ("_mine", "_room")
+
+    def __init__(self, room: InFlight) -> None:
+        """Nothing yet."""
+        self._room = room
+        self._mine = 0
+
+    def __enter__(self) -> Callable[[int], None]:
+        """Gives what counts bytes as they come; it raises as `InFlight.add`."""
+        return self._take
+
+    def __exit__(self, *_: object) -> None:
+        """Give all back."""
+        self._room.give_back(self._mine)
+
+    def _take(self, count: int) -> None:
+        self._room.add(count)
+        self._mine += count
 
 
 class Ignored:

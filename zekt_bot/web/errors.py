@@ -36,7 +36,6 @@ async def expected(request: web.Request) -> web.StreamResponse | None:
     return None
 
 
-@web.middleware
 async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn whatever a handler raises into an answer: JSON, or a page for a person."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import structlog
@@ -34,6 +35,8 @@ from zekt_bot.web.tries import Tries
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 __all__ = ["ROUTES", "WebDeps", "build", "running"]
 
 Role = Literal["anonymous", "github", "operator"]
@@ -45,7 +48,7 @@ class Route(NamedTuple):
 
     method: str
     path: str
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    handler: Handler
     roles: frozenset[Role]
     expected: Callable[[web.Request], Awaitable[web.StreamResponse | None]] = expected
 
@@ -66,7 +69,7 @@ ROUTES = (
 
 def build(deps: WebDeps) -> web.Application:
     """The application with every route."""
-    app = web.Application(middlewares=[gate.keep, told, gate.gate], client_max_size=0)
+    app = web.Application(client_max_size=0)
     app[DEPS] = deps
     if deps.broker is not None:
         app[BROKER] = deps.broker
@@ -82,20 +85,34 @@ def build(deps: WebDeps) -> web.Application:
     app[sign_in.TRIES] = Tries(deps.clock, sign_in.MOST_TRIES)
     app[repositories.QUESTIONS] = Tries(deps.clock, repositories.MOST_QUESTIONS)
     app.cleanup_ctx.append(app[IGNORED].telling)
-    app.on_response_prepare.append(headers.add)
+    app.on_response_prepare.append(headers.adding(deps.settings))
     frame.install(app)
     for route in ROUTES:
         for method in _methods(route.method):
-            app.router.add_route(method, route.path, route.handler, expect_handler=route.expected)
+            answering = _for_machines(route.handler)
+            app.router.add_route(method, route.path, answering, expect_handler=route.expected)
     for page in PAGES:
         for method in _methods(page.method):
-            added = app.router.add_route(method, page.path, page.handler, expect_handler=expected)
+            showing = _for_people(page.handler)
+            added = app.router.add_route(method, page.path, showing, expect_handler=expected)
             app[gate.PAGES][added] = page
     _add_api(app)
-    app.router.add_get(f"{static.FOLDER}/{{name}}", static.serve, expect_handler=expected)
+    serving = _for_machines(static.serve)
+    app.router.add_get(f"{static.FOLDER}/{{name}}", serving, expect_handler=expected)
     # Ours too, or aiohttp would answer an Expect header here with its own bytes.
-    app.router.add_route("*", "/{path:.*}", _elsewhere, expect_handler=expected)
+    app.router.add_route("*", "/{path:.*}", _for_people(_elsewhere), expect_handler=expected)
     return app
+
+
+def _for_people(handler: Handler) -> Handler:
+    """Through the gate; what is raised there is a page too. No middleware: a webhook needs none."""
+    gated = partial(gate.gate, handler=handler)
+    return partial(gate.keep, handler=partial(told, handler=gated))
+
+
+def _for_machines(handler: Handler) -> Handler:
+    """What is raised is JSON."""
+    return partial(told, handler=handler)
 
 
 def _add_api(app: web.Application) -> None:
@@ -106,7 +123,8 @@ def _add_api(app: web.Application) -> None:
     ]
     for method, path, handler in answered:
         for spelled in (path, f"/{path}"):
-            app.router.add_route(method, spelled, handler, expect_handler=edge.expected)
+            answering = _for_machines(handler)
+            app.router.add_route(method, spelled, answering, expect_handler=edge.expected)
 
 
 def _methods(method: str) -> tuple[str, ...]:

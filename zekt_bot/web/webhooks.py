@@ -31,7 +31,7 @@ _log = structlog.get_logger()
 async def expected(request: web.Request) -> web.StreamResponse | None:
     """Ask for an announced body only if its head is right."""
     try:
-        verify.check_head(request.raw_headers, request.content_length)
+        verify.check_head(request.headers, request.content_length)
     except WebhookRefused as error:
         return _refused(error)
     return await errors.expected(request)
@@ -61,9 +61,10 @@ async def _answer(request: web.Request, app: WebhookApp, keep: _Keep) -> web.Res
     limits = request.app[DEPS].limits
     try:
         with request.app[IN_FLIGHT].holding() as take:
-            verify.check_head(request.raw_headers, request.content_length)
-            async with bodies.within(limits.look):
-                await _secrets(request, app)
+            verify.check_head(request.headers, request.content_length)
+            if not request.content.is_eof():  # no body is waited for that nobody could verify
+                async with bodies.within(limits.look):
+                    await _secrets(request, app)
             body = await bodies.read(request, take, verify.MOST_BYTES, verify.TOO_LARGE)
             async with bodies.within(limits.store):
                 webhook = await _verified(request, app, body)
@@ -92,12 +93,12 @@ async def _verified(request: web.Request, app: WebhookApp, body: bytes) -> Verif
     """Secrets may be new: since the head was read, or since they were last looked at."""
     secrets = await _secrets(request, app)
     try:
-        return verify.read(app, secrets, request.raw_headers, body)
+        return verify.read(app, secrets, request.headers, body)
     except WebhookRefused as error:
         newer = await _secrets(request, app, anew=True) if error.status == 401 else secrets
         if newer == secrets:
             raise
-    return verify.read(app, newer, request.raw_headers, body)
+    return verify.read(app, newer, request.headers, body)
 
 
 async def _secrets(

@@ -46,7 +46,6 @@ def asks_for_page(request: web.Request) -> bool:
     return "text/html" in request.headers.get("Accept", "")
 
 
-@web.middleware
 async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let a request through to its page if it may go there."""
     if not asks_for_page(request):
@@ -91,7 +90,6 @@ def door(request: web.Request, *, ended: bool) -> str:
     return f"/login?{query}" if query else "/login"
 
 
-@web.middleware
 async def keep(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let a browser that is new here keep what its forms will be known by; errors are pages too."""
     response = await handler(request)

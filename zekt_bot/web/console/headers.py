@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from zekt_bot.web.deps import DEPS
 from zekt_bot.web.origins import origin
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from zekt_bot.config import Settings
 
 # True on a request whose page posts a form to GitHub.
@@ -33,17 +34,20 @@ _ALWAYS = {
 _TWO_YEARS = "max-age=63072000"
 
 
-async def add(request: web.Request, response: web.StreamResponse) -> None:
-    """Add them to an answer that is about to go out."""
-    settings = request.app[DEPS].settings
-    response.headers.update(_ALWAYS)
+def adding(settings: Settings) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """What adds them to an answer that is about to go out."""
+    always = {**_ALWAYS, "Content-Security-Policy": _NOTHING}
     if settings.public_url.startswith("https://"):
-        response.headers["Strict-Transport-Security"] = _TWO_YEARS
-    if response.content_type == "text/html":
-        response.headers["Content-Security-Policy"] = _policy(request, settings)
-        response.headers.setdefault("Cache-Control", "no-store")
-    else:
-        response.headers["Content-Security-Policy"] = _NOTHING
+        always["Strict-Transport-Security"] = _TWO_YEARS
+
+    async def add(request: web.Request, response: web.StreamResponse) -> None:
+        headers = response.headers
+        headers.update(always)
+        if headers.get("Content-Type", "").startswith("text/html"):
+            headers["Content-Security-Policy"] = _policy(request, settings)
+            headers.setdefault("Cache-Control", "no-store")
+
+    return add
 
 
 def _policy(request: web.Request, settings: Settings) -> str:
