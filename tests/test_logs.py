@@ -172,6 +172,17 @@ def test_what_is_bound_to_the_context_stands_on_each_line() -> None:
     assert "correlation_id" not in outside
 
 
+def test_a_settled_process_makes_each_logger_once() -> None:
+    log, out = written("json")
+    log.info("one")
+    logs.settle()
+    log.info("two")
+    log.debug("chatter")
+    logs.configure("DEBUG", "json", io.StringIO())
+    log.info("three")  # a logger of its own would have gone there
+    assert events(out) == ["one", "two", "three"]
+
+
 def test_logs_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("INFO", "json")
     structlog.get_logger().info("step")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from zekt_bot import plugins
+from zekt_bot import logs, plugins
 from zekt_bot.clock import SystemClock
 from zekt_bot.db.credentials import CredentialStore
 from zekt_bot.db.database import open_database
@@ -117,10 +117,12 @@ def _watching(figures: Figures) -> aiohttp.TraceConfig:
 
 
 def settle() -> None:
-    """What the start made stays: the collector need not look at it again and again.
+    """What the start made stays: neither loggers nor the collector look at it again and again.
 
-    Under load that would be a tenth of the CPU. Called once, when a long-lived process is ready.
+    Under load the collector would take a tenth of the CPU. Called once, when a long-lived process
+    is ready.
     """
+    logs.settle()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
