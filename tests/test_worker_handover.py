@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zekt_bot.testing import WebhookDelivery
 
 __all__ = ["clock", "stage"]
-_LOOPS = 9  # inbox, runs, envelopes, deliveries, five chores
+_LOOPS = 10  # inbox, runs, envelopes, deliveries, six chores
 
 
 async def all_but_its_end(stage: Stage) -> WebhookDelivery:

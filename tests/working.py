@@ -13,7 +13,7 @@ from zekt_bot.pipeline import recovery
 if TYPE_CHECKING:
     from tests.stage import Stage
 
-LOOPS = 9  # that a worker's clock knows: inbox, runs, envelopes, deliveries, five chores
+LOOPS = 10  # that a worker's clock knows: inbox, runs, envelopes, deliveries, six chores
 DISPATCH, MINT = "/repos/*/dispatches", "/app/installations/*/access_tokens"
 
 
@@ -32,7 +32,11 @@ async def a_second_passes(stage: Stage) -> None:
 async def nothing_is_looked_for(stage: Stage) -> None:
     """The chores that ask GitHub were just done: no request comes but of what the test does."""
     now = stage.clock.now()
-    for name, every in (("workflows", timedelta(hours=1)), (recovery.CHORE, recovery.EVERY)):
+    for name, every in (
+        ("workflows", timedelta(hours=1)),
+        ("badges", timedelta(days=1)),
+        (recovery.CHORE, recovery.EVERY),
+    ):
         await stage.broker.database.write(chores.take, (name, now, now + every))
 
 

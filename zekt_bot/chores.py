@@ -54,6 +54,7 @@ class Chores:
             Chore("lanes", _MINUTE, self._sweep),
             Chore("replays", _MINUTE, self._finish),
             Chore("workflows", _HOUR, self._look),
+            Chore("badges", _MINUTE, self._ask),
             Chore("retention", _HOUR, self._purge),
             Chore(recovery.CHORE, recovery.EVERY, self._recover),
         )
@@ -83,6 +84,8 @@ class Chores:
     async def _look(self) -> None:
         await reconciliation.reconcile(self._broker, self._stopped)
         await resting_services.look(self._broker, self._stopped)
+
+    async def _ask(self) -> None:
         await badges.look(self._broker, self._stopped)
 
     async def _recover(self) -> None:

@@ -10,6 +10,8 @@ from zekt_bot.db.tables import accounts
 from zekt_bot.operations import badges, repositories
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.stage import Stage
 
 _DAY = timedelta(days=1)
@@ -65,3 +67,11 @@ async def test_another_account_s_answer_is_nobody_s(stage: Stage) -> None:
         stage.github.account("aurora-labs").verified = True
     assert await badges.look(stage.broker) == 2
     assert not any((await verified(stage)).values())
+
+
+async def test_only_a_few_are_asked_of_at_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await know(stage)
+    monkeypatch.setattr(badges, "_AT_ONCE", 1)
+    assert [await badges.look(stage.broker) for _ in range(3)] == [1, 1, 0]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
 
 _EVERY = timedelta(days=1)
-_AT_ONCE = 500
+_AT_ONCE = 10  # a minute: nobody waits for a badge, and deliveries do for the processor
 
 
 async def look(broker: Broker, stopped: Callable[[], bool] = lambda: False) -> int:
