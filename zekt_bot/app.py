@@ -97,22 +97,24 @@ def _session(figures: Figures) -> aiohttp.ClientSession:
     One that waited for a connection would spend its own time on waiting.
     """
     connector = aiohttp.TCPConnector(limit=0)
-    return aiohttp.ClientSession(connector=connector, trace_configs=[_watching(figures)])
+    return aiohttp.ClientSession(connector=connector, middlewares=(_watching(figures),))
 
 
-def _watching(figures: Figures) -> aiohttp.TraceConfig:
+def _watching(figures: Figures) -> aiohttp.ClientMiddlewareType:
     """Note how many requests GitHub still allows, at each of its answers.
 
     Source: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
     """
-    watch = aiohttp.TraceConfig()
 
-    async def answered(_session: object, _: object, end: aiohttp.TraceRequestEndParams) -> None:
-        left = end.response.headers.get("X-RateLimit-Remaining", "")
+    async def watch(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        response = await handler(request)
+        left = response.headers.get("X-RateLimit-Remaining", "")
         if left.isdecimal() and len(left) < 10:
             figures.limit_left.observe(float(left))
+        return response
 
-    watch.on_request_end.append(answered)
     return watch
 
 

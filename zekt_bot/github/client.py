@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from zekt_bot.errors import AppRejected, ConfigurationError, GitHubAnswered
-from zekt_bot.github.http import ACCEPT, API_VERSION, USER_AGENT, Answer, exchange
+from zekt_bot.github.http import HEADERS, Answer, exchange
 from zekt_bot.github.octo import App, app_config
 
 if TYPE_CHECKING:
@@ -156,8 +156,7 @@ class GitHub:
         Raises:
             GitHubUnreachable: no answer.
         """
-        headers = {"accept": ACCEPT, "user-agent": USER_AGENT, "x-github-api-version": API_VERSION}
-        return await exchange(self._session, "GET", self._base + path, headers, b"")
+        return await exchange(self._session, "GET", self._base + path, HEADERS, b"")
 
     async def convert(self, code: str) -> dict[str, Any] | None:
         """The new App and its secrets for the code of its manifest; None: GitHub knows no such.
@@ -171,8 +170,7 @@ class GitHub:
         Source: https://docs.github.com/rest/apps/apps#create-a-github-app-from-a-manifest
         """
         url = f"{self._base}/app-manifests/{quote(code, safe='')}/conversions"
-        headers = {"accept": ACCEPT, "user-agent": USER_AGENT, "x-github-api-version": API_VERSION}
-        answer = await exchange(self._session, "POST", url, headers, b"")
+        answer = await exchange(self._session, "POST", url, HEADERS, b"")
         if answer.status in {404, 422}:
             return None
         if answer.status != 201:

@@ -28,6 +28,8 @@ try:
 except PackageNotFoundError:  # pragma: no cover - only in a tree that nobody installed
     USER_AGENT = "zekt/0"
 
+HEADERS = {"accept": ACCEPT, "user-agent": USER_AGENT, "x-github-api-version": API_VERSION}
+
 
 @dataclass(slots=True)
 class Answer:
@@ -131,7 +133,7 @@ async def exchange(
 async def read_body(response: aiohttp.ClientResponse) -> bytes:
     """The first 4 MiB of a body."""
     content = bytearray()
-    async for chunk in response.content.iter_chunked(64 * 1024):
+    while chunk := await response.content.readany():
         content += chunk
         if len(content) > MOST_BYTES:
             response.close()

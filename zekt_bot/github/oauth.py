@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from zekt_bot.errors import ConfigurationError, GitHubAnswered, TokenRefused
-from zekt_bot.github.http import ACCEPT, API_VERSION, USER_AGENT, Answer, exchange
+from zekt_bot.github.http import HEADERS, USER_AGENT, Answer, exchange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -171,7 +171,7 @@ class OAuth:
             self._session,
             "DELETE",
             f"{self._api}/applications/{quote(token.client_id, safe='')}/token",
-            {**_HEADERS, "authorization": f"Basic {base64.b64encode(shown).decode()}"},
+            {**HEADERS, "authorization": f"Basic {base64.b64encode(shown).decode()}"},
             json.dumps({"access_token": token.access}).encode(),
         )
         if answer.status not in {204, 404, 422}:
@@ -183,7 +183,7 @@ class OAuth:
         Raises:
             GitHubUnreachable.
         """
-        headers = {**_HEADERS, "authorization": f"Bearer {token}"}
+        headers = {**HEADERS, "authorization": f"Bearer {token}"}
         return await exchange(self._session, "GET", self._api + path, headers, b"")
 
     async def rows(
@@ -205,6 +205,3 @@ class OAuth:
                     yield row
             if len(rows) < _PAGE:
                 return
-
-
-_HEADERS = {"accept": ACCEPT, "user-agent": USER_AGENT, "x-github-api-version": API_VERSION}

@@ -35,7 +35,7 @@ from octomachinery.routing.routers import GidgetHubRouterBase
 from octomachinery.runtime.context import RUNTIME_CONTEXT
 
 from zekt_bot.errors import ConfigurationError, InstallationSuspended
-from zekt_bot.github.http import ACCEPT, API_VERSION, USER_AGENT, Answer, exchange
+from zekt_bot.github.http import HEADERS, USER_AGENT, Answer, exchange
 from zekt_bot.github.keys import key_wanted, pem_of
 from zekt_bot.github.tokens import READ, InstallationTokens, mint_error, token_of
 
@@ -117,32 +117,29 @@ class ApiClient(RawGitHubAPI):
             GitHubUnreachable: no answer came.
             GitHubError: the client's own token cannot be minted.
         """
-        headers = await self._authorized(token)
+        bearer = f"token {token}" if token else await self._own_bearer()
+        headers = {**HEADERS, "authorization": bearer}
         if body:
             headers["content-type"] = "application/json"
         if known:
             headers["if-none-match"] = known
         url = f"{self.base_url}/{path.lstrip('/')}"
-        answer = Answer(*await self._request(method, url, headers, body))
-        with suppress(ValueError, OverflowError, OSError):  # senseless headers of a proxy
-            self.rate_limit = sansio.RateLimit.from_http(answer.headers) or self.rate_limit
+        answer = await exchange(self._session, method, url, headers, body)
+        if "x-ratelimit-limit" in answer.headers:
+            with suppress(ValueError, OverflowError, OSError):  # senseless headers of a proxy
+                self.rate_limit = sansio.RateLimit.from_http(answer.headers) or self.rate_limit
         return answer
 
-    async def _authorized(self, token: str | None) -> dict[str, str]:
-        if token is not None:
-            return sansio.create_headers(USER_AGENT, oauth_token=token)
+    async def _own_bearer(self) -> str:
         own = self._token
         if iscoroutinefunction(own):
             own = await own()
-        if isinstance(own, GitHubJWTToken):
-            return sansio.create_headers(USER_AGENT, jwt=str(own))
-        return sansio.create_headers(USER_AGENT, oauth_token=str(own))
+        return f"{'bearer' if isinstance(own, GitHubJWTToken) else 'token'} {own}"
 
     async def _request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
     ) -> tuple[int, Mapping[str, str], bytes]:
-        pinned = {**headers, "accept": ACCEPT, "x-github-api-version": API_VERSION}
-        answer = await exchange(self._session, method, url, pinned, body)
+        answer = await exchange(self._session, method, url, {**headers, **HEADERS}, body)
         return answer.status, answer.headers, answer.body
 
 
