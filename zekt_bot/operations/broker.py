@@ -66,7 +66,8 @@ class Broker:
 
     async def entry(self, verb: str, actor: str, **facts: Any) -> Entry:
         """An audit entry with what plugins add, made before the write begins."""
-        return (await self.entries([Entry(verb=verb, actor=actor, **facts)]))[0]
+        (entry,) = await self.plugins.audited([Entry(verb=verb, actor=actor, **facts)])
+        return entry
 
     async def entries(self, entries: Sequence[Entry]) -> list[Entry]:
         """Audit entries with what plugins add to each."""

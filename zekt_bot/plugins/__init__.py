@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
 
-    import pluggy
-
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.deliveries import (
         Attempt,
@@ -58,6 +56,7 @@ if TYPE_CHECKING:
     from zekt_bot.github.client import GitHub, RepositoryApi
     from zekt_bot.hookspecs import Channel
     from zekt_bot.plugins.outside import Network
+    from zekt_bot.plugins.registry import Impl
 
     Subject = Run | Envelope | Delivery
     Facts = RunPolicyFacts | EnvelopePolicyFacts | DeliveryPolicyFacts
@@ -112,7 +111,7 @@ class Plugins:
             if isinstance(answer, PluginFailed):
                 raise answer
             if isinstance(answer, Refusal):
-                raise _refused(impl.plugin_name, answer)
+                raise _refused(impl.plugin.name, answer)
             if answer is not None:
                 message = replace(message, body=answer.body)
                 redactions += answer.redactions
@@ -147,10 +146,11 @@ class Plugins:
         Raises:
             PluginFailed: a plugin raised, or answered something else than a machine word.
         """
-        (answer,) = await self.block_reasons([(subject, facts)])
+        row = {"subject": subject, "facts": facts}
+        ((answer, plugin),) = await self._asking.first("zekt_block_reason", [row], answers.reason)
         if isinstance(answer, PluginFailed):
             raise answer
-        return answer
+        return None if answer is None else Blocked(answer, machine_word(plugin))
 
     async def block_reasons(
         self, pairs: Sequence[tuple[Subject, Facts]]
@@ -191,14 +191,15 @@ class Plugins:
         given = list(entries)
         hook = "zekt_audit_details"
         for impl in self.registry.impls(hook):
-            if self._asking.is_off(impl.plugin_name):
+            if self._asking.is_off(impl):
                 continue
             rows = [{"entry": entry} for entry in given]
             added = await self._asking.each(impl, hook, rows, answers.details)
-            given = [
-                _with_details(impl.plugin_name, entry, more)
-                for entry, more in zip(given, added, strict=True)
-            ]
+            if any(added):
+                given = [
+                    _with_details(impl.plugin.name, entry, more)
+                    for entry, more in zip(given, added, strict=True)
+                ]
         return given
 
     def check_offered(self, name: str) -> None:
@@ -271,7 +272,7 @@ class Plugins:
         if event.installation_id is not None:
             client = github.read_api(event.installation_id)
 
-        async def told(impl: pluggy.HookImpl) -> None:
+        async def told(impl: Impl) -> None:
             own = replace(event, payload=orjson.loads(raw))
             await _tell(impl, {"event": own, "client": client})
 
@@ -281,9 +282,9 @@ class Plugins:
 
         hook = "zekt_github_event"
         for impl in self.registry.impls(hook):
-            if event.name in self.registry.plugins[impl.plugin_name].named:
+            if event.name in impl.plugin.named:
                 news = News(hook, partial(told, impl), len(raw))
-                self.observers.put(impl.plugin_name, news)
+                self.observers.put(impl.plugin.name, news)
         for handler in octo.plugin_router().match(event.name, event.payload):
             for plugin in self.registry.plugins.values():
                 if handler in plugin.handlers:
@@ -295,7 +296,7 @@ class Plugins:
         for impl in self.registry.impls("zekt_audited"):
             for entry in entries:
                 tell = partial(_tell, impl, {"entry": entry})
-                self.observers.put(impl.plugin_name, News("zekt_audited", tell))
+                self.observers.put(impl.plugin.name, News("zekt_audited", tell))
 
     def _went_off(self, plugin: str, hook: str) -> None:
         _log.error("plugin.off", plugin=plugin, hook=hook)
@@ -329,8 +330,8 @@ def load(
     return plugins
 
 
-async def _tell(impl: pluggy.HookImpl, facts: Mapping[str, Any]) -> None:
-    await impl.function(*(facts[name] for name in impl.argnames))  # type: ignore[misc]
+async def _tell(impl: Impl, facts: Mapping[str, Any]) -> None:
+    await impl.function(*map(facts.__getitem__, impl.arguments))
 
 
 def _takes_long(message: IncomingMessage, policy: MessagePolicy) -> bool:

@@ -114,6 +114,8 @@ def delay(answer: Any) -> timedelta:
 def details(answer: Any) -> dict[str, str | int]:
     """Pairs of machine words and integers."""
     found = dict(answer)
+    if not found:
+        return found
     if not all(type(k) is str and type(v) in {str, int} for k, v in found.items()):
         raise PluginFailed(
             "zekt_audit_details must answer a mapping of words to words or integers."

@@ -16,9 +16,7 @@ from zekt_bot.plugins.calls import Call, Caller, attempt
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import pluggy
-
-    from zekt_bot.plugins.registry import Plugin, Registry
+    from zekt_bot.plugins.registry import Impl, Plugin, Registry
 
 _MOST_BESIDE = 2  # threads, for what keeps a processor busy
 _log = structlog.get_logger()
@@ -34,9 +32,9 @@ class Asking:
         # Not the event loop's own threads: in these it resolves the names of hosts.
         self._beside = ThreadPoolExecutor(_MOST_BESIDE, thread_name_prefix="zekt-built-ins")
 
-    def is_off(self, plugin: str) -> bool:
+    def is_off(self, impl: Impl) -> bool:
         """Whether this plugin's calls did not return too often."""
-        return self._caller.is_off(plugin)
+        return not impl.built_in and self._caller.is_off(impl.plugin.name)
 
     def close(self) -> None:
         """Let the threads end."""
@@ -57,7 +55,7 @@ class Asking:
         """
         given: list[tuple[Any, str]] = [(None, "")] * len(rows)
         for impl in self._registry.impls(hook):
-            if advise and self.is_off(impl.plugin_name):
+            if advise and self.is_off(impl):
                 continue
             open_ = [number for number, (answer, _) in enumerate(given) if answer is None]
             if not open_:
@@ -65,12 +63,12 @@ class Asking:
             found = await self.each(impl, hook, [rows[n] for n in open_], read)
             for number, answer in zip(open_, found, strict=True):
                 failed = advise and isinstance(answer, PluginFailed)
-                given[number] = (None if failed else answer, impl.plugin_name)
+                given[number] = (None if failed else answer, impl.plugin.name)
         return given
 
     async def each(
         self,
-        impl: pluggy.HookImpl,
+        impl: Impl,
         hook: str,
         rows: Sequence[Mapping[str, Any]],
         read: Callable[[Any], Any],
@@ -78,16 +76,15 @@ class Asking:
         beside: bool = False,
     ) -> list[Any]:
         """What one implementation answers to each row. `beside`: not in the event loop."""
-        owner = self._registry.plugins[impl.plugin_name]
-        if owner.built_in and not beside:
+        if impl.built_in and not beside:
             given = [calls.in_place(impl, hook, row, read) for row in rows]
         else:
             asked = [partial(calls.answer, impl, row, read) for row in rows]
-            told = [Call(owner.name, hook, each) for each in asked]
-            given = await self.run(owner, told)
+            told = [Call(impl.plugin.name, hook, each) for each in asked]
+            given = await self.run(impl.plugin, told)
         for answer in given:
             if isinstance(answer, PluginFailed):
-                tell_failure(owner.name, hook, answer)
+                tell_failure(impl.plugin.name, hook, answer)
         return given
 
     async def run(self, owner: Plugin, told: Sequence[Call]) -> list[Any]:

@@ -20,7 +20,7 @@ from zekt_bot.errors import PluginFailed, is_own_cancellation
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    import pluggy
+    from zekt_bot.plugins.registry import Impl
 
 Answer = TypeVar("Answer")
 
@@ -45,19 +45,17 @@ def attempt(call: Call) -> Any:
         return _caught(error, call.plugin, call.hook)
 
 
-def in_place(
-    impl: pluggy.HookImpl, hook: str, row: Mapping[str, Any], read: Callable[[Any], Any]
-) -> Any:
+def in_place(impl: Impl, hook: str, row: Mapping[str, Any], read: Callable[[Any], Any]) -> Any:
     """A built-in's answer to one row of arguments, as `read` takes it, or its PluginFailed."""
     try:
         return answer(impl, row, read)
     except BaseException as error:
-        return _caught(error, impl.plugin_name, hook)
+        return _caught(error, impl.plugin.name, hook)
 
 
-def answer(impl: pluggy.HookImpl, row: Mapping[str, Any], read: Callable[[Any], Any]) -> Any:
+def answer(impl: Impl, row: Mapping[str, Any], read: Callable[[Any], Any]) -> Any:
     """An implementation's answer to one row of arguments, as `read` takes it."""
-    given = impl.function(*[row[name] for name in impl.argnames])
+    given = impl.function(*map(row.__getitem__, impl.arguments))
     return None if given is None else read(given)
 
 
@@ -200,7 +198,7 @@ class Caller:
 
     def is_off(self, plugin: str) -> bool:
         """Whether this plugin's calls did not return too often."""
-        return self._overruns[plugin] >= MOST_OVERRUNS
+        return self._overruns.get(plugin, 0) >= MOST_OVERRUNS
 
     def close(self) -> None:
         """Let the thread end when it has done what waits."""

@@ -6,7 +6,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction, unwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
 
@@ -51,6 +51,15 @@ class Plugin:
         return self.origin == "built-in"
 
 
+class Impl(NamedTuple):
+    """A plugin's implementation of a hook, which takes these of its arguments."""
+
+    plugin: Plugin
+    function: Callable[..., Any]
+    arguments: tuple[str, ...]
+    built_in: bool
+
+
 class Registry:
     """The plugin manager, and what it does not check."""
 
@@ -61,10 +70,11 @@ class Registry:
         self.plugins: dict[str, Plugin] = {}
         self.channels: dict[str, Channel] = {}
         self.owners: dict[str, Plugin] = {}
+        self._impls: dict[str, tuple[Impl, ...]] = dict.fromkeys(HOOKS, ())
 
-    def impls(self, hook: str) -> list[pluggy.HookImpl]:
+    def impls(self, hook: str) -> tuple[Impl, ...]:
         """The implementations of a hook in the order in which they are asked."""
-        return getattr(self._manager.hook, hook).get_hookimpls()[::-1]  # type: ignore[no-any-return]
+        return self._impls[hook]
 
     def has(self, plugin: object) -> bool:
         """Whether this very object is registered."""
@@ -91,6 +101,15 @@ class Registry:
                 "zekt_bot.hookspecs does."
             ) from None
         self.plugins[name] = about
+        self._impls |= {hook: self._asked(hook) for hook in about.hooks}
+
+    def _asked(self, hook: str) -> tuple[Impl, ...]:
+        found: list[pluggy.HookImpl] = getattr(self._manager.hook, hook).get_hookimpls()
+        owners = [(self.plugins[impl.plugin_name], impl) for impl in reversed(found)]
+        return tuple(
+            Impl(owner, impl.function, tuple(impl.argnames), owner.built_in)
+            for owner, impl in owners
+        )
 
     def _hooks_of(self, plugin: object) -> tuple[str, ...]:
         """What it implements. A wrapper could take back what another plugin said."""
@@ -122,17 +141,16 @@ class Registry:
                 )
         for impl in self.impls("zekt_channels")[::-1]:
             for channel in _offered(impl, "its channels"):
-                self._add_channel(self.plugins[impl.plugin_name], channel)
+                self._add_channel(impl.plugin, channel)
         for impl in self.impls("zekt_github_events"):
             events = _offered(impl, "its events")
             if not all(isinstance(event, str) and _EVENT.fullmatch(event) for event in events):
                 raise PluginRejected(
-                    f"The plugin {impl.plugin_name} names an event that is none: a name such as "
+                    f"The plugin {impl.plugin.name} names an event that is none: a name such as "
                     "workflow_run is wanted."
                 )
-            plugin = self.plugins[impl.plugin_name]
-            plugin.named = frozenset(events)
-            plugin.events |= plugin.named
+            impl.plugin.named = frozenset(events)
+            impl.plugin.events |= impl.plugin.named
         for plugin in self.plugins.values():
             hears = "zekt_github_event" in plugin.hooks
             if hears is not ("zekt_github_events" in plugin.hooks):
@@ -188,13 +206,13 @@ def _check_names(plugin: object) -> None:
             raise ValueError(f"{name} is not marked with @hookimpl")
 
 
-def _offered(impl: pluggy.HookImpl, what: str) -> list[Any]:
+def _offered(impl: Impl, what: str) -> list[Any]:
     try:
-        return list(impl.function() or ())  # type: ignore[call-overload,no-any-return]
+        return list(impl.function() or ())
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise PluginRejected(
-            f"The plugin {impl.plugin_name} cannot say {what}: {type(error).__name__}: {error}. "
+            f"The plugin {impl.plugin.name} cannot say {what}: {type(error).__name__}: {error}. "
             "Mend it, or name it in ZEKT_DISABLED_PLUGINS."
         ) from error
