@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 REDIRECTS = frozenset({301, 302, 307, 308})
 LONGEST_WAIT = 24 * 3600.0
+_LIMIT = "x-ratelimit-limit"
+_REMAINING = "x-ratelimit-remaining"
+_RESET = "x-ratelimit-reset"
 _SAVING_FROM = 0.25  # of the hour's requests: so few left are spread over the rest of the hour
 _LIMIT_TEXT = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
 _SECRET = re.compile(r"(?:gh[a-z]_|github_pat_|v1\.|eyJ)[A-Za-z0-9._-]{10,}")
@@ -123,7 +126,7 @@ async def _outcome(
     answer: ApiResponse, request: DispatchRequest, client: InstallationApi
 ) -> Outcome:
     if answer.status == 204:
-        return _used_up(answer, client.now())
+        return _used_up(answer, client)
     if answer.status == 422:
         return _said("dead", answer)
     if _is_limit(answer.status, answer.headers, _message(answer)):
@@ -176,7 +179,7 @@ def _is_limit(status: int, headers: Mapping[str, str], said: str) -> bool:
 
 
 def _none_remains(headers: Mapping[str, str]) -> bool:
-    return headers.get("x-ratelimit-remaining", "").strip() == "0"
+    return headers.get(_REMAINING, "").strip() == "0"
 
 
 def _limited(
@@ -193,25 +196,21 @@ def _limited(
     return replace(outcome, not_before=now + _wait(seconds), closes_lane=True)
 
 
-def _used_up(answer: ApiResponse, now: datetime) -> Outcome:
+def _used_up(answer: ApiResponse, client: InstallationApi) -> Outcome:
     """It was taken; the lane goes slower if little remains, and waits for the reset if nothing."""
+    headers = answer.headers
     outcome = Outcome("dispatched", status=204, request_id=_request_id(answer))
-    outcome = replace(outcome, at_most_a_minute=_spread(answer.headers, now))
-    seconds = _until_reset(answer.headers, now)
-    if seconds is None or seconds <= 0:
+    limit, remaining = _number(headers.get(_LIMIT)), _number(headers.get(_REMAINING))
+    if remaining is None or (limit is not None and 0 < limit * _SAVING_FROM <= remaining):
         return outcome
-    return replace(outcome, not_before=now + _wait(seconds), closes_lane=True)
-
-
-def _spread(headers: Mapping[str, str], now: datetime) -> float | None:
-    """How many a minute last until GitHub counts anew; None: enough remain, or it does not say."""
-    names = ("limit", "remaining", "reset")
-    limit, remaining, reset = (_number(headers.get(f"x-ratelimit-{name}")) for name in names)
-    if limit is None or remaining is None or reset is None:
-        return None
-    if not 0 < remaining < limit * _SAVING_FROM or reset <= now.timestamp():
-        return None
-    return remaining * 60 / (reset - now.timestamp())
+    now = client.now()
+    seconds = _until_reset(headers, now)
+    if seconds is not None and seconds > 0:
+        return replace(outcome, not_before=now + _wait(seconds), closes_lane=True)
+    reset = _number(headers.get(_RESET))
+    if limit is None or reset is None or remaining <= 0 or reset <= now.timestamp():
+        return outcome
+    return replace(outcome, at_most_a_minute=remaining * 60 / (reset - now.timestamp()))
 
 
 def _again(answer: ApiResponse, client: InstallationApi) -> Outcome:
@@ -228,7 +227,7 @@ def _obeying(outcome: Outcome, headers: Mapping[str, str], now: datetime) -> Out
 
 def _until_reset(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds until GitHub counts anew; None: something remains, or GitHub does not say."""
-    reset = _number(headers.get("x-ratelimit-reset")) if _none_remains(headers) else None
+    reset = _number(headers.get(_RESET)) if _none_remains(headers) else None
     return None if reset is None else reset - now.timestamp()
 
 
@@ -238,7 +237,7 @@ def _wait(seconds: float) -> timedelta:
 
 def _number(text: str | None) -> float | None:
     try:
-        number = float(text or "")
+        number = float(text) if text else math.nan
     except ValueError:
         return None
     return None if math.isnan(number) else number

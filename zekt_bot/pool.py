@@ -1,9 +1,10 @@
-"""Tasks that share what is to be done: a fixed number of them, whatever the work."""
+"""Tasks that share what is to be done: so many at most, whatever the work."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import structlog
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 
 class Pool(Generic[T]):
-    """A fixed number of tasks that take one row after the other from a short queue.
+    """Tasks that take one row after the other from a short queue, and end when it is empty.
 
     A row's lease runs from its claim, so no more are held than the tasks soon come to.
     """
@@ -28,44 +29,46 @@ class Pool(Generic[T]):
     def __init__(
         self, tasks: int, held: int, page: int, work: Callable[[T], Awaitable[None]]
     ) -> None:
-        """`held`: how many rows at most, under way or waiting; `page`: how many come at once."""
+        """`held`: rows at most, under way or waiting; `page`: how many come at once."""
         self.freed = asyncio.Event()  # set when a page fits again
         self._size, self._most, self._page, self._work = tasks, held, page, work
-        self._waiting: asyncio.Queue[T] = asyncio.Queue()
+        self._waiting: deque[T] = deque()
         self._running: dict[asyncio.Task[None] | None, T] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def room(self) -> int:
         """How many more may be given."""
-        return self._most - len(self._running) - self._waiting.qsize()
+        return self._most - len(self._running) - len(self._waiting)
 
     def give(self, row: T) -> None:
         """Let a task work on it as soon as one is free."""
-        while len(self._tasks) < self._size:  # at first, and where one was cancelled
-            task = asyncio.create_task(self._run(), name="zekt-pool")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        self._waiting.put_nowait(row)
+        self._waiting.append(row)
+        if len(self._tasks) < self._size:
+            self._tasks.add(asyncio.create_task(self._run(), name="zekt-pool"))
 
     async def _run(self) -> None:
         own = asyncio.current_task()
-        while True:
-            row = self._running[own] = await self._waiting.get()
+        while self._waiting:
+            row = self._running[own] = self._waiting.popleft()
             try:
                 await self._work(row)
             except (Exception, asyncio.CancelledError) as error:
                 if is_own_cancellation(error):
+                    self._tasks -= {own}
                     raise
                 _log.exception("worker.failed")
             finally:
                 del self._running[own]
                 if self.room >= self._page or not self._running:
                     self.freed.set()
+        self._tasks -= {own}  # at once: who gives the next row counts them
 
     def withdraw(self) -> list[T]:
         """Take back what waits."""
-        return [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]
+        withdrawn = list(self._waiting)
+        self._waiting.clear()
+        return withdrawn
 
     async def drain(self, timeout: timedelta) -> list[T]:
         """Let what is under way end within `timeout`; answers what did not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import operator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, get_args
@@ -48,6 +49,8 @@ BlockedReason = Literal[
 ]
 WaitsFor = Literal["pause", "app", "sequence"]
 OutcomeKind = Literal["dispatched", "retry", "blocked", "dead", "app_paused"]
+_KINDS = frozenset(get_args(OutcomeKind))
+_LONGEST = (100, 1000, 300)  # request_id, error, renamed_to
 
 # From a state (None: new) to the states it may move to. What no line names is refused.
 TRANSITIONS: dict[DeliveryState | None, frozenset[DeliveryState]] = {
@@ -214,14 +217,11 @@ def check_outcome(outcome: object) -> Outcome:
     """
     if not isinstance(outcome, Outcome):
         raise TypeError(f"an Outcome is wanted, not {type(outcome).__name__}")
-    if outcome.kind not in get_args(OutcomeKind):
+    if outcome.kind not in _KINDS:
         raise ValueError("its kind is none of an Outcome's")
     status = outcome.status
     if status is not None and (type(status) is not int or not 100 <= status <= 599):
         raise ValueError("its status is not one of HTTP's")
-    texts = (outcome.request_id, outcome.error, outcome.renamed_to)
-    if not all(text is None or isinstance(text, str) for text in texts):
-        raise TypeError("request_id, error and renamed_to are texts")
     when = outcome.not_before
     if when is not None and (not isinstance(when, datetime) or when.tzinfo is None):
         raise TypeError("not_before is not an aware datetime")
@@ -230,18 +230,19 @@ def check_outcome(outcome: object) -> Outcome:
     pace = outcome.at_most_a_minute
     if pace is not None and not (isinstance(pace, int | float) and 0 < pace < math.inf):
         raise ValueError("at_most_a_minute is not a number above 0")
-    return replace(
-        outcome,
-        request_id=_text(outcome.request_id, 100),
-        error=_text(outcome.error, 1000),
-        renamed_to=_text(outcome.renamed_to, 300),
-    )
+    given = outcome.request_id, outcome.error, outcome.renamed_to
+    texts = request_id, error, renamed_to = tuple(map(_text, given, _LONGEST))
+    if all(map(operator.is_, texts, given)):
+        return outcome
+    return replace(outcome, request_id=request_id, error=error, renamed_to=renamed_to)
 
 
 def _text(text: str | None, most: int) -> str | None:
     """At most so many characters; NUL and halves of characters become `?`."""
-    if text is None:
-        return None
+    if text is None or (type(text) is str and len(text) <= most and text.isprintable()):
+        return text
+    if not isinstance(text, str):
+        raise TypeError("request_id, error and renamed_to are texts")
     return text[:most].encode(errors="replace").decode().replace("\0", "?")
 
 

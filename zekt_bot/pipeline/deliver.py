@@ -79,19 +79,14 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
     if lane != work.delivery.lane and work.facts.consumer.consented:
         await _move(broker, work, lane)
         return None
-    refusal, ready = await ask(broker, work), _Ready(b"", {})
-    if refusal is None:
-        try:
-            ready = _Ready(render(await open_letter(broker, work)), _settings(broker, work))
-        except Exception as error:
-            refusal = Refusal(error=error)
-    if refusal:
-        await _refuse(broker, work, refusal)
+    ready = await ask(broker, work) or await _prepare(broker, work)
+    if isinstance(ready, Refusal):
+        await _refuse(broker, work, ready)
         return None
-    timeout = (lease_ends_at - broker.now()) * _SHARE
+    now = broker.now()
+    timeout = (lease_ends_at - now) * _SHARE
     if timeout < _TOO_LITTLE:
-        held = (work.delivery.id, work.lease, broker.now())
-        await broker.database.write(deliveries.release, held)
+        await broker.database.write(deliveries.release, (work.delivery.id, work.lease, now))
         return None
     permit = Permit(broker, work)
     sent = await _send(broker, permit, ready, timeout)
@@ -103,6 +98,13 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
     if sent.outcome.kind == "blocked" and not sent.withheld:
         await doubt(broker, permit.work)
     return sent.outcome
+
+
+async def _prepare(broker: Broker, work: Work) -> _Ready | Refusal:
+    try:
+        return _Ready(render(await open_letter(broker, work)), _settings(broker, work))
+    except Exception as error:
+        return Refusal(error=error)
 
 
 def _settings(broker: Broker, work: Work) -> dict[str, str]:
@@ -148,11 +150,12 @@ async def _record(broker: Broker, work: Work, sent: _Sent, lease_ends_at: dateti
         correlation=work.run.correlation_id,
         outcome=sent.outcome.kind,
     )
-    change = await _change(broker, work, sent)
+    change = await _change(broker, work, sent, now)
     own = await _written(broker, change, lease_ends_at)
     _log.info(
         "delivery.attempted",
-        **_named(work),
+        delivery_id=work.delivery.id,
+        correlation_id=work.run.correlation_id,
         event_type=work.envelope.event_type,
         attempt=work.delivery.attempts + 1,
         outcome=sent.outcome.kind,
@@ -176,23 +179,12 @@ async def _written(broker: Broker, change: Change, lease_ends_at: datetime) -> b
             await broker.clock.sleep_until(again_at)
 
 
-async def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
-    outcome, now = sent.outcome, broker.now()
-    facts: dict[str, Any] = {"reason": _reason(outcome)}
+async def _change(broker: Broker, work: Work, sent: _Sent, now: datetime) -> Change:
+    outcome = sent.outcome
     if outcome.kind == "dispatched":
-        facts = {"to": "dispatched", "prove_by": _prove_by(work, now)}
-    elif outcome.kind == "blocked":
-        facts |= {"to": "blocked", "blocked_reason": "no_access"}
-        if sent.withheld:
-            facts |= {"blocked_reason": sent.withheld.reason, "reason": None}
-            facts |= {"decided_on": work.facts}
-    elif outcome.kind == "dead":
-        facts |= {"to": "dead"}
-    elif outcome.kind == "app_paused":
-        facts |= {"to": work.delivery.state, "waits_for": "app", "due_at": now + _APP_RETRY}
-        facts["sent"] = False
+        facts: dict[str, Any] = {"to": "dispatched", "prove_by": _prove_by(work, now)}
     else:
-        facts |= await _retry(broker, work, sent, now)
+        facts = {"reason": _reason(outcome)} | await _not_dispatched(broker, work, sent, now)
     closed_until = outcome.not_before if outcome.closes_lane else None
     if closed_until or outcome.at_most_a_minute:
         told = closed_until, outcome.at_most_a_minute
@@ -211,6 +203,21 @@ async def _change(broker: Broker, work: Work, sent: _Sent) -> Change:
         seal_error=_sealing(broker, work, outcome.error),
         **facts,
     )
+
+
+async def _not_dispatched(broker: Broker, work: Work, sent: _Sent, now: datetime) -> dict[str, Any]:
+    outcome = sent.outcome
+    if outcome.kind == "blocked":
+        if sent.withheld is None:
+            return {"to": "blocked", "blocked_reason": "no_access"}
+        reasons = {"blocked_reason": sent.withheld.reason, "reason": None}
+        return {"to": "blocked", **reasons, "decided_on": work.facts}
+    if outcome.kind == "dead":
+        return {"to": "dead"}
+    if outcome.kind == "app_paused":
+        again = {"waits_for": "app", "due_at": now + _APP_RETRY}
+        return {"to": work.delivery.state, **again, "sent": False}
+    return await _retry(broker, work, sent, now)
 
 
 def _prove_by(work: Work, now: datetime) -> datetime | None:
