@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,6 @@ class _Form:
     text: str
     pick: Callable[[Mapping[str, Any]], Sequence[Any]]
     binds: _Processors
-    fixed: Mapping[str, Any]
     columns: Sequence[TypeEngine[Any]]
     keys: tuple[str, ...]
     row: Callable[[Sequence[Any]], Any]
@@ -115,7 +115,8 @@ class Prepared:
         """
         form = self._form(connection.dialect, given)
         _begun(connection)
-        told = driver.send(connection, form.text, _values(form, given), answers=bool(form.keys))
+        values = _through(form.binds, form.pick(given))
+        told = driver.send(connection, form.text, values, answers=bool(form.keys))
         if form.reads is None:
             form.reads = _reads(form, connection)
         rows = [_through(form.reads, row) for row in told.rows] if form.reads else told.rows
@@ -126,7 +127,8 @@ class Prepared:
         if len(rows) == 1:  # asyncpg takes twice as long over a list of one
             return self.run(connection, rows[0]).rowcount
         form = self._form(connection.dialect, rows[0])
-        values = [_values(form, row) for row in rows]
+        pick, binds = form.pick, form.binds
+        values = [_through(binds, pick(row)) for row in rows]
         _begun(connection)
         return driver.send_all(connection, form.text, values)
 
@@ -153,7 +155,7 @@ class Prepared:
         columns = list(self._statement.exported_columns)
         keys = tuple(str(each.key) for each in columns)
         kinds = [each.type for each in columns]
-        return _Form(str(compiled), _picking(names), binds, fixed, kinds, keys, _named(keys))
+        return _Form(str(compiled), _picking(names, fixed), binds, kinds, keys, _named(keys))
 
 
 def _begun(connection: Connection) -> None:
@@ -163,31 +165,31 @@ def _begun(connection: Connection) -> None:
 
 def _named(keys: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
     made: Any = namedtuple  # its fields are known only here
-    return made("Row", keys, rename=True)._make  # type: ignore[no-any-return]
+    return partial(tuple.__new__, made("Row", keys, rename=True))  # as _make, which is Python
 
 
-def _picking(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
-    """What takes the values of these names from a mapping."""
-    if len(names) > 1:
-        return itemgetter(*names)  # which of one name gives no sequence
-    return lambda given: [given[name] for name in names]
+def _picking(
+    names: Sequence[str], fixed: Mapping[str, Any]
+) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """What takes the values of these names from what is given, or fixed."""
+    # Of one name itemgetter gives no sequence.
+    pick = itemgetter(*names) if len(names) > 1 else lambda given: [given[each] for each in names]
+    return (lambda given: pick({**fixed, **given})) if fixed else pick
 
 
 def _placed(processors: Iterable[_Processor | None]) -> _Processors:
     return [(place, process) for place, process in enumerate(processors) if process]
 
 
-def _values(form: _Form, given: Mapping[str, Any]) -> Sequence[Any]:
-    return _through(form.binds, form.pick({**form.fixed, **given} if form.fixed else given))
-
-
 def _through(processors: _Processors, values: Sequence[Any]) -> Sequence[Any]:
-    """The same values, those that need it changed."""
+    """The same values, those that need it changed; NULL is None of every type."""
     if not processors:
         return values
     changed = list(values)
     for place, process in processors:
-        changed[place] = process(changed[place])
+        value = changed[place]
+        if value is not None:
+            changed[place] = process(value)
     return changed
 
 

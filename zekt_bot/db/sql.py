@@ -14,7 +14,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from zekt_bot.db.prepared import Prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Dialect, Table
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -42,10 +42,13 @@ class _ListOf(TypeDecorator[Any]):
             return dialect.type_descriptor(Text())
         return dialect.type_descriptor(postgresql.ARRAY(self.item))
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        """Pack any collection."""
-        listed = list(value)
-        return orjson.dumps(listed).decode() if dialect.name == "sqlite" else listed
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        """How any collection is packed."""
+        return _as_json if dialect.name == "sqlite" else list
+
+
+def _as_json(values: Iterable[Any]) -> str:
+    return orjson.dumps(list(values)).decode()
 
 
 class _one_of(FunctionElement[bool]):  # noqa: N801
@@ -110,9 +113,13 @@ class _Json(TypeDecorator[Any]):
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str:
-        """Pack it."""
-        return orjson.dumps([tuple(row) for row in value]).decode()
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        """How it is packed."""
+        return _rows_as_json
+
+
+def _rows_as_json(rows: Iterable[Iterable[Any]]) -> str:
+    return orjson.dumps([tuple(row) for row in rows]).decode()
 
 
 def rows_of(columns: Sequence[ColumnElement[Any]], name: str) -> ColumnElement[bool]:

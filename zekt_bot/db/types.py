@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MEANINGLESS = "a time without a zone cannot be stored"
 
 
 def microseconds(moment: datetime) -> int:
@@ -23,13 +24,16 @@ def microseconds(moment: datetime) -> int:
 
 
 def _counted(moment: datetime | None) -> int | None:
-    return None if moment is None else microseconds(_aware(moment))
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ValueError(_MEANINGLESS)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
-def _aware(moment: datetime | None) -> Any:
-    """Refuse naive times: they mean nothing."""
+def _aware(moment: datetime | None) -> datetime | None:
     if moment is not None and moment.tzinfo is None:
-        raise ValueError("a time without a zone cannot be stored")
+        raise ValueError(_MEANINGLESS)
     return moment
 
 
