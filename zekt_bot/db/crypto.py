@@ -51,9 +51,8 @@ class Keyring:
 
     def seal(self, place: tuple[str, str, str], value: bytes) -> bytes:
         """Encrypt `value` for `place` (table, column, row id)."""
-        packed = b"\0" + value
-        if len(value) >= _COMPRESS_FROM:
-            packed = min(packed, b"\x01" + lz4.block.compress(value), key=len)
+        smaller = lz4.block.compress(value) if len(value) >= _COMPRESS_FROM else value
+        packed = b"\x01" + smaller if len(smaller) < len(value) else b"\0" + value
         nonce = random_bytes(12)
         sealed = self._ciphers[self._current].encrypt(nonce, packed, "\0".join(place).encode())
         return _VERSION + self._current + nonce + sealed

@@ -9,22 +9,25 @@ _BLOCK = 4096
 
 
 class _Source(threading.local):
-    """What is left of a thread's last block, and its process: a fork must not use it too."""
+    """A thread's last block, and how much of it was taken."""
 
     def __init__(self) -> None:
-        self._left = b""
-        self._process = 0
+        self.block = b""
+        self.taken = 0
 
-    def take(self, size: int) -> bytes:
-        if len(self._left) < size or self._process != os.getpid():
-            self._left, self._process = os.urandom(_BLOCK), os.getpid()
-        taken, self._left = self._left[:size], self._left[size:]
-        return taken
+    def forget(self) -> None:
+        self.block = b""
 
 
 _SOURCE = _Source()
+os.register_at_fork(after_in_child=_SOURCE.forget)  # or both processes would go on with it
 
 
 def random_bytes(size: int) -> bytes:
     """So many bytes (at most 4096) that nobody can foretell, as `secrets.token_bytes`."""
-    return _SOURCE.take(size)
+    source = _SOURCE
+    start, end = source.taken, source.taken + size
+    if end > len(source.block):
+        source.block, start, end = os.urandom(_BLOCK), 0, size
+    source.taken = end
+    return source.block[start:end]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zekt_bot.db import admissions, audit, inbox, mirror
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from zekt_bot.db.mirror import Part
     from zekt_bot.domain.audit import Entry
-    from zekt_bot.domain.catalog import Repository
     from zekt_bot.domain.webhooks import Webhook
     from zekt_bot.operations.broker import Broker
 
@@ -39,8 +39,7 @@ class _Hearers(NamedTuple):
     of_all: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Storing:
+class _Storing(NamedTuple):
     webhook: Webhook
     row: Mapping[str, Any]
     allowed: tuple[str, ...]
@@ -123,7 +122,7 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[tuple[Recei
     listed = admissions.Listed(rows[0].allowed, rows[0].now)
     admitted = admissions.admitted(connection, listed, asking)
     wanted = {row.webhook.repository_id for row in rows} - {None}
-    known = mirror.repositories_by_id(connection, [i for i in wanted if i is not None])
+    known = mirror.taking_part(connection, [i for i in wanted if i is not None])
     fates = [
         _fate(row, known)
         if _is_in(connection, row, admitted, known)
@@ -153,7 +152,7 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[tuple[Recei
 
 
 def _is_in(
-    connection: Connection, row: _Storing, admitted: set[int], known: Mapping[int, Repository]
+    connection: Connection, row: _Storing, admitted: set[int], known: Mapping[int, Part]
 ) -> bool:
     """Whether the account is admitted, or withdraws what it gave when it was."""
     webhook = row.webhook
@@ -173,7 +172,7 @@ class _Fate(NamedTuple):
     observed: bool = False
 
 
-def _fate(row: _Storing, known: Mapping[int, Repository]) -> _Fate:
+def _fate(row: _Storing, known: Mapping[int, Part]) -> _Fate:
     """What becomes of a webhook of an admitted account."""
     webhook = row.webhook
     refused = _refusal(webhook, known) if webhook.event in HANDLED else "event_not_handled"
@@ -186,7 +185,7 @@ def _fate(row: _Storing, known: Mapping[int, Repository]) -> _Fate:
     return _Fate("repository_not_enabled")
 
 
-def _refusal(webhook: Webhook, known: Mapping[int, Repository]) -> str | None:
+def _refusal(webhook: Webhook, known: Mapping[int, Part]) -> str | None:
     """Why the broker does not want it, or None."""
     if webhook.event not in {"workflow_run", "workflow_job", "repository"}:
         return None

@@ -42,7 +42,8 @@ class Connection(RequestHandler):
             if data and self._head_timer is None:
                 self._watch_head()
             return
-        self._forget_head()
+        if self._head_timer is not None:
+            self._forget_head()
         if self._messages and self._current_request is not None:
             last, _ = self._messages[-1]
             if isinstance(last, _ErrInfo):

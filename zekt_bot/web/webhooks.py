@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from zekt_bot.domain.webhooks import VerifiedWebhook, WebhookApp
+    from zekt_bot.web.deps import WebDeps
 
-    _Keep = Callable[[web.Request, VerifiedWebhook], Awaitable[Receipt]]
+    _Keep = Callable[[web.Request, WebDeps, VerifiedWebhook], Awaitable[Receipt]]
 
 _RETRY_AFTER = "5"
 _log = structlog.get_logger()
@@ -51,26 +52,27 @@ async def _counted(request: web.Request, app: WebhookApp, keep: _Keep) -> web.Re
     """Answer, and count what was answered."""
     deps = request.app[DEPS]
     began = deps.clock.monotonic()
-    answered = await _answer(request, app, keep)
+    answered = await _answer(request, deps, app, keep)
     deps.figures.webhooks[str(answered.status)] += 1
     deps.figures.webhook_seconds.observe(deps.clock.monotonic() - began)
     return answered
 
 
-async def _answer(request: web.Request, app: WebhookApp, keep: _Keep) -> web.Response:
-    limits = request.app[DEPS].limits
+async def _answer(
+    request: web.Request, deps: WebDeps, app: WebhookApp, keep: _Keep
+) -> web.Response:
     try:
         with request.app[IN_FLIGHT].holding() as take:
-            verify.check_head(request.headers, request.content_length)
-            if not request.content.is_eof():  # no body is waited for that nobody could verify
-                async with bodies.within(limits.look):
-                    await _secrets(request, app)
+            if not request.content.is_eof():  # no body is waited for that could not be verified
+                verify.check_head(request.headers, request.content_length)
+                async with bodies.within(deps.limits.look):
+                    await _secrets(deps, app)
             body = await bodies.read(request, take, verify.MOST_BYTES, verify.TOO_LARGE)
-            async with bodies.within(limits.store):
-                webhook = await _verified(request, app, body)
+            async with bodies.within(deps.limits.store):
+                webhook = await _verified(request, deps, app, body)
                 if webhook.event == "ping":
                     return answer(200, {"pong": True})
-                receipt = await keep(request, webhook)
+                receipt = await keep(request, deps, webhook)
     except RequestRefused as error:
         return _refused(error)
     except StorageUnavailable:
@@ -89,30 +91,29 @@ def _refused(error: RequestRefused) -> web.Response:
     return answer(error.status, {"error": str(error)}, **retry)
 
 
-async def _verified(request: web.Request, app: WebhookApp, body: bytes) -> VerifiedWebhook:
+async def _verified(
+    request: web.Request, deps: WebDeps, app: WebhookApp, body: bytes
+) -> VerifiedWebhook:
     """Secrets may be new: since the head was read, or since they were last looked at."""
-    secrets = await _secrets(request, app)
+    secrets = await _secrets(deps, app)
     try:
         return verify.read(app, secrets, request.headers, body)
     except WebhookRefused as error:
-        newer = await _secrets(request, app, anew=True) if error.status == 401 else secrets
+        newer = await _secrets(deps, app, anew=True) if error.status == 401 else secrets
         if newer == secrets:
             raise
     return verify.read(app, newer, request.headers, body)
 
 
-async def _secrets(
-    request: web.Request, app: WebhookApp, *, anew: bool = False
-) -> tuple[bytes, ...]:
-    found = (await request.app[DEPS].credentials.get(app, anew=anew)).webhook_secrets
+async def _secrets(deps: WebDeps, app: WebhookApp, *, anew: bool = False) -> tuple[bytes, ...]:
+    found = (await deps.credentials.get(app, anew=anew)).webhook_secrets
     if not found:
         name = f"ZEKT_{app.upper()}_WEBHOOK_SECRET"
         raise WebhookRefused(503, f"There is no webhook secret yet: do the setup, or set {name}.")
     return found
 
 
-async def _store(request: web.Request, webhook: VerifiedWebhook) -> Receipt:
-    deps = request.app[DEPS]
+async def _store(request: web.Request, deps: WebDeps, webhook: VerifiedWebhook) -> Receipt:
     began = deps.clock.monotonic()
     receipt = await deps.store(webhook)
     if receipt.ignored:
@@ -131,9 +132,8 @@ async def _store(request: web.Request, webhook: VerifiedWebhook) -> Receipt:
     return receipt
 
 
-async def _heed(request: web.Request, webhook: VerifiedWebhook) -> Receipt:
+async def _heed(request: web.Request, deps: WebDeps, webhook: VerifiedWebhook) -> Receipt:
     """End the sessions of who withdrew their authorization; all else is read when it is shown."""
-    deps = request.app[DEPS]
     if webhook.event == "github_app_authorization" and webhook.action == "revoked":
         who = verify.sender(webhook)
         ended = await deps.withdrawn(who) if who is not None else 0

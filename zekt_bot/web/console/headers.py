@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from zekt_bot.web.origins import origin
 
@@ -36,7 +37,7 @@ _TWO_YEARS = "max-age=63072000"
 
 def adding(settings: Settings) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """What adds them to an answer that is about to go out."""
-    always = {**_ALWAYS, "Content-Security-Policy": _NOTHING}
+    always = CIMultiDict({**_ALWAYS, "Content-Security-Policy": _NOTHING})
     if settings.public_url.startswith("https://"):
         always["Strict-Transport-Security"] = _TWO_YEARS
 
