@@ -40,7 +40,6 @@ def _as_it_was() -> Iterator[None]:
     before = structlog.get_config()
     yield
     structlog.configure(**before)
-    structlog.contextvars.clear_contextvars()
 
 
 def written(style: Style, level: str = "INFO") -> tuple[Any, io.StringIO]:
@@ -160,16 +159,6 @@ def test_what_is_below_the_level_is_not_written(style: Style) -> None:
     assert out.getvalue() == ""
     log.warning("trouble")
     assert "trouble" in out.getvalue()
-
-
-def test_what_is_bound_to_the_context_stands_on_each_line() -> None:
-    log, out = written("json")
-    with structlog.contextvars.bound_contextvars(correlation_id="cor_1"):
-        log.info("inside")
-    log.info("outside")
-    inside, outside = (json.loads(line) for line in out.getvalue().splitlines())
-    assert inside["correlation_id"] == "cor_1"
-    assert "correlation_id" not in outside
 
 
 def test_a_settled_process_makes_each_logger_once() -> None:

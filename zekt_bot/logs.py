@@ -96,9 +96,8 @@ def configure(level: str, style: Literal["console", "json"], stream: TextIO | No
             colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     )
-    processors: list[Processor] = [structlog.contextvars.merge_contextvars, _stamped]
     structlog.configure(
-        processors=[*processors, renderer],
+        processors=[_stamped, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
@@ -108,7 +107,7 @@ def configure(level: str, style: Literal["console", "json"], stream: TextIO | No
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=processors, processors=[remove, renderer]
+            foreign_pre_chain=[_stamped], processors=[remove, renderer]
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING)

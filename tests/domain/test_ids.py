@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.strategies import moments
-from zekt_bot.domain.ids import Kind, new_correlation_id, new_id
+from zekt_bot.domain.ids import Kind, first_id, new_correlation_id, new_id
 
 FORM = re.compile(r"[a-z]{3}_[0-9a-z]{26}")
 
@@ -35,6 +36,22 @@ def test_a_time_before_1970_still_gives_an_id() -> None:
 def test_ids_of_one_moment_differ() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert len({new_id("evt", now) for _ in range(2000)}) == 2000
+
+
+@given(moments)
+def test_the_first_id_of_a_moment_stands_before_its_ids_and_behind_earlier_ones(
+    moment: datetime,
+) -> None:
+    first = first_id("dlv", moment)
+    assert FORM.fullmatch(first)
+    assert first <= new_id("dlv", moment)
+    assert first > new_id("dlv", moment - timedelta(milliseconds=1))
+
+
+def test_each_random_character_comes_equally_often() -> None:
+    counts = Counter("".join(new_correlation_id()[4:] for _ in range(4_000)))
+    assert len(counts) == 32
+    assert max(counts.values()) < 1.5 * min(counts.values())
 
 
 def test_correlation_ids_differ_and_tell_no_time() -> None:

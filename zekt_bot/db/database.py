@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 import structlog
@@ -21,7 +21,7 @@ from zekt_bot.db.writer import Backend, Committed, PostgresqlBackend, SqliteBack
 from zekt_bot.errors import ConfigurationError, DecryptionFailed, StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -136,33 +136,33 @@ class Database:
         """Whether the schema is this version's."""
         return await self.query(schema.is_current)
 
-    async def write(
+    def write(
         self,
         fn: Callable[[Connection, Sequence[Row]], Sequence[Answer]],
         row: Row,
         *,
         weight: int = 1,
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
         """Write `row` with `fn`, together with what else waits (see `db/writer.py`)."""
-        return await self._writer.write(fn, row, weight=weight)
+        return self._writer.write(fn, row, weight=weight)
 
-    async def query(self, fn: Callable[..., Answer], *args: object) -> Answer:
+    def query(self, fn: Callable[..., Answer], *args: object) -> Coroutine[Any, Any, Answer]:
         """Read with `fn(connection, *args)`.
 
         Raises:
             StorageUnavailable: the database cannot be reached.
         """
-        return await self._reader.query(fn, *args)
+        return self._reader.query(fn, *args)
 
-    async def ask(
+    def ask(
         self, fn: Callable[[Connection, Sequence[Row]], Sequence[Answer]], row: Row
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
         """What `fn` answers to `row`, read together with whoever asks the same (`db/reader.py`).
 
         Raises:
             StorageUnavailable: the database cannot be reached.
         """
-        return await self._batcher.ask(fn, row)
+        return self._batcher.ask(fn, row)
 
     async def check(self) -> None:
         """Store a row that changes: raises StorageUnavailable unless this process can store."""

@@ -17,32 +17,29 @@ Kind = Literal["dlv", "evt", "msg", "inb", "run", "svc", "sub", "rpl", "ref", "k
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
-_RANDOM_BITS = 80
-
-
-def _random(bits: int) -> int:
-    return int.from_bytes(random_bytes(bits // 8), "big")
-
-
-def _base32(number: int) -> str:
-    return "".join([_PAIRS[number >> place & 1023] for place in range(120, -1, -10)])
+_BY_BYTE = (_ALPHABET * 8).encode()  # 256: so each character comes equally often
 
 
 def new_id(kind: Kind, now: datetime) -> str:
     """Mint a time-ordered id such as `dlv_01j…` (millisecond resolution)."""
-    return f"{kind}_{_base32(_place(now) | _random(_RANDOM_BITS))}"
+    return f"{kind}_{_of_time(now)}{_random(16)}"
 
 
 def first_id(kind: Kind, moment: datetime) -> str:
     """What stands before every id that is minted from `moment` on, and after all before it."""
-    return f"{kind}_{_base32(_place(moment))}"
-
-
-def _place(moment: datetime) -> int:
-    milliseconds = max(0, int(moment.timestamp() * 1000)) & ((1 << 48) - 1)
-    return milliseconds << _RANDOM_BITS
+    return f"{kind}_{_of_time(moment)}{'0' * 16}"
 
 
 def new_correlation_id() -> str:
     """Mint an opaque correlation id, `cor_` and 26 random characters."""
-    return f"cor_{_base32(_random(128))}"
+    return f"cor_{_random(26)}"
+
+
+def _of_time(moment: datetime) -> str:
+    """Ten characters, five bits each."""
+    milliseconds = max(0, int(moment.timestamp() * 1000))
+    return "".join([_PAIRS[milliseconds >> place & 1023] for place in (40, 30, 20, 10, 0)])
+
+
+def _random(characters: int) -> str:
+    return random_bytes(characters).translate(_BY_BYTE).decode()

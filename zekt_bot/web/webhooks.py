@@ -5,6 +5,8 @@ Source: https://docs.github.com/webhooks/using-webhooks/best-practices-for-using
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -38,17 +40,7 @@ async def expected(request: web.Request) -> web.StreamResponse | None:
     return await errors.expected(request)
 
 
-async def github(request: web.Request) -> web.Response:
-    """Webhooks of the orchestration App."""
-    return await _counted(request, "orchestrator", _store)
-
-
-async def oauth(request: web.Request) -> web.Response:
-    """Webhooks of the sign-in App, which says who withdrew their authorization."""
-    return await _counted(request, "oauth", _heed)
-
-
-async def _counted(request: web.Request, app: WebhookApp, keep: _Keep) -> web.Response:
+async def _counted(request: web.Request, *, app: WebhookApp, keep: _Keep) -> web.Response:
     """Answer, and count what was answered."""
     deps = request.app[DEPS]
     began = deps.clock.monotonic()
@@ -65,17 +57,17 @@ async def _answer(
         with request.app[IN_FLIGHT].holding() as take:
             if not request.content.is_eof():  # no body is waited for that could not be verified
                 verify.check_head(request.headers, request.content_length)
-                async with bodies.within(deps.limits.look):
+                async with asyncio.timeout(deps.limits.look.total_seconds()):
                     await _secrets(deps, app)
             body = await bodies.read(request, take, verify.MOST_BYTES, verify.TOO_LARGE)
-            async with bodies.within(deps.limits.store):
+            async with asyncio.timeout(deps.limits.store.total_seconds()):
                 webhook = await _verified(request, deps, app, body)
                 if webhook.event == "ping":
                     return answer(200, {"pong": True})
                 receipt = await keep(request, deps, webhook)
     except RequestRefused as error:
         return _refused(error)
-    except StorageUnavailable:
+    except (StorageUnavailable, TimeoutError):  # too slow is as good as away
         error_text = "The webhook cannot be stored now; redeliver it in some seconds."
         return answer(503, {"error": error_text}, Retry_After=_RETRY_AFTER)
     told: dict[str, str | bool] = {"delivery": webhook.guid, "duplicate": receipt.duplicate}
@@ -141,3 +133,8 @@ async def _heed(request: web.Request, deps: WebDeps, webhook: VerifiedWebhook) -
         return Receipt()
     request.app[IGNORED].count("oauth_app")
     return Receipt(ignored="oauth_app")
+
+
+# Webhooks of the orchestration App; those of the sign-in App say who withdrew their authorization.
+github = partial(_counted, app="orchestrator", keep=_store)
+oauth = partial(_counted, app="oauth", keep=_heed)
