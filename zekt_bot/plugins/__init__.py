@@ -262,7 +262,7 @@ class Plugins:
 
     def hears(self, event: str) -> bool:
         """Whether a plugin wants this event of GitHub."""
-        return any(event in plugin.events for plugin in self.registry.plugins.values())
+        return event in self.registry.heard
 
     def heard_github(self, event: GitHubEvent, raw: bytes, github: GitHub) -> None:
         """Let observers hear of a webhook; each gets a payload of its own, made of `raw`."""

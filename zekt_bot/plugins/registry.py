@@ -70,6 +70,7 @@ class Registry:
         self.plugins: dict[str, Plugin] = {}
         self.channels: dict[str, Channel] = {}
         self.owners: dict[str, Plugin] = {}
+        self.heard: set[str] = set()  # the events that any of them hears of
         self._impls: dict[str, tuple[Impl, ...]] = dict.fromkeys(HOOKS, ())
 
     def impls(self, hook: str) -> tuple[Impl, ...]:
@@ -151,6 +152,7 @@ class Registry:
                 )
             impl.plugin.named = frozenset(events)
             impl.plugin.events |= impl.plugin.named
+            self.heard |= impl.plugin.named
         for plugin in self.plugins.values():
             hears = "zekt_github_event" in plugin.hooks
             if hears is not ("zekt_github_events" in plugin.hooks):
@@ -172,6 +174,7 @@ class Registry:
             if handler not in before or _belongs(handler, plugin.module):
                 plugin.handlers |= {handler}
                 plugin.events |= events
+                self.heard |= events
 
     def _add_channel(self, plugin: Plugin, channel: Any) -> None:
         name = getattr(channel, "name", None)

@@ -229,7 +229,7 @@ STATUS = web.AppKey("STATUS", Kept)
 
 def answer(status: int, body: dict[str, Any], **headers: str) -> web.Response:
     """A JSON answer; `Retry_After="5"` becomes the header Retry-After."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    named = headers and {name.replace("_", "-"): value for name, value in headers.items()}
     return web.Response(
         status=status,
         body=orjson.dumps(body),

@@ -60,7 +60,7 @@ async def _answer(
                 async with asyncio.timeout(deps.limits.look.total_seconds()):
                     await _secrets(deps, app)
             body = await bodies.read(request, take, verify.MOST_BYTES, verify.TOO_LARGE)
-            async with asyncio.timeout(deps.limits.store.total_seconds()):
+            with request.app[bodies.PATIENCE].waiting():
                 webhook = await _verified(request, deps, app, body)
                 if webhook.event == "ping":
                     return answer(200, {"pong": True})

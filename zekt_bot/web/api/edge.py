@@ -173,7 +173,7 @@ async def _serve(operation: Operation, request: web.Request) -> web.StreamRespon
         run = await caller(request)
         with request.app[ROOM].holding() as take:
             body = await _body(operation, request, take)
-            async with bodies.within(deps.limits.store):
+            with request.app[bodies.PATIENCE].waiting():
                 call = Call(request.app[BROKER], run, body, request.match_info)
                 given = await operation.act(call)
     except ZektError as error:
