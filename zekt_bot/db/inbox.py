@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select, update
 
 from zekt_bot.db import audit
 from zekt_bot.db.prepared import Prepared
-from zekt_bot.db.sql import insert_if_new, insert_new, one_of
+from zekt_bot.db.sql import insert_new, one_of
 from zekt_bot.db.tables import inbox
 
 if TYPE_CHECKING:
@@ -30,14 +30,13 @@ class Added(NamedTuple):
 
 def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Added:
     """Insert the rows whose App and GUID are new."""
-    if not rows:
-        return Added(set(), {})
-    if len(rows) == 1 and insert_if_new(connection, inbox, rows[0]):
-        return Added({rows[0]["id"]}, {})
-    insert_new(connection, inbox, sorted(rows, key=lambda row: (row["app"], row["guid"])))
+    ids = {row["id"] for row in rows}
+    in_order = sorted(rows, key=lambda row: (row["app"], row["guid"]))
+    if insert_new(connection, inbox, in_order) == len(rows):
+        return Added(ids, {})
     keys = {"apps": {row["app"] for row in rows}, "guids": {row["guid"] for row in rows}}
     found = _THERE.run(connection, keys).all()
-    new = {row.id for row in found} & {row["id"] for row in rows}
+    new = {row.id for row in found} & ids
     before = (row for row in found if row.id not in new and row.state == "set_aside")
     return Added(new, {(row.app, row.guid): row.id for row in before})
 

@@ -170,11 +170,15 @@ def insert_if_new(connection: Connection, table: Table, row: Mapping[str, Any]) 
     return bool(_insert_new(table, connection.dialect.name).run(connection, row).rowcount)
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert the rows whose keys are not there yet. All have the first one's columns."""
-    if rows:
-        # One statement a row, sent together: SQLAlchemy would compile VALUES of many each time.
-        _insert_new(table, connection.dialect.name).run_all(connection, rows)
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows whose keys are not there yet. All have the first one's columns.
+
+    How many those were; -1 where the driver does not say.
+    """
+    if not rows:
+        return 0
+    # One statement a row, sent together: SQLAlchemy would compile VALUES of many each time.
+    return _insert_new(table, connection.dialect.name).run_all(connection, rows)
 
 
 def upsert(
