@@ -145,7 +145,8 @@ def with_hops(connection: Connection, run: Run) -> Run:
     """The run with its hops as they are known now: news of what led to it may have come later."""
     if run.facts is None:
         return run
-    return replace(run, hops=max(run.hops, bind(connection, run, run.facts).hops))
+    hops = bind(connection, run, run.facts).hops
+    return replace(run, hops=hops) if hops > run.hops else run
 
 
 _SINCE, _UNTIL, _JUST_BEFORE = (
