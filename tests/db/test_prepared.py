@@ -87,6 +87,7 @@ async def test_what_is_found_can_be_taken_in_every_form(database: Database) -> N
         found = _SOME.run(connection, {"ids": [first]})
         assert found.one().id == found.first().id == found.scalar() == found.scalar_one() == first
         assert found.scalars() == [row.id for row in found] == [first]
+        assert [tuple(row) for row in found.tuples()] == found.all()
         nothing = _SOME.run(connection, {"ids": []})
         assert nothing.first() is nothing.scalar() is None
         assert nothing.all() == nothing.mappings() == nothing.scalars() == []

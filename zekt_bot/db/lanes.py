@@ -167,8 +167,8 @@ def take(connection: Connection, request: LaneClaim) -> Taken:
     looked = _LOOKS.run(connection, now | {"names": names}).mappings()
     found = {row["name"]: row for row in looked}
     waiting: dict[str, list[str]] = {name: [] for name in names}
-    for row in _DUE.run(connection, now | {"names": names}):
-        waiting[row.lane].append(row.id)
+    for row_id, name in _DUE.run(connection, now | {"names": names}).tuples():
+        waiting[name].append(row_id)
     taken: list[str] = []
     written: list[dict[str, Any]] = []
     for name in names:

@@ -71,8 +71,8 @@ def _claims(name: str) -> Prepared:
 def take(connection: Connection, row: Claim) -> Taken:
     """Lease the rows that are due for the longest, in one statement; ids sorted."""
     given = {"now": row.now, "limit": row.limit, "until": row.until, "held": row.lease}
-    found = _claims(row.table).run(connection, given).all()
-    ids = sorted(each.id for each in found)
+    found = _claims(row.table).run(connection, given).tuples()
+    ids = sorted([row_id for row_id, _ in found])
     if not ids or len(ids) >= row.limit:  # more of them may be due
         return Taken(ids, next_due(connection, row.table))
     moments = [row.until, *(moment for _, moment in found if moment)]

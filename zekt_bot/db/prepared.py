@@ -63,6 +63,10 @@ class Found:
         """Every row as a named tuple."""
         return [self._form.row(row) for row in self._rows]
 
+    def tuples(self) -> Sequence[Any]:
+        """Every row by the order of its columns alone."""
+        return self._rows
+
     def first(self) -> Any:
         """The first row as a named tuple, or None."""
         return self._form.row(self._rows[0]) if self._rows else None

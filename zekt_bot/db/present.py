@@ -100,7 +100,7 @@ def present(
     }
     found = Present({}, {}, {}, {}, frozenset())
     on_hold = set()
-    for kind, key, version, word, moment in _PRESENT.run(connection, asked):
+    for kind, key, version, word, moment in _PRESENT.run(connection, asked).tuples():
         if kind == "repository":
             found.repositories[int(key)] = version, moment
         elif kind == "service":

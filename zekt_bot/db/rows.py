@@ -256,13 +256,18 @@ def _lacking(permissions: str, *, provider: bool, consumer: bool) -> tuple[str, 
 def allowed_of(row: Row) -> AllowedWorkflow:
     """An allow-list entry."""
     conditions = Conditions(
-        branches=tuple(orjson.loads(row["branches"])),
-        events=tuple(orjson.loads(row["events"])),
-        conclusions=tuple(orjson.loads(row["conclusions"])),
+        branches=_listed(row["branches"]),
+        events=_listed(row["events"]),
+        conclusions=_listed(row["conclusions"]),
         forks=row["forks"],
     )
     since = row["created_at"]
     return AllowedWorkflow(row["repository_id"], row["path"], conditions, since)
+
+
+@lru_cache(1024)  # most lists are the same few
+def _listed(text: str) -> tuple[Any, ...]:
+    return tuple(orjson.loads(text))
 
 
 def service_of(row: Row, p: str, owner: str | None) -> Service:
@@ -279,13 +284,13 @@ def service_of(row: Row, p: str, owner: str | None) -> Service:
         profile=Profile(
             title=row[p + "title"],
             description=row[p + "description"],
-            tags=tuple(orjson.loads(row[p + "tags"])),
+            tags=_listed(row[p + "tags"]),
             alias=row[p + "alias"],
             visibility=row[p + "visibility"],
             listed=row[p + "listed"],
             hidden_source=row[p + "hidden_source"],
-            event_types=tuple(orjson.loads(row[p + "event_types"])),
-            approves=tuple(orjson.loads(row[p + "approves"])),
+            event_types=_listed(row[p + "event_types"]),
+            approves=_listed(row[p + "approves"]),
             one_per_type=row[p + "one_per_type"],
             secrets=row[p + "secrets"],
             message_schema=row[p + "message_schema"],
@@ -313,7 +318,7 @@ def subscription_of(row: Row, p: str = "") -> Subscription:
         repository_id=row[p + "repository_id"],
         channel=row[p + "channel"],
         state=row[p + "state"],
-        event_types=tuple(orjson.loads(row[p + "event_types"])),
+        event_types=_listed(row[p + "event_types"]),
         filters=filters_of(row[p + "filters"]),
         paused=row[p + "paused_at"] is not None,
         lane=row[p + "lane"],
@@ -339,6 +344,7 @@ def ordered_of(row: Row, p: str = "") -> Ordered | None:
     return Ordered(by, within, stops=row[p + "ordered_stops"])
 
 
+@lru_cache(1024)
 def filters_of(text: str) -> Filters:
     """Filters from their column."""
     return Filters(**{name: tuple(values) for name, values in orjson.loads(text).items()})

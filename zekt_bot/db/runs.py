@@ -203,7 +203,7 @@ def forget(connection: Connection, ids: Collection[str]) -> None:
 
 def held(connection: Connection, ids: Collection[str]) -> dict[str, int]:
     """The present versions of these runs, which stay so until this transaction ends."""
-    return dict(_AS_READ.run(connection, {"ids": ids}).all()) if ids else {}
+    return dict(_AS_READ.run(connection, {"ids": ids}).tuples()) if ids else {}
 
 
 def add_envelopes(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

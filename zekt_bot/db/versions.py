@@ -36,7 +36,7 @@ def held(
     """
     if not ids:
         return {}
-    return dict(_held(table, to_change=to_change).run(connection, {"ids": ids}).all())
+    return dict(_held(table, to_change=to_change).run(connection, {"ids": ids}).tuples())
 
 
 def hold(
