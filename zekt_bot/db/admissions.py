@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sqlalchemy import func, select, update
+from sqlalchemy import BigInteger, func, literal, select, union_all, update
 
 from zekt_bot.db import audit
 from zekt_bot.db.prepared import Prepared
@@ -44,32 +44,39 @@ class Ruling:
     now: datetime
 
 
-_RULES = Prepared(
-    select(accounts.c.id, accounts.c.rule).where(
-        one_of(accounts.c.id, "ids"), accounts.c.rule.is_not(None)
+_SETUP = 0  # no account's id
+_SAID = Prepared(  # in one question, since each webhook asks it
+    union_all(
+        select(accounts.c.id, accounts.c.rule.label("said")).where(
+            one_of(accounts.c.id, "ids"), accounts.c.rule.is_not(None)
+        ),
+        select(literal(_SETUP, BigInteger), setup.c.accounts),
     )
 )
 
 
 def admitted(connection: Connection, listed: Listed, asking: Mapping[int, str]) -> set[int]:
     """Which of `asking` (account id → login) are admitted; a listed login is pinned to its id."""
-    found = _RULES.run(connection, {"ids": list(asking)}).all() if asking else []
-    rules = {row.id: row.rule for row in found}
+    if not asking:
+        return set()
+    rules = {row.id: row.said for row in _SAID.run(connection, {"ids": list(asking)})}
+    logins = listed.logins or _logins(rules.pop(_SETUP, None)) or ()
     ruled = {each for each, rule in rules.items() if rule == "allow"}
-    return ruled | (_let_in(connection, listed, asking) - set(rules))
+    return ruled | (_let_in(connection, Listed(logins, listed.now), asking) - set(rules))
 
 
-_PINNED = select(admissions.c.login_lower, admissions.c.account_id).where(
-    one_of(admissions.c.account_id, "accounts"), one_of(admissions.c.login_lower, "logins")
+_PINNED = Prepared(
+    select(admissions.c.login_lower, admissions.c.account_id).where(
+        one_of(admissions.c.account_id, "accounts"), one_of(admissions.c.login_lower, "logins")
+    )
 )
 
 
 def _let_in(connection: Connection, listed: Listed, asking: Mapping[int, str]) -> set[int]:
     """Which of `asking` the list lets in; an empty one everybody."""
-    logins = listed.logins or of_setup(connection) or ()
-    if not logins:
+    if not listed.logins:
         return set(asking)
-    return set(pinned(connection, Listed(logins, listed.now), asking).values())
+    return set(pinned(connection, listed, asking).values())
 
 
 def pinned(connection: Connection, listed: Listed, asking: Mapping[int, str]) -> dict[str, int]:
@@ -78,15 +85,20 @@ def pinned(connection: Connection, listed: Listed, asking: Mapping[int, str]) ->
     Who has a login when it is first seen keeps it: a name that GitHub gave to somebody else is
     worth nothing to them.
     """
+    if not (listed.logins and asking):
+        return {}
+    of = {"accounts": asking, "logins": listed.logins}
+    found = _PINNED.run(connection, of)
+    pins: dict[str, int] = {row.login_lower: row.account_id for row in found}
     fresh = [
         {"login_lower": login.lower(), "account_id": account_id, "pinned_at": listed.now}
         for account_id, login in asking.items()
-        if login.lower() in listed.logins
+        if login.lower() in listed.logins and login.lower() not in pins
     ]
-    insert_new(connection, admissions, fresh)
-    of = {"accounts": asking, "logins": listed.logins}
-    found = connection.execute(_PINNED, of) if listed.logins and asking else ()
-    return {row.login_lower: row.account_id for row in found}
+    if fresh:
+        insert_new(connection, admissions, fresh)
+        pins = {row.login_lower: row.account_id for row in _PINNED.run(connection, of)}
+    return pins
 
 
 _OF_SETUP = Prepared(select(setup.c.accounts))
@@ -94,7 +106,10 @@ _OF_SETUP = Prepared(select(setup.c.accounts))
 
 def of_setup(connection: Connection) -> tuple[str, ...] | None:
     """The logins that the setup listed, in small letters; None: that was not decided yet."""
-    kept: str | None = _OF_SETUP.run(connection).scalar()
+    return _logins(_OF_SETUP.run(connection).scalar())
+
+
+def _logins(kept: str | None) -> tuple[str, ...] | None:
     return None if kept is None else tuple(each for each in kept.split(",") if each)
 
 
@@ -118,6 +133,7 @@ def settle(connection: Connection, rows: Sequence[Listed]) -> list[None]:
     listed = rows[-1]
     known = {row.id: row for row in connection.execute(select(accounts))}
     logins = {each: row.login_lower for each, row in known.items() if row.login_lower}
+    listed = Listed(listed.logins or of_setup(connection) or (), listed.now)
     inside = _let_in(connection, listed, dict.fromkeys(known, "") | logins)
     changed = [each for each, row in known.items() if row.listed != (each in inside)]
     for some in in_pages(sorted(changed)):
