@@ -139,9 +139,10 @@ async def test_unknown_addresses_and_methods_are_json() -> None:
 async def test_a_failing_store_is_our_fault_and_says_nothing_else() -> None:
     parts = Parts(error=RuntimeError("a secret value"))
     async with front(parts) as (_, session):
-        status, told = await post(session)
+        status, told = await post(session, Accept="text/html")
         assert status == 500
         assert "secret value" not in told["error"]
+        assert not session.cookie_jar, "webhooks do not pass the pages' gate"
 
 
 @pytest.mark.parametrize(
