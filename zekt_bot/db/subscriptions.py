@@ -163,35 +163,36 @@ def change(connection: Connection, subscription_id: str, **values: Any) -> None:
 
 
 _CONSUMER = RepositoryRows("r_")
-
-
-_SUBSCRIBERS = (
-    select(*labelled("u_", subscriptions, SUBSCRIPTION), *_CONSUMER.columns)
-    .select_from(
-        _CONSUMER.joined(subscriptions, _CONSUMER.table.c.id == subscriptions.c.repository_id)
-    )
-    .order_by(subscriptions.c.id)
-)
+_SUBSCRIBER = select(*labelled("u_", subscriptions, SUBSCRIPTION), *_CONSUMER.columns)
+_AT = _CONSUMER.table.c.id == subscriptions.c.repository_id
 _AFTER = Prepared(
-    _SUBSCRIBERS.where(
+    _SUBSCRIBER.select_from(_CONSUMER.joined(subscriptions, _AT))
+    .where(
         subscriptions.c.service_id == bindparam("service"),
         subscriptions.c.id > bindparam("after"),
-    ).limit(bindparam("limit"))
+    )
+    .order_by(subscriptions.c.id)
+    .limit(bindparam("limit"))
 )
 
 
 def _first_ones() -> Select[Any]:
-    """As many of each of these services.
-
-    Numbered, not looked up for each service: before PostgreSQL knows how many rows there are, it
-    may do that for every pair of a service and a subscription.
-    """
-    own = subscriptions.alias("own")
-    place = func.row_number().over(partition_by=own.c.service_id, order_by=own.c.id)
-    placed = select(own.c.id, place.label("place")).where(one_of(own.c.service_id, "services"))
-    found = placed.subquery("placed")
-    first = select(found.c.id).where(found.c.place <= bindparam("limit"))
-    return _SUBSCRIBERS.where(among(subscriptions.c.id, first.scalar_subquery()))
+    """As many of each of these services."""
+    inner = subscriptions.alias("inner")
+    first = (
+        select(inner.c.id)
+        .where(inner.c.service_id == services.c.id)
+        .order_by(inner.c.id)
+        .limit(bindparam("limit"))
+        .correlate(services)
+        .scalar_subquery()
+    )
+    theirs = services.join(subscriptions, among(subscriptions.c.id, first))
+    return (
+        _SUBSCRIBER.select_from(_CONSUMER.joined(theirs, _AT))
+        .where(one_of(services.c.id, "services"))
+        .order_by(subscriptions.c.id)
+    )
 
 
 _FIRST_ONES = Prepared(_first_ones())
