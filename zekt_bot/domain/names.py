@@ -80,7 +80,9 @@ def check_workflow_path(path: str) -> str:
 
 def check_event_type(event_type: str) -> str:
     """Return `event_type`, or raise InvalidInput: 1 to 100 characters, no control character."""
-    controls = any(unicodedata.category(character).startswith("C") for character in event_type)
+    controls = not event_type.isprintable() and any(  # what is printable has none
+        unicodedata.category(character).startswith("C") for character in event_type
+    )
     if not 1 <= len(event_type) <= 100 or controls or event_type != event_type.strip():
         raise InvalidInput(
             "An event type is 1 to 100 characters, none of them a control character, without "
