@@ -50,11 +50,12 @@ def check_details(details: Mapping[str, str | int]) -> None:
     for key, value in details.items():
         if not _WORD.fullmatch(key):
             raise InvalidInput(f"The audit detail {key[:64]!r} is not a machine word.")
-        if isinstance(value, str) and not _WORD.fullmatch(value):
-            raise InvalidInput(f"The audit detail {key!r} does not hold a machine word.")
-        if not isinstance(value, str | int) or isinstance(value, bool):
+        if isinstance(value, str):
+            if not _WORD.fullmatch(value):
+                raise InvalidInput(f"The audit detail {key!r} does not hold a machine word.")
+        elif not isinstance(value, int) or isinstance(value, bool):
             raise InvalidInput(f"The audit detail {key!r} is neither a word nor an integer.")
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        elif not -(2**63) <= value < 2**63:
             raise InvalidInput(f"The audit detail {key!r} does not fit into 64 bits.")
 
 
