@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from zekt_bot.clock import Clock
     from zekt_bot.config import Settings
     from zekt_bot.domain.figures import Figures
+    from zekt_bot.github.http import Answer
 
 
 @asynccontextmanager
@@ -66,6 +67,7 @@ async def open_broker(
     ):
         credentials = CredentialStore(settings, database, clock)
         github = GitHub(settings, credentials, clock, session)
+        github.answered = partial(_answered, vitals.figures)
         database.on_audited(loaded.heard_audit)
         roles = Roles(github, clock)
         oauth = OAuth(settings, credentials, clock, session)
@@ -88,6 +90,7 @@ async def open_broker(
                 yield broker
         finally:
             await loaded.close(settings.shutdown_timeout)
+            await github.close()
             await asyncio.to_thread(traces.close)
 
 
@@ -110,12 +113,16 @@ def _watching(figures: Figures) -> aiohttp.ClientMiddlewareType:
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         response = await handler(request)
-        left = response.headers.get("X-RateLimit-Remaining", "")
-        if left.isdecimal() and len(left) < 10:
-            figures.limit_left.observe(float(left))
+        _answered(figures, response)
         return response
 
     return watch
+
+
+def _answered(figures: Figures, answer: aiohttp.ClientResponse | Answer) -> None:
+    left = answer.headers.get("x-ratelimit-remaining", "")
+    if left.isdecimal() and len(left) < 10:
+        figures.limit_left.observe(float(left))
 
 
 def settle() -> None:

@@ -48,5 +48,7 @@ async def github(
     credentials: FixedCredentials,
     clock: TestClock,
     session: aiohttp.ClientSession,
-) -> GitHub:
-    return GitHub(settings, credentials, clock, session)
+) -> AsyncIterator[GitHub]:
+    github = GitHub(settings, credentials, clock, session)
+    yield github
+    await github.close()
