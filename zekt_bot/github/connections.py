@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from functools import partial
 from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
+from zekt_bot.deadlines import Deadlines
 from zekt_bot.errors import GitHubUnreachable
 from zekt_bot.github import http
 from zekt_bot.github.http import HEADERS, MOST_BYTES, Answer
@@ -44,6 +46,7 @@ class Connections:
         self._tls: ssl.SSLContext | None = None
         self._open: set[_Connection] = set()
         self._idle: list[_Connection] = []
+        self._deadlines = Deadlines()
 
     async def close(self) -> None:
         """Close those that are kept, and those in use."""
@@ -65,8 +68,8 @@ class Connections:
             f"content-length: {len(body)}\r\n\r\n"
         )
         try:
-            async with asyncio.timeout(http.TIMEOUT.total):
-                return await self._ask(request.encode("ascii") + body)
+            ask = partial(self._ask, request.encode("ascii") + body)
+            return await self._deadlines.within(http.TIMEOUT.total or 0, ask)
         except (aiohttp.ClientError, OSError) as error:
             reason = type(error).__name__
         raise GitHubUnreachable(f"GitHub does not answer ({reason}).")

@@ -12,9 +12,11 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from zekt_bot.deadlines import Deadlines
 from zekt_bot.errors import PluginFailed, is_own_cancellation
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ Answer = TypeVar("Answer")
 LIMIT = timedelta(milliseconds=100)
 MOST_OVERRUNS = 3
 _TO_STOP = 1.0
+_deadlines = Deadlines()
 
 
 class Call(NamedTuple):
@@ -103,15 +106,18 @@ async def trusted(call: Callable[[], Awaitable[Answer]], within: timedelta) -> A
         PluginFailed: it raised anything at all, a CancelledError of its own too.
         TimeoutError: it took too long; it was cancelled.
     """
-    async with asyncio.timeout(within.total_seconds()):
-        try:
-            return await call()
-        except KeyboardInterrupt:
+    return await _deadlines.within(within.total_seconds(), partial(_own, call))
+
+
+async def _own(call: Callable[[], Awaitable[Answer]]) -> Answer:
+    try:
+        return await call()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if is_own_cancellation(error):
             raise
-        except BaseException as error:
-            if is_own_cancellation(error):
-                raise
-            raise PluginFailed(f"A plugin raised {type(error).__name__}.") from error
+        raise PluginFailed(f"A plugin raised {type(error).__name__}.") from error
 
 
 async def _stop(task: asyncio.Future[Any]) -> None:
