@@ -142,12 +142,12 @@ class InstallationTokens:
             RepositoryNotGranted: GitHub refuses this repository alone.
             GitHubError: as in `Mint`.
         """
-        group = self._join(repository_id)  # before the lock: who waits is minted with the others
-        if (token := self._kept(group, repository_id, rejected)) is not None:
+        if (token := self._kept(repository_id, rejected)) is not None:
             return token
+        self._join(repository_id)  # before the lock: who waits is minted with the others
         async with self._lock:
             group = self._join(repository_id)
-            if (token := self._kept(group, repository_id, rejected)) is None:
+            if (token := self._kept(repository_id, rejected)) is None:
                 token = await self._mint_group(group, repository_id)
             return token
 
@@ -160,15 +160,15 @@ class InstallationTokens:
     def _serves(self, token: Token, rejected: str | None) -> bool:
         return token.value != rejected and token.is_fresh(self._clock.now())
 
-    def _kept(self, group: _Group, repository_id: int, rejected: str | None) -> str | None:
-        token = group.token
-        if token is None or repository_id not in group.granted:
+    def _kept(self, repository_id: int, rejected: str | None = None) -> str | None:
+        group = self._groups.get(repository_id)
+        if group is None or group.token is None or repository_id not in group.granted:
             return None
-        return token.value if self._serves(token, rejected) else None
+        return group.token.value if self._serves(group.token, rejected) else None
 
     def _join(self, repository_id: int) -> _Group:
         group = self._groups.get(repository_id)
-        if group is not None and group.closed and not self._kept(group, repository_id, None):
+        if group is not None and group.closed and not self._kept(repository_id):
             self._leave(repository_id)
             group = None
         if group is None:
