@@ -6,25 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-T = TypeVar("T")
 
 _EVERY = 1.0  # second
-
-
-@dataclass(slots=True, eq=False)
-class _Bound:
-    """One call. `cancelling`: how often its task was cancelled before. `over`: now by us too."""
-
-    task: asyncio.Task[object]
-    due_at: float
-    cancelling: int
-    over: bool = False
 
 
 class Deadlines:
@@ -36,29 +19,19 @@ class Deadlines:
         self._loop: asyncio.AbstractEventLoop | None = None  # in which it looks next, and when
         self._look_at = 0.0
 
-    async def within(self, seconds: float, call: Callable[[], Awaitable[T]]) -> T:
-        """What `call` answers, awaited in the caller's own task.
+    def within(self, seconds: float) -> _Bound:
+        """In `with`, as `asyncio.timeout`: raises TimeoutError where what is there is cancelled."""
+        return _Bound(self, seconds)
 
-        Raises:
-            TimeoutError: it took too long and was cancelled.
-        """
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        if task is None:
-            raise RuntimeError("Only a task can be cancelled.")
-        bound = _Bound(task, loop.time() + seconds, task.cancelling())
+    def begin(self, bound: _Bound, loop: asyncio.AbstractEventLoop) -> None:
+        """Look after `bound` from now on."""
         self._bounds.add(bound)
         if self._loop is not loop or bound.due_at < self._look_at:
             self._look_by(loop, bound.due_at)
-        try:
-            return await call()
-        except asyncio.CancelledError:
-            if bound.over and task.cancelling() == bound.cancelling + 1:
-                raise TimeoutError from None
-            raise
-        finally:
-            self._bounds.discard(bound)
-            if bound.over:
-                task.uncancel()
+
+    def end(self, bound: _Bound) -> None:
+        """Look after it no more."""
+        self._bounds.discard(bound)
 
     def _look_by(self, loop: asyncio.AbstractEventLoop, due_at: float) -> None:
         self._loop, self._look_at = loop, min(due_at, loop.time() + _EVERY)
@@ -74,3 +47,28 @@ class Deadlines:
             bound.task.cancel()
         if self._bounds:
             self._look_by(loop, min(bound.due_at for bound in self._bounds))
+
+
+class _Bound:
+    """What is under way in a task. `over`: it took too long, and the task was cancelled."""
+
+    __slots__ = ("_cancelling", "_of", "_seconds", "due_at", "over", "task")
+
+    def __init__(self, of: Deadlines, seconds: float) -> None:
+        self._of = of
+        self._seconds = seconds
+        self.over = False
+
+    def __enter__(self) -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        if task is None:
+            raise RuntimeError("Only a task can be cancelled.")
+        self.task, self._cancelling = task, task.cancelling()
+        self.due_at = loop.time() + self._seconds
+        self._of.begin(self, loop)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._of.end(self)
+        called_off_by_us_alone = self.over and self.task.uncancel() <= self._cancelling
+        if called_off_by_us_alone and kind is asyncio.CancelledError:
+            raise TimeoutError from None

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from functools import partial
 from urllib.parse import quote
 
 import aiohttp
@@ -68,8 +67,8 @@ class Connections:
             f"content-length: {len(body)}\r\n\r\n"
         )
         try:
-            ask = partial(self._ask, request.encode("ascii") + body)
-            return await self._deadlines.within(http.TIMEOUT.total or 0, ask)
+            with self._deadlines.within(http.TIMEOUT.total or 0):
+                return await self._ask(request.encode("ascii") + body)
         except (aiohttp.ClientError, OSError) as error:
             reason = type(error).__name__
         raise GitHubUnreachable(f"GitHub does not answer ({reason}).")

@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -106,18 +105,15 @@ async def trusted(call: Callable[[], Awaitable[Answer]], within: timedelta) -> A
         PluginFailed: it raised anything at all, a CancelledError of its own too.
         TimeoutError: it took too long; it was cancelled.
     """
-    return await _deadlines.within(within.total_seconds(), partial(_own, call))
-
-
-async def _own(call: Callable[[], Awaitable[Answer]]) -> Answer:
-    try:
-        return await call()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        if is_own_cancellation(error):
+    with _deadlines.within(within.total_seconds()):
+        try:
+            return await call()
+        except KeyboardInterrupt:
             raise
-        raise PluginFailed(f"A plugin raised {type(error).__name__}.") from error
+        except BaseException as error:
+            if is_own_cancellation(error):
+                raise
+            raise PluginFailed(f"A plugin raised {type(error).__name__}.") from error
 
 
 async def _stop(task: asyncio.Future[Any]) -> None:

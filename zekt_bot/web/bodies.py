@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 from aiohttp import ClientPayloadError, web
 from aiohttp.http import HttpProcessingError
 
-from zekt_bot.errors import RequestRefused, StorageUnavailable
+from zekt_bot.deadlines import Deadlines
+from zekt_bot.errors import RequestRefused
 from zekt_bot.web.deps import DEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from datetime import timedelta
+
+_deadlines = Deadlines()
 
 
 async def read(
@@ -50,61 +54,6 @@ def _whole(request: web.Request, take: Callable[[int], None], most: int, too_lar
     return body
 
 
-class Patience:
-    """How long who asks waits for the database: one that takes longer is as good as away.
-
-    All wait equally long, so one timer is enough, set for the one who waits longest. Of timers of
-    their own, as `asyncio.timeout` sets, next to none would ever ring.
-    """
-
-    def __init__(self, limit: timedelta) -> None:
-        """Nobody waits yet."""
-        self._seconds = limit.total_seconds()
-        self._waiting: dict[_Wait, float] = {}  # until when; who came first stands first
-        self._timer: asyncio.TimerHandle | None = None
-
-    def waiting(self) -> _Wait:
-        """In `with`: raises StorageUnavailable when what is done there takes too long."""
-        return _Wait(self)
-
-    def begin(self, wait: _Wait) -> None:
-        """Let it last so long from now on."""
-        loop = asyncio.get_running_loop()
-        until = self._waiting[wait] = loop.time() + self._seconds
-        if self._timer is None:
-            self._timer = loop.call_at(until, self._ring)
-
-    def end(self, wait: _Wait) -> bool:
-        """Whether it has ended already, because it took too long."""
-        return self._waiting.pop(wait, None) is None
-
-    def _ring(self) -> None:
-        loop, self._timer = asyncio.get_running_loop(), None
-        for wait, until in list(self._waiting.items()):
-            if until > loop.time():
-                self._timer = loop.call_at(until, self._ring)
-                return
-            del self._waiting[wait]
-            wait.task.cancel()
-
-
-class _Wait:
-    __slots__ = ("_before", "_patience", "task")
-
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
-
-    def __enter__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a request's handler runs in one
-        self.task, self._before = task, task.cancelling()
-        self._patience.begin(self)
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """As `asyncio.timeout`: who was called off by somebody else too stays so."""
-        late = self._patience.end(self) and self.task.uncancel() <= self._before
-        if kind is TimeoutError or (late and kind is asyncio.CancelledError):
-            raise StorageUnavailable from None
-
-
-PATIENCE = web.AppKey("PATIENCE", Patience)
+def within(limit: timedelta) -> AbstractContextManager[None]:
+    """In `with`: raises TimeoutError when the database takes longer, which is as good as away."""
+    return _deadlines.within(limit.total_seconds())

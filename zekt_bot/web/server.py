@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from zekt_bot.errors import ConfigurationError
-from zekt_bot.web import bodies, health, metrics, status, webhooks
+from zekt_bot.web import health, metrics, status, webhooks
 from zekt_bot.web.api import edge, openapi
 from zekt_bot.web.api.routes import CLOSED, OPERATIONS
 from zekt_bot.web.connection import Runner
@@ -75,7 +75,6 @@ def build(deps: WebDeps) -> web.Application:
         app[BROKER] = deps.broker
     app[IN_FLIGHT] = InFlight(deps.settings.inflight_bytes)
     app[edge.ROOM] = InFlight(edge.room(deps.settings.inflight_bytes), app[IN_FLIGHT])
-    app[bodies.PATIENCE] = bodies.Patience(deps.limits.store)
     app[IGNORED] = Ignored(deps.clock)
     app[STATUS] = Kept(deps.status, deps.clock)
     app[READINESS] = Readiness(deps.ready, deps.clock)

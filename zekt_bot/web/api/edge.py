@@ -173,11 +173,13 @@ async def _serve(operation: Operation, request: web.Request) -> web.StreamRespon
         run = await caller(request)
         with request.app[ROOM].holding() as take:
             body = await _body(operation, request, take)
-            with request.app[bodies.PATIENCE].waiting():
+            with bodies.within(deps.limits.store):
                 call = Call(request.app[BROKER], run, body, request.match_info)
                 given = await operation.act(call)
     except ZektError as error:
         given = refused(error)
+    except TimeoutError:  # the database is too slow
+        given = refused(StorageUnavailable())
     response = given if isinstance(given, web.Response) else _told(given)
     took = deps.clock.monotonic() - began
     deps.figures.api[str(response.status)] += 1
