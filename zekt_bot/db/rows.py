@@ -78,7 +78,7 @@ MESSAGE = _without(messages, "step_ref", "redactions")
 DELIVERY = _without(
     deliveries, "blocked_reason", "reason", "dispatched_at", "prove_by", "updated_at", "due_at"
 )
-SERVICE = _without(services)
+SERVICE = _without(services, "created_at")
 SUBSCRIPTION = (
     "id",
     "service_id",
