@@ -83,7 +83,7 @@ _bodies = (
     )
 )
 letters = st.builds(
-    lambda letter, workflow: replace(letter, metadata={**letter.metadata, "workflow": workflow}),
+    lambda letter, workflow: letter._replace(metadata={**letter.metadata, "workflow": workflow}),
     st.builds(letter, _jobs, st.none() | _bodies, st.text("aé😀.", min_size=1, max_size=100)),
     st.fixed_dictionaries({"name": _texts, "headBranch": st.none() | _texts}),
 )
@@ -147,7 +147,7 @@ def test_the_message_stands_whole_or_is_named_by_its_digest(given: Letter) -> No
 def test_a_message_is_left_out_only_if_it_fits_without_a_single_job_neither(given: Letter) -> None:
     if given.message_body is None:
         return
-    bare = replace(given, metadata={**given.metadata, "jobs": []}, message=None, message_body=None)
+    bare = given._replace(metadata={**given.metadata, "jobs": []}, message=None, message_body=None)
     size = len(payload(render(bare))) - len(b"null") + len(given.message_body)
     omitted = len(given.metadata["jobs"])
     size += len(b'"jobsOmitted":%d,' % omitted) if omitted else 0
@@ -192,7 +192,7 @@ def test_the_longest_facts_that_collecting_takes_still_fit() -> None:
         "sourceRepo": "\x01" * 300,
         "workflow": {name: "\x01" * length for name, length in longest.items()},
     }
-    given = replace(given, metadata={**given.metadata, **facts})
+    given = given._replace(metadata={**given.metadata, **facts})
     sent = render(given)
     assert 50_000 < len(payload(sent)) <= MOST_BYTES
     assert json.loads(sent)["client_payload"]["zekt"]["payloadRef"]["bytes"] == 500_002
@@ -200,8 +200,8 @@ def test_the_longest_facts_that_collecting_takes_still_fit() -> None:
 
 def test_the_fields_say_who_sent_what_to_whom() -> None:
     given = letter([job("build")], b'{"version": "2.0"}')
-    given = replace(
-        given, delivery=replace(given.delivery, replay_no=2), run=replace(given.run, hops=1)
+    given = given._replace(
+        delivery=replace(given.delivery, replay_no=2), run=replace(given.run, hops=1)
     )
     assert json.loads(render(given)) == {
         "event_type": "released",
@@ -225,5 +225,5 @@ def test_the_fields_say_who_sent_what_to_whom() -> None:
 
 
 def test_a_message_whose_body_is_gone_is_as_none() -> None:
-    given = replace(letter([], b"1"), message_body=None)
+    given = letter([], b"1")._replace(message_body=None)
     assert json.loads(render(given))["client_payload"]["zekt"]["payload"] is None

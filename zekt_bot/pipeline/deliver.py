@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 import structlog
@@ -54,14 +53,7 @@ _APP_RETRY = timedelta(minutes=1)
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    body: bytes
-    settings: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
+class _Sent(NamedTuple):
     """`withheld`: what the policy has against another POST."""
 
     outcome: Outcome
@@ -79,9 +71,9 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
     if lane != work.delivery.lane and work.facts.consumer.consented:
         await _move(broker, work, lane)
         return None
-    ready = await ask(broker, work) or await _prepare(broker, work)
-    if isinstance(ready, Refusal):
-        await _refuse(broker, work, ready)
+    request = await ask(broker, work) or await _prepare(broker, work)
+    if isinstance(request, Refusal):
+        await _refuse(broker, work, request)
         return None
     now = broker.now()
     timeout = (lease_ends_at - now) * _SHARE
@@ -89,7 +81,7 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
         await broker.database.write(deliveries.release, (work.delivery.id, work.lease, now))
         return None
     permit = Permit(broker, work)
-    sent = await _send(broker, permit, ready, timeout)
+    sent = await _send(broker, permit, request, timeout)
     if permit.refusal and not permit.granted:
         await _refuse(broker, permit.work, permit.refusal)
         return None
@@ -100,9 +92,19 @@ async def deliver(broker: Broker, work: Work, lease_ends_at: datetime) -> Outcom
     return sent.outcome
 
 
-async def _prepare(broker: Broker, work: Work) -> _Ready | Refusal:
+async def _prepare(broker: Broker, work: Work) -> DispatchRequest | Refusal:
+    consumer = work.facts.consumer
     try:
-        return _Ready(render(await open_letter(broker, work)), _settings(broker, work))
+        return DispatchRequest(
+            delivery_id=work.delivery.id,
+            event_type=work.envelope.event_type,
+            body=render(await open_letter(broker, work)),
+            repository_id=consumer.id,
+            repository=consumer.full_name,
+            installation_id=consumer.installation_id or 0,
+            attempt=work.delivery.attempts + 1,
+            settings=_settings(broker, work),
+        )
     except Exception as error:
         return Refusal(error=error)
 
@@ -116,27 +118,19 @@ def _settings(broker: Broker, work: Work) -> dict[str, str]:
     return settings
 
 
-async def _send(broker: Broker, permit: Permit, ready: _Ready, timeout: timedelta) -> _Sent:
-    work = permit.work
-    consumer, began = work.facts.consumer, broker.clock.monotonic()
-    request = DispatchRequest(
-        delivery_id=work.delivery.id,
-        event_type=work.envelope.event_type,
-        body=ready.body,
-        repository_id=consumer.id,
-        repository=consumer.full_name,
-        installation_id=consumer.installation_id or 0,
-        attempt=work.delivery.attempts + 1,
-        settings=ready.settings,
-    )
-    client = broker.github.installation_api(request.installation_id, consumer.id, permit)
-    outcome = await broker.plugins.send(work.delivery.channel, request, client, timeout)
+async def _send(
+    broker: Broker, permit: Permit, request: DispatchRequest, timeout: timedelta
+) -> _Sent:
+    ends, began = (request.installation_id, request.repository_id), broker.clock.monotonic()
+    client = broker.github.installation_api(*ends, permit)
+    channel = permit.work.delivery.channel
+    outcome = await broker.plugins.send(channel, request, client, timeout)
     withheld = permit.refusal.blocked if permit.refusal else None
     if permit.refusal:  # after a first POST; what the channel makes of it does not count
         kind: OutcomeKind = "blocked" if withheld else "retry"
         why = withheld.reason if withheld else "undecided"
         outcome = Outcome(kind, error=f"{why}: it was not sent once more.")
-    return _Sent(outcome, ready.body, broker.clock.monotonic() - began, withheld)
+    return _Sent(outcome, request.body, broker.clock.monotonic() - began, withheld)
 
 
 async def _record(broker: Broker, work: Work, sent: _Sent, lease_ends_at: datetime) -> None:

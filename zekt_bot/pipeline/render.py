@@ -8,8 +8,8 @@ https://docs.github.com/rest/repos/repos#create-a-repository-dispatch-event
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -37,8 +37,7 @@ class Fetch:
 NOWHERE = Fetch("", None)
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """All that a rendered delivery is made of. `metadata` is the opened body of its envelope.
 
     `changed` is what plugins made of `message_body`; None: nothing.
@@ -66,7 +65,7 @@ def render(letter: Letter) -> bytes:
         PayloadTooLarge: a plugin changed the message, and it does not fit.
     """
     if letter.service.profile.hidden_source:
-        letter = replace(letter, metadata=_hidden(letter))
+        letter = letter._replace(metadata=_hidden(letter))
     jobs = len(letter.metadata["jobs"] or ())
     whole = _payload(letter, jobs, with_message=True)
     if len(whole) <= MOST_BYTES:
