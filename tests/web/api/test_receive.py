@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from structlog.testing import capture_logs
@@ -361,6 +365,21 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
         head = f"POST {RECEIVE} HTTP/1.1\r\nHost: z\r\nContent-Length: 100\r\nConnection: close"
         head += f"\r\nAuthorization: Bearer {api.token(run)}\r\n\r\n"
         assert b" 408 " in await talk(api.port, head.encode(), b'{"a')
+
+
+async def test_a_database_that_is_too_slow_is_as_good_as_away(
+    migrated_sqlite: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon = replace(SHORT, store=timedelta(seconds=0.2))
+    monkeypatch.setattr("zekt_bot.app.WebDeps", partial(WebDeps, limits=soon))
+    async with open_api(migrated_sqlite, clock) as api:
+        await api.stage.serve("released")
+        run = await api.run()
+        file = urlsplit(migrated_sqlite).path
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            said = await api.send(run, RELEASED)
+            assert (said.status, said.headers["Retry-After"]) == (503, "5")
 
 
 async def test_an_encoded_body_is_refused(local: Api) -> None:
