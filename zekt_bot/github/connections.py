@@ -24,8 +24,10 @@ from zekt_bot.github.http import HEADERS, MOST_BYTES, Answer
 _KEPT = 15.0  # seconds without use, after which the other side may be about to close it
 _LONGEST_HEAD = 64 * 1024
 _AS_IT_IS = "/?:@!$&'()*+,;=%~"  # in a path, which may have a query
-_FIRST_LINE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: .*)?")
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEAD = re.compile(
+    r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?"
+    r"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n]*)*"
+)
 _LENGTH = re.compile(r"[0-9]{1,10}")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?")
 _EMPTY = frozenset({204, 304})
@@ -156,19 +158,17 @@ class _Connection(asyncio.Protocol):
         return Answer(status, headers, body)
 
     async def _head(self) -> tuple[int, dict[str, str]]:
-        first, *lines = (await self._until(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        begins = _FIRST_LINE.fullmatch(first)
-        if begins is None:
+        head = (await self._until(b"\r\n\r\n")).decode("latin-1")
+        found = _HEAD.fullmatch(head)
+        if found is None:
             raise aiohttp.ClientPayloadError
-        if begins[1] == "0":
+        if found[1] == "0":
             self.may_be_kept = False
         headers = {}
-        for line in lines:
+        for line in head.split("\r\n")[1:]:
             name, _, value = line.partition(":")
-            if not _NAME.fullmatch(name):
-                raise aiohttp.ClientPayloadError
             headers[name.lower()] = value.strip()
-        return int(begins[2]), headers
+        return int(found[2]), headers
 
     async def _body(self, headers: dict[str, str]) -> bytes:
         """The first 4 MiB of it."""

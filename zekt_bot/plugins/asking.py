@@ -54,16 +54,17 @@ class Asking:
         A failure is one, unless it advises.
         """
         given: list[tuple[Any, str]] = [(None, "")] * len(rows)
+        open_ = dict(enumerate(rows))
         for impl in self._registry.impls(hook):
             if advise and self.is_off(impl):
                 continue
-            open_ = [number for number, (answer, _) in enumerate(given) if answer is None]
+            found = await self.each(impl, hook, [*open_.values()], read)
+            for number, answer in zip([*open_], found, strict=True):
+                if answer is not None and not (advise and isinstance(answer, PluginFailed)):
+                    given[number] = answer, impl.plugin.name
+                    del open_[number]
             if not open_:
                 break
-            found = await self.each(impl, hook, [rows[n] for n in open_], read)
-            for number, answer in zip(open_, found, strict=True):
-                failed = advise and isinstance(answer, PluginFailed)
-                given[number] = (None if failed else answer, impl.plugin.name)
         return given
 
     async def each(
