@@ -26,6 +26,7 @@ from tests.db.rows import KEY, leased, stored
 from zekt_bot.app import open_broker
 from zekt_bot.config import AppCredentials, Settings
 from zekt_bot.db import inbox, lanes, leases, outgoing
+from zekt_bot.db.kept import KeptFacts
 from zekt_bot.domain.access import Operator
 from zekt_bot.domain.access import WorkflowRun as Principal
 from zekt_bot.domain.catalog import Profile
@@ -71,7 +72,7 @@ class Stage:
     consuming: Installation
     held: list[WebhookDelivery]
     pace: Pace = PACE
-    kept: outgoing.KeptFacts = field(default_factory=outgoing.KeptFacts)
+    kept: KeptFacts = field(default_factory=KeptFacts)
     router: Any = field(default_factory=route.build_router)
 
     async def publish(self, *event_types: str) -> Service:
@@ -148,11 +149,11 @@ class Stage:
 
     async def aggregate(self) -> dict[str, Exception]:
         """Aggregate a page of runs; answers those that failed."""
-        return await aggregate.aggregate(self.broker, await self.claim("runs"))
+        return await aggregate.aggregate(self.broker, await self.claim("runs"), self.kept)
 
     async def match(self) -> dict[str, Exception]:
         """Match a page of envelopes; answers those that failed."""
-        return await match.match(self.broker, await self.claim("envelopes"), self.pace)
+        return await match.match(self.broker, await self.claim("envelopes"), self.pace, self.kept)
 
     async def deliver(self) -> list[Outcome | None]:
         """Send a page of deliveries."""

@@ -18,9 +18,9 @@ import structlog
 
 from zekt_bot.chores import Chore, Chores
 from zekt_bot.db import chores, deliveries, handover, inbox, leases, outgoing
+from zekt_bot.db.kept import KeptFacts
 from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim
-from zekt_bot.db.outgoing import KeptFacts
 from zekt_bot.errors import StorageUnavailable, is_own_cancellation
 from zekt_bot.operations import accounts
 from zekt_bot.operations.broker import new_lease
@@ -249,11 +249,12 @@ class Worker:
             await route(self._broker, self._router, row, self._timing.lease * 0.8)
 
     async def _aggregate(self, leased: list[Leased]) -> None:
-        found = await aggregate(self._broker, [row.id for row in leased])
+        found = await aggregate(self._broker, [row.id for row in leased], self._kept)
         await self._fail("runs", leased, found)
 
     async def _match(self, leased: list[Leased]) -> None:
-        found = await match(self._broker, [row.id for row in leased], self._pace)
+        ids = [row.id for row in leased]
+        found = await match(self._broker, ids, self._pace, self._kept)
         await self._fail("envelopes", leased, found)
 
     async def _fail(self, table: str, leased: list[Leased], found: dict[str, Exception]) -> None:

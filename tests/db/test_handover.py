@@ -93,7 +93,7 @@ async def test_others_are_told_only_of_what_is_left(database: Database, room: in
     def write(connection: Connection, rows: Sequence[int]) -> list[None]:
         add(connection, rows)
         unit = audit.Unit(topics={"inbox", "runs"})
-        handover.finish(connection, unit, {"inbox": Claim("inbox", *_LEASED, room)})
+        handover.finish(connection, unit, {"inbox": Claim("inbox", *_LEASED, room)}.get)
         told.append(unit.topics)
         return [None] * len(rows)
 

@@ -80,6 +80,7 @@ async def test_what_was_withdrawn_after_the_match_is_not_sent(
 ) -> None:
     await matched(stage)
     await execute(stage, withdrawn())
+    await execute(stage, update(repositories).values(version=repositories.c.version + 1))
     await blocked(stage, reason)
 
 

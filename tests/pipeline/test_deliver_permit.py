@@ -16,7 +16,8 @@ from tests.pipeline.sending import DISPATCHES, PACED, asked, execute, matched, p
 from tests.stage import LEASE, ME, RELEASE
 from zekt_bot import hookimpl
 from zekt_bot.app import open_broker
-from zekt_bot.db import mirror, outgoing, workflows
+from zekt_bot.db import mirror, workflows
+from zekt_bot.db.kept import KeptFacts
 from zekt_bot.db.tables import attempts, deliveries, services, subscriptions
 from zekt_bot.domain.deliveries import Delivery, Outcome
 from zekt_bot.domain.events import Blocked
@@ -114,7 +115,7 @@ async def test_what_waits_goes_out_under_no_policy_though_consent_was_withdrawn(
     assert await ask(stage.broker, work) == Refusal(Blocked("withdrawn", "auth"))
 
 
-class WithoutRepositories(outgoing.KeptFacts):
+class WithoutRepositories(KeptFacts):
     """Other facts are kept, but repositories went to make room."""
 
     def of(self, kind: str, present: Mapping[Any, Any], read: Callable[..., Any]) -> Any:

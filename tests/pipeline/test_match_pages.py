@@ -79,7 +79,7 @@ async def test_a_crowd_is_told_in_pages_each_exactly_once(stage: Stage, count: i
     stage.clock.advance(timedelta(minutes=10))  # after an outage, too, others have room beside it
     told = []
     while ids := await stage.claim("envelopes"):
-        assert await match(stage.broker, ids, stage.pace) == {}
+        assert await match(stage.broker, ids, stage.pace, stage.kept) == {}
         told.append(len(await causes(stage)))
     assert told == [min(n * PAGE, count) for n in range(1, count // PAGE + 2)]
     found = await causes(stage)
@@ -108,10 +108,13 @@ async def test_two_workers_on_one_envelope_repeat_nothing(stage: Stage) -> None:
     (envelope,) = await stage.claim("envelopes")
     async with open_broker(stage.broker.settings, stage.clock) as other:
         answers = await asyncio.gather(
-            *(match(one, [envelope], stage.pace) for one in (stage.broker, other, stage.broker))
+            *(
+                match(one, [envelope], stage.pace, stage.kept)
+                for one in (stage.broker, other, stage.broker)
+            )
         )
     assert answers == [{}] * 3
-    assert await match(stage.broker, [envelope], stage.pace) == {}
+    assert await match(stage.broker, [envelope], stage.pace, stage.kept) == {}
     found = await causes(stage)
     assert (len(found), set(found)) == (len(held), held)
 

@@ -47,9 +47,9 @@ async def turn(stage: Stage, table: str) -> int:
     claim = leases.Claim(table, now, now + LEASE, new_lease(), 64)
     ids = await stage.broker.database.write(leased, claim)
     if table == "runs":
-        found = await aggregate(stage.broker, ids)
+        found = await aggregate(stage.broker, ids, stage.kept)
     else:
-        found = await match(stage.broker, ids, stage.pace)
+        found = await match(stage.broker, ids, stage.pace, stage.kept)
     for row_id, error in found.items():
         await failed(stage.broker, (table, row_id, claim.lease), error)
     return len(ids)

@@ -62,7 +62,7 @@ class Database:
             backend = PostgresqlBackend(engine.postgresql(self.address, size=1))
         self._reader = _reader(self.address, _READERS)
         self._batcher = Batcher(_reader(self.address, _PROMPT))
-        self._writer = Writer(backend, clock, self._requests, self._committed)
+        self._writer = Writer(backend, clock, self._request, self._committed)
         self._listener = Listener(self.direct, clock, self._wake, self._tell)
         self._auditors: list[Callable[[Sequence[Entry]], None]] = []
 
@@ -199,9 +199,9 @@ class Database:
         """`hear` is called with the audit entries of each commit of this process."""
         self._auditors.append(hear)
 
-    def _requests(self) -> dict[str, Request]:
-        asked = {topic: taker.request() for topic, taker in self._takers.items()}
-        return {topic: request for topic, request in asked.items() if request is not None}
+    def _request(self, topic: str) -> Request | None:
+        taker = self._takers.get(topic)
+        return taker.request() if taker else None
 
     def _committed(self, done: Committed) -> None:
         for topic, page in done.pages.items():

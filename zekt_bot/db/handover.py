@@ -15,7 +15,7 @@ from zekt_bot.db.lanes import LaneClaim
 from zekt_bot.db.leases import Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -70,12 +70,16 @@ def _claim(connection: Connection, topic: str, request: Request) -> Page:
     return Page([Leased(row_id, request.lease, request.until) for row_id in ids], next_due)
 
 
-def finish(connection: Connection, unit: Unit, requests: Mapping[str, Request]) -> dict[str, Page]:
+def finish(
+    connection: Connection, unit: Unit, request: Callable[[str], Request | None]
+) -> dict[str, Page]:
     """Lease what this unit has made due; nobody else is woken where nothing due is left."""
     pages = {}
-    for topic in sorted(unit.topics & requests.keys()):
-        request = requests[topic]
-        page = pages[topic] = _claim(connection, topic, request)
-        if page.next_due is None or page.next_due > request.now:
+    for topic in sorted(unit.topics):
+        asked = request(topic)
+        if asked is None:
+            continue
+        page = pages[topic] = _claim(connection, topic, asked)
+        if page.next_due is None or page.next_due > asked.now:
             unit.topics.discard(topic)
     return pages

@@ -1,19 +1,15 @@
-"""All that sending a delivery needs, and whether it still stands.
-
-A decision is a pure function of its facts, and a fact of its row's version. So repositories,
-services and subscriptions that were read once are kept until their version moves.
-"""
+"""All that sending a delivery needs, and whether it still stands."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, select
 
-from zekt_bot.db import mirror, services, subscriptions, workflows
+from zekt_bot.db import services, subscriptions
+from zekt_bot.db.kept import KeptFacts, allowed, repositories
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.present import Present, present
 from zekt_bot.db.rows import (
@@ -32,18 +28,16 @@ from zekt_bot.domain.deliveries import SENDABLE, DeliveryPolicyFacts, RunPolicyF
 from zekt_bot.domain.pauses import holding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Table
 
-    from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service
+    from zekt_bot.domain.catalog import Repository, Service
     from zekt_bot.domain.deliveries import Delivery
     from zekt_bot.domain.events import Envelope, Message, Run
     from zekt_bot.domain.pauses import Subject
     from zekt_bot.domain.subscriptions import Subscription
-
-_MOST_KEPT = 100_000  # ten thousand lanes in turn: a consumer and a subscription each, and more
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,40 +58,6 @@ class Work:
     on_hold: Subject | None
     in_line: bool
     settings: bytes | None
-
-
-class KeptFacts:
-    """Values by what they were read from: a kind, a key, and versions that rise with a change.
-
-    One `load` at a time uses it: it runs in a reader's thread. `reload` has to stay without it.
-    """
-
-    def __init__(self, most: int = _MOST_KEPT) -> None:
-        """Nothing yet; beyond `most`, what was not used for the longest time goes."""
-        self._most = most
-        self._values: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
-
-    def of(
-        self,
-        kind: str,
-        present: Mapping[Any, Any],
-        read: Callable[[list[Any]], Mapping[Any, Any]],
-    ) -> dict[Any, Any]:
-        """Values of `present` (key → version); `read` gives those that are not kept."""
-        found, missing = {}, []
-        for key, version in present.items():
-            place = (kind, key, version)
-            if place in self._values:
-                self._values.move_to_end(place)
-                found[key] = self._values[place]
-            else:
-                missing.append(key)
-        if missing:
-            for key, value in read(missing).items():
-                found[key] = self._values[kind, key, present[key]] = value
-            while len(self._values) > self._most:
-                self._values.popitem(last=False)
-        return found
 
 
 def _columns(table: Table, names: Iterable[str]) -> Prepared:
@@ -199,19 +159,9 @@ class _Facts:
             services={row["service_id"] for row in rows} - {None},
             subscriptions={row["cause_id"] for row in rows},
         )
-        at, self.on_hold = now.repositories, now.on_hold
-        self._repositories: dict[int, Repository] = kept.of(
-            "repository", at, lambda ids: mirror.repositories_by_id(connection, ids)
-        )
-        self._allowed: dict[tuple[int, str], AllowedWorkflow | None] = kept.of(
-            "allowed",  # of the repository in hand, whose version `stands` looks at
-            {
-                each: (at[each[0]], self._repositories[each[0]].version)
-                for each in workflow
-                if each[0] in self._repositories
-            },
-            lambda keys: dict.fromkeys(keys) | workflows.allowed(connection, keys),
-        )
+        self.on_hold = now.on_hold
+        self._repositories = known = repositories(connection, kept, now)
+        self._allowed = allowed(connection, kept, now, known, workflow)
         self._services: dict[str, Service] = kept.of(
             "service",
             now.services,
@@ -234,10 +184,10 @@ class _Facts:
         if provider is None or consumer is None:
             return None
         path = run.facts.workflow_path if run.facts else ""
-        allowed = self._allowed.get((provider.id, path))
+        permission = self._allowed.get((provider.id, path))
         made_between = row["provider_account_id"], row["consumer_account_id"]
         return DeliveryPolicyFacts(
-            run=RunPolicyFacts(provider, allowed, run.facts, run.from_fork),
+            run=RunPolicyFacts(provider, permission, run.facts, run.from_fork),
             service=self._services.get(row["service_id"]),
             subscription=self._subscriptions.get(row["cause_id"]),
             provider=provider,

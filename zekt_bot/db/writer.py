@@ -171,13 +171,13 @@ class Writer:
         self,
         backend: Backend,
         clock: Clock,
-        requests: Callable[[], Mapping[str, Request]],
+        request: Callable[[str], Request | None],
         committed: Callable[[Committed], None],
     ) -> None:
-        """`requests`: what the worker would take now, by topic; `committed` hears each commit."""
+        """`request`: with what to lease rows of a topic now; `committed` hears each commit."""
         self._backend = backend
         self._clock = clock
-        self._requests = requests
+        self._request = request
         self._committed = committed
         self._waiting: deque[_Call] = deque()
         self._wake = asyncio.Event()
@@ -252,7 +252,7 @@ class Writer:
                 _fail(calls, error)
 
     async def _run(self, calls: list[_Call]) -> None:
-        requests, done = self._requests(), Committed()
+        done = Committed()
 
         def work(connection: Connection) -> list[Any]:
             unit = audit.begin(connection)
@@ -262,7 +262,7 @@ class Writer:
                 if len(given) != len(neighbours):  # found later, it would run what is committed
                     raise ValueError(f"{len(given)} answers to {len(neighbours)} rows")
                 answers.extend(given)
-            done.pages = handover.finish(connection, unit, requests)
+            done.pages = handover.finish(connection, unit, self._request)
             audit.flush(connection, self._clock.now())
             done.topics, done.entries = unit.topics, unit.entries
             return answers

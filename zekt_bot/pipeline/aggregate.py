@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
-from zekt_bot.db import audit, mirror, proofs, runs, usage, versions, workflows
+from zekt_bot.db import audit, kept, proofs, runs, usage, versions
+from zekt_bot.db.present import present
 from zekt_bot.db.tables import repositories
 from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.domain.deliveries import RunPolicyFacts
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from zekt_bot.db.kept import KeptFacts
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.catalog import AllowedWorkflow, Repository
     from zekt_bot.domain.events import Draft, Job, Message, Run
@@ -65,9 +67,12 @@ class _Settling:
         return bool(self.quota.events and self.envelopes and first)
 
 
-async def aggregate(broker: Broker, run_ids: Sequence[str]) -> dict[str, Exception]:
+async def aggregate(
+    broker: Broker, run_ids: Sequence[str], facts: KeptFacts
+) -> dict[str, Exception]:
     """Decide about a page of due runs and write it; answers those that failed, and why."""
-    read = partial(_read, counted_at=broker.now() if broker.settings.quota.events else None)
+    counted_at = broker.now() if broker.settings.quota.events else None
+    read = partial(_read, facts=facts, counted_at=counted_at)
     return await each(broker, run_ids, read, _aggregate)
 
 
@@ -87,10 +92,10 @@ async def _aggregate(broker: Broker, read: _Read) -> bool:
 
 
 def _read(
-    connection: Connection, run_ids: Sequence[str], counted_at: datetime | None
+    connection: Connection, run_ids: Sequence[str], facts: KeptFacts, counted_at: datetime | None
 ) -> dict[str, _Read]:
-    """The due ones of `run_ids` with all that decides about them, in five statements (and some for
-    each that another run may have led to).
+    """The due ones of `run_ids` with all that decides about them, in four statements (and some for
+    each that another run may have led to, and two for repositories that are not kept).
 
     And in a sixth what their accounts have had on the day of `counted_at`.
     """
@@ -100,12 +105,13 @@ def _read(
         if run.facts and run.state in {"gathering", "done"}
     }
     ran = {
-        run_id: (run.key.repository_id, facts.workflow_path) for run_id, (run, facts) in due.items()
+        run_id: (run.key.repository_id, told.workflow_path) for run_id, (run, told) in due.items()
     }
-    known = mirror.repositories_by_id(connection, {owner for owner, _ in ran.values()})
+    now = present(connection, repositories={owner for owner, _ in ran.values()})
+    known = kept.repositories(connection, facts, now)
     # Of an account that was erased meanwhile nothing is decided, and its neighbours go on.
     due = {run_id: each for run_id, each in due.items() if ran[run_id][0] in known}
-    allowed = workflows.allowed(connection, ran.values())
+    allowed = kept.allowed(connection, facts, now, known, ran.values())
     jobs = runs.jobs_of(connection, list(due))
     messages = runs.unsent_messages(connection, list(due))
     owners = {each.account_id for each in known.values()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -12,8 +13,8 @@ from zekt_bot.db import (
     audit,
     deliveries,
     envelopes,
+    kept,
     lanes,
-    mirror,
     pauses,
     runs,
     sequences,
@@ -21,9 +22,9 @@ from zekt_bot.db import (
     subscriptions,
     tables,
     versions,
-    workflows,
 )
 from zekt_bot.db.envelopes import Advance
+from zekt_bot.db.present import present
 from zekt_bot.domain.audit import SYSTEM, Entry
 from zekt_bot.domain.deliveries import (
     Delivery,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Table
 
+    from zekt_bot.db.kept import KeptFacts
     from zekt_bot.domain.catalog import Repository, Service
     from zekt_bot.domain.events import Envelope, Run
     from zekt_bot.domain.lanes import Pace
@@ -88,13 +90,15 @@ class _Matching:
     entries: Sequence[Entry] = ()
 
 
-async def match(broker: Broker, envelope_ids: Sequence[str], pace: Pace) -> dict[str, Exception]:
+async def match(
+    broker: Broker, envelope_ids: Sequence[str], pace: Pace, facts: KeptFacts
+) -> dict[str, Exception]:
     """Write the next page of deliveries of each envelope; answers those that failed, and why."""
 
     async def step(broker: Broker, read: _Read) -> bool:
         return await _match(broker, read, pace)
 
-    return await each(broker, envelope_ids, _read, step)
+    return await each(broker, envelope_ids, partial(_read, kept_facts=facts), step)
 
 
 async def _match(broker: Broker, read: _Read, pace: Pace) -> bool:
@@ -113,9 +117,11 @@ async def _match(broker: Broker, read: _Read, pace: Pace) -> bool:
     return True
 
 
-def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Read]:
-    """The envelopes with all that decides about them: eight statements, and one for each later
-    page of subscribers that no neighbour needs too.
+def _read(
+    connection: Connection, envelope_ids: Sequence[str], kept_facts: KeptFacts
+) -> dict[str, _Read]:
+    """The envelopes with all that decides about them: six statements, one for each later page of
+    subscribers that no neighbour needs too, and two for repositories that are not kept.
     """
     found = envelopes.envelopes_of(connection, envelope_ids)
     by_id = {run.id: run for run in runs.runs_of(connection, [e.run_id for e in found])}
@@ -123,9 +129,9 @@ def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Rea
         run.id: (run.key.repository_id, run.facts.workflow_path if run.facts else "")
         for run in by_id.values()
     }
-    known = mirror.repositories_by_id(connection, {owner for owner, _ in ran.values()})
-    paused = pauses.active(connection)
-    allowed = workflows.allowed(connection, ran.values())
+    now = present(connection, repositories={owner for owner, _ in ran.values()})
+    known = kept.repositories(connection, kept_facts, now)
+    allowed = kept.allowed(connection, kept_facts, now, known, ran.values())
     published = services.of_workflows(connection, ran.values())
     in_clear = runs.in_clear(connection, [e.message_id for e in found if e.message_id])
     asked = {
@@ -143,7 +149,7 @@ def _read(connection: Connection, envelope_ids: Sequence[str]) -> dict[str, _Rea
         page = pages[asked[envelope.id]] if envelope.id in asked else []
         facts = RunPolicyFacts(known[workflow[0]], allowed.get(workflow), run.facts, run.from_fork)
         clear = envelope.message_id in in_clear
-        reads[envelope.id] = _Read(envelope, run, facts, service, page, paused, clear)
+        reads[envelope.id] = _Read(envelope, run, facts, service, page, now.on_hold, clear)
     return reads
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zekt_bot.db.outgoing import KeptFacts
+from zekt_bot.db.kept import KeptFacts
 
 
 def test_what_is_kept_is_read_once_a_version_and_the_longest_unused_goes_first() -> None:
