@@ -22,6 +22,7 @@ from zekt_bot.db import (
     retention,
     runs,
     tables,
+    versions,
 )
 from zekt_bot.db.deliveries import Hastening
 from zekt_bot.db.erasure import Part
@@ -76,7 +77,26 @@ OFTEN: dict[str, tuple[Work, int]] = {
     "claim of envelopes": (claim_of("envelopes"), 2),
     "claim of deliveries": (claim_of_lanes, 5),
     "runs by their keys": (lambda c: runs.meet(c, FRESH), 2),
-    "runs as they were read": (lambda c: runs.held(c, ["run_1", "run_2"]), 1),
+    "what decided about a run": (
+        lambda c: versions.stand(
+            c, [{tables.repositories: {2: 1}, tables.runs: {"run_1": 1}}], to_change=tables.runs
+        ),
+        1,
+    ),
+    "what decided about an envelope": (
+        lambda c: versions.stand(
+            c,
+            [
+                {
+                    tables.repositories: {2: 1, 3: 1},
+                    tables.services: {"svc_1": 1},
+                    tables.subscriptions: {"sub_1": 1},
+                    tables.envelopes: {"evt_1": 1},
+                }
+            ],
+        ),
+        1,
+    ),
     "next of the inbox": (lambda c: leases.next_due(c, "inbox"), 1),
     "next of the runs": (lambda c: leases.next_due(c, "runs"), 1),
     "next of the envelopes": (lambda c: leases.next_due(c, "envelopes"), 1),

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
+    from zekt_bot.db.versions import Read
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.lanes import Pace
     from zekt_bot.domain.pauses import Subject
@@ -129,14 +130,13 @@ def _stands(connection: Connection, facts: DeliveryPolicyFacts | None) -> bool:
     """Whether what was decided on is still so, and stays so until this transaction ends."""
     if facts is None:
         return True
-    ends = {each.id: each.version for each in (facts.provider, facts.consumer)}
-    service = {facts.service.id: facts.service.version} if facts.service else {}
-    held = {facts.subscription.id: facts.subscription.version} if facts.subscription else {}
-    return (
-        versions.hold(connection, repositories, ends)
-        and versions.hold(connection, services, service)
-        and versions.hold(connection, subscriptions, held)
-    )
+    service, held = facts.service, facts.subscription
+    read: Read = {
+        repositories: {each.id: each.version for each in (facts.provider, facts.consumer)},
+        services: {service.id: service.version} if service else {},
+        subscriptions: {held.id: held.version} if held else {},
+    }
+    return versions.stand(connection, [read])[0]
 
 
 # What a result changes. Read and locked first: then one statement serves all rows of a unit.

@@ -38,12 +38,6 @@ def meet(connection: Connection, fresh: Mapping[RunKey, Mapping[str, Any]]) -> d
 
 _RUN = select(*(runs.c[name] for name in RUN))
 _MET = Prepared(_RUN.where(rows_of(_KEY, "keys")).order_by(*_KEY).with_for_update())
-_AS_READ = Prepared(
-    select(runs.c.id, runs.c.version)
-    .where(one_of(runs.c.id, "ids"))
-    .order_by(*_KEY)
-    .with_for_update()
-)
 _CHANGE = Prepared(
     update(runs)
     .where(runs.c.id == bindparam("own"))
@@ -199,11 +193,6 @@ def forget(connection: Connection, ids: Collection[str]) -> None:
     """Delete runs of which there is nothing else."""
     if ids:
         connection.execute(delete(runs).where(runs.c.id.in_(ids)))
-
-
-def held(connection: Connection, ids: Collection[str]) -> dict[str, int]:
-    """The present versions of these runs, which stay so until this transaction ends."""
-    return dict(_AS_READ.run(connection, {"ids": ids}).tuples()) if ids else {}
 
 
 def add_envelopes(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -3,28 +3,68 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, Text, cast, literal, select, union_all
 
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import one_of
+from zekt_bot.db.tables import runs
+from zekt_bot.domain.events import RunKey
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from typing import Any
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Connection, Select
+
+    Read = Mapping[Table, Mapping[Any, int]]  # id → version, of each table that was read
 
 
 @cache
 def _held(table: Table, *, to_change: bool) -> Prepared:
-    in_order = _with_version(table).order_by(table.c.id)
-    return Prepared(in_order.with_for_update(read=not to_change))
+    return Prepared(_locking(table, "ids", to_change=to_change))
 
 
-def _with_version(table: Table) -> Select[Any]:
-    return select(table.c.id, table.c.version).where(one_of(table.c.id, "ids"))
+def _locking(table: Table, ids: str, *, to_change: bool) -> Select[Any]:
+    """Their versions; every unit locks the rows of a table in the same order."""
+    order = [table.c[name] for name in RunKey._fields] if table is runs else [table.c.id]
+    found = select(table.c.id, table.c.version).where(one_of(table.c.id, ids))
+    return found.order_by(*order).with_for_update(read=not to_change)
+
+
+@cache
+def _all(read: tuple[Table, ...], to_change: Table | None) -> Prepared:
+    """All tables in one statement, which locks them one after the other."""
+    mine = [
+        _locking(table, table.name, to_change=table is to_change).subquery(f"held_{table.name}")
+        for table in read
+    ]
+    rows = [
+        select(literal(table.name).label("of"), cast(each.c.id, Text).label("id"), each.c.version)
+        for table, each in zip(read, mine, strict=True)
+    ]
+    return Prepared(union_all(*rows))
+
+
+def stand(
+    connection: Connection, read: Sequence[Read], *, to_change: Table | None = None
+) -> list[bool]:
+    """Of each decision whether all rows that it was made on still have these versions.
+
+    They stay so until this transaction ends. All name the same tables, in the order in which they
+    are locked; `to_change`: the one whose rows nobody else may hold either.
+    """
+    tables = tuple(read[0])
+    ids = {table.name: set().union(*(each[table] for each in read)) for table in tables}
+    there = set(_all(tables, to_change).run(connection, ids).tuples())
+    return [
+        there.issuperset(
+            (table.name, str(row_id), version)
+            for table, rows in each.items()
+            for row_id, version in rows.items()
+        )
+        for each in read
+    ]
 
 
 def held(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from zekt_bot.db.versions import Read
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.events import Run, RunKey
     from zekt_bot.domain.messages import MessagePolicy
@@ -83,15 +84,14 @@ def _run(row: Storing) -> dict[str, Any]:
 
 def _standing(connection: Connection, rows: Sequence[Storing]) -> list[bool]:
     """Whether what each was decided on is still so; it is held, all rows' facts together."""
-    read = [row.policy for row in rows]
-    owners = versions.held(connection, tables.repositories, {each.repository.id for each in read})
-    found = {each.service.id for each in read if each.service}
-    published = versions.held(connection, tables.services, found)
-    return [
-        owners.get(each.repository.id) == each.repository.version
-        and (each.service is None or published.get(each.service.id) == each.service.version)
-        for each in read
+    read: list[Read] = [
+        {
+            tables.repositories: {each.repository.id: each.repository.version},
+            tables.services: {each.service.id: each.service.version} if each.service else {},
+        }
+        for each in (row.policy for row in rows)
     ]
+    return versions.stand(connection, read)
 
 
 _TOLD = ("id", "envelope_id", "event_type", "sha256", "size", "created_at")

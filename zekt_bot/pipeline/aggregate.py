@@ -13,6 +13,7 @@ import structlog
 from zekt_bot.db import audit, kept, proofs, runs, usage, versions
 from zekt_bot.db.present import present
 from zekt_bot.db.tables import repositories
+from zekt_bot.db.tables import runs as runs_table
 from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.domain.deliveries import RunPolicyFacts
 from zekt_bot.domain.events import AggregationPolicy
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from zekt_bot.db.kept import KeptFacts
+    from zekt_bot.db.versions import Read
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.catalog import AllowedWorkflow, Repository
     from zekt_bot.domain.events import Draft, Job, Message, Run
@@ -248,14 +250,14 @@ def _settle(connection: Connection, rows: Sequence[_Settling]) -> list[bool]:
 
 def _standing(connection: Connection, rows: Sequence[_Settling]) -> list[bool]:
     """Whether what each was decided on is still so; it is held, all rows' facts together."""
-    read = [row.read for row in rows]
-    known = versions.held(connection, repositories, {each.repository.id for each in read})
-    seen = runs.held(connection, {each.run.id for each in read})
-    return [
-        known.get(each.repository.id) == each.repository.version
-        and seen.get(each.run.id) == each.run.version
-        for each in read
+    read: list[Read] = [
+        {
+            repositories: {each.repository.id: each.repository.version},
+            runs_table: {each.run.id: each.run.version},
+        }
+        for each in (row.read for row in rows)
     ]
+    return versions.stand(connection, read, to_change=runs_table)
 
 
 def _has_room(connection: Connection, row: _Settling) -> bool:

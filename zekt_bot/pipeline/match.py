@@ -308,19 +308,8 @@ def _standing(connection: Connection, rows: Sequence[_Matching]) -> list[bool]:
         {each["reason"] for each in row.rows if each["waits_for"] == "pause"} for row in rows
     ]
     on_hold = pauses.held(connection, set().union(*waiting))
-    present = [
-        versions.held(connection, table, set().union(*(each[table] for each in read)))
-        for table in _READ_IN_THIS_ORDER
-    ]
-    return [
-        paused <= on_hold
-        and all(
-            version == there.get(key)
-            for table, there in zip(_READ_IN_THIS_ORDER, present, strict=True)
-            for key, version in each[table].items()
-        )
-        for paused, each in zip(waiting, read, strict=True)
-    ]
+    stand = versions.stand(connection, read)
+    return [unmoved and paused <= on_hold for unmoved, paused in zip(stand, waiting, strict=True)]
 
 
 # As everybody locks them.
