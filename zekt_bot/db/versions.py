@@ -56,7 +56,7 @@ def stand(
     """
     tables = tuple(read[0])
     ids = {table.name: set().union(*(each[table] for each in read)) for table in tables}
-    there = set(_all(tables, to_change).run(connection, ids).tuples())
+    there = set(map(tuple, _all(tables, to_change).run(connection, ids).tuples()))
     return [
         there.issuperset(
             (table.name, str(row_id), version)
