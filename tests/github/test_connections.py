@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -136,6 +136,24 @@ async def test_the_request_is_what_github_asks_for() -> None:
     } <= set(headers)
     assert b"POST /api/v3/x%20HTTP/1.1%0D%0Aevil:%201%0D%0A%0D%0A%E2%98%83 HTTP" in second
     assert b"\r\nevil" not in second
+
+
+async def test_a_host_is_named_as_headers_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+
+    async def here(made: Any, host: str, port: int, **ways: Any) -> Any:
+        assert (host, port) == ("bücher.example", 80)
+        return await connect(made, "127.0.0.1", server.port, **ways)
+
+    async with open_server(NONE) as (server, _):
+        monkeypatch.setattr(loop, "create_connection", here)
+        kept = Connections("http://me:secret@bücher.example/ä/")
+        await kept.post("/x", b"", TOKEN)
+        await kept.close()
+    head = server.came[0].decode()
+    assert head.startswith("POST /%C3%A4/x HTTP/1.1\r\nhost: xn--bcher-kva.example\r\n")
+    assert "secret" not in head
 
 
 async def test_what_is_asked_at_once_has_connections_of_its_own() -> None:

@@ -11,10 +11,9 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
-from yarl import URL
 
 from zekt_bot.deadlines import Deadlines
 from zekt_bot.errors import GitHubUnreachable
@@ -39,11 +38,13 @@ class Connections:
 
     def __init__(self, base_url: str) -> None:
         """Connect to nothing yet."""
-        url = URL(base_url)
-        self._host, self._port = url.host or "", url.port or 443
-        self._prefix = url.raw_path.rstrip("/")
-        self._fixed = f"host: {url.host_port_subcomponent}\r\n{_FIXED}"
+        url = urlsplit(base_url)
         self._is_tls = url.scheme == "https"
+        self._host, self._port = url.hostname or "", url.port or (443 if self._is_tls else 80)
+        self._prefix = quote(url.path.rstrip("/"), safe=_AS_IT_IS)
+        host = url.netloc.rpartition("@")[2]
+        named = host if host.isascii() else host.encode("idna").decode()
+        self._fixed = f"host: {named}\r\n{_FIXED}"
         self._tls: ssl.SSLContext | None = None
         self._open: set[_Connection] = set()
         self._idle: list[_Connection] = []
