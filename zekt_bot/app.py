@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from zekt_bot.clock import Clock
     from zekt_bot.config import Settings
     from zekt_bot.domain.figures import Figures
-    from zekt_bot.github.http import Answer
 
 
 @asynccontextmanager
@@ -67,7 +66,6 @@ async def open_broker(
     ):
         credentials = CredentialStore(settings, database, clock)
         github = GitHub(settings, credentials, clock, session)
-        github.answered = partial(_answered, vitals.figures)
         database.on_audited(loaded.heard_audit)
         roles = Roles(github, clock)
         oauth = OAuth(settings, credentials, clock, session)
@@ -90,7 +88,6 @@ async def open_broker(
                 yield broker
         finally:
             await loaded.close(settings.shutdown_timeout)
-            await github.close()
             await asyncio.to_thread(traces.close)
 
 
@@ -113,16 +110,12 @@ def _watching(figures: Figures) -> aiohttp.ClientMiddlewareType:
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         response = await handler(request)
-        _answered(figures, response)
+        left = response.headers.get("X-RateLimit-Remaining", "")
+        if left.isdecimal() and len(left) < 10:
+            figures.limit_left.observe(float(left))
         return response
 
     return watch
-
-
-def _answered(figures: Figures, answer: aiohttp.ClientResponse | Answer) -> None:
-    left = answer.headers.get("x-ratelimit-remaining", "")
-    if left.isdecimal() and len(left) < 10:
-        figures.limit_left.observe(float(left))
 
 
 def settle() -> None:

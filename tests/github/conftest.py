@@ -48,7 +48,5 @@ async def github(
     credentials: FixedCredentials,
     clock: TestClock,
     session: aiohttp.ClientSession,
-) -> AsyncIterator[GitHub]:
-    github = GitHub(settings, credentials, clock, session)
-    yield github
-    await github.close()
+) -> GitHub:
+    return GitHub(settings, credentials, clock, session)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from zekt_bot.errors import AppRejected, ConfigurationError, GitHubAnswered
-from zekt_bot.github.connections import Connections
 from zekt_bot.github.http import HEADERS, Answer, exchange
 from zekt_bot.github.octo import App, app_config
 
@@ -43,10 +42,7 @@ class GitHub:
         session: aiohttp.ClientSession,
         which: AppName = "orchestrator",
     ) -> None:
-        """Nothing is asked of GitHub; `session` stays the caller's to close.
-
-        `answered` hears each answer that did not come through `session`.
-        """
+        """Nothing is asked of GitHub; `session` stays the caller's to close."""
         self._which: AppName = which
         self._settings = settings
         self._credentials = credentials
@@ -55,12 +51,6 @@ class GitHub:
         self._base = settings.github_api_url.rstrip("/")
         self._lock = asyncio.Lock()
         self._app: tuple[str, App] | None = None
-        self._connections = Connections(self._base)
-        self.answered: Callable[[Answer], None] = lambda answer: None
-
-    async def close(self) -> None:
-        """Close the connections that were kept for POSTs."""
-        await self._connections.close()
 
     def beside(self, which: AppName, credentials: Credentials | None = None) -> GitHub:
         """The same GitHub, asked as the other App, or with other credentials."""
@@ -287,16 +277,6 @@ class GitHub:
         await self._clock.sleep_until(now + _AGAIN)
         return True
 
-    async def post(self, path: str, body: bytes, token: str) -> Answer:
-        """POST with an installation's token; any status is an answer.
-
-        Raises:
-            GitHubUnreachable: no answer; it may have been done.
-        """
-        answer = await self._connections.post(path, body, token)
-        self.answered(answer)
-        return answer
-
     def _path_of(self, answer: Answer) -> str:
         """The path of a redirect that stays within the API; tokens go nowhere else."""
         location = answer.headers.get("location", "")
@@ -348,7 +328,7 @@ class RepositoryApi(_ReadApi):
             installation = app.installation(self._installation_id)
             token = self._used = await self._token(installation, fresh=fresh_token)
             await self.permit()
-            answer = await self._github.post(path, body, token)
+            answer = await installation.api_client.ask("POST", path, body, token=token)
             if answer.status in {403, 404} and not answer.limited:
                 installation.tokens.doubt(self._repository_id)
             return answer

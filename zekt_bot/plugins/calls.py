@@ -15,7 +15,6 @@ from datetime import timedelta
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from zekt_bot.deadlines import Deadlines
 from zekt_bot.errors import PluginFailed, is_own_cancellation
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ Answer = TypeVar("Answer")
 LIMIT = timedelta(milliseconds=100)
 MOST_OVERRUNS = 3
 _TO_STOP = 1.0
-_deadlines = Deadlines()
 
 
 class Call(NamedTuple):
@@ -105,7 +103,7 @@ async def trusted(call: Callable[[], Awaitable[Answer]], within: timedelta) -> A
         PluginFailed: it raised anything at all, a CancelledError of its own too.
         TimeoutError: it took too long; it was cancelled.
     """
-    with _deadlines.within(within.total_seconds()):
+    async with asyncio.timeout(within.total_seconds()):
         try:
             return await call()
         except KeyboardInterrupt:

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING
 from aiohttp import ClientPayloadError, web
 from aiohttp.http import HttpProcessingError
 
-from zekt_bot.deadlines import Deadlines
 from zekt_bot.errors import RequestRefused
 from zekt_bot.web.deps import DEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
     from datetime import timedelta
-
-_deadlines = Deadlines()
 
 
 async def read(
@@ -54,6 +50,6 @@ def _whole(request: web.Request, take: Callable[[int], None], most: int, too_lar
     return body
 
 
-def within(limit: timedelta) -> AbstractContextManager[None]:
-    """In `with`: raises TimeoutError when the database takes longer, which is as good as away."""
-    return _deadlines.within(limit.total_seconds())
+def within(limit: timedelta) -> asyncio.Timeout:
+    """In `async with`: TimeoutError when the database takes longer, which is as good as away."""
+    return asyncio.timeout(limit.total_seconds())

@@ -56,10 +56,10 @@ async def _answer(
         with request.app[IN_FLIGHT].holding() as take:
             if not request.content.is_eof():  # no body is waited for that could not be verified
                 verify.check_head(request.headers, request.content_length)
-                with bodies.within(deps.limits.look):
+                async with bodies.within(deps.limits.look):
                     await _secrets(deps, app)
             body = await bodies.read(request, take, verify.MOST_BYTES, verify.TOO_LARGE)
-            with bodies.within(deps.limits.store):
+            async with bodies.within(deps.limits.store):
                 webhook = await _verified(request, deps, app, body)
                 if webhook.event == "ping":
                     return answer(200, {"pong": True})

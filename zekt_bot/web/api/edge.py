@@ -173,7 +173,7 @@ async def _serve(operation: Operation, request: web.Request) -> web.StreamRespon
         run = await caller(request)
         with request.app[ROOM].holding() as take:
             body = await _body(operation, request, take)
-            with bodies.within(deps.limits.store):
+            async with bodies.within(deps.limits.store):
                 call = Call(request.app[BROKER], run, body, request.match_info)
                 given = await operation.act(call)
     except ZektError as error:
