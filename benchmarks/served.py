@@ -127,7 +127,6 @@ async def zekt(environ: Mapping[str, str], *, serve: bool, work: bool) -> AsyncI
         await parts.enter_async_context(beating(broker, kind))
         running = await parts.enter_async_context(working(broker)) if work else None
         port = await parts.enter_async_context(serving(broker)) if serve else 0
-        settle()
         try:
             yield port
         finally:
@@ -164,6 +163,8 @@ async def until_stopped(mode: str) -> None:
     logs.configure("INFO", "json")
     with stop_signals() as stop:
         async with MODES[mode](os.environ) as port:
+            if mode != "bare":  # as Zekt's own command does in a process of its own
+                settle()
             print("ready", port, flush=True)
             await stop.wait()
 

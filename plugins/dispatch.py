@@ -208,7 +208,9 @@ def _used_up(answer: ApiResponse, client: InstallationApi) -> Outcome:
     if seconds is not None and seconds > 0:
         return replace(outcome, not_before=now + _wait(seconds), closes_lane=True)
     reset = _number(headers.get(_RESET))
-    if limit is None or reset is None or remaining <= 0 or reset <= now.timestamp():
+    if limit is None or limit <= 0 or reset is None or remaining <= 0:
+        return outcome
+    if reset <= now.timestamp():
         return outcome
     return replace(outcome, at_most_a_minute=remaining * 60 / (reset - now.timestamp()))
 
@@ -240,7 +242,7 @@ def _number(text: str | None) -> float | None:
         number = float(text) if text else math.nan
     except ValueError:
         return None
-    return None if math.isnan(number) else number
+    return number if math.isfinite(number) else None
 
 
 def _said(kind: Any, answer: ApiResponse, word: str = "") -> Outcome:

@@ -97,7 +97,9 @@ def _session(figures: Figures) -> aiohttp.ClientSession:
     One that waited for a connection would spend its own time on waiting.
     """
     connector = aiohttp.TCPConnector(limit=0)
-    return aiohttp.ClientSession(connector=connector, middlewares=(_watching(figures),))
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), middlewares=(_watching(figures),)
+    )
 
 
 def _watching(figures: Figures) -> aiohttp.ClientMiddlewareType:

@@ -26,7 +26,7 @@ from tests.db.rows import inbox_row
 from tests.db.statements import hearing
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import one_of
-from zekt_bot.db.tables import inbox, lanes, metadata, principals
+from zekt_bot.db.tables import chores, inbox, lanes, metadata, principals
 from zekt_bot.testing.clock import START
 
 if TYPE_CHECKING:
@@ -131,6 +131,14 @@ async def test_a_missing_parameter_is_named(database: Database) -> None:
 
     with pytest.raises(KeyError, match="ids"):
         await database.write(work, None)
+
+
+async def test_a_column_that_is_not_there_is_named(database: Database) -> None:
+    one = update(chores).where(chores.c.name == bindparam("own"))
+    with pytest.raises(TypeError, match="due_att"):
+        await database.query(
+            Prepared(one, sets=True).run, {"own": "a", "due_at": START, "due_att": START}
+        )
 
 
 async def test_a_statement_that_is_not_always_the_same_is_refused(database: Database) -> None:

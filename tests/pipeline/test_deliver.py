@@ -51,6 +51,7 @@ async def test_what_github_took_is_dispatched_and_on_record(stage: Stage) -> Non
     assert (attempt["n"], attempt["status"], attempt["error"]) == (1, 204, None)
     assert (attempt["sha256"], attempt["length"]) == (hashlib.sha256(sent).hexdigest(), len(sent))
     assert attempt["request_id"]
+    assert sum(stage.broker.vitals.figures.limit_left.counts) > 0
     assert await verbs(stage) == ["zekt:delivery:created", "zekt:delivery:dispatched"]
     assert await tokens(stage) == PACED.burst - 1
     assert await stage.works() == []

@@ -283,6 +283,17 @@ async def test_the_last_quarter_of_an_hours_requests_is_spread_over_what_is_left
     assert (await send()).at_most_a_minute == (pace and pytest.approx(pace))
 
 
+@pytest.mark.parametrize(("limit", "left"), [("0", "0"), ("-1", "-5"), ("0", "inf")])
+async def test_a_limit_that_makes_no_sense_sets_no_pace(
+    send: Send, fake: FakeGitHub, limit: str, left: str
+) -> None:
+    at = int(fake.clock.now().timestamp()) + 1800
+    limits = {"remaining": left, "limit": limit, "reset": str(at)}
+    fake.script("POST", POST, 204, b"", **{f"x_ratelimit_{k}": v for k, v in limits.items()})
+    outcome = await send()
+    assert (outcome.kind, outcome.at_most_a_minute) == ("dispatched", None)
+
+
 async def test_a_reset_and_a_timeout_are_tried_again(
     send: Send, fake: FakeGitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

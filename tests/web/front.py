@@ -109,6 +109,7 @@ async def post(
     sent = signed(body, **changed)
     async with session.post("/webhooks/github", data=body, headers=sent) as answer:
         assert answer.content_type == "application/json"
+        assert "Set-Cookie" not in answer.headers
         if answer.status == 503:
             assert int(answer.headers["Retry-After"]) > 0
         return answer.status, await answer.json()

@@ -60,7 +60,8 @@ def admitted(connection: Connection, listed: Listed, asking: Mapping[int, str]) 
     if not asking:
         return set()
     rules = {row.id: row.said for row in _SAID.run(connection, {"ids": list(asking)})}
-    logins = listed.logins or _logins(rules.pop(_SETUP, None)) or ()
+    of_setup = _logins(rules.pop(_SETUP, None))
+    logins = listed.logins or of_setup or ()
     ruled = {each for each, rule in rules.items() if rule == "allow"}
     return ruled | (_let_in(connection, Listed(logins, listed.now), asking) - set(rules))
 

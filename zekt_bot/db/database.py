@@ -201,7 +201,7 @@ class Database:
 
     def _request(self, topic: str) -> Request | None:
         taker = self._takers.get(topic)
-        return taker.request() if taker else None
+        return None if taker is None else taker.request()  # an empty queue is falsy
 
     def _committed(self, done: Committed) -> None:
         for topic, page in done.pages.items():

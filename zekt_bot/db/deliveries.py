@@ -101,7 +101,9 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
     Without the lease only the attempt is kept: another worker has the delivery now.
     """
     # Repositories before lanes before deliveries: everybody locks in this order.
-    stands = [_stands(connection, row.decided_on) for row in rows]
+    stands = [True] * len(rows)
+    if any(row.decided_on for row in rows):
+        stands = versions.stand(connection, [_read(row.decided_on) for row in rows])
     for row in rows:
         if row.renamed:
             mirror.change_repository(
@@ -126,17 +128,16 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
     return [own and stand for own, stand in zip(answers, stands, strict=True)]
 
 
-def _stands(connection: Connection, facts: DeliveryPolicyFacts | None) -> bool:
-    """Whether what was decided on is still so, and stays so until this transaction ends."""
+def _read(facts: DeliveryPolicyFacts | None) -> Read:
+    """What a result was decided on; without a decision nothing."""
     if facts is None:
-        return True
+        return {repositories: {}, services: {}, subscriptions: {}}
     service, held = facts.service, facts.subscription
-    read: Read = {
+    return {
         repositories: {each.id: each.version for each in (facts.provider, facts.consumer)},
         services: {service.id: service.version} if service else {},
         subscriptions: {held.id: held.version} if held else {},
     }
-    return versions.stand(connection, [read])[0]
 
 
 # What a result changes. Read and locked first: then one statement serves all rows of a unit.
@@ -189,6 +190,7 @@ def _change(
             continue
         now |= _next(row, now) if stand else {"due_at": row.now}
         now |= {"lease": None, "attempts": now["attempts"] + (row.attempt is not None)}
+        now.pop("tried", None)  # it is no column
         changed[row.delivery_id] = now
         if stand:
             audit.record(connection, row.entry)

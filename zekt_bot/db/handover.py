@@ -45,7 +45,10 @@ class Taker(Protocol):
     """A worker's end of a queue."""
 
     def request(self) -> Request | None:
-        """With what to lease rows for it now; None: it takes none."""
+        """With what to lease rows for it now; None: it takes none.
+
+        It is asked within a transaction, on SQLite in the writer's thread: it only looks.
+        """
         ...
 
     def take(self, page: Page) -> None:

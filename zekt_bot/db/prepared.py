@@ -155,6 +155,8 @@ class Prepared:
             value: Any = column.default
             fixed[column.key] = value.arg
         names = compiled.positiontup or []
+        if unknown := sorted(set(given) - set(names)):
+            raise TypeError(f"It has no column or parameter {', '.join(unknown)} ({compiled}).")
         binds = _placed(_kind(named[name].type, dialect).bind_processor(dialect) for name in names)
         columns = list(self._statement.exported_columns)
         keys = tuple(str(each.key) for each in columns)

@@ -1,4 +1,7 @@
-"""How things stand now: versions, leases and pauses, asked before each POST, in one statement."""
+"""How things stand now: versions, leases and pauses, in one statement.
+
+Asked before each POST, and where facts that were read once may decide (`db/kept.py`).
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import operator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, get_args
@@ -50,7 +49,6 @@ BlockedReason = Literal[
 WaitsFor = Literal["pause", "app", "sequence"]
 OutcomeKind = Literal["dispatched", "retry", "blocked", "dead", "app_paused"]
 _KINDS = frozenset(get_args(OutcomeKind))
-_LONGEST = (100, 1000, 300)  # request_id, error, renamed_to
 
 # From a state (None: new) to the states it may move to. What no line names is refused.
 TRANSITIONS: dict[DeliveryState | None, frozenset[DeliveryState]] = {
@@ -230,11 +228,12 @@ def check_outcome(outcome: object) -> Outcome:
     pace = outcome.at_most_a_minute
     if pace is not None and not (isinstance(pace, int | float) and 0 < pace < math.inf):
         raise ValueError("at_most_a_minute is not a number above 0")
-    given = outcome.request_id, outcome.error, outcome.renamed_to
-    texts = request_id, error, renamed_to = tuple(map(_text, given, _LONGEST))
-    if all(map(operator.is_, texts, given)):
-        return outcome
-    return replace(outcome, request_id=request_id, error=error, renamed_to=renamed_to)
+    return replace(
+        outcome,
+        request_id=_text(outcome.request_id, 100),
+        error=_text(outcome.error, 1000),
+        renamed_to=_text(outcome.renamed_to, 300),
+    )
 
 
 def _text(text: str | None, most: int) -> str | None:

@@ -99,7 +99,7 @@ def _read(
     """The due ones of `run_ids` with all that decides about them, in four statements (and some for
     each that another run may have led to, and two for repositories that are not kept).
 
-    And in a sixth what their accounts have had on the day of `counted_at`.
+    And in one more what their accounts have had on the day of `counted_at`.
     """
     due = {
         run.id: (proofs.with_hops(connection, run), run.facts)

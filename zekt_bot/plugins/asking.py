@@ -56,6 +56,8 @@ class Asking:
         given: list[tuple[Any, str]] = [(None, "")] * len(rows)
         open_ = dict(enumerate(rows))
         for impl in self._registry.impls(hook):
+            if not open_:
+                break
             if advise and self.is_off(impl):
                 continue
             found = await self.each(impl, hook, [*open_.values()], read)
@@ -63,8 +65,6 @@ class Asking:
                 if answer is not None and not (advise and isinstance(answer, PluginFailed)):
                     given[number] = answer, impl.plugin.name
                     del open_[number]
-            if not open_:
-                break
         return given
 
     async def each(

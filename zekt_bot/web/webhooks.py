@@ -53,9 +53,9 @@ async def _answer(
     request: web.Request, deps: WebDeps, app: WebhookApp, keep: _Keep
 ) -> web.Response:
     try:
+        verify.check_head(request.headers, request.content_length)  # before anything is asked
         with request.app[IN_FLIGHT].holding() as take:
             if not request.content.is_eof():  # no body is waited for that could not be verified
-                verify.check_head(request.headers, request.content_length)
                 async with bodies.within(deps.limits.look):
                     await _secrets(deps, app)
             body = await bodies.read(request, take, verify.MOST_BYTES, verify.TOO_LARGE)
