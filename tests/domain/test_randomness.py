@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from zekt_bot.domain.randomness import random_bytes
+import pytest
+
+from zekt_bot.domain.randomness import forget, random_bytes
 
 
 def test_no_bytes_come_twice_whatever_their_number() -> None:
@@ -14,6 +16,14 @@ def test_no_bytes_come_twice_whatever_their_number() -> None:
     assert {len(each) for each in taken} == {10}
     assert len(set(taken)) == 4_000
     assert len(random_bytes(4096)) == 4096
+
+
+def test_what_was_forgotten_is_fetched_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    random_bytes(1)
+    monkeypatch.setattr(os, "urandom", lambda size: b"new!" * (size // 4))
+    forget()
+    assert random_bytes(4) == b"new!"
+    forget()
 
 
 def test_a_forked_process_gets_others() -> None:

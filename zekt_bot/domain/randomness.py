@@ -15,12 +15,16 @@ class _Source(threading.local):
         self.block = b""
         self.taken = 0
 
-    def forget(self) -> None:
-        self.block = b""
-
 
 _SOURCE = _Source()
-os.register_at_fork(after_in_child=_SOURCE.forget)  # or both processes would go on with it
+
+
+def forget() -> None:
+    """Fetch the next bytes anew."""
+    _SOURCE.block = b""
+
+
+os.register_at_fork(after_in_child=forget)  # or both processes would go on with one block
 
 
 def random_bytes(size: int) -> bytes:
