@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-
-import pytest
+from typing import TYPE_CHECKING
 
 from zekt_bot.domain.randomness import forget, random_bytes
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_no_bytes_come_twice_whatever_their_number() -> None:
