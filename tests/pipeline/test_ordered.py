@@ -202,7 +202,7 @@ async def test_more_than_a_unit_lets_go_are_let_go_in_some(stage: Stage) -> None
     await stage.deliver()
     row = next(iter(await stage.rows(deliveries)))
     behind = {"state": "pending", "waits_for": "sequence", "reason": None}
-    more = [{**row, **behind, "id": f"{first[:-4]}{n:04}", "replay_no": n} for n in range(1, 511)]
+    more = [{**row, **behind, "id": f"{first[:-5]}u{n:04}", "replay_no": n} for n in range(1, 511)]
     await stage.broker.database.write(put, (deliveries, more))
     await make_ordered(stage.broker, ME, ENDS, None)
     for left in (11, 0):
