@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select, update
 from zekt_bot.db import audit
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import insert_new, one_of
-from zekt_bot.db.tables import inbox
+from zekt_bot.db.tables import inbox, repositories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from zekt_bot.domain.audit import Entry
+
+
+class Part(NamedTuple):
+    """What a known repository takes part as."""
+
+    provider: bool
+    consumer: bool
 
 
 class Added(NamedTuple):
@@ -45,6 +52,13 @@ _THERE = Prepared(
     select(inbox.c.id, inbox.c.app, inbox.c.guid, inbox.c.state).where(
         one_of(inbox.c.app, "apps"), one_of(inbox.c.guid, "guids")
     )
+)
+_PARTS = Prepared(
+    select(
+        repositories.c.id,
+        repositories.c.provider_enabled_at.is_not(None).label("provider"),
+        repositories.c.consumer_enabled_at.is_not(None).label("consumer"),
+    ).where(one_of(repositories.c.id, "ids"))
 )
 _LOADED = Prepared(
     select(
@@ -101,6 +115,12 @@ def requeue(connection: Connection, rows: Sequence[Requeue]) -> list[bool]:
             audit.wake(connection, "inbox")
         answers.append(done)
     return answers
+
+
+def taking_part(connection: Connection, ids: Iterable[int]) -> dict[int, Part]:
+    """What the known ones of `ids` take part as: all that each webhook needs to know."""
+    found = _PARTS.run(connection, {"ids": ids})
+    return {row.id: Part(row.provider, row.consumer) for row in found}
 
 
 def load(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:

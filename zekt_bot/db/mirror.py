@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case, func, literal, or_, select, update
 
@@ -24,32 +24,12 @@ _NOTED = 500
 _ROWS = RepositoryRows("r_")
 _REPOSITORIES = select(*_ROWS.columns).select_from(_ROWS.joined())
 _BY_ID = Prepared(_REPOSITORIES.where(one_of(_ROWS.table.c.id, "ids")))
-_PARTS = Prepared(
-    select(
-        repositories.c.id,
-        repositories.c.provider_enabled_at.is_not(None).label("provider"),
-        repositories.c.consumer_enabled_at.is_not(None).label("consumer"),
-    ).where(one_of(repositories.c.id, "ids"))
-)
-
-
-class Part(NamedTuple):
-    """What a known repository takes part as."""
-
-    provider: bool
-    consumer: bool
 
 
 def repositories_by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Repository]:
     """The known ones of `ids`."""
     found = _BY_ID.run(connection, {"ids": ids}).mappings()
     return {row["r_id"]: _ROWS.read(row) for row in found}
-
-
-def taking_part(connection: Connection, ids: Iterable[int]) -> dict[int, Part]:
-    """What the known ones of `ids` take part as: all that each webhook needs to know."""
-    found = _PARTS.run(connection, {"ids": ids})
-    return {row.id: Part(row.provider, row.consumer) for row in found}
 
 
 def repository_by_name(connection: Connection, full_name: str) -> Repository | None:

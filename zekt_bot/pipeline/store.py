@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from zekt_bot.db.mirror import Part
+    from zekt_bot.db.inbox import Part
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.webhooks import Webhook
     from zekt_bot.operations.broker import Broker
@@ -122,7 +122,7 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[tuple[Recei
     listed = admissions.Listed(rows[0].allowed, rows[0].now)
     admitted = admissions.admitted(connection, listed, asking)
     wanted = {row.webhook.repository_id for row in rows} - {None}
-    known = mirror.taking_part(connection, [i for i in wanted if i is not None])
+    known = inbox.taking_part(connection, [i for i in wanted if i is not None])
     fates = [
         _fate(row, known)
         if _is_in(connection, row, admitted, known)
