@@ -70,9 +70,12 @@ def test_the_closing_line_is_plain_also_in_colours(tmp_path: Path) -> None:
     shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
     told = "\\033[32m===== \\033[1m7 passed\\033[0m in 1.2s =====\\033[0m"
     (tmp_path / "Makefile").write_text(f"lint:\ntest:\n\t@printf '{told}\\nmore\\n'\n")
+    browser = tmp_path / "chromium"  # there is one, so that none is installed
+    browser.touch(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
     ended = subprocess.run(
         [tmp_path / ".ci/run"],
-        env={**os.environ, "FORCE_COLOR": "1"},
+        env={**os.environ, "FORCE_COLOR": "1", "PATH": path},
         capture_output=True,
         text=True,
         check=True,

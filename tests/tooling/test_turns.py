@@ -6,14 +6,21 @@ import pytest
 
 from tests.turns import is_spared
 
+WHOLE = ["acceptance", "cli", "operations", "web/api"]
+CASES = ["", "-one", "-sqlite"]
 NAMES = [
     f"test_{number}{more}" for number in range(30) for more in ("", "_of_sqlite", "_postgresql")
 ]
 
 
-@pytest.mark.parametrize("room", ["operations", "web/api", "cli"])
-@pytest.mark.parametrize("case", ["", "-one", "-sqlite"])
-def test_what_people_do_is_tried_on_one_database_and_on_both_in_all(room: str, case: str) -> None:
+@pytest.mark.parametrize(
+    ("room", "case"),
+    [
+        ("pipeline", ""),
+        *((room, case) for room in WHOLE for case in CASES),
+    ],
+)
+def test_most_is_tried_on_one_database_and_on_both_in_all(room: str, case: str) -> None:
     tried = {"sqlite": 0, "postgresql": 0}
     for name in NAMES:
         (found,) = [
@@ -36,6 +43,6 @@ def test_a_table_of_a_step_meets_postgresql_once() -> None:
 
 
 def test_a_database_s_own_tests_are_left_out_nowhere() -> None:
-    for room in ("db", "acceptance"):
+    for file in ("db/test_x.py", "pipeline/test_match_versions.py", "acceptance/test_spine.py"):
         for database in ("sqlite", "postgresql"):
-            assert not is_spared(f"tests/{room}/test_x.py::test_y[{database}]", database, set())
+            assert not is_spared(f"tests/{file}::test_y[{database}]", database, set())
