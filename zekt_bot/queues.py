@@ -26,6 +26,8 @@ class Queue:
         self._clock, self._poll, self._offer = clock, poll, offer
         self._rows: deque[Leased] = deque()
         self._look_at: datetime | None = None
+        self._alarm: asyncio.Task[None] | None = None
+        self._rings_at: datetime | None = None
         self.idle = False
         """Whether its loop waits: while it works, what comes due gathers for a whole page."""
 
@@ -71,6 +73,37 @@ class Queue:
         if self._look_at is not None:
             self._plan(page)
         return list(page.rows)
+
+    async def rest(self) -> None:
+        """Wait until rows were handed over or may be due."""
+        self._set_alarm(self.look_at)
+        self.idle = True
+        try:
+            await self.woken.wait()
+        finally:
+            self.idle = False
+
+    def _set_alarm(self, when: datetime) -> None:
+        """Wake at `when` at the latest. One that is to ring sooner stays: a look at the time costs
+        less than a new task after each event.
+        """
+        if self._rings_at and self._clock.now() < self._rings_at <= when:
+            return
+        self.stop_alarm()
+        self._rings_at = when
+        self._alarm = asyncio.create_task(self._clock.sleep_until(when), name="zekt-alarm")
+        self._alarm.add_done_callback(self._ring)
+
+    def _ring(self, alarm: asyncio.Task[None]) -> None:
+        if alarm is self._alarm:
+            self._alarm = self._rings_at = None
+            self.woken.set()
+
+    def stop_alarm(self) -> None:
+        """Wake nobody by time until the next rest."""
+        alarm, self._alarm, self._rings_at = self._alarm, None, None
+        if alarm:
+            alarm.cancel()
 
     def withdraw(self) -> list[Leased]:
         """Take back what waits."""

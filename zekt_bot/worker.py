@@ -98,11 +98,12 @@ class Worker:
         self._pause: _Pause | None = None
         self._trial: str | None = None  # the lease of the delivery that tries a refused key
         self._key_changed_at: datetime | None = None
-        self._alarms: set[asyncio.Event] = set()
+        self._waited_for: set[asyncio.Event] = set()
         self._inbox = self._queue("inbox", self._offered_inbox)
         self._runs = self._queue("runs", lambda: self._claim("runs"))
         self._envelopes = self._queue("envelopes", lambda: self._claim("envelopes"))
         self._deliveries = self._queue("deliveries", self._offered_deliveries)
+        self._queues = self._inbox, self._runs, self._envelopes, self._deliveries
 
     def _queue(self, topic: str, offer: Callable[[], Request | None]) -> Queue:
         def while_working() -> Request | None:
@@ -124,7 +125,7 @@ class Worker:
             self._loop(self._envelopes, self._envelopes_due, self._match),
             self._loop(self._deliveries, self._look_for_deliveries, self._send_page),
         ]
-        for queue in (self._inbox, self._runs, self._envelopes, self._deliveries):
+        for queue in self._queues:
             self._broker.database.hand_over(queue.topic, queue)
         periodic = [self._chore(chore) for chore in self._chores.every]
         async with asyncio.TaskGroup() as group:
@@ -144,8 +145,8 @@ class Worker:
         """Take no more work."""
         self._broker.plugins.observers.stopping(self._broker.settings.shutdown_timeout)
         self._stopping.set()
-        for alarm in self._alarms:
-            alarm.set()
+        for event in (*self._waited_for, *(queue.woken for queue in self._queues)):
+            event.set()
 
     async def _loop(
         self,
@@ -157,18 +158,18 @@ class Worker:
             queue.woken.clear()
             rows = queue.next(_PAGE)
             if not rows and queue.look_at <= self._broker.now():
+                queue.stop_alarm()  # who looks may have to wait for something else
                 rows = await look()
             if rows:
                 await work(rows)
             else:
-                queue.idle = True
-                try:
-                    await self._wait(queue.woken, queue.look_at)
-                finally:
-                    queue.idle = False
+                await queue.rest()
 
-        while not self._stopping.is_set():
-            await self._survive(queue.topic, turn)
+        try:
+            while not self._stopping.is_set():
+                await self._survive(queue.topic, turn)
+        finally:
+            queue.stop_alarm()
 
     async def _survive(self, name: str, turn: Callable[[], Awaitable[None]]) -> None:
         """Whatever goes wrong in one turn, the next one may go well."""
@@ -192,11 +193,11 @@ class Worker:
             return
         sleep = asyncio.create_task(self._broker.clock.sleep_until(until))
         sleep.add_done_callback(lambda _: event.set())
-        self._alarms.add(event)
+        self._waited_for.add(event)
         try:
             await event.wait()
         finally:
-            self._alarms.discard(event)
+            self._waited_for.discard(event)
             sleep.cancel()
             await asyncio.gather(sleep, return_exceptions=True)
 
