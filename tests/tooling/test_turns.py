@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.turns import is_spared
+from tests.turns import BOTH, is_spared
 
+ROOT = Path(__file__).parents[2]
 WHOLE = ["acceptance", "cli", "operations", "web/api"]
 CASES = ["", "-one", "-sqlite"]
 NAMES = [
@@ -43,6 +46,11 @@ def test_a_table_of_a_step_meets_postgresql_once() -> None:
 
 
 def test_a_database_s_own_tests_are_left_out_nowhere() -> None:
-    for file in ("db/test_x.py", "pipeline/test_match_versions.py", "acceptance/test_spine.py"):
+    for file in ("tests/db/test_x.py", *BOTH):
         for database in ("sqlite", "postgresql"):
-            assert not is_spared(f"tests/{file}::test_y[{database}]", database, set())
+            assert not is_spared(f"{file}::test_y[{database}]", database, set())
+
+
+@pytest.mark.parametrize("file", BOTH)
+def test_what_is_tried_on_both_is_there(file: str) -> None:
+    assert (ROOT / file).is_file()
