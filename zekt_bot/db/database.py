@@ -146,6 +146,14 @@ class Database:
         """Write `row` with `fn`, together with what else waits (see `db/writer.py`)."""
         return self._writer.write(fn, row, weight=weight)
 
+    def write_all(
+        self,
+        fn: Callable[[Connection, Sequence[Row]], Sequence[Answer]],
+        rows: Sequence[tuple[Row, int]],
+    ) -> Coroutine[Any, Any, list[Answer | Exception]]:
+        """Write rows, each with its weight, and answer all together (see `db/writer.py`)."""
+        return self._writer.write_all(fn, rows)
+
     def query(self, fn: Callable[..., Answer], *args: object) -> Coroutine[Any, Any, Answer]:
         """Read with `fn(connection, *args)`.
 

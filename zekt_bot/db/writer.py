@@ -61,12 +61,51 @@ class Committed:
     entries: Sequence[Entry] = ()
 
 
+class _Answer(Protocol):
+    """Where a call's answer goes: a future, or a place among others'."""
+
+    def set_result(self, result: Any, /) -> None: ...
+
+    def set_exception(self, exception: Exception, /) -> None: ...
+
+
 @dataclass(slots=True)
 class _Call:
     fn: Callable[[Connection, Sequence[Any]], Sequence[Any]]
     row: Any
     weight: int
-    answer: asyncio.Future[Any]
+    answer: _Answer
+
+
+class _Together:
+    """Answers that are awaited together: one future for all of them."""
+
+    def __init__(self, count: int) -> None:
+        self.all: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._answers: list[Any] = [None] * count
+        self._left = count
+
+    def put(self, number: int, answer: Any) -> None:
+        """The answer of this number is there; with the last one all are."""
+        self._answers[number] = answer
+        self._left -= 1
+        if not self._left:
+            self.all.set_result(self._answers)
+
+
+@dataclass(slots=True)
+class _Place:
+    """One call's among them."""
+
+    together: _Together
+    number: int
+
+    def set_result(self, result: Any, /) -> None:
+        self.together.put(self.number, result)
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """What it failed with is its answer."""
+        self.together.put(self.number, exception)
 
 
 class _Crossed(StorageUnavailable):
@@ -212,13 +251,39 @@ class Writer:
             StorageUnavailable: nothing was stored.
             OutcomeUnknown: the connection was lost at COMMIT.
         """
-        if self._closing or len(self._waiting) >= _MOST_WAITING:
-            raise StorageUnavailable
-        call = _Call(fn, row, weight, asyncio.get_running_loop().create_future())
-        self._waiting.append(call)
+        self._check_room(1)
+        answer_to: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Call(fn, row, weight, answer_to))
         self._wake.set()
-        answer: Answer = await call.answer
+        answer: Answer = await answer_to
         return answer
+
+    async def write_all(
+        self,
+        fn: Callable[[Connection, Sequence[Row]], Sequence[Answer]],
+        rows: Sequence[tuple[Row, int]],
+    ) -> list[Answer | Exception]:
+        """Write each row, given with its weight, as `write` does; returns when all have ended.
+
+        A row that fails fails alone: its answer is what `write` would have raised.
+
+        Raises:
+            StorageUnavailable: there is no room for them; nothing was stored.
+        """
+        if not rows:
+            return []
+        self._check_room(len(rows))
+        together = _Together(len(rows))
+        self._waiting += (
+            _Call(fn, row, weight, _Place(together, number))
+            for number, (row, weight) in enumerate(rows)
+        )
+        self._wake.set()
+        return await together.all
+
+    def _check_room(self, count: int) -> None:
+        if self._closing or len(self._waiting) + count > _MOST_WAITING:
+            raise StorageUnavailable
 
     async def _loop(self) -> None:
         while True:

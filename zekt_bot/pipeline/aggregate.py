@@ -21,7 +21,7 @@ from zekt_bot.domain.ids import new_id
 from zekt_bot.domain.quotas import Quota, Used
 from zekt_bot.domain.recovery import withheld
 from zekt_bot.errors import PluginFailed
-from zekt_bot.pipeline.pages import each
+from zekt_bot.pipeline.pages import Step, each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,22 +75,21 @@ async def aggregate(
     """Decide about a page of due runs and write it; answers those that failed, and why."""
     counted_at = broker.now() if broker.settings.quota.events else None
     read = partial(_read, facts=facts, counted_at=counted_at)
-    return await each(broker, run_ids, read, _aggregate)
+    return await each(broker, run_ids, Step(read, _decide, _settle, _weigh, _tell))
 
 
-async def _aggregate(broker: Broker, read: _Read) -> bool:
-    """False: the facts moved meanwhile, and nothing was written."""
-    settling = await _decide(broker, read)
-    if not await broker.database.write(_settle, settling):
-        return False
+def _weigh(settling: _Settling) -> int:
+    return 1
+
+
+def _tell(settling: _Settling) -> None:
     if settling.entry:  # else it waits for more
         _log.info(
             "run.aggregated",
-            correlation_id=read.run.correlation_id,
+            correlation_id=settling.read.run.correlation_id,
             envelopes=len(settling.envelopes),
             blocked=settling.values.get("blocked_reason"),
         )
-    return True
 
 
 def _read(

@@ -38,7 +38,7 @@ from zekt_bot.domain.lanes import lane_of, spread
 from zekt_bot.domain.pauses import holding
 from zekt_bot.domain.recovery import in_time
 from zekt_bot.errors import PluginFailed
-from zekt_bot.pipeline.pages import each
+from zekt_bot.pipeline.pages import Step, each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,18 +94,17 @@ async def match(
     broker: Broker, envelope_ids: Sequence[str], pace: Pace, facts: KeptFacts
 ) -> dict[str, Exception]:
     """Write the next page of deliveries of each envelope; answers those that failed, and why."""
-
-    async def step(broker: Broker, read: _Read) -> bool:
-        return await _match(broker, read, pace)
-
-    return await each(broker, envelope_ids, partial(_read, kept_facts=facts), step)
+    read = partial(_read, kept_facts=facts)
+    decide = partial(_decide, pace=pace)
+    return await each(broker, envelope_ids, Step(read, decide, _apply, _weigh, _tell))
 
 
-async def _match(broker: Broker, read: _Read, pace: Pace) -> bool:
-    """False: the facts moved meanwhile, and nothing was written."""
-    matching = await _decide(broker, read, pace)
-    if not await broker.database.write(_apply, matching, weight=len(matching.rows) or 1):
-        return False
+def _weigh(matching: _Matching) -> int:
+    return len(matching.rows) or 1
+
+
+def _tell(matching: _Matching) -> None:
+    read = matching.read
     _log.info(
         "envelope.matched",
         correlation_id=read.run.correlation_id,
@@ -114,7 +113,6 @@ async def _match(broker: Broker, read: _Read, pace: Pace) -> bool:
         blocked=matching.advance.blocked,
         service=read.service.slug if read.service else None,
     )
-    return True
 
 
 def _read(

@@ -1,13 +1,13 @@
-"""A page of rows: facts read for all at once, each row decided and written for itself.
+"""A page of rows: read and written all at once, and each row decided and failing for itself.
 
 A row that fails is tried again, and set aside the fifth time; its neighbours go on.
 """
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import structlog
 
@@ -16,13 +16,14 @@ from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.errors import Conflict, StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from zekt_bot.operations.broker import Broker
 
 Facts = TypeVar("Facts")
+Decision = TypeVar("Decision")
 MOST_FAILURES = 5
 _TRIES = 8
 _AFTER_FAILURE = timedelta(seconds=30)
@@ -31,42 +32,75 @@ _NOUNS = {"runs": "run", "envelopes": "envelope"}
 _log = structlog.get_logger()
 
 
-async def each(
-    broker: Broker,
-    ids: Sequence[str],
-    read: Callable[[Connection, Sequence[str]], dict[str, Facts]],
-    step: Callable[[Broker, Facts], Awaitable[bool]],
-) -> dict[str, Exception]:
-    """Run `step` on each row's facts; answers the rows that failed.
+@dataclass(frozen=True, slots=True)
+class Step(Generic[Facts, Decision]):
+    """What is done with a page of rows.
 
-    A step that answers False found its facts moved: they are read anew and it is asked again. A
-    row without facts needs nothing.
+    `read` gives the facts of those that need something, `decide` a row's decision. `apply` writes
+    decisions; False: the facts have moved, and nothing was written. `weigh` says how many rows of
+    the database one makes, `tell` logs one that is written.
     """
-    facts = await broker.database.query(read, ids)
-    found = await asyncio.gather(
-        *(_one(broker, row_id, facts[row_id], read, step) for row_id in ids if row_id in facts)
-    )
-    return {row_id: error for row_id, error in found if error is not None}
+
+    read: Callable[[Connection, Sequence[str]], dict[str, Facts]]
+    decide: Callable[[Broker, Facts], Awaitable[Decision]]
+    apply: Callable[[Connection, Sequence[Decision]], Sequence[bool]]
+    weigh: Callable[[Decision], int]
+    tell: Callable[[Decision], None]
 
 
-async def _one(
+async def each(
+    broker: Broker, ids: Sequence[str], step: Step[Facts, Decision]
+) -> dict[str, Exception]:
+    """Take a step with these rows; answers the rows that failed, and why.
+
+    Those whose facts moved are read anew and decided again, all together.
+    """
+    failed: dict[str, Exception] = {}
+    left = ids
+    for _ in range(_TRIES):
+        facts = await broker.database.query(step.read, left)
+        decided = await _decided(broker, facts, step, failed)
+        left = await _written(broker, decided, step, failed)
+        if not left:
+            return failed
+    moved = Conflict("Its facts changed faster than it could be decided.")
+    return failed | dict.fromkeys(left, moved)
+
+
+async def _decided(
     broker: Broker,
-    row_id: str,
-    facts: Facts,
-    read: Callable[[Connection, Sequence[str]], dict[str, Facts]],
-    step: Callable[[Broker, Facts], Awaitable[bool]],
-) -> tuple[str, Exception | None]:
-    try:
-        for _ in range(_TRIES):
-            if await step(broker, facts):
-                return row_id, None
-            again = await broker.database.query(read, [row_id])
-            if row_id not in again:
-                return row_id, None
-            facts = again[row_id]
-    except Exception as error:
-        return row_id, error
-    return row_id, Conflict("Its facts changed faster than it could be decided.")
+    facts: Mapping[str, Facts],
+    step: Step[Facts, Decision],
+    failed: dict[str, Exception],
+) -> dict[str, Decision]:
+    """One after the other, in one task: built-ins decide at once, and others share a thread."""
+    decided = {}
+    for row_id, known in facts.items():
+        try:
+            decided[row_id] = await step.decide(broker, known)
+        except Exception as error:
+            failed[row_id] = error
+    return decided
+
+
+async def _written(
+    broker: Broker,
+    decided: Mapping[str, Decision],
+    step: Step[Facts, Decision],
+    failed: dict[str, Exception],
+) -> list[str]:
+    """Answers those whose facts have moved."""
+    rows = [(decision, step.weigh(decision)) for decision in decided.values()]
+    answers = await broker.database.write_all(step.apply, rows)
+    moved = []
+    for (row_id, decision), answer in zip(decided.items(), answers, strict=True):
+        if isinstance(answer, Exception):
+            failed[row_id] = answer
+        elif answer:
+            step.tell(decision)
+        else:
+            moved.append(row_id)
+    return moved
 
 
 async def failed(broker: Broker, leased: tuple[str, str, str], error: Exception) -> None:
