@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -111,6 +112,26 @@ def test_what_json_does_not_know_is_written_all_the_same() -> None:
     log, out = written("json")
     log.info("step", moment=datetime(2026, 7, 1, tzinfo=UTC), raw=b"\xff")
     assert set(json.loads(out.getvalue())) == {"event", "level", "timestamp", "moment", "raw"}
+
+
+@pytest.mark.parametrize(
+    "beside", ["", "\u00fc", "\udc00"], ids=["plain", "accent", "half a character"]
+)
+def test_a_time_is_written_alike_whatever_stands_beside_it(beside: str) -> None:
+    log, out = written("json")
+    log.info("step", moment=datetime(2026, 7, 1, tzinfo=UTC), beside=beside)
+    line = json.loads(out.getvalue())
+    assert line["moment"] == "2026-07-01T00:00:00Z"
+    assert line["timestamp"].endswith("Z")
+    assert out.getvalue().isascii()
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_a_line_has_its_level_and_its_time(style: Style) -> None:
+    log, out = written(style)
+    log.warning("step")
+    assert "warning" in out.getvalue()
+    assert re.search(r"\d{4}-\d\d-\d\dT[\d:.]+Z", out.getvalue())
 
 
 @dataclass

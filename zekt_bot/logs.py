@@ -20,25 +20,27 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
 # orjson alone would write each field of a dataclass, also those that its repr hides.
-_BY_REPR = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-
-
-def _stamped(_logger: object, level: str, line: EventDict) -> EventDict:
-    """One function, not one a field: each line goes through all of them."""
-    line["level"] = level
-    line["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    return line
+_BY_REPR = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_UTC_Z
 
 
 def _json(logger: object, level: str, line: EventDict) -> str:
     """As fast as can be; what orjson does not take or would not escape is ASCII all the same."""
     if "exc_info" in line:
         line = structlog.processors.format_exc_info(logger, level, line)
+    line["level"] = level
+    line["timestamp"] = datetime.now(UTC)  # orjson writes it; isoformat costs as much as the rest
     try:
-        made = orjson.dumps(line, default=repr, option=_BY_REPR)
+        made = orjson.dumps(line, default=_shown, option=_BY_REPR)
     except TypeError:  # half a character, or a number of more than 64 bits
-        return json.dumps(line, default=repr)
-    return made.decode() if made.isascii() else json.dumps(line, default=repr)
+        return json.dumps(line, default=_shown)
+    return made.decode() if made.isascii() else json.dumps(line, default=_shown)
+
+
+def _shown(value: object) -> str:
+    """A time as orjson writes it, anything else as Python shows it."""
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return repr(value)
 
 
 class _Lines:
@@ -89,15 +91,17 @@ def configure(level: str, style: Literal["console", "json"], stream: TextIO | No
     """Send this process's logs to `stream` (default: standard error)."""
     out = stream or sys.stderr
     lines = _Lines(out)
-    renderer: Processor = (
-        _json
-        if style == "json"
-        else structlog.dev.ConsoleRenderer(
-            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    )
+    chain: list[Processor] = [_json]
+    if style == "console":
+        chain = [
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.dev.ConsoleRenderer(
+                colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
     structlog.configure(
-        processors=[_stamped, renderer],
+        processors=chain,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
@@ -105,11 +109,7 @@ def configure(level: str, style: Literal["console", "json"], stream: TextIO | No
     # Libraries speak through logging; only what an operator must hear passes, in the same style.
     handler = logging.StreamHandler(out)
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_stamped], processors=[remove, renderer]
-        )
-    )
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[remove, *chain]))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
