@@ -97,6 +97,19 @@ def test_any_text_of_a_channel_can_be_stored(error: str, request_id: str) -> Non
         assert "\0" not in text.encode().decode()
 
 
+class _Word(str):
+    """A plugin's own kind of text."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("name", ["request_id", "error", "renamed_to"])
+def test_a_text_of_a_channels_own_kind_becomes_plain(name: str) -> None:
+    outcome = check_outcome(Outcome("retry", **{name: _Word("word")}))  # type: ignore[arg-type]
+    assert type(getattr(outcome, name)) is str
+    assert outcome == Outcome("retry", **{name: "word"})  # type: ignore[arg-type]
+
+
 async def test_what_no_database_takes_is_stored_all_the_same(stage: Stage) -> None:
     row = await answered(stage, Outcome("retry", error="a\udcff\0", request_id="b\udcff\0"))
     assert row["state"] == "retrying"

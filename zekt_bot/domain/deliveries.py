@@ -6,7 +6,7 @@ import hashlib
 import math
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from zekt_bot.domain.events import EnvelopeKind, RunFacts, RunState
 
@@ -49,6 +49,7 @@ BlockedReason = Literal[
 WaitsFor = Literal["pause", "app", "sequence"]
 OutcomeKind = Literal["dispatched", "retry", "blocked", "dead", "app_paused"]
 _KINDS = frozenset(get_args(OutcomeKind))
+_TEXTS = {"request_id": 100, "error": 1000, "renamed_to": 300}  # of an Outcome, and their length
 
 # From a state (None: new) to the states it may move to. What no line names is refused.
 TRANSITIONS: dict[DeliveryState | None, frozenset[DeliveryState]] = {
@@ -228,18 +229,20 @@ def check_outcome(outcome: object) -> Outcome:
     pace = outcome.at_most_a_minute
     if pace is not None and not (isinstance(pace, int | float) and 0 < pace < math.inf):
         raise ValueError("at_most_a_minute is not a number above 0")
-    return replace(
-        outcome,
-        request_id=_text(outcome.request_id, 100),
-        error=_text(outcome.error, 1000),
-        renamed_to=_text(outcome.renamed_to, 300),
-    )
+    changed: dict[str, Any] = {
+        name: _taken(text, most)
+        for name, most in _TEXTS.items()
+        if not _is_plain(text := getattr(outcome, name), most)
+    }
+    return replace(outcome, **changed) if changed else outcome
 
 
-def _text(text: str | None, most: int) -> str | None:
+def _is_plain(text: object, most: int) -> bool:
+    return text is None or (type(text) is str and len(text) <= most and text.isprintable())
+
+
+def _taken(text: object, most: int) -> str:
     """At most so many characters; NUL and halves of characters become `?`."""
-    if text is None or (type(text) is str and len(text) <= most and text.isprintable()):
-        return text
     if not isinstance(text, str):
         raise TypeError("request_id, error and renamed_to are texts")
     return text[:most].encode(errors="replace").decode().replace("\0", "?")
