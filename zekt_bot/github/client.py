@@ -31,6 +31,10 @@ _AGAIN = timedelta(seconds=1)
 T = TypeVar("T")
 
 
+async def _allowed() -> None:
+    """Whoever names no permit needs none."""
+
+
 class GitHub:
     """GitHub's API. Every call raises only `GitHubError`s (and `app` `ConfigurationError`)."""
 
@@ -90,7 +94,7 @@ class GitHub:
         self,
         installation_id: int,
         repository_id: int,
-        permit: Callable[[], Awaitable[None]] | None = None,
+        permit: Callable[[], Awaitable[None]] = _allowed,
     ) -> RepositoryApi:
         """What a channel is handed to reach one repository of one installation.
 
@@ -313,11 +317,11 @@ class RepositoryApi(_ReadApi):
         github: GitHub,
         installation_id: int,
         repository_id: int,
-        permit: Callable[[], Awaitable[None]] | None,
+        permit: Callable[[], Awaitable[None]],
     ) -> None:
         """`permit` is asked before each POST."""
         super().__init__(github, installation_id)
-        self._permit = permit
+        self.permit = permit
         self._repository_id = repository_id
         self._used: str | None = None
 
@@ -327,18 +331,13 @@ class RepositoryApi(_ReadApi):
         async def call(app: App) -> Answer:
             installation = app.installation(self._installation_id)
             token = self._used = await self._token(installation, fresh=fresh_token)
-            await self.permit()
+            await self.permit()  # what stands against it is raised
             answer = await installation.api_client.ask("POST", path, body, token=token)
             if answer.status in {403, 404} and not answer.limited:
                 installation.tokens.doubt(self._repository_id)
             return answer
 
         return await self._github.with_app(call)
-
-    async def permit(self) -> None:
-        """Return if something may be sent now; what stands against it is raised."""
-        if self._permit:
-            await self._permit()
 
     async def _token(self, installation: Installation, *, fresh: bool) -> str:
         dispatch = installation.tokens.dispatch
