@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from inspect import iscoroutinefunction
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import jwt
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 JWT_LIFE = timedelta(minutes=9)  # with the 60 s back it spans the ten minutes that GitHub allows
 JWT_KEPT = timedelta(minutes=7)
 _SKEW = timedelta(seconds=60)
+_PLAIN = (str, int, float, NoneType)
 
 H = TypeVar("H")
 
@@ -330,7 +332,7 @@ class EventRouter(Generic[H]):
         Handlers of all actions come first. A payload can hold anything: only its plain values
         are compared.
         """
-        plain = {k: v for k, v in payload.items() if isinstance(v, str | int | float | None)}
+        plain = {k: v for k, v in payload.items() if isinstance(v, _PLAIN)}
         return list(dict.fromkeys(self._routes.emit_routes_for(event, plain)))  # type: ignore[arg-type]
 
 
