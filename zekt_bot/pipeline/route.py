@@ -81,7 +81,8 @@ async def route(
         if row["run_id"] is not None:
             key = (row["repository_id"], row["run_id"], row["run_attempt"])
             broker.traces.tell("route", key, began_at, broker.now(), event=row["event"])
-        _let_hear(broker, row, news, raw)
+        if broker.plugins.hears(news.event):
+            _let_hear(broker, row, news, raw)
     except StorageUnavailable:
         raise
     except MalformedEvent as error:

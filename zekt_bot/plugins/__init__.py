@@ -266,8 +266,6 @@ class Plugins:
 
     def heard_github(self, event: GitHubEvent, raw: bytes, github: GitHub) -> None:
         """Let observers hear of a webhook; each gets a payload of its own, made of `raw`."""
-        if not self.hears(event.name):
-            return
         client = None
         if event.installation_id is not None:
             client = github.read_api(event.installation_id)
