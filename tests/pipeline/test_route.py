@@ -89,6 +89,19 @@ async def test_githubs_outage_is_outlasted(stage: Stage) -> None:
     assert (await stage.row(installations))["id"] == stage.providing.id
 
 
+async def test_a_step_whose_question_github_does_not_answer_ends_before_its_lease(
+    stage: Stage,
+) -> None:
+    await stage.github.unsuspend(stage.providing)
+    await stage.take()
+    stage.github.fail("GET", INSTALLATIONS, hang=True)
+    (row,) = await leased(stage)
+    async with asyncio.timeout(5):
+        await route(stage.broker, stage.router, row, timedelta(milliseconds=200))
+    kept = await stage.row(inbox)
+    assert (kept["state"], kept["reason"]) == ("pending", "GitHub took too long.")
+
+
 async def test_an_outage_of_weeks_ends_in_setting_aside(stage: Stage) -> None:
     await stage.github.unsuspend(stage.providing)
     await stage.take()

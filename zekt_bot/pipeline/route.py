@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _AFTER_FAILURE = timedelta(seconds=30)
 _LONGEST_DELAY = timedelta(minutes=10)
 _MOST_ASKED = 450  # what others must answer or open outlasts an outage of three days
+# What waits for the database alone gains nothing by giving up: it would have to write that too.
+_ASK_NOBODY = {collect_run, collect_job}
 _log = structlog.get_logger()
 
 
@@ -57,7 +59,7 @@ async def route(
 ) -> None:
     """Run the step of a leased inbox row; what cannot be done is tried again or set aside.
 
-    `timeout` bounds the step, so that it ends before the lease does.
+    `timeout` bounds a step that asks GitHub, so that it ends before the lease does.
 
     Raises:
         StorageUnavailable: nothing was written; the lease runs out and the row is due again.
@@ -67,10 +69,14 @@ async def route(
         raw = broker.database.keyring.open(("inbox", "raw", row["id"]), row["raw"])
         news = _news(row, raw)
         steps = [] if row["observed"] else router.match(news.event, news.body)
-        async with asyncio.timeout(timeout.total_seconds()):
-            correlation_id = await steps[0](broker, news) if steps else None
+        correlation_id = None
         if not steps:
             await broker.database.write(inbox.done, (news.inbox_id, broker.now()))
+        elif steps[0] in _ASK_NOBODY:
+            correlation_id = await steps[0](broker, news)
+        else:
+            async with asyncio.timeout(timeout.total_seconds()):
+                correlation_id = await steps[0](broker, news)
         duration = broker.clock.monotonic() - began
         _log.info(
             "inbox.routed",
