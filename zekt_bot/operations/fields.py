@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zekt_bot.errors import MalformedEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _MOST = 2**63 - 1
 _YEARS = range(2007, 2200)  # GitHub's first, and far enough
@@ -19,7 +22,7 @@ def part(body: Any, name: str) -> dict[str, Any]:
     return found
 
 
-def optional_part(body: dict[str, Any], name: str) -> dict[str, Any] | None:
+def optional_part(body: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     """The object `name` in `body`; None where GitHub left it out."""
     return part(body, name) if body.get(name) is not None else None
 
@@ -27,7 +30,7 @@ def optional_part(body: dict[str, Any], name: str) -> dict[str, Any] | None:
 def number(body: dict[str, Any], name: str) -> int:
     """A positive 64-bit integer."""
     found = body.get(name)
-    if not isinstance(found, int) or isinstance(found, bool) or not 0 < found <= _MOST:
+    if type(found) is not int or not 0 < found <= _MOST:  # True is no number
         raise MalformedEvent(f"{name} is not a positive 64-bit integer")
     return found
 
@@ -51,7 +54,7 @@ def moment(body: dict[str, Any], name: str) -> datetime:
     """A time as GitHub writes it: ISO 8601, or seconds since 1970."""
     found = body.get(name)
     try:
-        if isinstance(found, int) and not isinstance(found, bool):
+        if type(found) is int:
             when = datetime.fromtimestamp(found, UTC)
         else:
             when = datetime.fromisoformat(str(found)).astimezone(UTC)

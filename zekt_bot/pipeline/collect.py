@@ -64,14 +64,14 @@ def run_facts(body: Mapping[str, Any]) -> RunFacts:
     `run-name` is set. Source: https://docs.github.com/webhooks/webhook-events-and-payloads
     """
     run = fields.part(body, "workflow_run")
-    workflow = fields.optional_part(dict(body), "workflow") or run
+    workflow = fields.optional_part(body, "workflow")
     head = fields.optional_part(run, "head_repository")
     actor = fields.optional_part(run, "actor")
     created_at = fields.moment(run, "created_at")
     completed = run.get("status") == "completed"
     return RunFacts(
-        workflow_path=_path(run, fields.optional_part(dict(body), "workflow")),
-        workflow_name=fields.optional_text(workflow, "name") or "",
+        workflow_path=_path(run, workflow),
+        workflow_name=fields.optional_text(workflow or run, "name") or "",
         run_number=fields.number(run, "run_number"),
         event=fields.text(run, "event", 100),
         status=fields.text(run, "status", 40),
