@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Collected:
+class _Collected(NamedTuple):
     inbox_id: str
     key: RunKey
     fresh: Mapping[str, Any]
@@ -161,7 +160,7 @@ async def _collect(
     )
     written = await broker.database.write(_write, collected)
     while written is None:  # the run said itself what it came of, which its title does not
-        collected = replace(collected, proving=await proving(broker, key))
+        collected = collected._replace(proving=await proving(broker, key))
         written = await broker.database.write(_write, collected)
     found, resting = written
     await resting_services.wake(broker, resting)
