@@ -80,12 +80,14 @@ def page(text: str) -> str:
 
 
 def _parts(command: click.Command, name: str) -> Iterator[str]:
+    context = command.make_context(name, [], resilient_parsing=True)
+    command = context.command  # what was deferred is there now
     if isinstance(command, click.Group):
         for word, inner in command.commands.items():
             yield from _parts(inner, f"{name} {word}")
         return
     yield f"### `{name}`"
-    pieces = command.collect_usage_pieces(click.Context(command))
+    pieces = command.collect_usage_pieces(context)
     yield f"`{' '.join([name, *pieces])}`"
     yield from _help(command)
     options = [each for each in command.params if isinstance(each, click.Option)]

@@ -46,7 +46,6 @@ A class's docstring is its default message.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -245,5 +244,7 @@ class RepositoryNotGranted(GitHubError):
 
 def is_own_cancellation(error: BaseException) -> bool:
     """Whether the current task is being cancelled; else a CancelledError came out of an await."""
+    import asyncio  # here alone: those who only name an error need not load it
+
     own = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and (own is None or own.cancelling() > 0)

@@ -6,11 +6,16 @@ import asyncio
 import os
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import click
 from click.testing import CliRunner
 
 from tests import plain_logs
 from zekt_bot import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KEY = "a key of the tests that is long enough"
 
@@ -28,6 +33,17 @@ def environment(**settings: str) -> dict[str, str]:
     """An environment with nothing in it but these settings."""
     home = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return {**home, "ZEKT_SECRET_KEY": KEY, "LOG_LEVEL": "WARNING", **settings}
+
+
+def every_command(
+    command: click.Command = cli.zekt, name: str = "zekt", parent: click.Context | None = None
+) -> Iterator[click.Context]:
+    """Each command and each group of them, imported, in the order of the reference."""
+    context = command.make_context(name, [], parent, resilient_parsing=True)
+    yield context
+    if isinstance(context.command, click.Group):
+        for word, inner in context.command.commands.items():
+            yield from every_command(inner, word, context)
 
 
 async def zekt(*words: str, **settings: str) -> Ended:

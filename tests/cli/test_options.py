@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from tests.cli.command import zekt
+from tests.cli.command import every_command, zekt
 from zekt_bot import cli
 from zekt_bot.cli.options import Moment
 from zekt_bot.clock import SystemClock
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 def commands(verb: str) -> Iterator[tuple[str, click.Command]]:
     """Every noun's command of this name; plugins are this process's own, without a database."""
-    for noun, group in cli.zekt.commands.items():
-        if isinstance(group, click.Group) and verb in group.commands and noun != "plugins":
-            yield noun, group.commands[verb]
+    for context in every_command():
+        noun = context.parent.info_name if context.parent else None
+        if context.info_name == verb and noun not in {None, "plugins"}:
+            yield str(noun), context.command
 
 
 def options_of(command: click.Command) -> list[str]:
@@ -70,16 +71,10 @@ async def test_a_database_that_was_not_there_is_spoken_of_once(sqlite_url: str) 
 
 
 def test_every_help_fits_80_columns() -> None:
-    def helps(command: click.Command, parent: click.Context | None) -> Iterator[str]:
-        context = click.Context(
-            command, parent, command.name, terminal_width=80, max_content_width=80
-        )
-        yield command.get_help(context)
-        if isinstance(command, click.Group):
-            for each in command.commands.values():
-                yield from helps(each, context)
-
-    told = "\n".join(helps(cli.zekt, None)).splitlines()
+    told: list[str] = []
+    for context in every_command():
+        context.terminal_width = context.max_content_width = 80
+        told += context.get_help().splitlines()
     assert [line for line in told if len(line) > 80] == []
 
 

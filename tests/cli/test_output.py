@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
+from zekt_bot.__main__ import print_anywhere
 from zekt_bot.cli.output import (
     Column,
     cell,
     console,
     harmless_json,
     plain,
-    print_anywhere,
     print_facts,
     print_marked,
     print_table,

@@ -41,7 +41,8 @@ def parse(words: list[str]) -> None:
         found = command.get_command(context, rest[0]) if rest else None
         if found is None:
             raise click.UsageError(f"no such command: {words}")
-        command, words = found, rest[1:]
+        command = found.make_context(rest[0], [], resilient_parsing=True).command
+        words = rest[1:]
     if rest:
         raise click.UsageError(f"too many words: {rest}")
 

@@ -7,9 +7,10 @@ import tomllib
 from typing import TYPE_CHECKING, get_args
 from xml.etree import ElementTree
 
-import click
 import pytest
+from click import Group, Option
 
+from tests.cli.command import every_command
 from tests.docs.pages import (
     DOCS,
     ROOT,
@@ -24,7 +25,6 @@ from tests.docs.pages import (
 )
 from tools import cli_reference
 from zekt_bot import config
-from zekt_bot.cli import zekt
 from zekt_bot.cli.errors import exit_codes
 from zekt_bot.db import libpq
 from zekt_bot.db.tables import metadata as schema
@@ -34,7 +34,6 @@ from zekt_bot.web.console.routes import PAGES
 from zekt_bot.web.server import ROUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 STATES = "concepts/delivery-states.md"
@@ -154,28 +153,23 @@ def test_every_direct_dependency_has_its_reason(title: str, requirements: list[s
     assert all(row[1] for row in rows)
 
 
-def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    if isinstance(command, click.Group):
-        for word, inner in command.commands.items():
-            yield from _commands(inner, f"{name} {word}")
-    else:
-        yield name, command
-
-
 def test_every_command_has_a_section_with_its_arguments_and_options() -> None:
-    text, commands = page("reference/cli.md"), dict(_commands(zekt, "zekt"))
+    text = page("reference/cli.md")
+    commands = {
+        each.command_path: each for each in every_command() if not isinstance(each.command, Group)
+    }
 
     assert set(re.findall(r"^### `(zekt [a-z -]+)`$", text, re.MULTILINE)) == set(commands)
-    for name, command in commands.items():
+    for name, context in commands.items():
         shown = section(text, f"`{name}`")
         options = {
             option
-            for param in command.params
-            if isinstance(param, click.Option)
+            for param in context.command.params
+            if isinstance(param, Option)
             for option in (*param.opts, *param.secondary_opts)
         }
         assert set(re.findall(r"`(--[a-z-]+)", shown)) == options, name
-        usage = command.collect_usage_pieces(click.Context(command))
+        usage = context.command.collect_usage_pieces(context)
         assert f"{name} {' '.join(usage)}".strip() in shown, name
 
 
