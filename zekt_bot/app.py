@@ -1,4 +1,7 @@
-"""The composition root: the only file that knows every other. It reads like a table of contents."""
+"""The composition root: the only file that knows every other. It reads like a table of contents.
+
+What only a server needs is imported by what only a server calls: a command need not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,10 @@ from zekt_bot.github.app_pages import AppPages
 from zekt_bot.github.client import GitHub
 from zekt_bot.github.oauth import OAuth
 from zekt_bot.github.oidc import RunTokens
-from zekt_bot.operations import sessions
 from zekt_bot.operations.broker import Broker, Vitals
 from zekt_bot.operations.faults import faults_kept
 from zekt_bot.operations.roles import Roles
-from zekt_bot.operations.status import status
-from zekt_bot.pipeline.store import store
 from zekt_bot.tracing import open_traces
-from zekt_bot.web.server import WebDeps, running
-from zekt_bot.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from zekt_bot.clock import Clock
     from zekt_bot.config import Settings
     from zekt_bot.domain.figures import Figures
+    from zekt_bot.worker import Worker
 
 
 @asynccontextmanager
@@ -135,6 +134,11 @@ def settle() -> None:
 @asynccontextmanager
 async def serving(broker: Broker) -> AsyncIterator[int]:
     """Answer HTTP on the settings' host and port; gives the bound port."""
+    from zekt_bot.operations import sessions
+    from zekt_bot.operations.status import status
+    from zekt_bot.pipeline.store import store
+    from zekt_bot.web.server import WebDeps, running
+
     deps = WebDeps(
         settings=broker.settings,
         credentials=broker.credentials,
@@ -153,6 +157,8 @@ async def serving(broker: Broker) -> AsyncIterator[int]:
 @asynccontextmanager
 async def working(broker: Broker) -> AsyncIterator[Worker]:
     """Run a worker; on leaving it is stopped, and what is in flight ends first."""
+    from zekt_bot.worker import Worker
+
     worker = Worker(broker)
     task = asyncio.create_task(worker.run(), name="zekt-worker")
     try:

@@ -56,3 +56,10 @@ def test_the_list_of_commands_says_of_each_what_its_own_help_says() -> None:
         assert command is not listed
         assert command.name == name
         assert command.get_short_help_str(1000) == listed.get_short_help_str(1000)
+
+
+async def test_a_command_loads_neither_the_server_nor_what_migrates(migrated_sqlite: str) -> None:
+    found = await loaded("-m", "zekt_bot", "services", "list", DATABASE_URL=migrated_sqlite)
+
+    assert "sqlalchemy" in found
+    assert not found & {"aiohttp_jinja2", "alembic", "jinja2", "mako", "prometheus_client"}

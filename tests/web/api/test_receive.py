@@ -286,7 +286,7 @@ async def test_an_announced_body_that_is_too_large_is_not_asked_for(local: Api) 
 async def test_a_body_that_does_not_come_is_not_waited_for(
     migrated_sqlite: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zekt_bot.app.WebDeps", partial(WebDeps, limits=SHORT))
+    monkeypatch.setattr("zekt_bot.web.server.WebDeps", partial(WebDeps, limits=SHORT))
     async with open_api(migrated_sqlite, clock) as api:
         run = await api.run()
         head = f"POST {RECEIVE} HTTP/1.1\r\nHost: z\r\nContent-Length: 100\r\nConnection: close"
@@ -298,7 +298,7 @@ async def test_a_database_that_is_too_slow_is_as_good_as_away(
     migrated_sqlite: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     soon = replace(SHORT, store=timedelta(seconds=0.2))
-    monkeypatch.setattr("zekt_bot.app.WebDeps", partial(WebDeps, limits=soon))
+    monkeypatch.setattr("zekt_bot.web.server.WebDeps", partial(WebDeps, limits=soon))
     async with open_api(migrated_sqlite, clock) as api:
         await api.stage.serve("released")
         run = await api.run()
