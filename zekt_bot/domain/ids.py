@@ -6,7 +6,6 @@ neighbours in an index. Correlation ids are wholly random, because strangers see
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from zekt_bot.domain.randomness import random_bytes
@@ -23,12 +22,12 @@ _BY_BYTE = (_ALPHABET * 8).encode()  # 256: so each character comes equally ofte
 
 def new_id(kind: Kind, now: datetime) -> str:
     """Mint a time-ordered id such as `dlv_01j…` (millisecond resolution)."""
-    return f"{kind}_{_of_time(_milliseconds(now))}{_random(16)}"
+    return f"{kind}_{_of_time(now)}{_random(16)}"
 
 
 def first_id(kind: Kind, moment: datetime) -> str:
     """What stands before every id that is minted from `moment` on, and after all before it."""
-    return f"{kind}_{_of_time(_milliseconds(moment))}{'0' * 16}"
+    return f"{kind}_{_of_time(moment)}{'0' * 16}"
 
 
 def new_correlation_id() -> str:
@@ -36,14 +35,11 @@ def new_correlation_id() -> str:
     return f"cor_{_random(26)}"
 
 
-def _milliseconds(moment: datetime) -> int:
-    return max(0, int(moment.timestamp() * 1000))
-
-
-@lru_cache(16)  # what is written together has ids of one moment
-def _of_time(milliseconds: int) -> str:
-    """Ten characters, five bits each."""
-    return "".join([_PAIRS[milliseconds >> place & 1023] for place in (40, 30, 20, 10, 0)])
+def _of_time(moment: datetime) -> str:
+    """Its milliseconds as ten characters, five bits each."""
+    ms = max(0, int(moment.timestamp() * 1000))
+    high = f"{_PAIRS[ms >> 40 & 1023]}{_PAIRS[ms >> 30 & 1023]}{_PAIRS[ms >> 20 & 1023]}"
+    return f"{high}{_PAIRS[ms >> 10 & 1023]}{_PAIRS[ms & 1023]}"
 
 
 def _random(characters: int) -> str:
