@@ -7,7 +7,7 @@ import atexit
 import json
 import logging
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ def _json(logger: object, level: str, line: EventDict) -> str:
 
 def _shown(value: object) -> str:
     """A time as orjson writes it, anything else as Python shows it."""
-    if isinstance(value, datetime):
+    if isinstance(value, date | time):  # a datetime is a date
         return value.isoformat().replace("+00:00", "Z")
     return repr(value)
 

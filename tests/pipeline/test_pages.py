@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, settings
@@ -39,6 +40,7 @@ class Page:
         self.tried: Counter[str] = Counter()
         self.gone: set[str] = set()
         self.reads: list[list[str]] = []
+        self.decided: list[str] = []
         self.told: list[str] = []
 
     @property
@@ -48,12 +50,13 @@ class Page:
     def read(self, connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
         self.reads.append(list(ids))
         there = [row for row in ids if row in self.plans and row not in self.gone]
-        return {row: (row, self.tried[row]) for row in there}
+        return {row: (row, self.tried[row]) for row in reversed(there)}  # as databases may
 
     async def decide(self, broker: Broker, facts: tuple[str, int]) -> tuple[str, str]:
         row, version = facts
         assert version == self.tried[row], "it was asked on old facts"
         self.tried[row] += 1
+        self.decided.append(row)
         how = dict(enumerate(self.plans[row])).get(version, "done")
         if how == "raise":
             raise RuntimeError(row)
@@ -109,3 +112,42 @@ async def test_facts_are_read_once_for_all_and_again_for_those_who_need_it(
 async def test_a_page_of_nothing_is_nothing(stage: Stage) -> None:
     page = Page({})
     assert await each(stage.broker, [], page.step) == {}
+
+
+async def test_rows_are_decided_and_written_in_their_order(stage: Stage) -> None:
+    rows = [f"row_{n}" for n in range(6)]
+    page = Page({row: ["moved"] * (n % 3) for n, row in enumerate(rows)})
+    assert await each(stage.broker, rows, page.step) == {}
+    again = [row for row in rows if page.plans[row]]
+    assert page.decided == [*rows, *again, *(row for row in again if len(page.plans[row]) > 1)]
+    assert page.told == sorted(rows, key=lambda row: (len(page.plans[row]), row))
+
+
+async def test_what_is_decided_does_not_wait_for_slow_neighbours(stage: Stage) -> None:
+    """A plugin may take up to 100 ms for each."""
+
+    class Slow(Page):
+        async def decide(self, broker: Broker, facts: tuple[str, int]) -> tuple[str, str]:
+            assert len(self.decided) - len(self.told) <= 1, "a page would outlast its lease"
+            stage.clock.advance(timedelta(milliseconds=40))
+            return await super().decide(broker, facts)
+
+    page = Slow({f"row_{n}": [] for n in range(7)})
+    assert await each(stage.broker, list(page.plans), page.step) == {}
+    assert page.told == list(page.plans)
+
+
+async def test_a_read_that_fails_later_keeps_what_failed_before(stage: Stage) -> None:
+    class Unreadable(Page):
+        def read(self, connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+            if self.reads:
+                raise ValueError("unreadable")
+            return super().read(connection, ids)
+
+    page = Unreadable({"row_0": ["raise"], "row_1": ["moved"], "row_2": []})
+    failed = await each(stage.broker, list(page.plans), page.step)
+    assert {row: str(error) for row, error in failed.items()} == {
+        "row_0": "row_0",
+        "row_1": "unreadable",
+    }
+    assert page.told == ["row_2"]

@@ -16,7 +16,7 @@ from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.errors import Conflict, StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -26,6 +26,7 @@ Facts = TypeVar("Facts")
 Decision = TypeVar("Decision")
 MOST_FAILURES = 5
 _TRIES = 8
+_HELD_BACK = 0.05  # seconds that a decision may wait for its neighbours'
 _AFTER_FAILURE = timedelta(seconds=30)
 _AFTER_CONFLICT = timedelta(seconds=1)
 _NOUNS = {"runs": "run", "envelopes": "envelope"}
@@ -51,16 +52,23 @@ class Step(Generic[Facts, Decision]):
 async def each(
     broker: Broker, ids: Sequence[str], step: Step[Facts, Decision]
 ) -> dict[str, Exception]:
-    """Take a step with these rows; answers the rows that failed, and why.
+    """Take a step with these rows, in their order; answers the rows that failed, and why.
 
     Those whose facts moved are read anew and decided again, all together.
     """
     failed: dict[str, Exception] = {}
-    left = ids
-    for _ in range(_TRIES):
-        facts = await broker.database.query(step.read, left)
-        decided = await _decided(broker, facts, step, failed)
-        left = await _written(broker, decided, step, failed)
+    left = list(ids)
+    for tried in range(_TRIES):
+        try:
+            facts = await broker.database.query(step.read, left)
+        except Exception as error:
+            if not tried:
+                raise
+            return failed | dict.fromkeys(left, error)
+        there = [(row_id, facts[row_id]) for row_id in left if row_id in facts]
+        left = []
+        async for decided in _decided(broker, there, step, failed):
+            left += await _written(broker, decided, step, failed)
         if not left:
             return failed
     moved = Conflict("Its facts changed faster than it could be decided.")
@@ -69,18 +77,25 @@ async def each(
 
 async def _decided(
     broker: Broker,
-    facts: Mapping[str, Facts],
+    there: Sequence[tuple[str, Facts]],
     step: Step[Facts, Decision],
     failed: dict[str, Exception],
-) -> dict[str, Decision]:
-    """One after the other, in one task: built-ins decide at once, and others share a thread."""
-    decided = {}
-    for row_id, known in facts.items():
+) -> AsyncIterator[dict[str, Decision]]:
+    """Decisions to be written together, one made after the other: built-ins make a page at once.
+
+    What others take their time for is written meanwhile.
+    """
+    decided: dict[str, Decision] = {}
+    began = broker.clock.monotonic()
+    for row_id, known in there:
         try:
             decided[row_id] = await step.decide(broker, known)
         except Exception as error:
             failed[row_id] = error
-    return decided
+        if broker.clock.monotonic() - began > _HELD_BACK:
+            yield decided
+            decided, began = {}, broker.clock.monotonic()
+    yield decided
 
 
 async def _written(
@@ -91,7 +106,10 @@ async def _written(
 ) -> list[str]:
     """Answers those whose facts have moved."""
     rows = [(decision, step.weigh(decision)) for decision in decided.values()]
-    answers = await broker.database.write_all(step.apply, rows)
+    try:
+        answers = await broker.database.write_all(step.apply, rows)
+    except StorageUnavailable as error:
+        answers = [error] * len(rows)
     moved = []
     for (row_id, decision), answer in zip(decided.items(), answers, strict=True):
         if isinstance(answer, Exception):

@@ -265,7 +265,7 @@ class Plugins:
         return event in self.registry.heard
 
     def heard_github(self, event: GitHubEvent, raw: bytes, github: GitHub) -> None:
-        """Let observers hear of a webhook; each gets a payload of its own, made of `raw`."""
+        """Let observers hear of what one `hears`; each gets a payload of its own, made of `raw`."""
         client = None
         if event.installation_id is not None:
             client = github.read_api(event.installation_id)
