@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -119,8 +119,9 @@ def test_what_json_does_not_know_is_written_all_the_same() -> None:
 )
 def test_a_time_is_written_alike_whatever_stands_beside_it(beside: str) -> None:
     log, out = written("json")
-    log.info("step", moment=datetime(2026, 7, 1, tzinfo=UTC), beside=beside)
+    log.info("step", moment=datetime(2026, 7, 1, tzinfo=UTC), day=date(2026, 7, 1), beside=beside)
     line = json.loads(out.getvalue())
+    assert line["day"] == "2026-07-01"
     assert line["moment"] == "2026-07-01T00:00:00Z"
     assert line["timestamp"].endswith("Z")
     assert out.getvalue().isascii()

@@ -169,6 +169,17 @@ async def test_a_connection_lost_at_commit_is_unknown_and_is_not_run_again(
     assert await names(remote) == [*kept, "next"]
 
 
+async def test_of_rows_that_are_awaited_together_each_is_told_that_it_is_unknown(
+    remote: Database, proxy: Proxy
+) -> None:
+    add = Add()
+    proxy.lose_commit = "to_client"
+    answers = await remote.write_all(add, [("a", 1), ("b", 1)])
+    assert [type(answer) for answer in answers] == [OutcomeUnknown] * 2
+    assert add.asked == ["a", "b"], "it is not run again"
+    assert await names(remote) == ["a", "b"]
+
+
 async def test_a_server_out_of_reach_stores_nothing_until_it_is_back(
     remote: Database, proxy: Proxy
 ) -> None:

@@ -45,7 +45,7 @@ class Page:
 
     @property
     def step(self) -> Step[tuple[str, int], tuple[str, str]]:
-        return Step(self.read, self.decide, self.apply, lambda decision: 1, self.tell)
+        return Step(self.read, self.decide, self.apply, self.tell)
 
     def read(self, connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
         self.reads.append(list(ids))

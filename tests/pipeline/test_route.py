@@ -184,11 +184,13 @@ async def test_the_log_leads_from_githubs_delivery_id_to_the_run(stage: Stage) -
     with capture_logs() as lines:
         await stage.listen()
         await stage.aggregate()
+        await stage.match()
     run = await stage.row(runs)
-    for name in ("inbox.routed", "run.collected", "job.collected", "run.aggregated"):
+    of_webhooks = ("inbox.routed", "run.collected", "job.collected")
+    for name in (*of_webhooks, "run.aggregated", "envelope.matched"):
         told = [line for line in lines if line["event"] == name]
         assert {line["correlation_id"] for line in told} == {run["correlation_id"]}, name
-        if name != "run.aggregated":
+        if name in of_webhooks:
             assert {line["delivery"] for line in told} <= guids, name
 
 

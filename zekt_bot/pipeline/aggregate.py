@@ -75,11 +75,7 @@ async def aggregate(
     """Decide about a page of due runs and write it; answers those that failed, and why."""
     counted_at = broker.now() if broker.settings.quota.events else None
     read = partial(_read, facts=facts, counted_at=counted_at)
-    return await each(broker, run_ids, Step(read, _decide, _settle, _weigh, _tell))
-
-
-def _weigh(settling: _Settling) -> int:
-    return 1
+    return await each(broker, run_ids, Step(read, _decide, _settle, _tell))
 
 
 def _tell(settling: _Settling) -> None:

@@ -96,11 +96,7 @@ async def match(
     """Write the next page of deliveries of each envelope; answers those that failed, and why."""
     read = partial(_read, kept_facts=facts)
     decide = partial(_decide, pace=pace)
-    return await each(broker, envelope_ids, Step(read, decide, _apply, _weigh, _tell))
-
-
-def _weigh(matching: _Matching) -> int:
-    return len(matching.rows) or 1
+    return await each(broker, envelope_ids, Step(read, decide, _apply, _tell, _weigh))
 
 
 def _tell(matching: _Matching) -> None:
@@ -113,6 +109,10 @@ def _tell(matching: _Matching) -> None:
         blocked=matching.advance.blocked,
         service=read.service.slug if read.service else None,
     )
+
+
+def _weigh(matching: _Matching) -> int:
+    return len(matching.rows) or 1
 
 
 def _read(

@@ -38,15 +38,15 @@ class Step(Generic[Facts, Decision]):
     """What is done with a page of rows.
 
     `read` gives the facts of those that need something, `decide` a row's decision. `apply` writes
-    decisions; False: the facts have moved, and nothing was written. `weigh` says how many rows of
-    the database one makes, `tell` logs one that is written.
+    decisions; False: the facts have moved, and nothing was written. `tell` logs one that is
+    written, `weigh` says how many rows of the database one makes.
     """
 
     read: Callable[[Connection, Sequence[str]], dict[str, Facts]]
     decide: Callable[[Broker, Facts], Awaitable[Decision]]
     apply: Callable[[Connection, Sequence[Decision]], Sequence[bool]]
-    weigh: Callable[[Decision], int]
     tell: Callable[[Decision], None]
+    weigh: Callable[[Decision], int] = lambda _: 1
 
 
 async def each(
