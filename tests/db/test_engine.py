@@ -162,6 +162,27 @@ async def test_every_transaction_waits_a_bounded_time_for_locks(
         await kept.dispose()
 
 
+@pytest.mark.parametrize("reading", [False, True])
+async def test_a_plan_made_while_a_table_was_small_does_not_read_all_of_it_later(
+    migrated_postgres: str, reading: bool
+) -> None:
+    kept = engine.postgresql(engine.parse(migrated_postgres), size=1, reading=reading)
+    try:
+        async with kept.connect() as connection:
+            for statement in (
+                "INSERT INTO lanes (name, tokens, refilled_at) VALUES ('one', 1, now())",
+                "ANALYZE lanes",
+                "PREPARE wake AS UPDATE lanes SET tokens = 2 WHERE name = $1",
+                "SET plan_cache_mode = force_generic_plan",
+            ):
+                await connection.execute(text(statement))
+            found = await connection.execute(text("EXPLAIN EXECUTE wake ('one')"))
+            plan = "\n".join(found.scalars())
+        assert "Index Scan using pk_lanes" in plan
+    finally:
+        await kept.dispose()
+
+
 async def test_behind_a_pooler_a_connection_keeps_no_setting(migrated_postgres: str) -> None:
     kept = engine.postgresql(engine.parse(migrated_postgres, pooled=True), size=1)
     try:
