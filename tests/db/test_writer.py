@@ -130,10 +130,10 @@ async def test_heavy_calls_share_a_transaction_only_up_to_its_weight(
         units.append(sum(rows))
         return rows
 
-    weights = [200, 200, 100, 1, 499, 501, 2, 1000]
+    weights = [50, 50, 25, 1, 124, 126, 2, 250]
     writes = (database.write(heavy, each, weight=each) for each in weights)
     assert await asyncio.gather(*writes) == weights
-    assert units == [500, 500, 501, 2, 1000]
+    assert units == [125, 125, 126, 2, 250]
 
 
 async def test_each_caller_is_answered_after_the_commit(database: Database) -> None:

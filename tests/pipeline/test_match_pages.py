@@ -123,7 +123,7 @@ async def test_many_envelopes_at_once_make_no_unit_of_more_than_a_page(
     migrated_postgres: str,
 ) -> None:
     async with open_stage(migrated_postgres) as stage:
-        held = await crowded(stage, 200)
+        held = await crowded(stage, 50)
         for _ in range(5):
             await stage.finish_run("build")
         await stage.listen()

@@ -35,7 +35,7 @@ Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 
 _CALLS_A_COMMIT = 64
-_WEIGHT_A_COMMIT = 500
+_WEIGHT_A_COMMIT = 125  # what others wait for, if it is ahead of them
 _MOST_WAITING = 10_000
 _TRIES = 4  # of a unit that another process's crossed: together, then each row alone
 _SQLITE_FAULTS = {
@@ -244,7 +244,7 @@ class Writer:
     ) -> Answer:
         """Write `row` with `fn`; returns its answer once it is committed.
 
-        `weight`: how many rows of the database it makes; one transaction makes at most 500, or one
+        `weight`: how many rows of the database it makes; one transaction makes at most 125, or one
         call's.
 
         Raises:

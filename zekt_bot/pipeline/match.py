@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.subscriptions import Subscription
     from zekt_bot.operations.broker import Broker
 
-PAGE = 500
+PAGE = 125
 _FAILED_DECISION = timedelta(seconds=30)
 _log = structlog.get_logger()
 
