@@ -149,7 +149,8 @@ class Stage:
 
     async def aggregate(self) -> dict[str, Exception]:
         """Aggregate a page of runs; answers those that failed."""
-        return await aggregate.aggregate(self.broker, await self.claim("runs"), self.kept)
+        ids = await self.claim("runs")
+        return await aggregate.aggregate(self.broker, ids, self.pace, self.kept)
 
     async def match(self) -> dict[str, Exception]:
         """Match a page of envelopes; answers those that failed."""

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 
     from zekt_bot.db.handover import Leased, Page, Request
     from zekt_bot.db.outgoing import Work
+    from zekt_bot.domain.lanes import Pace
     from zekt_bot.operations.broker import Broker
+
+    _Step = Callable[[Broker, Sequence[str], Pace, KeptFacts], Awaitable[dict[str, Exception]]]
 
 _PAGE = 64
 SENDERS = 96  # lanes bound what each installation has in flight
@@ -121,8 +125,10 @@ class Worker:
         await self._chores.begin()
         loops = [
             self._loop(self._inbox, self._look_for_news, self._route_page),
-            self._loop(self._runs, self._runs_due, self._aggregate),
-            self._loop(self._envelopes, self._envelopes_due, self._match),
+            self._loop(self._runs, self._runs_due, partial(self._take_step, "runs", aggregate)),
+            self._loop(
+                self._envelopes, self._envelopes_due, partial(self._take_step, "envelopes", match)
+            ),
             self._loop(self._deliveries, self._look_for_deliveries, self._send_page),
         ]
         for queue in self._queues:
@@ -249,17 +255,9 @@ class Worker:
         with contextlib.suppress(StorageUnavailable):  # the lease runs out, the row is due again
             await route(self._broker, self._router, row, self._timing.lease * 0.8)
 
-    async def _aggregate(self, leased: list[Leased]) -> None:
-        found = await aggregate(self._broker, [row.id for row in leased], self._kept)
-        await self._fail("runs", leased, found)
-
-    async def _match(self, leased: list[Leased]) -> None:
-        ids = [row.id for row in leased]
-        found = await match(self._broker, ids, self._pace, self._kept)
-        await self._fail("envelopes", leased, found)
-
-    async def _fail(self, table: str, leased: list[Leased], found: dict[str, Exception]) -> None:
+    async def _take_step(self, table: str, step: _Step, leased: list[Leased]) -> None:
         held = {row.id: row.lease for row in leased}
+        found = await step(self._broker, list(held), self._pace, self._kept)
         each = (self._failed(table, row, held[row], error) for row, error in found.items())
         await asyncio.gather(*each)
 

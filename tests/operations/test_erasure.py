@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.operations.people import people
+from tests.pipeline.between import aggregated
 from tests.stage import ME, SERVICE
 from zekt_bot.db import erasure as parts
 from zekt_bot.db.runs import meet
@@ -162,7 +163,7 @@ async def test_what_is_left_of_it_holds_up_nobody(stage: Stage) -> None:
         await stage.listen()
         if run_id == 1:
             await stage.broker.database.write(leave, None)
-    assert await stage.aggregate() == {}
+    await aggregated(stage)
     assert len(await stage.rows(envelopes)) == 2
     await stage.broker.database.write(leave, None)
     assert await stage.match() == {}

@@ -6,9 +6,11 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tests.db.rows import KEY
 from zekt_bot import hookimpl
 from zekt_bot.app import open_broker
 from zekt_bot.db import mirror
+from zekt_bot.domain.events import Envelope
 from zekt_bot.plugins import Plugin
 from zekt_bot.testing import ManualClock
 from zekt_bot.testing.clock import START
@@ -40,6 +42,29 @@ class Between:
         if isinstance(subject, self.subject) and self.left:
             self.left -= 1
             self.act()
+
+
+class Raising:
+    """A plugin that cannot decide about a kind of subject, until it is mended."""
+
+    def __init__(self, subject: type) -> None:
+        """Fail from now on."""
+        self.subject: type | None = subject
+
+    @hookimpl
+    def zekt_block_reason(self, subject: object) -> None:
+        """Fail, with a secret in what it says, or leave the decision to the others."""
+        if self.subject and isinstance(subject, self.subject):
+            raise RuntimeError(KEY)
+
+
+async def aggregated(stage: Stage) -> None:
+    """Aggregate while nobody can decide about events: they wait to be matched."""
+    raising = Raising(Envelope)
+    own = Plugin(f"raising-{id(raising)}", origin="built-in")
+    stage.broker.plugins.registry.register(raising, own)
+    assert await stage.aggregate() == {}
+    raising.subject = None
 
 
 def elsewhere(stage: Stage, work: Callable[[Broker], Coroutine[Any, Any, Answer]]) -> Answer:

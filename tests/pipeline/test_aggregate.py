@@ -56,7 +56,7 @@ async def test_who_asks_too_early_is_sent_away(stage: Stage) -> None:
     await stage.publish()
     await gathering(stage)
     row = await stage.row(runs)
-    assert await aggregate(stage.broker, [row["id"]], stage.kept) == {}
+    assert await aggregate(stage.broker, [row["id"]], stage.pace, stage.kept) == {}
     assert await kinds(stage) == []
     assert (await stage.row(runs))["due_at"] == stage.clock.now() + GRACE
 
@@ -230,7 +230,9 @@ async def test_a_run_that_has_not_ended_is_left_alone(stage: Stage) -> None:
     await stage.take()
     await stage.route()
     before = await stage.row(runs)
-    assert await aggregate(stage.broker, [before["id"], "run_of_nobody"], stage.kept) == {}
+    assert (
+        await aggregate(stage.broker, [before["id"], "run_of_nobody"], stage.pace, stage.kept) == {}
+    )
     assert await stage.row(runs) == before
 
 

@@ -112,7 +112,10 @@ async def test_of_two_processes_that_settle_the_same_run_one_does(stage: Stage) 
     (run_id,) = await stage.claim("runs")
     async with open_broker(stage.broker.settings, stage.clock) as other:
         answers = await asyncio.gather(
-            *(aggregate(broker, [run_id], stage.kept) for broker in (stage.broker, other) * 3)
+            *(
+                aggregate(broker, [run_id], stage.pace, stage.kept)
+                for broker in (stage.broker, other) * 3
+            )
         )
     assert answers == [{}] * 6
     assert len(await kinds(stage)) == 1

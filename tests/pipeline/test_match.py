@@ -9,6 +9,7 @@ import orjson
 import pytest
 from sqlalchemy import update
 
+from tests.pipeline.between import aggregated
 from tests.stage import ME, RELEASE
 from zekt_bot import hookimpl
 from zekt_bot.db.tables import (
@@ -40,7 +41,7 @@ async def enveloped(stage: Stage, event_type: str | None = None) -> None:
     if event_type:
         await stage.post(run, event_type=event_type)
     await stage.listen()
-    assert await stage.aggregate() == {}
+    await aggregated(stage)
 
 
 async def change(stage: Stage, table: Table, **values: Any) -> None:
@@ -192,8 +193,8 @@ async def test_an_envelope_of_no_service_is_kept_and_finished(stage: Stage) -> N
 
 async def test_a_service_that_is_no_longer_published_sends_nothing(stage: Stage) -> None:
     await stage.serve()
-    await change(stage, services, published_at=None)
     await enveloped(stage)
+    await change(stage, services, published_at=None)
     await done(stage)
 
 

@@ -8,9 +8,8 @@ import orjson
 import pytest
 
 from tests.db.rows import KEY, leased
-from tests.pipeline.between import interfere, writing
+from tests.pipeline.between import Raising, aggregated, interfere, writing
 from tests.stage import LEASE, ME
-from zekt_bot import hookimpl
 from zekt_bot.db import leases, mirror
 from zekt_bot.db.tables import audit, deliveries, envelopes, runs
 from zekt_bot.domain.deliveries import Delivery
@@ -29,25 +28,13 @@ if TYPE_CHECKING:
     from zekt_bot.testing import WorkflowRun
 
 
-class Raising:
-    """A plugin that cannot decide about a kind of subject, until it is mended."""
-
-    def __init__(self, subject: type) -> None:
-        self.subject: type | None = subject
-
-    @hookimpl
-    def zekt_block_reason(self, subject: object) -> None:
-        if self.subject and isinstance(subject, self.subject):
-            raise RuntimeError(KEY)
-
-
 async def turn(stage: Stage, table: str) -> int:
     """What the worker does with a page; answers how many rows were due."""
     now = stage.clock.now()
     claim = leases.Claim(table, now, now + LEASE, new_lease(), 64)
     ids = await stage.broker.database.write(leased, claim)
     if table == "runs":
-        found = await aggregate(stage.broker, ids, stage.kept)
+        found = await aggregate(stage.broker, ids, stage.pace, stage.kept)
     else:
         found = await match(stage.broker, ids, stage.pace, stage.kept)
     for row_id, error in found.items():
@@ -79,7 +66,7 @@ async def finished(stage: Stage) -> WorkflowRun:
 
 async def test_an_envelope_says_that_it_was_set_aside_and_why(stage: Stage) -> None:
     await finished(stage)
-    await stage.aggregate()
+    await aggregated(stage)
     stage.broker.plugins.register(Raising(Envelope), "raising")
     await wear_out(stage, "envelopes")
     row, run, entry = await stage.row(envelopes), await stage.row(runs), await aside(stage)
@@ -136,7 +123,7 @@ async def test_a_late_message_takes_up_a_run_that_was_set_aside(stage: Stage) ->
 
 async def test_facts_that_move_too_fast_are_nobodys_failure(stage: Stage) -> None:
     await finished(stage)
-    await stage.aggregate()
+    await aggregated(stage)
     move = writing(lambda c: mirror.touch(c, stage.consumer.id))
     between = interfere(stage, Delivery, move, times=8)
     assert await turn(stage, "envelopes") == 1
