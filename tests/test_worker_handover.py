@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine, event
 
 from tests.db.rows import until
+from tests.pipeline.test_match_pages import crowd
 from tests.stage import LEASE, Stage, clock, stage
 from tests.working import all_are
 from zekt_bot.app import working
 from zekt_bot.db.leases import Claim
-from zekt_bot.db.tables import inbox, runs
+from zekt_bot.db.tables import deliveries, inbox, runs
+from zekt_bot.pipeline.fan_out import PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +61,25 @@ async def test_an_event_at_rest_takes_four_commits(stage: Stage) -> None:
         finally:
             event.remove(Engine, "commit", count)
     assert commits == 4  # stored, collected, aggregated and matched, dispatched
+
+
+async def test_an_event_that_waits_for_its_match_waits_for_no_poll(stage: Stage) -> None:
+    """The clock stands still: what nobody wakes would wait for ever. A crowd, page by page."""
+    service = await stage.publish("*")
+    await stage.subscribe(approve=False)  # the consumer is known now
+    await crowd(stage, service, 2 * PAGE)
+    await stage.finish_run("build")
+
+    async def asleep() -> bool:
+        return len(stage.clock.waiting_until) == _LOOPS
+
+    async def told() -> bool:
+        return len(await stage.rows(deliveries)) == 2 * PAGE + 1
+
+    async with working(stage.broker):
+        await until(asleep)
+        await stage.take()
+        await until(told)
 
 
 class Dies:
