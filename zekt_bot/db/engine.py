@@ -31,8 +31,8 @@ _BUSY_TIMEOUT_MS = 5000
 _COMMAND_SECONDS = 30
 _POOL_SECONDS = 5
 _LOCK_MS = 4000
-# Of a page that an index finds; 1 in sequence. A plan is kept until its table is analyzed: made
-# while that was small, it would read all of it for each row, however many there are by then.
+# What the planner takes an index's page to cost; one in sequence is 1. A kept plan outlives its
+# table's growth: made while that was small, it would read all of it for each row.
 _RANDOM_PAGE = 0.1
 _STATEMENTS = 100  # prepared ones that a connection keeps
 _SQLITE = {"sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"}
