@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from zekt_bot.db import proofs, runs
 from zekt_bot.domain.access import Resource, decide
+from zekt_bot.domain.deliveries import may_move
 from zekt_bot.domain.ids import new_correlation_id, new_id
 from zekt_bot.domain.proof import EXACT, meant, reports
 from zekt_bot.errors import Conflict, InvalidInput, NotFound
@@ -107,32 +108,65 @@ def _error(refused: _Refused, name: str) -> NotFound | Conflict:
 
 
 def _tell(connection: Connection, rows: Sequence[_Telling]) -> list[Confirmed | _Refused]:
-    answers: dict[int, Confirmed | _Refused] = {}
-    # Every unit locks runs in the order of their keys.
-    for number, row in sorted(enumerate(rows), key=lambda pair: pair[1].key):
-        answers[number] = _tell_one(connection, row)
-    return [answers[number] for number in range(len(rows))]
+    """Bind each run to what it means, or say why not, as if one came after the other.
+
+    Runs before lanes before deliveries, of all rows at once: everybody locks in this order.
+    """
+    said = [proofs.said(connection, row.key.repository_id, row.name) for row in rows]
+    fresh = {
+        row.key: {**row.run, "account_id": found[0].consumer_account_id}
+        for row, found in zip(rows, said, strict=True)
+        if found
+    }
+    unit = _Unit(connection, runs.meet(connection, fresh))
+    chosen = [unit.bind(row, found) for row, found in zip(rows, said, strict=True)]
+    unit.finish({run["id"] for run in fresh.values()})
+    return [
+        each if isinstance(each, _Refused) else _confirmed(connection, row, each)
+        for row, each in zip(rows, chosen, strict=True)
+    ]
 
 
-def _tell_one(connection: Connection, row: _Telling) -> Confirmed | _Refused:
-    here = row.key.repository_id
-    found = {each.id: each for each in proofs.said(connection, here, row.name)}
-    if not found:
-        return _Refused("unknown")
-    owner = next(iter(found.values())).consumer_account_id
-    run = runs.meet(connection, {row.key: {**row.run, "account_id": owner}})[row.key]
-    chosen = _chosen({each.id: each.state for each in found.values()}, run)
-    if isinstance(chosen, _Refused):
-        if run.id == row.run["id"]:  # nothing of it was there before
-            runs.forget(connection, [run.id])
-        return chosen
-    binding = proofs.told(connection, here, chosen)
-    report = reports(runs.reported(connection, run.id), row.report)
-    values = {**binding._asdict(), "hops": max(run.hops, binding.hops), "reported": report}
-    runs.change(connection, {run.id: values})
-    proofs.settle(connection, {chosen: row.proving})
-    (now,) = proofs.said(connection, here, chosen)
+def _confirmed(connection: Connection, row: _Telling, delivery_id: str) -> Confirmed:
+    (now,) = proofs.said(connection, row.key.repository_id, delivery_id)
     return Confirmed(now.id, now.correlation_id, now.state)
+
+
+class _Unit:
+    """What one transaction is told."""
+
+    def __init__(self, connection: Connection, met: Mapping[RunKey, Run]) -> None:
+        self._connection = connection
+        self._met = dict(met)
+        self._proved: dict[str, Proving] = {}
+
+    def bind(self, row: _Telling, said: Sequence[Any]) -> str | _Refused:
+        """The delivery that the run came of by its own word, or why none is taken."""
+        if not said:
+            return _Refused("unknown")
+        run = self._met[row.key]
+        chosen = _chosen({each.id: self._state(each) for each in said}, run)
+        if isinstance(chosen, _Refused):
+            return chosen
+        binding = proofs.told(self._connection, row.key.repository_id, chosen)
+        report = reports(runs.reported(self._connection, run.id), row.report)
+        values = {**binding._asdict(), "hops": max(run.hops, binding.hops), "reported": report}
+        runs.change(self._connection, {run.id: values})
+        self._met[row.key] = replace(run, caused_by_delivery_id=chosen, bound_by=binding.bound_by)
+        self._proved.setdefault(chosen, row.proving)
+        return chosen
+
+    def _state(self, said: Any) -> DeliveryState:
+        """A delivery's state, were it settled what the unit was told before."""
+        proved = said.id in self._proved and may_move(said.state, "confirmed")
+        state: DeliveryState = "confirmed" if proved else said.state
+        return state
+
+    def finish(self, fresh: set[str]) -> None:
+        """Settle it. A run that was met for what is refused leaves no trace."""
+        unbound = {run.id for run in self._met.values() if run.bound_by is None}
+        runs.forget(self._connection, unbound & fresh)
+        proofs.settle(self._connection, self._proved)
 
 
 def _chosen(found: Mapping[str, DeliveryState], run: Run) -> str | _Refused:

@@ -1,0 +1,126 @@
+"""Runs that confirm at once: one transaction for all, that says what each would hear alone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.db.rows import (
+    delivery_row,
+    open_transaction,
+    plant,
+    put,
+    run_row,
+    until,
+    waiting_for_lock,
+)
+from tests.stage import open_stage
+from zekt_bot.db import lanes, runs, tables
+from zekt_bot.domain.access import WorkflowRun
+from zekt_bot.domain.events import RunKey
+from zekt_bot.errors import Conflict
+from zekt_bot.operations.confirmations import Confirmed, confirm
+from zekt_bot.testing.clock import START
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from sqlalchemy import Connection
+
+    from tests.stage import Stage
+    from zekt_bot.db.database import Database
+    from zekt_bot.testing import ManualClock
+
+    Confirming = Coroutine[Any, Any, Confirmed]
+
+CONSUMER = 2
+FIRST, SECOND, BLOCKED = (f"dlv_{number:026}" for number in (1, 2, 3))
+TOGETHER = f"cor_{1:026}"  # what all of them came of
+
+
+async def at_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch, *confirming: Confirming
+) -> list[Confirmed | BaseException]:
+    """What these hear that come to the writer in this order, and to the database in one unit."""
+    write, come, go = database.write, asyncio.Semaphore(0), asyncio.Event()
+
+    async def wait_and_write(*given: Any) -> Any:
+        come.release()
+        await go.wait()
+        return await write(*given)
+
+    monkeypatch.setattr(database, "write", wait_and_write)
+    tasks = []
+    for each in confirming:
+        tasks.append(asyncio.create_task(each))
+        await come.acquire()
+    go.set()
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def telling(stage: Stage, run_id: int, name: str) -> Confirming:
+    return confirm(stage.broker, WorkflowRun(RunKey(CONSUMER, run_id, 1)), name)
+
+
+def meet_the_last_run(connection: Connection) -> None:
+    runs.meet(connection, {RunKey(CONSUMER, 12, 1): run_row(12, repository_id=CONSUMER)})
+
+
+def wake_the_first_lane(connection: Connection) -> None:
+    lanes.wake(connection, {"github:1": START})
+
+
+@pytest.mark.parametrize("hold", [meet_the_last_run, wake_the_first_lane])
+async def test_runs_are_locked_before_lanes_and_each_in_order(
+    migrated_postgres: str,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    hold: Callable[[Connection], None],
+) -> None:
+    async with open_stage(migrated_postgres, clock) as stage:
+        database = stage.broker.database
+        await plant(database, delivery_row(1, "github:2"), delivery_row(2, "github:1"))
+        known = [run_row(number, repository_id=CONSUMER) for number in (11, 12)]
+        await database.write(put, (tables.runs, known))
+        both = telling(stage, 11, FIRST), telling(stage, 12, SECOND)
+        async with open_transaction(migrated_postgres) as other:
+            await other.run_sync(hold)
+            confirming = asyncio.create_task(at_once(database, monkeypatch, *both))
+            await until(lambda: waiting_for_lock(database))
+            await other.execute(text("SET LOCAL lock_timeout = '200ms'"))
+            await other.run_sync(lanes.wake, {"github:1": START, "github:2": START})
+            await other.commit()
+        heard = await confirming
+    assert [each.state for each in heard if isinstance(each, Confirmed)] == ["confirmed"] * 2
+
+
+async def test_each_hears_what_it_would_after_the_others(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = stage.broker.database
+    await plant(
+        database,
+        *(delivery_row(number, state="dispatched", attempts=1) for number in (1, 2)),
+        delivery_row(3, state="blocked", due_at=None),
+    )
+    heard = await at_once(
+        database,
+        monkeypatch,
+        telling(stage, 11, BLOCKED),
+        telling(stage, 12, TOGETHER),
+        telling(stage, 12, FIRST),
+        telling(stage, 12, SECOND),
+        telling(stage, 12, TOGETHER),
+        telling(stage, 13, TOGETHER),
+        telling(stage, 14, SECOND),
+        telling(stage, 15, TOGETHER),
+    )
+    ids = [each.delivery_id if isinstance(each, Confirmed) else type(each) for each in heard]
+    assert ids == [Conflict, Conflict, FIRST, Conflict, FIRST, SECOND, SECOND, SECOND]
+    came = {row["run_id"]: row["caused_by_delivery_id"] for row in await stage.rows(tables.runs)}
+    assert came == {1: None, 12: FIRST, 13: SECOND, 14: SECOND, 15: SECOND}
+    states = [row["state"] for row in await stage.rows(tables.deliveries)]
+    assert states == ["confirmed", "confirmed", "blocked"]
