@@ -2,10 +2,14 @@
 
 Each process instruments what it imports and forgets what it has seen (slipcover), where a tracer
 makes every call of every library slower: https://github.com/plasma-umass/slipcover
+
+`plugins/` are loaded by their files, anew for each broker that a test opens; their code is
+instrumented once.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib.util
 import json
@@ -15,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import slipcover
-from slipcover.importer import SlipcoverLoader
+from slipcover import branch
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
+    from types import CodeType
 
     import pytest
 
@@ -35,12 +40,26 @@ slipcover.ImportManager(_measured, _of_rooms).__enter__()
 _find_spec = importlib.util.spec_from_file_location
 
 
+@functools.cache
+def _instrumented(source: bytes, origin: str) -> CodeType:
+    tree = branch.preinstrument(ast.parse(source))
+    code: CodeType = _measured.instrument(compile(tree, origin, "exec"))
+    return code
+
+
+class _Loader(SourceFileLoader):
+    """Loads a file of `plugins/`, measured. slipcover's own would instrument it each time."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return _instrumented(self.get_data(self.path), self.path)
+
+
 @functools.wraps(_find_spec)
 def _spec(*place: Any, **more: Any) -> ModuleSpec | None:
-    """Measure `plugins/` too, which are loaded by their files. slipcover's own forgets packages."""
+    """Measure `plugins/` too. slipcover's own forgets packages."""
     spec = _find_spec(*place, **more)
     if spec and isinstance(spec.loader, SourceFileLoader) and _of_rooms.matches(spec.origin):
-        spec.loader = SlipcoverLoader(_measured, spec.loader, spec.origin)
+        spec.loader = _Loader(spec.loader.name, spec.loader.path)
     return spec
 
 
