@@ -16,7 +16,7 @@ import structlog
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
-from tests import compiled, databases, figures, plain_logs, wheel
+from tests import compiled, databases, figures, packages, plain_logs, wheel
 from tests.turns import is_spared
 from zekt_bot.db import engine, schema
 from zekt_bot.github import app_pages
@@ -36,6 +36,7 @@ settings.register_profile(
 PROFILE = os.environ.get("ZEKT_TEST_PROFILE", "gate")
 settings.load_profile(PROFILE)
 compiled.share()
+packages.share()
 
 
 @pytest.fixture(autouse=True, scope="session")
