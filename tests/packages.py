@@ -16,4 +16,8 @@ def _found(path: tuple[str, ...], group: str) -> EntryPoints:
 
 def share() -> None:
     """Reading the metadata of all packages takes half of the time of loading plugins."""
-    loading.entry_points = lambda *, group: _found(tuple(sys.path), group)  # type: ignore[attr-defined]
+    loading.entry_points = _entry_points  # type: ignore[assignment,attr-defined]
+
+
+def _entry_points(*, group: str) -> EntryPoints:
+    return _found(tuple(sys.path), group)
