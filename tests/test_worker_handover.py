@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, Pool, event
 
 from tests.db.rows import until
 from tests.pipeline.test_match_pages import crowd
-from tests.stage import LEASE, Stage, clock, stage
+from tests.stage import LEASE, Stage, clock, open_stage, stage
 from tests.working import all_are
 from zekt_bot.app import working
 from zekt_bot.db.leases import Claim
@@ -18,17 +19,25 @@ from zekt_bot.pipeline.fan_out import PAGE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from asyncpg import LoggedQuery
+
     from zekt_bot.db.handover import Page
     from zekt_bot.domain.audit import Entry
-    from zekt_bot.testing import WebhookDelivery
+    from zekt_bot.testing import ManualClock, WebhookDelivery
 
 __all__ = ["clock", "stage"]
 _LOOPS = 10  # inbox, runs, envelopes, deliveries, six chores
+_OF_ASYNCPG = "typeinfo", "'jit'", "(jit"  # what it asks of types, once a connection
 
 
 async def all_but_its_end(stage: Stage) -> WebhookDelivery:
     """A run of which Zekt knows all but its end, which is answered."""
     await stage.serve()
+    return await end_of_another(stage)
+
+
+async def end_of_another(stage: Stage) -> WebhookDelivery:
+    """The end of one more such run."""
     await stage.finish_run("build")
     (end,) = [
         sent
@@ -61,6 +70,46 @@ async def test_an_event_at_rest_takes_four_commits(stage: Stage) -> None:
         finally:
             event.remove(Engine, "commit", count)
     assert commits == 4  # stored, collected, aggregated and matched, dispatched
+
+
+async def test_on_postgresql_an_event_at_rest_takes_few_round_trips(
+    migrated_postgres: str, clock: ManualClock
+) -> None:
+    """Once its facts are kept. The database may be a millisecond away."""
+    sent: list[str] = []
+    dispatched = asyncio.Event()
+
+    def listen(connection: Any, *_: object) -> None:
+        connection.driver_connection.add_query_logger(note)
+
+    def note(query: LoggedQuery) -> None:
+        if not any(word in query.query for word in _OF_ASYNCPG):
+            sent.append(query.query)
+
+    def hear(entries: Sequence[Entry]) -> None:
+        if any(entry.verb == "zekt:delivery:dispatched" for entry in entries):
+            dispatched.set()
+
+    async with open_stage(migrated_postgres, clock) as stage:
+        first, second = await all_but_its_end(stage), await end_of_another(stage)
+
+        async def asleep() -> bool:
+            return len(stage.clock.waiting_until) == _LOOPS
+
+        stage.broker.database.on_audited(hear)
+        async with working(stage.broker):
+            await stage.receive(first)
+            await dispatched.wait()
+            dispatched.clear()
+            await until(asleep)
+            event.listen(Pool, "checkout", listen)
+            try:
+                await stage.receive(second)
+                await dispatched.wait()
+            finally:
+                event.remove(Pool, "checkout", listen)
+            took = len(sent)
+    assert took == 44, sent
 
 
 async def test_an_event_that_waits_for_its_match_waits_for_no_poll(stage: Stage) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, text
 
 from zekt_bot.config import Settings
-from zekt_bot.db import audit, engine, handover, lanes
+from zekt_bot.db import audit, engine, handover
 from zekt_bot.db import deliveries as delivery_rows
 from zekt_bot.db.leases import Claim
 from zekt_bot.db.tables import deliveries, envelopes, inbox, metadata, runs
@@ -129,8 +129,7 @@ def put(connection: Connection, rows: Sequence[tuple[Table, list[dict[str, Any]]
 def add_deliveries(connection: Connection, rows: Sequence[list[dict[str, Any]]]) -> list[None]:
     """Open the lanes and add the deliveries, as matching does."""
     for row in rows:
-        lanes.open_new(connection, {each["lane"] for each in row}, START, PACE)
-        delivery_rows.add(connection, row)
+        delivery_rows.add(connection, row, START, PACE)
     return [None] * len(rows)
 
 

@@ -13,6 +13,7 @@ from tests.db.statements import hearing
 from tests.figures import FIGURES
 from zekt_bot.db import lanes, tables
 from zekt_bot.db.lanes import LaneClaim
+from zekt_bot.db.prepared import run_together
 from zekt_bot.testing.clock import START
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class _Work:
 def crowd(connection: Connection, rows: Sequence[tuple[int, int]]) -> list[None]:
     """Put due copies of a delivery, with these numbers, into a closed lane."""
     first, last = rows[0]
-    lanes.open_new(connection, ["github:1"], START, PACE)
+    run_together(connection, [lanes.opening(connection, {"github:1": None}, START, PACE)])
     opens = START + timedelta(hours=1)
     closed = update(tables.lanes).where(tables.lanes.c.name == "github:1")
     connection.execute(closed.values(open_at=opens, next_ready_at=opens))

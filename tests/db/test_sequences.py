@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.db.rows import (
+    PACE,
     delivery_row,
     open_transaction,
     plant,
@@ -60,7 +61,7 @@ def as_unproven(row: dict[str, Any]) -> unproven.Answer:
 
 def match(connection: Connection, rows: Sequence[list[dict[str, Any]]]) -> list[None]:
     for row in rows:
-        deliveries.add(connection, row)
+        deliveries.add(connection, row, START, PACE)
         sequences.advance(connection, {each["sequence_key"]: START for each in row})
     return [None] * len(rows)
 

@@ -1,4 +1,4 @@
-"""Audit rows: buffered in the unit, chained and inserted as the last act of its transaction."""
+"""Audit rows: buffered in the unit, chained and inserted when its functions have ended."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Text, bindparam, func, insert, select, update
 
-from zekt_bot.db.prepared import Prepared
+from zekt_bot.db.prepared import Prepared, run_together
 from zekt_bot.db.sql import insert_if_new, insert_new
 from zekt_bot.db.tables import audit, audit_chains, principals
 from zekt_bot.db.types import microseconds
 from zekt_bot.domain.audit import GENESIS, GITHUB, SYSTEM, Entry, chain_hash, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
+
+    from zekt_bot.db.prepared import Call
 
 _NEW_CHAIN = select(func.count()).select_from(audit_chains)
 _NOTIFY = Prepared(select(func.pg_notify("zekt", bindparam("topics", type_=Text()))))
@@ -42,6 +44,7 @@ class Unit:
 
     entries: list[Entry] = field(default_factory=list)
     topics: set[str] = field(default_factory=set)
+    left: list[Call] = field(default_factory=list)
 
 
 def begin(connection: Connection) -> Unit:
@@ -68,13 +71,35 @@ def wake(connection: Connection, topic: str) -> None:
     connection.info["zekt_unit"].topics.add(topic)
 
 
+def later(connection: Connection, statement: Prepared, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Run it once a row when this function ends, in one round trip with what else was left.
+
+    Nothing of the function looks at what it changes, or it calls `settle` first.
+    """
+    if rows:
+        connection.info["zekt_unit"].left.append((statement, rows))
+
+
+def settle(connection: Connection) -> None:
+    """Run what was left for later."""
+    unit: Unit = connection.info["zekt_unit"]
+    left, unit.left = unit.left, []
+    run_together(connection, left)
+
+
 def flush(connection: Connection, now: datetime) -> None:
-    """Chain and insert the buffered entries, and notify other processes."""
+    """Chain and insert the buffered entries, with what was left for later."""
+    unit: Unit = connection.info["zekt_unit"]
+    if unit.entries:
+        _chain(connection, unit.entries, now)
+    settle(connection)
+
+
+def notify(connection: Connection) -> None:
+    """Wake other processes, once this transaction is committed."""
     unit: Unit = connection.info["zekt_unit"]
     if unit.topics and connection.dialect.name == "postgresql":
         _NOTIFY.run(connection, {"topics": ",".join(sorted(unit.topics))})
-    if unit.entries:
-        _chain(connection, unit.entries, now)
 
 
 def _chain(connection: Connection, entries: Sequence[Entry], now: datetime) -> None:
@@ -107,8 +132,8 @@ def _chain(connection: Connection, entries: Sequence[Entry], now: datetime) -> N
             for actor in sorted({entry.actor for entry in entries} - _NOBODY)
         ],
     )
-    _ROWS.run_all(connection, rows)
-    _HEAD.run(connection, {"own": chain, "seq": seq, "last": previous})
+    later(connection, _HEAD, [{"own": chain, "seq": seq, "last": previous}])
+    later(connection, _ROWS, rows)
 
 
 def _take_chain(connection: Connection) -> tuple[str, int, str]:

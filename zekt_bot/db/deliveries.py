@@ -21,8 +21,8 @@ from sqlalchemy import (
 )
 
 from zekt_bot.db import audit, lanes, mirror, pauses, sequences, versions
-from zekt_bot.db.prepared import Prepared
-from zekt_bot.db.sql import insert_new, one_of, rows_of
+from zekt_bot.db.prepared import Prepared, run_together
+from zekt_bot.db.sql import inserting_new, one_of, rows_of
 from zekt_bot.db.tables import (
     attempts,
     deliveries,
@@ -48,19 +48,21 @@ if TYPE_CHECKING:
     from zekt_bot.domain.pauses import Subject
 
 
-def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert deliveries that are not there yet, and wake the lanes of those that are due.
+def add(
+    connection: Connection, rows: Sequence[Mapping[str, Any]], now: datetime, pace: Pace
+) -> None:
+    """Insert deliveries that are not there yet, later; their lanes are opened and, if due, woken.
 
-    And of those that may be in turn: their sequences find the lanes locked, in everybody's order.
+    And those in which something may be in turn: sequences find them locked, in everybody's order.
     """
-    insert_new(connection, deliveries, rows)
-    due: dict[str, datetime] = {}
+    due: dict[str, datetime | None] = {}
     for row in rows:
         in_turn = row["updated_at"] if row.get("sequence_key") else None
-        if moment := row["due_at"] or in_turn:
-            due[row["lane"]] = min(moment, due.get(row["lane"], moment))
-    lanes.wake(connection, due)
-    if due:
+        moments = (due.get(row["lane"]), row["due_at"] or in_turn)
+        due[row["lane"]] = min((each for each in moments if each), default=None)
+    audit.later(connection, *lanes.opening(connection, due, now, pace))
+    audit.later(connection, inserting_new(deliveries, connection.dialect.name), rows)
+    if any(due.values()):
         audit.wake(connection, "deliveries")
 
 
@@ -117,6 +119,7 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
     _add_attempts(
         connection, [row for row in rows if row.attempt and row.delivery_id in last], last
     )
+    audit.settle(connection)
     mine = [row for row, own in zip(rows, answers, strict=True) if own]
     lanes.give_back(connection, [row.lane for row in mine if not row.sent])
     for limit in sorted((row.limit for row in rows if row.limit), key=lambda each: each.lane):
@@ -179,7 +182,7 @@ def _change(
     stands: Sequence[bool],
     present: Mapping[str, dict[str, Any]],
 ) -> list[bool]:
-    """Set the new states; False: the lease is another's, or the state has moved on."""
+    """Set the new states, later; False: the lease is another's, or the state has moved on."""
     changed: dict[str, dict[str, Any]] = {}
     answers = []
     for row, stand in zip(rows, stands, strict=True):
@@ -194,8 +197,7 @@ def _change(
         changed[row.delivery_id] = now
         if stand:
             audit.record(connection, row.entry)
-    if changed:
-        _SET.run_all(connection, list(changed.values()))
+    audit.later(connection, _SET, list(changed.values()))
     return answers
 
 
@@ -224,15 +226,13 @@ _ATTEMPT = Prepared(insert(attempts))
 
 
 def _add_attempts(connection: Connection, rows: Sequence[Change], last: dict[str, int]) -> None:
-    if not rows:
-        return
     made = []
     for row in rows:
         n = last[row.delivery_id] = last[row.delivery_id] + 1
         error = row.seal_error(n) if row.seal_error else None
         own = {"delivery": row.delivery_id, "n": n, "at": row.now, "error": error}
         made.append({**(row.attempt or {}), **own})
-    _ATTEMPT.run_all(connection, made)
+    audit.later(connection, _ATTEMPT, made)
 
 
 _LEASED = rows_of((deliveries.c.id, deliveries.c.lease), "held")
@@ -309,8 +309,8 @@ class Move:
 def move(connection: Connection, rows: Sequence[Move]) -> list[None]:
     """Put deliveries into the lanes that pace them now, due at once."""
     now = rows[0].now
-    lanes.open_new(connection, {row.to for row in rows}, now, rows[0].pace)
-    lanes.wake(connection, {lane: now for row in rows for lane in (row.lane, row.to)})
+    ready = {lane: now for row in rows for lane in (row.lane, row.to)}
+    run_together(connection, [lanes.opening(connection, ready, now, rows[0].pace)])
     left = []
     for row in rows:
         own = (deliveries.c.id == row.delivery_id, deliveries.c.lease == row.lease)

@@ -135,8 +135,8 @@ def known(connection: Connection, app: str, guids: Iterable[str]) -> set[str]:
 
 
 def processed(connection: Connection, ids: Sequence[str], now: datetime) -> None:
-    """Mark rows as done: the body goes, the row stays for deduplication."""
-    _PROCESSED.run(connection, {"ids": ids, "now": now})
+    """Mark rows as done, later: the body goes, the row stays for deduplication."""
+    audit.later(connection, _PROCESSED, [{"ids": ids, "now": now}])
 
 
 def done(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[None]:

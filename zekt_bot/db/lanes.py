@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, case, func, literal, not_, or_, select, update
 
-from zekt_bot.db.prepared import Prepared
-from zekt_bot.db.sql import among, insert_new, one_of
+from zekt_bot.db.prepared import Prepared, run_together
+from zekt_bot.db.sql import inserting, listed, one_of
 from zekt_bot.db.tables import deliveries, lanes
 from zekt_bot.domain.deliveries import GIVE_UP_AFTER
 from zekt_bot.domain.lanes import (
@@ -34,11 +35,12 @@ from zekt_bot.domain.lanes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, FromClause, ScalarSelect, Select, Update
 
+    from zekt_bot.db.prepared import Call
     from zekt_bot.db.rows import Row
 
 _LANES_A_CLAIM = 48  # of those that have waited the longest
@@ -86,7 +88,8 @@ _READY_ONE = Prepared(_READY_LANES.where(lanes.c.name == bindparam("lane")))
 
 
 def _looks() -> Select[Any]:
-    """Locked lanes, with what is in flight in each and when its next row is due.
+    """Locked lanes, with what is in flight in each, when its next row is due, and those that are:
+    the first ones, and one more than a claim takes, to see what is left.
 
     A statement of its own, after the lock: it must see what the former holder committed.
     """
@@ -102,31 +105,19 @@ def _looks() -> Select[Any]:
         .where(of_lane, deliveries.c.due_at > _NOW)
         .scalar_subquery()
     )
-    return select(lanes, in_flight.label("in_flight"), next_due.label("next_due")).where(
-        one_of(lanes.c.name, "names")
-    )
-
-
-def _due() -> Select[Any]:
-    """The first due deliveries of each lane: one more than a claim takes, to see what is left."""
-    inner = deliveries.alias("inner")
-    first = (
-        select(inner.c.id)
-        .where(inner.c.lane == lanes.c.name, inner.c.due_at <= _NOW)
-        .order_by(inner.c.due_at)
+    due = (
+        select(deliveries.c.id)
+        .where(of_lane, deliveries.c.due_at <= _NOW)
+        .order_by(deliveries.c.due_at)
         .limit(MOST_A_CLAIM + 1)
         .correlate(lanes)
         .scalar_subquery()
     )
-    return (
-        select(deliveries.c.id, deliveries.c.lane)
-        .select_from(lanes.join(deliveries, among(deliveries.c.id, first)))
-        .where(one_of(lanes.c.name, "names"))
-        .order_by(deliveries.c.due_at)
-    )
+    found = in_flight.label("in_flight"), next_due.label("next_due"), listed(due).label("due")
+    return select(lanes, *found).where(one_of(lanes.c.name, "names"))
 
 
-_LOOKS, _DUE = Prepared(_looks()), Prepared(_due())
+_LOOKS = Prepared(_looks())
 _LOOKED_AT = Prepared(
     update(lanes)
     .where(lanes.c.name == bindparam("lane"))
@@ -166,21 +157,20 @@ def take(connection: Connection, request: LaneClaim) -> Taken:
         return Taken([], earliest(connection))
     looked = _LOOKS.run(connection, now | {"names": names}).mappings()
     found = {row["name"]: row for row in looked}
-    waiting: dict[str, list[str]] = {name: [] for name in names}
-    for row_id, name in _DUE.run(connection, now | {"names": names}).tuples():
-        waiting[name].append(row_id)
     taken: list[str] = []
     written: list[dict[str, Any]] = []
     for name in names:
         if len(taken) >= request.limit:
             break  # the others keep their place: written anew, all would be ready since now
-        mine, after = _take(found[name], waiting[name], request, request.limit - len(taken))
+        mine, after = _take(found[name], request, request.limit - len(taken))
         taken.extend(mine)
         written.append(after)
-    _LOOKED_AT.run_all(connection, written)
+    written_and_leased = [(_LOOKED_AT, written)]
     if taken:
         held = now | {"ids": taken, "until": request.until, "held": request.lease}
-        taken = list(_LEASE.run(connection, held).scalars())
+        written_and_leased.append((_LEASE, [held]))
+    leased = run_together(connection, written_and_leased)
+    taken = leased.scalars() if taken and leased else []
     if request.lane is not None or len(written) < len(names) or len(names) >= _LANES_A_CLAIM:
         return Taken(taken, earliest(connection))  # there may be more that are ready
     moments = [moment for moment in (later, *(row["ready"] for row in written)) if moment]
@@ -205,9 +195,8 @@ def _ready(connection: Connection, request: LaneClaim) -> tuple[list[str], datet
     return [name for pair in pairs for name in pair if name is not None], later
 
 
-def _take(
-    lane: Row, ids: list[str], request: LaneClaim, limit: int
-) -> tuple[list[str], dict[str, Any]]:
+def _take(lane: Row, request: LaneClaim, limit: int) -> tuple[list[str], dict[str, Any]]:
+    ids: list[str] = lane["due"]
     tempo = _tempo(lane)
     pace, closed = paced(request.pace, tempo), _is_closed(lane, request.now)
     bucket = refill(Bucket(lane["tokens"], lane["refilled_at"]), request.now, pace)
@@ -241,14 +230,6 @@ def _is_closed(lane: Row, now: datetime) -> bool:
     return lane["open_at"] is not None and lane["open_at"] > now
 
 
-def open_new(connection: Connection, names: Iterable[str], now: datetime, pace: Pace) -> None:
-    """Make lanes that are not there yet, full of tokens."""
-    rows = [
-        {"name": name, "tokens": float(pace.burst), "refilled_at": now} for name in sorted(names)
-    ]
-    insert_new(connection, lanes, rows)
-
-
 def _lowered(at: ColumnElement[datetime]) -> ColumnElement[datetime | None]:
     """`next_ready_at` of a lane in which something is due at `at`: no sooner than it opens."""
     opens = case((lanes.c.open_at > at, lanes.c.open_at), else_=at)
@@ -272,6 +253,25 @@ def wake(connection: Connection, ready_at: dict[str, datetime]) -> None:
     if ready_at:
         rows = [{"lane": name, "at": moment} for name, moment in sorted(ready_at.items())]
         _WAKE.run_all(connection, rows)
+
+
+@cache
+def _opening(dialect: str) -> Prepared:
+    fresh = inserting(lanes, dialect)
+    ready = {"next_ready_at": _lowered(fresh.excluded.next_ready_at)}
+    return Prepared(fresh.on_conflict_do_update(index_elements=[lanes.c.name], set_=ready))
+
+
+def opening(
+    connection: Connection, ready_at: Mapping[str, datetime | None], now: datetime, pace: Pace
+) -> Call:
+    """What makes the lanes that are not there yet, full of tokens, and wakes all as `wake` does.
+
+    None: nothing is due in it yet.
+    """
+    full = {"tokens": float(pace.burst), "refilled_at": now}
+    rows = [{"name": name, **full, "next_ready_at": at} for name, at in sorted(ready_at.items())]
+    return _opening(connection.dialect.name), rows
 
 
 _HOLD = Prepared(

@@ -19,6 +19,7 @@ from zekt_bot.db.rows import (
     RUN,
     delivery_of,
     envelope_of,
+    labelled,
     message_of,
     run_of,
 )
@@ -65,8 +66,12 @@ def _columns(table: Table, names: Iterable[str]) -> Prepared:
 
 
 _DELIVERIES = _columns(deliveries, DELIVERY)
-_ENVELOPES = _columns(envelopes, (*ENVELOPE, "body"))
-_RUNS = _columns(runs, RUN)
+_SEALED = (*ENVELOPE, "body")
+_EVENTS = Prepared(
+    select(*labelled("e_", envelopes, _SEALED), *labelled("r_", runs, RUN))
+    .join(runs, runs.c.id == envelopes.c.run)
+    .where(one_of(envelopes.c.id, "ids"))
+)
 _MESSAGES = _columns(messages, MESSAGE)
 
 
@@ -76,18 +81,14 @@ def load(connection: Connection, ids: Sequence[str], kept: KeptFacts | None = No
     A fixed number of statements, whatever their number.
     """
     found = _DELIVERIES.run(connection, {"ids": ids}).mappings()
-    sealed = _by_id(connection, _ENVELOPES, {row["envelope"] for row in found})
-    ran = _by_id(connection, _RUNS, {row["run"] for row in sealed.values()})
-    said = _by_id(connection, _MESSAGES, {row["message"] for row in sealed.values()} - {None})
-    events = {key: envelope_of(row) for key, row in sealed.items()}
-    ended = {key: run_of(row) for key, row in ran.items()}
-    facts = _Facts(connection, found, ended.values(), kept or KeptFacts())
+    events = _events(connection, {row["envelope"] for row in found})
+    said = _by_id(connection, _MESSAGES, {each.message_id for each, _, _ in events.values()})
+    facts = _Facts(connection, found, [run for _, _, run in events.values()], kept or KeptFacts())
     works = []
     for row in found:
-        event = events.get(row["envelope"])
-        run = ended.get(event.run_id) if event else None
-        if event is None or run is None:
+        if row["envelope"] not in events:
             continue  # it was erased between two of these statements
+        event, sealed, run = events[row["envelope"]]
         message = said.get(event.message_id or "")
         in_clear = message is not None and message["shield"] is None
         if (known := facts.of(row, run, event.event_type, in_clear=in_clear)) is None:
@@ -100,7 +101,7 @@ def load(connection: Connection, ids: Sequence[str], kept: KeptFacts | None = No
                 lease=row["lease"] or "",
                 run=run,
                 envelope=event,
-                envelope_body=sealed[event.id]["body"],
+                envelope_body=sealed,
                 message=message_of(message) if message else None,
                 message_body=message["body"] if message else None,
                 facts=known,
@@ -135,10 +136,23 @@ def carrying(connection: Connection, repository_id: int, message_id: str) -> Wor
     return next(iter(load(connection, ids)), None) if ids else None
 
 
-def _by_id(connection: Connection, statement: Prepared, ids: set[Any]) -> dict[str, dict[str, Any]]:
-    if not ids:
+def _events(connection: Connection, ids: set[str]) -> dict[str, tuple[Envelope, bytes, Run]]:
+    """Envelopes by their ids, each with its body and its run."""
+    events = {}
+    for row in _EVENTS.run(connection, {"ids": ids}).tuples():
+        own = dict(zip(_SEALED, row, strict=False))
+        run = run_of(dict(zip(RUN, row[len(_SEALED) :], strict=True)))
+        events[own["id"]] = envelope_of(own), own["body"], run
+    return events
+
+
+def _by_id(
+    connection: Connection, statement: Prepared, ids: set[str | None]
+) -> dict[str, dict[str, Any]]:
+    wanted = ids - {None}
+    if not wanted:
         return {}
-    return {row["id"]: row for row in statement.run(connection, {"ids": ids}).mappings()}
+    return {row["id"]: row for row in statement.run(connection, {"ids": wanted}).mappings()}
 
 
 class _Facts:

@@ -8,11 +8,13 @@ writes their text, binds and reads their types, and the driver itself runs them 
 
 from __future__ import annotations
 
+import re
 from collections import namedtuple
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy.sql.dml import Insert
 
@@ -42,6 +44,10 @@ class _Form:
     keys: tuple[str, ...]
     row: Callable[[Sequence[Any]], Any]
     reads: _Processors | None = None
+
+    def values(self, given: Mapping[str, Any]) -> Sequence[Any]:
+        """What is given, as the driver takes it, in the order of the parameters."""
+        return _through(self.binds, self.pick(given))
 
 
 class Found:
@@ -117,26 +123,21 @@ class Prepared:
             KeyError: a parameter is missing.
             TypeError: its text is not the same each time.
         """
-        form = self._form(connection.dialect, given)
-        _begun(connection)
-        values = _through(form.binds, form.pick(given))
-        told = driver.send(connection, form.text, values, answers=bool(form.keys))
-        if form.reads is None:
-            form.reads = _reads(form, connection)
-        rows = [_through(form.reads, row) for row in told.rows] if form.reads else told.rows
-        return Found(form, rows, told.changed)
+        form = self.form(connection.dialect, given)
+        return _found(connection, form, form.text, form.values(given))
 
     def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
         """Run it once a row, sent together. All have the first one's keys. Raises as `run`."""
         if len(rows) == 1:  # asyncpg takes twice as long over a list of one
             return self.run(connection, rows[0]).rowcount
-        form = self._form(connection.dialect, rows[0])
+        form = self.form(connection.dialect, rows[0])
         pick, binds = form.pick, form.binds
         values = [_through(binds, pick(row)) for row in rows]
         _begun(connection)
         return driver.send_all(connection, form.text, values)
 
-    def _form(self, dialect: Dialect, given: Mapping[str, Any]) -> _Form:
+    def form(self, dialect: Dialect, given: Mapping[str, Any]) -> _Form:
+        """The statement as this database takes it, with these parameters."""
         place = dialect.name, tuple(given) if self._of_keys else ()
         found = self._forms.get(place)
         if found is None:
@@ -162,6 +163,67 @@ class Prepared:
         keys = tuple(str(each.key) for each in columns)
         kinds = [each.type for each in columns]
         return _Form(str(compiled), _picking(names, fixed), binds, kinds, keys, _named(keys))
+
+
+Call: TypeAlias = "tuple[Prepared, Sequence[Mapping[str, Any]]]"
+
+
+def run_together(connection: Connection, calls: Sequence[Call]) -> Found | None:
+    """Run statements one after the other, each once a row; what the last found, if it had one row.
+
+    On PostgreSQL neighbours of one row each are one statement, for the sake of round trips. So none
+    of them sees what another changes, and no two change the same row. Source:
+    https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING
+
+    Raises as `Prepared.run`.
+    """
+    found = None
+    for single, some in groupby(calls, key=lambda call: len(call[1]) == 1):
+        if single:
+            found = _as_one(connection, [(statement, rows[0]) for statement, rows in some])
+            continue
+        found = None
+        for statement, rows in some:
+            statement.run_all(connection, rows)
+    return found
+
+
+def _as_one(connection: Connection, calls: Sequence[tuple[Prepared, Mapping[str, Any]]]) -> Found:
+    if connection.dialect.name != "postgresql":
+        return [statement.run(connection, given) for statement, given in calls][-1]
+    forms = [statement.form(connection.dialect, given) for statement, given in calls]
+    values = [form.values(given) for form, (_, given) in zip(forms, calls, strict=True)]
+    text = _joined(*((form.text, len(own)) for form, own in zip(forms, values, strict=True)))
+    return _found(connection, forms[-1], text, [value for own in values for value in own])
+
+
+@lru_cache(256)
+def _joined(*parts: tuple[str, int]) -> str:
+    """The last statement, with those before it; each is given with how many parameters it has."""
+    texts, before = [], 0
+    for text, count in parts:
+        texts.append(_PARAMETER.sub(partial(_moved, by=before), text))
+        before += count
+    *others, last = texts
+    named = ", ".join(f"also_{number} AS ({text})" for number, text in enumerate(others))
+    return f"WITH {named} {last}" if named else last
+
+
+_PARAMETER = re.compile(r"\$(\d+)")
+
+
+def _moved(parameter: re.Match[str], by: int) -> str:
+    return f"${int(parameter[1]) + by}"
+
+
+def _found(connection: Connection, form: _Form, text: str, values: Sequence[Any]) -> Found:
+    """What `text` finds, whose answer is that of the form."""
+    _begun(connection)
+    told = driver.send(connection, text, values, answers=bool(form.keys))
+    if form.reads is None:
+        form.reads = _reads(form, connection)
+    rows = [_through(form.reads, row) for row in told.rows] if form.reads else told.rows
+    return Found(form, rows, told.changed)
 
 
 def _begun(connection: Connection) -> None:

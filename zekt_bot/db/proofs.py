@@ -301,6 +301,7 @@ def settle(connection: Connection, told: Mapping[str, Proving]) -> None:
     ids = sorted(told)
     if not ids:
         return
+    audit.settle(connection)  # of what the runs say
     freed = {
         row.lane: told[row.id].now
         for row in _WAITING.run(connection, {"ids": ids, "sendable": SENDABLE})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
+from zekt_bot.db import audit
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.rows import MESSAGE, RUN, job_of, message_of, run_of
 from zekt_bot.db.sql import in_pages, insert_new, one_of, rows_of, upsert
@@ -30,6 +31,7 @@ def meet(connection: Connection, fresh: Mapping[RunKey, Mapping[str, Any]]) -> d
 
     Their rows stay locked until the transaction ends.
     """
+    audit.settle(connection)  # what its neighbours in this unit learned
     keys = sorted(fresh)  # every unit locks runs in this order
     insert_new(connection, runs, [{**fresh[key], **key._asdict(), **_NEW} for key in keys])
     found = _MET.run(connection, {"keys": keys}).mappings()
@@ -107,12 +109,12 @@ def still_open(
 
 
 def change(connection: Connection, changes: Mapping[str, Mapping[str, Any]]) -> None:
-    """Set values by id and raise versions: whatever is decided about these is decided anew."""
+    """Set values by id and raise versions, later: what is decided about these is decided anew."""
     alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for run_id, values in changes.items():
         alike.setdefault(tuple(values), []).append({"own": run_id, **values})
     for rows in alike.values():
-        _CHANGE.run_all(connection, rows)
+        audit.later(connection, _CHANGE, rows)
 
 
 def put_jobs(connection: Connection, learned: Mapping[str, Job]) -> None:
@@ -184,9 +186,8 @@ def messages_of(connection: Connection, run_ids: Collection[str]) -> dict[str, l
 
 
 def add_messages(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert messages of runs that are held; none of them has the same already."""
-    if rows:
-        _MESSAGE.run_all(connection, rows)
+    """Insert messages of runs that are held, later; none of them has the same already."""
+    audit.later(connection, _MESSAGE, rows)
 
 
 def forget(connection: Connection, ids: Collection[str]) -> None:
@@ -196,6 +197,5 @@ def forget(connection: Connection, ids: Collection[str]) -> None:
 
 
 def add_envelopes(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert envelopes."""
-    if rows:
-        _ENVELOPE.run_all(connection, rows)
+    """Insert envelopes, later."""
+    audit.later(connection, _ENVELOPE, rows)

@@ -33,6 +33,9 @@ def advance(connection: Connection, turns: Mapping[str, datetime]) -> None:
     Their lanes are locked first, all in one order: of two that meet here the second sees what the
     first has done.
     """
+    if not turns:
+        return
+    audit.settle(connection)
     heads = {key: head["lane"] for key in sorted(turns) if (head := _head(connection, key))}
     lanes.wake(connection, {lane: turns[key] for key, lane in heads.items()})
     for key in heads:

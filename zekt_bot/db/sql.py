@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
-from sqlalchemy import BigInteger, String, Text, TypeDecorator, bindparam
+from sqlalchemy import BigInteger, String, Text, TypeDecorator, bindparam, type_coerce
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -16,7 +16,7 @@ from zekt_bot.db.prepared import Prepared
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Dialect, Table
+    from sqlalchemy import ColumnElement, Connection, Dialect, ScalarSelect, Table
     from sqlalchemy.sql.compiler import SQLCompiler
     from sqlalchemy.types import TypeEngine
 
@@ -45,6 +45,10 @@ class _ListOf(TypeDecorator[Any]):
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
         """How any collection is packed."""
         return _as_json if dialect.name == "sqlite" else list
+
+    def result_processor(self, dialect: Dialect, _code: object) -> Callable[[Any], Any] | None:
+        """How it is unpacked."""
+        return orjson.loads if dialect.name == "sqlite" else None
 
 
 def _as_json(values: Iterable[Any]) -> str:
@@ -148,6 +152,27 @@ def _any(element: among, compiler: SQLCompiler, **options: Any) -> str:
     return f"{column} = ANY (ARRAY{found})"
 
 
+class _listed(FunctionElement[Any]):  # noqa: N801
+    inherit_cache = True
+
+
+@compiles(_listed)
+def _json_list(element: _listed, compiler: SQLCompiler, **options: Any) -> str:
+    (found,) = (compiler.process(each, **options) for each in element.clauses)
+    return f"(SELECT json_group_array(id) FROM {found})"  # noqa: S608 - it is ours
+
+
+@compiles(_listed, "postgresql")
+def _array(element: _listed, compiler: SQLCompiler, **options: Any) -> str:
+    (found,) = (compiler.process(each, **options) for each in element.clauses)
+    return f"ARRAY{found}"
+
+
+def listed(found: ScalarSelect[str]) -> ColumnElement[list[str]]:
+    """The ids that a subquery finds, in its order, as one column."""
+    return type_coerce(_listed(found), _ListOf(String))
+
+
 def in_pages(ids: Iterable[Id]) -> Iterator[list[Id]]:
     """`ids` in lists that an IN can hold: PostgreSQL takes 32,767 parameters a statement."""
     left = list(ids)
@@ -156,18 +181,20 @@ def in_pages(ids: Iterable[Id]) -> Iterator[list[Id]]:
 
 
 @cache
-def _insert(table: Table, dialect: str) -> Any:
+def inserting(table: Table, dialect: str) -> Any:
+    """The dialect's own INSERT, which knows ON CONFLICT."""
     return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 
 @cache
-def _insert_new(table: Table, dialect: str) -> Prepared:
-    return Prepared(_insert(table, dialect).on_conflict_do_nothing())
+def inserting_new(table: Table, dialect: str) -> Prepared:
+    """Inserts a row whose key is not there yet."""
+    return Prepared(inserting(table, dialect).on_conflict_do_nothing())
 
 
 def insert_if_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert a row; False: its key is there already."""
-    return bool(_insert_new(table, connection.dialect.name).run(connection, row).rowcount)
+    return bool(inserting_new(table, connection.dialect.name).run(connection, row).rowcount)
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -178,7 +205,7 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     if not rows:
         return 0
     # One statement a row, sent together: SQLAlchemy would compile VALUES of many each time.
-    return _insert_new(table, connection.dialect.name).run_all(connection, rows)
+    return inserting_new(table, connection.dialect.name).run_all(connection, rows)
 
 
 def upsert(
@@ -191,7 +218,7 @@ def upsert(
 
 @cache
 def _upsert(table: Table, dialect: str, changed: tuple[str, ...]) -> Prepared:
-    statement = _insert(table, dialect)
+    statement = inserting(table, dialect)
     return Prepared(
         statement.on_conflict_do_update(
             index_elements=list(table.primary_key.columns),

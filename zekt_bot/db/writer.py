@@ -323,12 +323,14 @@ class Writer:
             unit = audit.begin(connection)
             answers: list[Any] = []
             for fn, neighbours in _grouped(calls):
+                audit.settle(connection)  # what the one before it left
                 given = fn(connection, [call.row for call in neighbours])
                 if len(given) != len(neighbours):  # found later, it would run what is committed
                     raise ValueError(f"{len(given)} answers to {len(neighbours)} rows")
                 answers.extend(given)
-            done.pages = handover.finish(connection, unit, self._request)
             audit.flush(connection, self._clock.now())
+            done.pages = handover.finish(connection, unit, self._request)
+            audit.notify(connection)
             done.topics, done.entries = unit.topics, unit.entries
             return answers
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from zekt_bot.db import audit, deliveries, lanes, pauses, sequences, tables, versions
+from zekt_bot.db import audit, deliveries, pauses, sequences, tables, versions
 from zekt_bot.db.envelopes import Advance
 from zekt_bot.domain.audit import SYSTEM, Entry
 from zekt_bot.domain.deliveries import (
@@ -256,8 +256,7 @@ def write(connection: Connection, fanned: Sequence[FannedOut]) -> None:
     new = [delivery for each in fanned for delivery in each.rows]
     if new:
         first = fanned[0]
-        lanes.open_new(connection, {each["lane"] for each in new}, first.now, first.pace)
-        deliveries.add(connection, new)
+        deliveries.add(connection, new, first.now, first.pace)
         turns = {each["sequence_key"]: first.now for each in new if each["sequence_key"]}
         sequences.advance(connection, turns)
     for each in fanned:
