@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from tests.stage import Stage
     from zekt_bot.db.database import Database
+    from zekt_bot.domain.proof import Report
     from zekt_bot.testing import ManualClock
 
     Confirming = Coroutine[Any, Any, Confirmed]
@@ -61,8 +63,8 @@ async def at_once(
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def telling(stage: Stage, run_id: int, name: str) -> Confirming:
-    return confirm(stage.broker, WorkflowRun(RunKey(CONSUMER, run_id, 1)), name)
+def telling(stage: Stage, run_id: int, name: str, report: Report | None = None) -> Confirming:
+    return confirm(stage.broker, WorkflowRun(RunKey(CONSUMER, run_id, 1)), name, report)
 
 
 def meet_the_last_run(connection: Connection) -> None:
@@ -124,3 +126,20 @@ async def test_each_hears_what_it_would_after_the_others(
     assert came == {1: None, 12: FIRST, 13: SECOND, 14: SECOND, 15: SECOND}
     states = [row["state"] for row in await stage.rows(tables.deliveries)]
     assert states == ["confirmed", "confirmed", "blocked"]
+
+
+async def test_the_audit_names_the_run_that_told_of_the_end(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = stage.broker.database
+    await plant(database, delivery_row(1, state="dispatched", attempts=1))
+    await at_once(
+        database,
+        monkeypatch,
+        telling(stage, 11, FIRST),
+        telling(stage, 12, FIRST, "failure"),
+        telling(stage, 13, FIRST),
+    )
+    (entry,) = [row for row in await stage.rows(tables.audit) if row["delivery_id"] == FIRST]
+    assert entry["verb"] == "zekt:delivery:failed"
+    assert json.loads(entry["details"])["run_id"] == 12

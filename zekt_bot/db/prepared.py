@@ -2,7 +2,7 @@
 
 SQLAlchemy compiles a statement once too, but then looks it up by what it is made of, and puts a
 context, a cursor result and events around each call: about as much again as all else of it. One
-event at rest is some sixty statements. So the ones that each event runs are `Prepared`: SQLAlchemy
+event at rest is some fifty statements. So the ones that each event runs are `Prepared`: SQLAlchemy
 writes their text, binds and reads their types, and the driver itself runs them (`db/driver.py`).
 """
 

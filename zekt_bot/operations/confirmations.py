@@ -153,7 +153,8 @@ class _Unit:
         values = {**binding._asdict(), "hops": max(run.hops, binding.hops), "reported": report}
         runs.change(self._connection, {run.id: values})
         self._met[row.key] = replace(run, caused_by_delivery_id=chosen, bound_by=binding.bound_by)
-        self._proved.setdefault(chosen, row.proving)
+        if row.report or chosen not in self._proved:  # the audit names who told of its end
+            self._proved[chosen] = row.proving
         return chosen
 
     def _state(self, said: Any) -> DeliveryState:
