@@ -14,7 +14,7 @@ from benchmarks.harness import Options, Table, median, served
 from benchmarks.traffic import Sink, open_sink
 from zekt_bot import config
 from zekt_bot.app import open_broker
-from zekt_bot.db import audit, tables
+from zekt_bot.db import tables, units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,7 @@ def wake(connection: Connection, rows: Sequence[datetime]) -> list[None]:
     waiting = update(tables.deliveries).where(tables.deliveries.c.state == "pending")
     connection.execute(waiting.values(due_at=rows[0]))
     connection.execute(update(tables.lanes).values(next_ready_at=rows[0]))
-    audit.wake(connection, "deliveries")
+    units.wake(connection, "deliveries")
     return [None] * len(rows)
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, text
 
 from zekt_bot.config import Settings
-from zekt_bot.db import audit, engine, handover
 from zekt_bot.db import deliveries as delivery_rows
+from zekt_bot.db import engine, handover, units
 from zekt_bot.db.leases import Claim
 from zekt_bot.db.tables import deliveries, envelopes, inbox, metadata, runs
 from zekt_bot.db.tables import lanes as lanes_table
@@ -20,9 +20,10 @@ from zekt_bot.domain.lanes import Pace
 from zekt_bot.testing.clock import START
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
     from datetime import datetime
 
+    import pytest
     from sqlalchemy import Connection, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -130,6 +131,7 @@ def add_deliveries(connection: Connection, rows: Sequence[list[dict[str, Any]]])
     """Open the lanes and add the deliveries, as matching does."""
     for row in rows:
         delivery_rows.add(connection, row, START, PACE)
+        units.settle(connection)
     return [None] * len(rows)
 
 
@@ -191,7 +193,7 @@ async def open_transaction(url: str) -> AsyncIterator[AsyncConnection]:
     other = engine.postgresql(engine.parse(url), size=0)
     try:
         async with other.connect() as connection:
-            await connection.run_sync(audit.begin)
+            await connection.run_sync(units.begin)
             yield connection
     finally:
         await other.dispose()
@@ -227,6 +229,26 @@ async def until(condition: Callable[[], Awaitable[Any]]) -> None:
     while not await condition():
         assert time.monotonic() < give_up, "this never came to be"
         await asyncio.sleep(0.005)
+
+
+async def at_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch, *writing: Coroutine[Any, Any, Any]
+) -> list[Any]:
+    """What these answer, or raise, whose first writes come to the database in one unit."""
+    write, come, go = database.write, asyncio.Semaphore(0), asyncio.Event()
+
+    async def wait_and_write(*given: Any, **more: Any) -> Any:
+        come.release()
+        await go.wait()
+        return await write(*given, **more)
+
+    monkeypatch.setattr(database, "write", wait_and_write)
+    tasks = []
+    for each in writing:
+        tasks.append(asyncio.create_task(each))
+        await come.acquire()
+    go.set()
+    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def waiting_for_lock(database: Database, many: int = 1) -> bool:

@@ -12,14 +12,28 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import update
+from sqlalchemy import text, update
 
-from tests.db.rows import inbox_row, open_transaction, put, settings_for, stored, wipe
+from tests.db.rows import (
+    PACE,
+    delivery_row,
+    inbox_row,
+    open_transaction,
+    plant,
+    put,
+    settings_for,
+    stored,
+    until,
+    waiting_for_lock,
+    wipe,
+)
 from tests.strategies import at_length, entries, verbs
-from zekt_bot.db import audit, tables
+from zekt_bot.db import audit, lanes, tables
+from zekt_bot.db import deliveries as delivery_rows
 from zekt_bot.db.database import open_database
 from zekt_bot.db.types import microseconds
 from zekt_bot.domain.audit import GENESIS, GITHUB, SYSTEM, Entry, chain_hash
+from zekt_bot.testing.clock import START
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -123,6 +137,29 @@ async def test_a_transaction_that_stays_open_holds_nobody_up(
         await other.commit()
     assert len(await verify(postgres)) == 3
     assert len(await chains(postgres)) == 2
+
+
+@pytest.mark.parametrize("actor", [SYSTEM, "github:77"], ids=["a new chain", "a new person"])
+async def test_who_waits_for_a_lane_keeps_nobody_from_the_audit(
+    postgres: Database, migrated_postgres: str, clock: ManualClock, actor: str
+) -> None:
+    entry = Entry("zekt:test:wrote", actor)
+
+    def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[None]:
+        delivery_rows.add(connection, rows, START, PACE)
+        return audit.record_all(connection, [entry] * len(rows))
+
+    await plant(postgres, delivery_row(1, "github:1"))
+    async with open_transaction(migrated_postgres) as other:
+        await other.run_sync(lanes.hold, ["github:1"])
+        await other.run_sync(audit.record, entry)
+        waiting = asyncio.create_task(postgres.write(add, delivery_row(2, "github:1")))
+        await until(lambda: waiting_for_lock(postgres))
+        await other.execute(text("SET LOCAL lock_timeout = '200ms'"))
+        await other.run_sync(audit.flush, clock.now())
+        await other.commit()
+    await waiting
+    assert len(await verify(postgres)) == 2
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["before the rows", "after the rows"])

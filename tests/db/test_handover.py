@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.db.rows import inbox_row, put, stored
-from zekt_bot.db import audit, handover
+from zekt_bot.db import handover, units
 from zekt_bot.db.leases import Claim
 from zekt_bot.db.tables import inbox
 from zekt_bot.testing.clock import START
@@ -49,7 +49,7 @@ class Hand:
 def add(connection: Connection, rows: Sequence[int]) -> list[None]:
     """Due rows; a number below zero is refused."""
     put(connection, [(inbox, [inbox_row(abs(n), due_at=START) for n in rows])])
-    audit.wake(connection, "inbox")
+    units.wake(connection, "inbox")
     if any(n < 0 for n in rows):
         raise ValueError("below zero")
     return [None] * len(rows)
@@ -92,7 +92,7 @@ async def test_others_are_told_only_of_what_is_left(database: Database, room: in
 
     def write(connection: Connection, rows: Sequence[int]) -> list[None]:
         add(connection, rows)
-        unit = audit.Unit(topics={"inbox", "runs"})
+        unit = units.Unit(topics={"inbox", "runs"})
         handover.finish(connection, unit, {"inbox": Claim("inbox", *_LEASED, room)}.get)
         told.append(unit.topics)
         return [None] * len(rows)

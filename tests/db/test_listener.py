@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from tests import databases
 from tests.db.proxy import proxy_before
 from tests.db.rows import inbox_row, listening_for, put, settings_for, until
-from zekt_bot.db import audit
+from zekt_bot.db import units
 from zekt_bot.db.database import open_database
 from zekt_bot.db.tables import inbox
 from zekt_bot.testing import ManualClock
@@ -36,7 +36,7 @@ KILL_LISTENERS = (
 
 def wake(connection: Connection, rows: Sequence[str]) -> Sequence[str]:
     for topic in rows:
-        audit.wake(connection, topic)
+        units.wake(connection, topic)
     return rows
 
 

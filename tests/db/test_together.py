@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from tests.db.rows import inbox_row, stored, wipe
 from tests.db.statements import hearing
 from tests.strategies import at_length
-from zekt_bot.db import audit
+from zekt_bot.db import units
 from zekt_bot.db.prepared import Prepared, run_together
 from zekt_bot.db.tables import chores, inbox, principals
 from zekt_bot.testing.clock import START
@@ -157,7 +157,7 @@ async def test_an_error_among_them_is_sqlalchemys_and_stores_nothing(database: D
 def leaves(connection: Connection, rows: Sequence[int]) -> list[int]:
     """Insert later; how many are seen there by then."""
     seen = names(connection, [None])[0]
-    audit.later(connection, STATEMENTS["chore"], [chore(n) for n in rows])
+    units.later(connection, STATEMENTS["chore"], [chore(n) for n in rows])
     return [len(seen)] * len(rows)
 
 
@@ -178,7 +178,7 @@ async def test_what_is_left_for_later_is_there_for_the_next_function_and_stored(
 async def test_who_must_see_it_settles_first(database: Database) -> None:
     def sees(connection: Connection, rows: Sequence[int]) -> list[list[str]]:
         leaves(connection, rows)
-        audit.settle(connection)
+        units.settle(connection)
         return names(connection, [None] * len(rows))
 
     assert await database.write(sees, 1) == ["chore 1"]

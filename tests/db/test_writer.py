@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.db.rows import DEADLINE, listening_for, settings_for, stored
 from tests.strategies import at_length
-from zekt_bot.db import audit
+from zekt_bot.db import units
 from zekt_bot.db.database import open_database
 from zekt_bot.db.tables import chores
 from zekt_bot.errors import StorageUnavailable
@@ -189,7 +189,7 @@ async def test_a_subscriber_wakes_after_the_commit_and_of_good_rows_only(
 ) -> None:
     def add_and_wake(connection: Connection, rows: Sequence[str]) -> list[str]:
         for row in rows:
-            audit.wake(connection, row.split()[0])
+            units.wake(connection, row.split()[0])
         return add(connection, rows)
 
     await database.write(add, "runs 1")

@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from tests.db.rows import (
+    at_once,
     delivery_row,
+    envelope_row,
     open_transaction,
     plant,
     put,
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from tests.stage import Stage
-    from zekt_bot.db.database import Database
     from zekt_bot.domain.proof import Report
     from zekt_bot.testing import ManualClock
 
@@ -41,26 +42,6 @@ if TYPE_CHECKING:
 CONSUMER = 2
 FIRST, SECOND, BLOCKED = (f"dlv_{number:026}" for number in (1, 2, 3))
 TOGETHER = f"cor_{1:026}"  # what all of them came of
-
-
-async def at_once(
-    database: Database, monkeypatch: pytest.MonkeyPatch, *confirming: Confirming
-) -> list[Confirmed | BaseException]:
-    """What these hear that come to the writer in this order, and to the database in one unit."""
-    write, come, go = database.write, asyncio.Semaphore(0), asyncio.Event()
-
-    async def wait_and_write(*given: Any) -> Any:
-        come.release()
-        await go.wait()
-        return await write(*given)
-
-    monkeypatch.setattr(database, "write", wait_and_write)
-    tasks = []
-    for each in confirming:
-        tasks.append(asyncio.create_task(each))
-        await come.acquire()
-    go.set()
-    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def telling(stage: Stage, run_id: int, name: str, report: Report | None = None) -> Confirming:
@@ -126,6 +107,39 @@ async def test_each_hears_what_it_would_after_the_others(
     assert came == {1: None, 12: FIRST, 13: SECOND, 14: SECOND, 15: SECOND}
     states = [row["state"] for row in await stage.rows(tables.deliveries)]
     assert states == ["confirmed", "confirmed", "blocked"]
+
+
+async def test_what_a_run_reported_stays_whatever_it_says_at_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = stage.broker.database
+    await plant(database, delivery_row(1, state="dispatched", attempts=1))
+    both = telling(stage, 11, FIRST, "failure"), telling(stage, 11, FIRST)
+    await at_once(database, monkeypatch, *both)
+    assert [row["reported"] for row in await stage.rows(tables.runs)] == [None, "failure"]
+    assert [row["state"] for row in await stage.rows(tables.deliveries)] == ["failed"]
+
+
+async def test_a_run_is_a_hop_further_than_the_one_that_confirms_with_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second delivery came of the first one's run."""
+    database = stage.broker.database
+    await plant(database, delivery_row(1, state="dispatched", attempts=1))
+    chained = [
+        (tables.runs, [run_row(11, repository_id=CONSUMER)]),
+        (tables.envelopes, [envelope_row(2, 11)]),
+    ]
+    for some in chained:
+        await database.write(put, some)
+    further = delivery_row(2, state="dispatched", attempts=1) | {"target_repository_id": 3}
+    await plant(database, further | {"envelope": envelope_row(2, 11)["id"]})
+    theirs = WorkflowRun(RunKey(3, 12, 1))
+    both = telling(stage, 11, FIRST), confirm(stage.broker, theirs, SECOND)
+    await at_once(database, monkeypatch, *both)
+    runs_of = {row["run_id"]: row for row in await stage.rows(tables.runs)}
+    assert (runs_of[11]["hops"], runs_of[12]["hops"]) == (1, 2)
+    assert runs_of[12]["root_run_id"] == runs_of[11]["root_run_id"] != runs_of[11]["id"]
 
 
 async def test_the_audit_names_the_run_that_told_of_the_end(

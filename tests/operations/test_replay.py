@@ -11,7 +11,7 @@ import orjson
 import pytest
 from sqlalchemy import select, update
 
-from tests.db.rows import open_transaction, until, waiting_for_lock
+from tests.db.rows import at_once, open_transaction, until, waiting_for_lock
 from tests.operations.people import people
 from tests.stage import ME, SERVICE, open_stage
 from zekt_bot.db import replays
@@ -139,10 +139,10 @@ async def test_a_subscription_that_its_consumer_paused_gets_none(stage: Stage) -
     assert (done["made"], done["left_out"]) == (0, 1)
 
 
-async def test_replays_at_once_make_one(stage: Stage) -> None:
+async def test_replays_at_once_make_one(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     (original,) = await sent(stage)
     both = (replay(stage.broker, ME, original) for _ in range(2))
-    answers = await asyncio.gather(*both, return_exceptions=True)
+    answers = await at_once(stage.broker.database, monkeypatch, *both)
     assert len([each for each in answers if isinstance(each, Conflict)]) == 1
     assert len(await stage.rows(deliveries)) == 2
 

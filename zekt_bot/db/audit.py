@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Text, bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
-from zekt_bot.db.prepared import Prepared, run_together
+from zekt_bot.db import units
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import insert_if_new, insert_new
 from zekt_bot.db.tables import audit, audit_chains, principals
 from zekt_bot.db.types import microseconds
 from zekt_bot.domain.audit import GENESIS, GITHUB, SYSTEM, Entry, chain_hash, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
 
-    from zekt_bot.db.prepared import Call
-
 _NEW_CHAIN = select(func.count()).select_from(audit_chains)
-_NOTIFY = Prepared(select(func.pg_notify("zekt", bindparam("topics", type_=Text()))))
 _NOBODY = {SYSTEM, GITHUB}  # they have no name that could be erased
 _ROWS = Prepared(insert(audit))
 _FREE = Prepared(
@@ -38,25 +35,9 @@ _HEAD = Prepared(
 )
 
 
-@dataclass(slots=True)
-class Unit:
-    """What one transaction gathers beside its rows."""
-
-    entries: list[Entry] = field(default_factory=list)
-    topics: set[str] = field(default_factory=set)
-    left: list[Call] = field(default_factory=list)
-
-
-def begin(connection: Connection) -> Unit:
-    """Start with an empty buffer."""
-    unit = Unit()
-    connection.info["zekt_unit"] = unit
-    return unit
-
-
 def record(connection: Connection, entry: Entry) -> None:
     """Write `entry` with this transaction."""
-    connection.info["zekt_unit"].entries.append(entry)
+    units.of(connection).entries.append(entry)
 
 
 def record_all(connection: Connection, rows: Sequence[Entry]) -> list[None]:
@@ -66,40 +47,11 @@ def record_all(connection: Connection, rows: Sequence[Entry]) -> list[None]:
     return [None] * len(rows)
 
 
-def wake(connection: Connection, topic: str) -> None:
-    """Wake whoever waits for `topic`, once this transaction is committed."""
-    connection.info["zekt_unit"].topics.add(topic)
-
-
-def later(connection: Connection, statement: Prepared, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Run it once a row when this function ends, in one round trip with what else was left.
-
-    Nothing of the function looks at what it changes, or it calls `settle` first.
-    """
-    if rows:
-        connection.info["zekt_unit"].left.append((statement, rows))
-
-
-def settle(connection: Connection) -> None:
-    """Run what was left for later."""
-    unit: Unit = connection.info["zekt_unit"]
-    left, unit.left = unit.left, []
-    run_together(connection, left)
-
-
 def flush(connection: Connection, now: datetime) -> None:
     """Chain and insert the buffered entries, with what was left for later."""
-    unit: Unit = connection.info["zekt_unit"]
-    if unit.entries:
-        _chain(connection, unit.entries, now)
-    settle(connection)
-
-
-def notify(connection: Connection) -> None:
-    """Wake other processes, once this transaction is committed."""
-    unit: Unit = connection.info["zekt_unit"]
-    if unit.topics and connection.dialect.name == "postgresql":
-        _NOTIFY.run(connection, {"topics": ",".join(sorted(unit.topics))})
+    if entries := units.of(connection).entries:
+        _chain(connection, entries, now)
+    units.settle(connection)
 
 
 def _chain(connection: Connection, entries: Sequence[Entry], now: datetime) -> None:
@@ -124,16 +76,12 @@ def _chain(connection: Connection, entries: Sequence[Entry], now: datetime) -> N
                 "hash": previous,
             }
         )
-    insert_new(
-        connection,
-        principals,
-        [
-            {"id": actor, "name": actor, "first_seen_at": now}
-            for actor in sorted({entry.actor for entry in entries} - _NOBODY)
-        ],
-    )
-    later(connection, _HEAD, [{"own": chain, "seq": seq, "last": previous}])
-    later(connection, _ROWS, rows)
+    if people := sorted({entry.actor for entry in entries} - _NOBODY):
+        units.settle(connection)  # what waits here holds its lanes by then, as everybody
+        made = [{"id": actor, "name": actor, "first_seen_at": now} for actor in people]
+        insert_new(connection, principals, made)
+    units.later(connection, _HEAD, [{"own": chain, "seq": seq, "last": previous}])
+    units.later(connection, _ROWS, rows)
 
 
 def _take_chain(connection: Connection) -> tuple[str, int, str]:
@@ -145,6 +93,7 @@ def _take_chain(connection: Connection) -> tuple[str, int, str]:
     free = _FREE.run(connection).first()
     if free:
         return free.chain, free.head_seq, free.head_hash
+    units.settle(connection)  # another may be making the same one: lanes before that, too
     number = connection.execute(_NEW_CHAIN).scalar_one()
     while True:
         chain = f"chain-{number:04}"

@@ -11,7 +11,7 @@ import structlog
 from filelock import FileLock, Timeout
 from sqlalchemy import select
 
-from zekt_bot.db import audit, engine, schema
+from zekt_bot.db import engine, schema, units
 from zekt_bot.db.crypto import Keyring, key_beside
 from zekt_bot.db.listener import Listener
 from zekt_bot.db.reader import Batcher, PostgresqlReader, Reader, SqliteReader
@@ -246,7 +246,7 @@ def _direct(settings: Settings) -> engine.Address | None:
 
 def _wake_for(connection: Connection, rows: Sequence[str]) -> Sequence[str]:
     for topic in rows:
-        audit.wake(connection, topic)
+        units.wake(connection, topic)
     return rows
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from zekt_bot.db import audit, lanes, mirror, pauses, sequences, versions
+from zekt_bot.db import audit, lanes, mirror, pauses, sequences, units, versions
 from zekt_bot.db.prepared import Prepared, run_together
 from zekt_bot.db.sql import inserting_new, one_of, rows_of
 from zekt_bot.db.tables import (
@@ -60,10 +60,10 @@ def add(
         in_turn = row["updated_at"] if row.get("sequence_key") else None
         moments = (due.get(row["lane"]), row["due_at"] or in_turn)
         due[row["lane"]] = min((each for each in moments if each), default=None)
-    audit.later(connection, *lanes.opening(connection, due, now, pace))
-    audit.later(connection, inserting_new(deliveries, connection.dialect.name), rows)
+    units.later(connection, *lanes.opening(connection, due, now, pace))
+    units.later(connection, inserting_new(deliveries, connection.dialect.name), rows)
     if any(due.values()):
-        audit.wake(connection, "deliveries")
+        units.wake(connection, "deliveries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
     _add_attempts(
         connection, [row for row in rows if row.attempt and row.delivery_id in last], last
     )
-    audit.settle(connection)
+    units.settle(connection)
     mine = [row for row, own in zip(rows, answers, strict=True) if own]
     lanes.give_back(connection, [row.lane for row in mine if not row.sent])
     for limit in sorted((row.limit for row in rows if row.limit), key=lambda each: each.lane):
@@ -127,7 +127,7 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
     sequences.advance(connection, {row.sequence_key: row.now for row in mine if row.sequence_key})
     waits = lanes.look_again(connection, held, max(row.now for row in rows))
     if waits or any(row.due_at for row in rows):
-        audit.wake(connection, "deliveries")
+        units.wake(connection, "deliveries")
     return [own and stand for own, stand in zip(answers, stands, strict=True)]
 
 
@@ -197,7 +197,7 @@ def _change(
         changed[row.delivery_id] = now
         if stand:
             audit.record(connection, row.entry)
-    audit.later(connection, _SET, list(changed.values()))
+    units.later(connection, _SET, list(changed.values()))
     return answers
 
 
@@ -232,7 +232,7 @@ def _add_attempts(connection: Connection, rows: Sequence[Change], last: dict[str
         error = row.seal_error(n) if row.seal_error else None
         own = {"delivery": row.delivery_id, "n": n, "at": row.now, "error": error}
         made.append({**(row.attempt or {}), **own})
-    audit.later(connection, _ATTEMPT, made)
+    units.later(connection, _ATTEMPT, made)
 
 
 _LEASED = rows_of((deliveries.c.id, deliveries.c.lease), "held")
@@ -251,7 +251,7 @@ def release(connection: Connection, rows: Sequence[tuple[str, str, datetime]]) -
     lanes.wake(connection, dict.fromkeys(_LEASED_IN.run(connection, held).scalars(), now))
     freed = _RELEASE.run(connection, held | {"now": now}).scalars()
     lanes.give_back(connection, list(freed))
-    audit.wake(connection, "deliveries")
+    units.wake(connection, "deliveries")
     return [None] * len(rows)
 
 
@@ -318,7 +318,7 @@ def move(connection: Connection, rows: Sequence[Move]) -> list[None]:
         if connection.execute(update(deliveries).where(*own).values(there)).rowcount:
             left.append(row.lane)
     lanes.give_back(connection, left)
-    audit.wake(connection, "deliveries")
+    units.wake(connection, "deliveries")
     return [None] * len(rows)
 
 
@@ -356,7 +356,7 @@ def _hasten(connection: Connection, row: Hastening) -> int:
     lanes.wake(connection, {row.lane: row.now})
     due = update(deliveries).where(own.id.in_(ids), own.lease.is_(None), or_(late, held))
     connection.execute(due.values(due_at=row.now))
-    audit.wake(connection, "deliveries")
+    units.wake(connection, "deliveries")
     return len(ids)  # those too that were leased meanwhile: the caller must not stop for them
 
 
@@ -383,7 +383,7 @@ def resume(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list
         lanes.wake(connection, _lanes(connection, waiting, at=now))
         due = update(deliveries).where(waiting).values(waits_for=None, due_at=now)
         answers.append(connection.execute(due).rowcount)
-    audit.wake(connection, "deliveries")
+    units.wake(connection, "deliveries")
     return answers
 
 

@@ -34,7 +34,7 @@ _LOCK_MS = 4000
 # What the planner takes an index's page to cost; one in sequence is 1. A kept plan outlives its
 # table's growth: made while that was small, it would read all of it for each row.
 _RANDOM_PAGE = 0.1
-_STATEMENTS = 100  # prepared ones that a connection keeps
+_STATEMENTS = 300  # prepared ones that a connection keeps: about a hundred are asked all the time
 _SQLITE = {"sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"}
 _POSTGRESQL = {"postgres", "postgresql", "postgresql+asyncpg"}
 
@@ -64,8 +64,7 @@ def parse(database_url: str, *, pooled: bool = False) -> Address:
     scheme = database_url.partition("://")[0]
     if scheme in _POSTGRESQL:
         options = libpq.options(database_url)
-        if pooled:
-            options["statement_cache_size"] = 0
+        options["statement_cache_size"] = 0 if pooled else _STATEMENTS
         return Address(libpq.shown(options), options=options, pooled=pooled)
     if scheme not in _SQLITE:
         raise ConfigurationError(libpq.UNREADABLE)
@@ -122,7 +121,7 @@ def postgresql(address: Address, *, size: int, reading: bool = False) -> AsyncEn
         "postgresql+asyncpg://",
         connect_args={
             "async_creator_fn": partial(_patient if not size else _bounded, address),
-            "prepared_statement_cache_size": 0 if address.pooled else _STATEMENTS,
+            "prepared_statement_cache_size": address.options["statement_cache_size"],
         },
         hide_parameters=True,
         isolation_level="AUTOCOMMIT",  # we say BEGIN ourselves

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from zekt_bot.db.audit import Unit
+    from zekt_bot.db.units import Unit
 
 Request = Claim | LaneClaim
 

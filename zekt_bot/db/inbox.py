@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
-from zekt_bot.db import audit
+from zekt_bot.db import audit, units
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import insert_new, one_of
 from zekt_bot.db.tables import inbox, repositories
@@ -112,7 +112,7 @@ def requeue(connection: Connection, rows: Sequence[Requeue]) -> list[bool]:
         done = bool(connection.execute(update(inbox).where(*aside).values(again)).rowcount)
         if done:
             audit.record(connection, row.entry)
-            audit.wake(connection, "inbox")
+            units.wake(connection, "inbox")
         answers.append(done)
     return answers
 
@@ -136,7 +136,7 @@ def known(connection: Connection, app: str, guids: Iterable[str]) -> set[str]:
 
 def processed(connection: Connection, ids: Sequence[str], now: datetime) -> None:
     """Mark rows as done, later: the body goes, the row stays for deduplication."""
-    audit.later(connection, _PROCESSED, [{"ids": ids, "now": now}])
+    units.later(connection, _PROCESSED, [{"ids": ids, "now": now}])
 
 
 def done(connection: Connection, rows: Sequence[tuple[str, datetime]]) -> list[None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table, bindparam, case, func, literal, or_, select, update
 
-from zekt_bot.db import audit, clock_jumps, lanes
+from zekt_bot.db import audit, clock_jumps, lanes, units
 from zekt_bot.db.lanes import Taken
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import among
@@ -113,7 +113,7 @@ def bring_back(connection: Connection, now: datetime) -> None:
     connection.execute(late.values(due_at=_soon(deliveries, now)))
     clock_jumps.bring_back(connection, now, ahead)
     for topic in (*LEASED, "deliveries"):
-        audit.wake(connection, topic)
+        units.wake(connection, topic)
 
 
 def _soon(table: Table, now: datetime) -> ColumnElement[datetime]:
@@ -197,7 +197,7 @@ def fail(connection: Connection, rows: Sequence[Failure]) -> list[bool]:
         applied = bool(connection.execute(update(table).where(*own).values(values)).rowcount)
         if applied and row.entry:
             audit.record(connection, row.entry)
-        audit.wake(connection, row.table)  # whoever waits may have to look earlier
+        units.wake(connection, row.table)  # whoever waits may have to look earlier
         answers.append(applied)
     return answers
 
@@ -218,5 +218,5 @@ def give_back(connection: Connection, rows: Sequence[Return]) -> list[None]:
         table = LEASED[row.table]
         own = (table.c.id == row.id, table.c.lease == row.lease)
         connection.execute(update(table).where(*own).values(due_at=row.again_at, lease=None))
-        audit.wake(connection, row.table)
+        units.wake(connection, row.table)
     return [None] * len(rows)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, false, or_, select, true, update
 
-from zekt_bot.db import audit, lanes, mirror, services, subscriptions
+from zekt_bot.db import audit, lanes, mirror, services, subscriptions, units
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import insert_if_new
 from zekt_bot.db.tables import deliveries, pauses
@@ -105,7 +105,7 @@ def _give_back(connection: Connection, subject: Subject, now: datetime) -> int:
         .where(deliveries.c.id.in_([row.id for row in page]), deliveries.c.waits_for == "pause")
         .values(waits_for=None, reason=None, due_at=now, updated_at=now)
     )
-    audit.wake(connection, "deliveries")
+    units.wake(connection, "deliveries")
     return len(page)
 
 

@@ -169,11 +169,11 @@ Call: TypeAlias = "tuple[Prepared, Sequence[Mapping[str, Any]]]"
 
 
 def run_together(connection: Connection, calls: Sequence[Call]) -> Found | None:
-    """Run statements one after the other, each once a row; what the last found, if it had one row.
+    """Run statements, each once a row; what the last found, if it had one row.
 
     On PostgreSQL neighbours of one row each are one statement, for the sake of round trips. So none
-    of them sees what another changes, and no two change the same row. Source:
-    https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING
+    of them sees what another changes, no two change the same row, and which comes first is not
+    said. Source: https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING
 
     Raises as `Prepared.run`.
     """

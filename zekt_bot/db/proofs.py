@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from zekt_bot.db import audit, lanes, sequences
+from zekt_bot.db import audit, lanes, sequences, units
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import one_of
 from zekt_bot.db.tables import RUN_HAS_HOPS, attempts, deliveries, envelopes, repositories, runs
@@ -97,6 +97,7 @@ def as_said(connection: Connection, run: Run) -> Run:
 
 def told(connection: Connection, repository_id: int, delivery_id: str) -> Binding:
     """What a run of this repository came of, by its own word."""
+    units.settle(connection)
     named = _named(connection, repository_id, [delivery_id])
     if named is None:  # it was deleted by age meanwhile
         return Binding(delivery_id, "token")
@@ -301,14 +302,14 @@ def settle(connection: Connection, told: Mapping[str, Proving]) -> None:
     ids = sorted(told)
     if not ids:
         return
-    audit.settle(connection)  # of what the runs say
+    units.settle(connection)  # of what the runs say
     freed = {
         row.lane: told[row.id].now
         for row in _WAITING.run(connection, {"ids": ids, "sendable": SENDABLE})
     }
     if freed:
         lanes.wake(connection, freed)
-        audit.wake(connection, "deliveries")
+        units.wake(connection, "deliveries")
     found = _SETTLED.run(connection, {"ids": ids}).mappings()
     proved = _verdicts(connection, ids)
     moved = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import false, func, insert, select, update
 
-from zekt_bot.db import audit
+from zekt_bot.db import audit, units
 from zekt_bot.db import deliveries as delivery_rows
 from zekt_bot.db.tables import deliveries, envelopes, replays, runs, subscriptions
 from zekt_bot.domain.deliveries import FINAL
@@ -155,7 +155,7 @@ def add_page(connection: Connection, rows: Sequence[Page]) -> list[bool]:
 
 
 def _add_page(connection: Connection, row: Page) -> bool:
-    audit.settle(connection)  # the page before this one
+    units.settle(connection)  # the page before this one
     _hold(connection, row.rows)
     # By their ids: nothing that is being written waits for a search through all deliveries.
     found = page(connection, row.which, [each for each, _ in row.read])

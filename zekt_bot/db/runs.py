@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from zekt_bot.db import audit
+from zekt_bot.db import units
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.rows import MESSAGE, RUN, job_of, message_of, run_of
 from zekt_bot.db.sql import in_pages, insert_new, one_of, rows_of, upsert
@@ -31,7 +31,7 @@ def meet(connection: Connection, fresh: Mapping[RunKey, Mapping[str, Any]]) -> d
 
     Their rows stay locked until the transaction ends.
     """
-    audit.settle(connection)  # what its neighbours in this unit learned
+    units.settle(connection)  # what its neighbours in this unit learned
     keys = sorted(fresh)  # every unit locks runs in this order
     insert_new(connection, runs, [{**fresh[key], **key._asdict(), **_NEW} for key in keys])
     found = _MET.run(connection, {"keys": keys}).mappings()
@@ -68,7 +68,7 @@ def by_key(connection: Connection, key: RunKey) -> Run | None:
 
 def reported(connection: Connection, run_id: str) -> str | None:
     """What a run has said of the delivery that it came of."""
-    audit.settle(connection)
+    units.settle(connection)
     found = select(runs.c.reported).where(runs.c.id == run_id)
     said: str | None = connection.execute(found).scalar_one()
     return said
@@ -115,7 +115,7 @@ def change(connection: Connection, changes: Mapping[str, Mapping[str, Any]]) -> 
     for run_id, values in changes.items():
         alike.setdefault(tuple(values), []).append({"own": run_id, **values})
     for rows in alike.values():
-        audit.later(connection, _CHANGE, rows)
+        units.later(connection, _CHANGE, rows)
 
 
 def put_jobs(connection: Connection, learned: Mapping[str, Job]) -> None:
@@ -188,7 +188,7 @@ def messages_of(connection: Connection, run_ids: Collection[str]) -> dict[str, l
 
 def add_messages(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert messages of runs that are held, later; none of them has the same already."""
-    audit.later(connection, _MESSAGE, rows)
+    units.later(connection, _MESSAGE, rows)
 
 
 def forget(connection: Connection, ids: Collection[str]) -> None:
@@ -199,4 +199,4 @@ def forget(connection: Connection, ids: Collection[str]) -> None:
 
 def add_envelopes(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert envelopes, later."""
-    audit.later(connection, _ENVELOPE, rows)
+    units.later(connection, _ENVELOPE, rows)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, select, update
 
-from zekt_bot.db import audit, lanes
+from zekt_bot.db import lanes, units
 from zekt_bot.db.rows import ordered_of
 from zekt_bot.db.tables import deliveries, subscriptions
 from zekt_bot.domain.deliveries import SENDABLE, is_past
@@ -35,7 +35,7 @@ def advance(connection: Connection, turns: Mapping[str, datetime]) -> None:
     """
     if not turns:
         return
-    audit.settle(connection)
+    units.settle(connection)
     heads = {key: head["lane"] for key in sorted(turns) if (head := _head(connection, key))}
     lanes.wake(connection, {lane: turns[key] for key, lane in heads.items()})
     for key in heads:
@@ -69,7 +69,7 @@ def _let_go(connection: Connection, row: RowMapping, now: datetime, *, past: boo
         if row["state"] in SENDABLE:
             values |= {"due_at": now, "updated_at": now}
             lanes.wake(connection, {row["lane"]: now})
-            audit.wake(connection, "deliveries")
+            units.wake(connection, "deliveries")
     if values:
         mine = update(deliveries).where(deliveries.c.id == row["id"])
         connection.execute(mine.values(values))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, func, select, update
 
-from zekt_bot.db import audit, coverage, lanes, sequences
+from zekt_bot.db import audit, coverage, lanes, sequences, units
 from zekt_bot.db.rows import durable_of
 from zekt_bot.db.tables import attempts, deliveries, envelopes, inbox, runs, subscriptions
 from zekt_bot.domain.recovery import heard_to
@@ -120,7 +120,7 @@ def answer(connection: Connection, rows: Sequence[Answer]) -> list[bool]:
     ordered = {row.unproven.sequence_key: row.now for row in rows}
     sequences.advance(connection, {key: now for key, now in ordered.items() if key})
     if moved:
-        audit.wake(connection, "deliveries")
+        units.wake(connection, "deliveries")
     return answers
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from zekt_bot.db import audit, engine, handover
+from zekt_bot.db import audit, engine, handover, units
 from zekt_bot.errors import OutcomeUnknown, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -320,17 +320,17 @@ class Writer:
         done = Committed()
 
         def work(connection: Connection) -> list[Any]:
-            unit = audit.begin(connection)
+            unit = units.begin(connection)
             answers: list[Any] = []
             for fn, neighbours in _grouped(calls):
-                audit.settle(connection)  # what the one before it left
+                units.settle(connection)  # what the one before it left
                 given = fn(connection, [call.row for call in neighbours])
                 if len(given) != len(neighbours):  # found later, it would run what is committed
                     raise ValueError(f"{len(given)} answers to {len(neighbours)} rows")
                 answers.extend(given)
             audit.flush(connection, self._clock.now())
             done.pages = handover.finish(connection, unit, self._request)
-            audit.notify(connection)
+            units.notify(connection)
             done.topics, done.entries = unit.topics, unit.entries
             return answers
 

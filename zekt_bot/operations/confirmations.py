@@ -108,7 +108,8 @@ def _error(refused: _Refused, name: str) -> NotFound | Conflict:
 
 
 def _tell(connection: Connection, rows: Sequence[_Telling]) -> list[Confirmed | _Refused]:
-    """Bind each run to what it means, or say why not, as if one came after the other.
+    """Bind each run to what it means, or say why not, as if one came after the other; what they
+    prove together is settled once, and each hears how it stands then.
 
     Runs before lanes before deliveries, of all rows at once: everybody locks in this order.
     """
@@ -148,8 +149,8 @@ class _Unit:
         chosen = _chosen({each.id: self._state(each) for each in said}, run)
         if isinstance(chosen, _Refused):
             return chosen
-        binding = proofs.told(self._connection, row.key.repository_id, chosen)
         report = reports(runs.reported(self._connection, run.id), row.report)
+        binding = proofs.told(self._connection, row.key.repository_id, chosen)
         values = {**binding._asdict(), "hops": max(run.hops, binding.hops), "reported": report}
         runs.change(self._connection, {run.id: values})
         self._met[row.key] = replace(run, caused_by_delivery_id=chosen, bound_by=binding.bound_by)

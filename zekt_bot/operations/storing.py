@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from zekt_bot.db import audit, runs, tables, usage, versions
+from zekt_bot.db import audit, runs, tables, units, usage, versions
 from zekt_bot.domain.events import Message
 from zekt_bot.domain.messages import MOST_BYTES_OF_A_RUN, MOST_LATE, MOST_OF_A_RUN
 from zekt_bot.domain.quotas import Quota, Used
@@ -154,7 +154,7 @@ class _Unit:
         runs.add_messages(self._connection, self._new)
         runs.change(self._connection, self._changes)
         if any(values.get("due_at") for values in self._changes.values()):
-            audit.wake(self._connection, "runs")
+            units.wake(self._connection, "runs")
         unused = {run.id for run in self._met.values() if not self._known[run.id]}
         runs.forget(self._connection, unused & fresh)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
-from zekt_bot.db import audit, kept, proofs, runs, services, subscriptions, usage
+from zekt_bot.db import audit, kept, proofs, runs, services, subscriptions, units, usage
 from zekt_bot.db.envelopes import Advance
 from zekt_bot.db.present import present
 from zekt_bot.db.tables import repositories
@@ -305,9 +305,9 @@ def _settle(connection: Connection, rows: Sequence[_Settling]) -> list[bool]:
     made = [envelope for row in applied.values() for envelope in row.envelopes]
     runs.add_envelopes(connection, made)
     if any(envelope["due_at"] for envelope in made):
-        audit.wake(connection, "envelopes")
+        units.wake(connection, "envelopes")
     if any(row.values.get("due_at") for row in applied.values()):  # it waits for more
-        audit.wake(connection, "runs")
+        units.wake(connection, "runs")
     for row in applied.values():
         if row.entry and _is_told(connection, row):
             audit.record(connection, row.entry)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
-from zekt_bot.db import audit, inbox, mirror, proofs, runs, services
+from zekt_bot.db import audit, inbox, mirror, proofs, runs, services, units
 from zekt_bot.domain.events import Job, RunFacts, RunKey, every_seen_job_completed
 from zekt_bot.domain.ids import new_correlation_id, new_id
 from zekt_bot.domain.names import workflow_path
@@ -258,7 +258,7 @@ def _learn(
                 audit.record(connection, replace(row.entry, correlation_id=run.correlation_id))
     runs.change(connection, changes)
     if any("due_at" in values for values in changes.values()):
-        audit.wake(connection, "runs")
+        units.wake(connection, "runs")
     return proved
 
 

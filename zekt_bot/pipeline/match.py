@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from zekt_bot.db import audit, envelopes, kept, runs, services, subscriptions, tables
+from zekt_bot.db import envelopes, kept, runs, services, subscriptions, tables, units
 from zekt_bot.db.present import present
 from zekt_bot.domain.deliveries import RunPolicyFacts
 from zekt_bot.pipeline import fan_out
@@ -78,7 +78,7 @@ def _apply(connection: Connection, rows: Sequence[FannedOut]) -> list[bool]:
     fan_out.write(connection, standing)
     envelopes.advance(connection, [row.advance for row in standing])
     if not all(row.page.last for row in standing):
-        audit.wake(connection, "envelopes")
+        units.wake(connection, "envelopes")
     return answers
 
 

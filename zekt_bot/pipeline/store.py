@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zekt_bot.db import admissions, audit, inbox, mirror
+from zekt_bot.db import admissions, audit, inbox, mirror, units
 from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.domain.ids import new_id
 from zekt_bot.domain.webhooks import FromGitHubApi, Receipt
@@ -136,7 +136,7 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[tuple[Recei
     ]
     new, before = inbox.add(connection, taken)
     if new:
-        audit.wake(connection, "inbox")
+        units.wake(connection, "inbox")
     for row in rows:
         if row.aside and row.row["id"] in new:
             audit.record(connection, row.aside)
