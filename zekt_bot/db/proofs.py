@@ -97,7 +97,6 @@ def as_said(connection: Connection, run: Run) -> Run:
 
 def told(connection: Connection, repository_id: int, delivery_id: str) -> Binding:
     """What a run of this repository came of, by its own word."""
-    units.settle(connection)
     named = _named(connection, repository_id, [delivery_id])
     if named is None:  # it was deleted by age meanwhile
         return Binding(delivery_id, "token")

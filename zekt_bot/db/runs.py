@@ -68,7 +68,6 @@ def by_key(connection: Connection, key: RunKey) -> Run | None:
 
 def reported(connection: Connection, run_id: str) -> str | None:
     """What a run has said of the delivery that it came of."""
-    units.settle(connection)
     found = select(runs.c.reported).where(runs.c.id == run_id)
     said: str | None = connection.execute(found).scalar_one()
     return said

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from zekt_bot.db import proofs, runs
+from zekt_bot.db import proofs, runs, units
 from zekt_bot.domain.access import Resource, decide
 from zekt_bot.domain.deliveries import may_move
 from zekt_bot.domain.ids import new_correlation_id, new_id
@@ -149,8 +149,9 @@ class _Unit:
         chosen = _chosen({each.id: self._state(each) for each in said}, run)
         if isinstance(chosen, _Refused):
             return chosen
-        report = reports(runs.reported(self._connection, run.id), row.report)
+        units.settle(self._connection)  # what those before it are
         binding = proofs.told(self._connection, row.key.repository_id, chosen)
+        report = reports(runs.reported(self._connection, run.id), row.report)
         values = {**binding._asdict(), "hops": max(run.hops, binding.hops), "reported": report}
         runs.change(self._connection, {run.id: values})
         self._met[row.key] = replace(run, caused_by_delivery_id=chosen, bound_by=binding.bound_by)
