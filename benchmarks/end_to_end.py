@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks import harness, webhooks, world
-from benchmarks.delivery import unsent
+from benchmarks.delivery import Measured, posts, unsent
 from benchmarks.harness import Options, Table, median, percentile, served
 from benchmarks.traffic import Sink, hammer, open_sink, paced
 from zekt_bot import config
@@ -104,14 +104,14 @@ async def main(asked: Options) -> None:
     """Measure and report."""
     shape = await webhooks.template(9 * 1024)
     sink, listening = await open_sink()
-    table = Table(
-        ("way", "events/s", "CPU µs each", "events per CPU second", "p50 ms at 100/s", "p99 ms")
-    )
-    told = []
+    each = "events/s", "CPU µs each", "events per CPU second", "of a bare POST's CPU"
+    table = Table(("way", *each, "p50 ms at 100/s", "p99 ms"))
+    bare, told = Measured(), []
     with harness.postgres(asked) as server:
         for way in asked.databases:
             found = []
             for _ in range(asked.runs):
+                await posts(sink, asked.size(20_000, 4_000, 20), bare)
                 with harness.fresh(way, server) as url:
                     found.append(await once(asked, url, sink, shape))
             rate, cpu, middle, slow = (median(values) for values in zip(*found, strict=True))
@@ -120,6 +120,7 @@ async def main(asked: Options) -> None:
                 f"{rate:,.0f}",
                 f"{cpu:.0f}",
                 f"{1e6 / cpu:,.0f}",
+                f"{cpu / median(bare.costs):.1f}",
                 f"{middle:.0f}",
                 f"{slow:.0f}",
             )
@@ -128,7 +129,9 @@ async def main(asked: Options) -> None:
                 await once(asked, url, sink, shape, **profile)
                 told.append(harness.where(profile, f"the server on {way}"))
     listening.close()
-    harness.report(asked, "end_to_end", table, *told)
+    alone = Table(("aiohttp's client alone", "POSTs/s", "CPU µs each"))
+    alone.add("posts", f"{median(bare.rates):,.0f}", f"{median(bare.costs):.0f}")
+    harness.report(asked, "end_to_end", table, alone, *told)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _ROWS = {  # of the tables that each prints
     "ingest": 3,
     "delivery": 2,
-    "end_to_end": 1,
+    "end_to_end": 1 + 1,
     "messages": 2,
     "large": 1,
     "waiting": 2 + 1,
