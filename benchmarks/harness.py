@@ -216,13 +216,14 @@ def machine() -> str:
     with contextlib.suppress(OSError):
         info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
         cpu = next(x.split(":")[1].strip() for x in info.splitlines() if x.startswith("model name"))
+    kernel = platform.release().partition("-")[0]
     middle, worst = sync_milliseconds()
     libraries = ", ".join(
         f"{name} {version(name)}" for name in ("aiohttp", "sqlalchemy", "asyncpg")
     )
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {len(_CORES)} cores of {cpu}, "
-        f"Linux {platform.release()}; Python {platform.python_version()}, {libraries}, SQLite "
+        f"Linux {kernel}; Python {platform.python_version()}, {libraries}, SQLite "
         f"{sqlite3.sqlite_version}; load average {os.getloadavg()[0]:.1f}; fdatasync "
         f"{middle:.1f} ms in the middle, {worst:.1f} ms at the 99th percentile."
     )

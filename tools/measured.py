@@ -43,7 +43,7 @@ _find_spec = importlib.util.spec_from_file_location
 @functools.cache
 def _instrumented(source: bytes, origin: str) -> CodeType:
     tree = branch.preinstrument(ast.parse(source))
-    code: CodeType = _measured.instrument(compile(tree, origin, "exec"))
+    code: CodeType = _measured.instrument(compile(tree, origin, "exec", dont_inherit=True))
     return code
 
 

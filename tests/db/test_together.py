@@ -178,7 +178,7 @@ async def test_what_is_left_for_later_is_there_for_the_next_function_and_stored(
 async def test_who_must_see_it_settles_first(database: Database) -> None:
     def sees(connection: Connection, rows: Sequence[int]) -> list[list[str]]:
         leaves(connection, rows)
-        units.settle(connection)
+        units.run_left(connection)
         return names(connection, [None] * len(rows))
 
     assert await database.write(sees, 1) == ["chore 1"]

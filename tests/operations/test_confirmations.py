@@ -152,7 +152,7 @@ async def test_the_audit_names_the_run_that_told_of_the_end(
         monkeypatch,
         telling(stage, 11, FIRST),
         telling(stage, 12, FIRST, "failure"),
-        telling(stage, 13, FIRST),
+        telling(stage, 13, FIRST, "success"),
     )
     (entry,) = [row for row in await stage.rows(tables.audit) if row["delivery_id"] == FIRST]
     assert entry["verb"] == "zekt:delivery:failed"

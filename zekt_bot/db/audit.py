@@ -51,7 +51,7 @@ def flush(connection: Connection, now: datetime) -> None:
     """Chain and insert the buffered entries, with what was left for later."""
     if entries := units.of(connection).entries:
         _chain(connection, entries, now)
-    units.settle(connection)
+    units.run_left(connection)
 
 
 def _chain(connection: Connection, entries: Sequence[Entry], now: datetime) -> None:
@@ -77,7 +77,8 @@ def _chain(connection: Connection, entries: Sequence[Entry], now: datetime) -> N
             }
         )
     if people := sorted({entry.actor for entry in entries} - _NOBODY):
-        units.settle(connection)  # what waits here holds its lanes by then, as everybody
+        # Another may be adding them: who waits for that has locked its lanes before, as everybody.
+        units.run_left(connection)
         made = [{"id": actor, "name": actor, "first_seen_at": now} for actor in people]
         insert_new(connection, principals, made)
     units.later(connection, _HEAD, [{"own": chain, "seq": seq, "last": previous}])
@@ -93,7 +94,7 @@ def _take_chain(connection: Connection) -> tuple[str, int, str]:
     free = _FREE.run(connection).first()
     if free:
         return free.chain, free.head_seq, free.head_hash
-    units.settle(connection)  # another may be making the same one: lanes before that, too
+    units.run_left(connection)  # as before new people: another may be making the same chain
     number = connection.execute(_NEW_CHAIN).scalar_one()
     while True:
         chain = f"chain-{number:04}"

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from zekt_bot.db import audit, lanes, mirror, pauses, sequences, units, versions
-from zekt_bot.db.prepared import Prepared, run_together
+from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import inserting_new, one_of, rows_of
 from zekt_bot.db.tables import (
     attempts,
@@ -119,7 +119,7 @@ def record(connection: Connection, rows: Sequence[Change]) -> list[bool]:
     _add_attempts(
         connection, [row for row in rows if row.attempt and row.delivery_id in last], last
     )
-    units.settle(connection)
+    units.run_left(connection)  # what waits in the lanes is looked at below
     mine = [row for row, own in zip(rows, answers, strict=True) if own]
     lanes.give_back(connection, [row.lane for row in mine if not row.sent])
     for limit in sorted((row.limit for row in rows if row.limit), key=lambda each: each.lane):
@@ -310,7 +310,8 @@ def move(connection: Connection, rows: Sequence[Move]) -> list[None]:
     """Put deliveries into the lanes that pace them now, due at once."""
     now = rows[0].now
     ready = {lane: now for row in rows for lane in (row.lane, row.to)}
-    run_together(connection, [lanes.opening(connection, ready, now, rows[0].pace)])
+    opening, opened = lanes.opening(connection, ready, now, rows[0].pace)
+    opening.run_all(connection, opened)
     left = []
     for row in rows:
         own = (deliveries.c.id == row.delivery_id, deliveries.c.lease == row.lease)

@@ -76,7 +76,10 @@ def _claim(connection: Connection, topic: str, request: Request) -> Page:
 def finish(
     connection: Connection, unit: Unit, request: Callable[[str], Request | None]
 ) -> dict[str, Page]:
-    """Lease what this unit has made due; nobody else is woken where nothing due is left."""
+    """Lease what this unit has made due; nobody else is woken where nothing due is left.
+
+    The audit is chained by then: a claim makes no entry, and leaves nothing for later.
+    """
     pages = {}
     for topic in sorted(unit.topics):
         asked = request(topic)

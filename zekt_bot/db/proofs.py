@@ -301,7 +301,7 @@ def settle(connection: Connection, told: Mapping[str, Proving]) -> None:
     ids = sorted(told)
     if not ids:
         return
-    units.settle(connection)  # of what the runs say
+    units.run_left(connection)  # what the runs say is read below
     freed = {
         row.lane: told[row.id].now
         for row in _WAITING.run(connection, {"ids": ids, "sendable": SENDABLE})

@@ -155,7 +155,7 @@ def add_page(connection: Connection, rows: Sequence[Page]) -> list[bool]:
 
 
 def _add_page(connection: Connection, row: Page) -> bool:
-    units.settle(connection)  # the page before this one
+    units.run_left(connection)  # the page before this one
     _hold(connection, row.rows)
     # By their ids: nothing that is being written waits for a search through all deliveries.
     found = page(connection, row.which, [each for each, _ in row.read])

@@ -31,7 +31,7 @@ def meet(connection: Connection, fresh: Mapping[RunKey, Mapping[str, Any]]) -> d
 
     Their rows stay locked until the transaction ends.
     """
-    units.settle(connection)  # what its neighbours in this unit learned
+    units.run_left(connection)  # what its neighbours in this unit learned
     keys = sorted(fresh)  # every unit locks runs in this order
     insert_new(connection, runs, [{**fresh[key], **key._asdict(), **_NEW} for key in keys])
     found = _MET.run(connection, {"keys": keys}).mappings()

@@ -35,7 +35,7 @@ def advance(connection: Connection, turns: Mapping[str, datetime]) -> None:
     """
     if not turns:
         return
-    units.settle(connection)
+    units.run_left(connection)
     heads = {key: head["lane"] for key in sorted(turns) if (head := _head(connection, key))}
     lanes.wake(connection, {lane: turns[key] for key, lane in heads.items()})
     for key in heads:

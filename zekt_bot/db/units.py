@@ -47,15 +47,16 @@ def wake(connection: Connection, topic: str) -> None:
 
 
 def later(connection: Connection, statement: Prepared, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Run it once a row when this function ends, in one round trip with what else was left.
+    """Run it once a row when this function ends, before the next one and before any claim.
 
-    No two that are left change the same row. Who looks at what one changes calls `settle` first.
+    On PostgreSQL neighbours of one row each share a round trip (`run_together`), so no two that are
+    left may change the same row. Who looks at what one changes calls `run_left` first.
     """
     if rows:
         of(connection).left.append((statement, rows))
 
 
-def settle(connection: Connection) -> None:
+def run_left(connection: Connection) -> None:
     """Run what was left for later."""
     unit = of(connection)
     left, unit.left = unit.left, []

@@ -323,7 +323,7 @@ class Writer:
             unit = units.begin(connection)
             answers: list[Any] = []
             for fn, neighbours in _grouped(calls):
-                units.settle(connection)  # what the one before it left
+                units.run_left(connection)  # what the one before it left
                 given = fn(connection, [call.row for call in neighbours])
                 if len(given) != len(neighbours):  # found later, it would run what is committed
                     raise ValueError(f"{len(given)} answers to {len(neighbours)} rows")
