@@ -147,6 +147,17 @@ async def test_on_postgresql_neighbours_of_one_row_each_are_one_round_trip(
     assert await postgres.write(count, [*ONE_EACH[:2], several, ONE_EACH[2]]) == 3
 
 
+async def test_of_two_changes_of_one_row_none_is_lost(database: Database) -> None:
+    def again(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[int]:
+        run_together(connection, [(STATEMENTS["counted"], [row]) for row in (*rows, *rows)])
+        return [0] * len(rows)
+
+    await database.write(prepare, None)
+    await database.write(again, {"row": THERE[0]["id"]})
+    (counted,) = [row for row in await stored(database, inbox) if row["id"] == THERE[0]["id"]]
+    assert counted["failures"] == 2
+
+
 async def test_an_error_among_them_is_sqlalchemys_and_stores_nothing(database: Database) -> None:
     await database.write(prepare, None)
     before = await all_of(database)

@@ -12,7 +12,6 @@ import re
 from collections import namedtuple
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -112,6 +111,7 @@ class Prepared:
         `sets`: of an update too, those that are named like columns set these.
         """
         self._statement = statement
+        self.table = getattr(statement, "table", None)  # that it changes
         self._of_keys = sets or isinstance(statement, Insert)
         self._forms: dict[tuple[str, tuple[str, ...]], _Form] = {}
 
@@ -174,21 +174,38 @@ Call: TypeAlias = "tuple[Prepared, Sequence[Mapping[str, Any]]]"
 def run_together(connection: Connection, calls: Sequence[Call]) -> Found | None:
     """Run statements, each once a row; what the last found, if it had one row.
 
-    On PostgreSQL neighbours of one row each are one statement, for the sake of round trips. So none
-    of them sees what another changes, no two change the same row, and which comes first is not
+    On PostgreSQL neighbours of one row each that change different tables are one statement, for the
+    sake of round trips. So none of them sees what another changes, and which comes first is not
     said. Source: https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING
 
     Raises as `Prepared.run`.
     """
     found = None
-    for single, some in groupby(calls, key=lambda call: len(call[1]) == 1):
-        if single:
-            found = _as_one(connection, [(statement, rows[0]) for statement, rows in some])
-            continue
-        found = None
-        for statement, rows in some:
+    for some in _grouped(calls):
+        (statement, rows), *_ = some
+        if len(rows) == 1:
+            found = _as_one(connection, [(each, row) for each, (row,) in some])
+        else:
+            found = None
             statement.run_all(connection, rows)
     return found
+
+
+def _grouped(calls: Sequence[Call]) -> Iterator[list[Call]]:
+    """Those that may be one statement; of two changes of a row in one, the second would be lost."""
+    group: list[Call] = []
+    tables: set[Any] = set()
+    for statement, rows in calls:
+        if group and (len(rows) != 1 or statement.table in tables):
+            yield group
+            group, tables = [], set()
+        if len(rows) == 1:
+            group.append((statement, rows))
+            tables.add(statement.table)
+        else:
+            yield [(statement, rows)]
+    if group:
+        yield group
 
 
 def _as_one(connection: Connection, calls: Sequence[tuple[Prepared, Mapping[str, Any]]]) -> Found:

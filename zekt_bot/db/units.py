@@ -49,8 +49,8 @@ def wake(connection: Connection, topic: str) -> None:
 def later(connection: Connection, statement: Prepared, rows: Sequence[Mapping[str, Any]]) -> None:
     """Run it once a row when this function ends, before the next one and before any claim.
 
-    On PostgreSQL neighbours of one row each share a round trip (`run_together`), so no two that are
-    left may change the same row. Who looks at what one changes calls `run_left` first.
+    On PostgreSQL neighbours of one row each share a round trip (`run_together`). Who looks at what
+    one changes calls `run_left` first.
     """
     if rows:
         of(connection).left.append((statement, rows))
