@@ -79,7 +79,7 @@ async def test_on_postgresql_an_event_at_rest_takes_few_round_trips(
     sent: list[str] = []
     dispatched = asyncio.Event()
 
-    def listen(connection: Any, *_: object) -> None:
+    def listen(connection: Any, _record: object) -> None:
         connection.driver_connection.add_query_logger(note)
 
     def note(query: LoggedQuery) -> None:
@@ -90,25 +90,26 @@ async def test_on_postgresql_an_event_at_rest_takes_few_round_trips(
         if any(entry.verb == "zekt:delivery:dispatched" for entry in entries):
             dispatched.set()
 
-    async with open_stage(migrated_postgres, clock) as stage:
-        first, second = await all_but_its_end(stage), await end_of_another(stage)
+    event.listen(Pool, "connect", listen)
+    try:
+        async with open_stage(migrated_postgres, clock) as stage:
+            first, second = await all_but_its_end(stage), await end_of_another(stage)
 
-        async def asleep() -> bool:
-            return len(stage.clock.waiting_until) == _LOOPS
+            async def asleep() -> bool:
+                return len(stage.clock.waiting_until) == _LOOPS
 
-        stage.broker.database.on_audited(hear)
-        async with working(stage.broker):
-            await stage.receive(first)
-            await dispatched.wait()
-            dispatched.clear()
-            await until(asleep)
-            event.listen(Pool, "checkout", listen)
-            try:
+            stage.broker.database.on_audited(hear)
+            async with working(stage.broker):
+                await stage.receive(first)
+                await dispatched.wait()
+                dispatched.clear()
+                await until(asleep)
+                sent.clear()
                 await stage.receive(second)
                 await dispatched.wait()
-            finally:
-                event.remove(Pool, "checkout", listen)
-            took = len(sent)
+                took = len(sent)
+    finally:
+        event.remove(Pool, "connect", listen)
     assert took == 44, sent
 
 

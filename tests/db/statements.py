@@ -1,4 +1,4 @@
-"""What a connection sends, heard at the driver: at its cursor, and at asyncpg's own methods."""
+"""What a connection sends, heard at the driver: sqlite3, its cursor, and asyncpg's own methods."""
 
 from __future__ import annotations
 
@@ -70,6 +70,12 @@ class Wire:
 
     def cursor(self, *how: Any, **more: Any) -> _Cursor:
         return _Cursor(self.inner.cursor(*how, **more), self._heard)
+
+    def execute(self, text: str, parameters: Any = ()) -> Any:
+        return self.cursor().execute(text, parameters)
+
+    def executemany(self, text: str, rows: Any) -> Any:
+        return self.cursor().executemany(text, rows)
 
     def run_async(self, work: Callable[[Any], Any]) -> Any:
         return self.inner.run_async(lambda raw: work(_Asyncpg(raw, self._heard)))

@@ -26,7 +26,7 @@ PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_tim
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[Engine]:
     """The writer's engine."""
-    writer = engine.sqlite_writer(path)
+    writer = engine.sqlite(path)
     try:
         yield writer
     finally:
@@ -83,7 +83,7 @@ def test_the_writer_is_durable(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", PRAGMAS)
 def test_every_reader_is_set_up_like_the_writer(name: str, tmp_path: Path) -> None:
-    readers = engine.sqlite_reader(tmp_path / "zekt.db", 2)
+    readers = engine.sqlite(tmp_path / "zekt.db", reading=True)
     try:
         with readers.connect() as first, readers.connect() as second:
             for connection in (first, second):

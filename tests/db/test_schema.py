@@ -41,7 +41,7 @@ async def look(url: str, fn: Callable[[Connection], Answer]) -> Answer:
     """Run `fn` on a connection to the database of `url`, and commit."""
     address = engine.parse(url)
     if address.path:
-        local = engine.sqlite_writer(address.path)
+        local = engine.sqlite(address.path)
         try:
             with local.begin() as connection:
                 return fn(connection)

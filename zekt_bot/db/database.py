@@ -12,9 +12,10 @@ from filelock import FileLock, Timeout
 from sqlalchemy import select
 
 from zekt_bot.db import engine, schema, units
+from zekt_bot.db.connections import Connections, Threads
 from zekt_bot.db.crypto import Keyring, key_beside
 from zekt_bot.db.listener import Listener
-from zekt_bot.db.reader import Batcher, PostgresqlReader, Reader, SqliteReader
+from zekt_bot.db.reader import Batcher, ConnectedReader, Reader
 from zekt_bot.db.sql import insert_if_new, upsert
 from zekt_bot.db.tables import chores, credentials
 from zekt_bot.db.writer import Backend, Committed, PostgresqlBackend, SqliteBackend, Writer
@@ -57,9 +58,10 @@ class Database:
         self._lock = FileLock(f"{path}.lock") if path else None
         backend: Backend
         if path:
-            backend = SqliteBackend(engine.sqlite_writer(path))
+            backend = SqliteBackend(Threads(engine.sqlite(path), 1, "zekt-writer"))
         else:
-            backend = PostgresqlBackend(engine.postgresql(self.address, size=1))
+            only = engine.postgresql(self.address, size=1)
+            backend = PostgresqlBackend(Connections(only, 1))
         self._reader = _reader(self.address, _READERS)
         self._batcher = Batcher(_reader(self.address, _PROMPT))
         self._writer = Writer(backend, clock, self._request, self._committed)
@@ -226,8 +228,9 @@ class Database:
 def _reader(address: engine.Address, size: int) -> Reader:
     """A reader of `size` connections."""
     if address.path:
-        return SqliteReader(engine.sqlite_reader(address.path, size), size)
-    return PostgresqlReader(engine.postgresql(address, size=size, reading=True), size)
+        local = engine.sqlite(address.path, reading=True)
+        return ConnectedReader(Threads(local, size, "zekt-reader"))
+    return ConnectedReader(Connections(engine.postgresql(address, size=size, reading=True), size))
 
 
 def _direct(settings: Settings) -> engine.Address | None:

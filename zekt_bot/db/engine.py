@@ -7,29 +7,24 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool, QueuePool, StaticPool
+from sqlalchemy.pool import NullPool
 
 from zekt_bot.db import libpq
 from zekt_bot.db.driver import command
 from zekt_bot.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     import asyncpg
     from sqlalchemy import Connection
 
-Answer = TypeVar("Answer")
-
 _BUSY_TIMEOUT_MS = 5000
 _COMMAND_SECONDS = 30
-_POOL_SECONDS = 5
 _LOCK_MS = 4000
 # What the planner takes an index's page to cost; one in sequence is 1. A kept plan outlives its
 # table's growth: made while that was small, it would read all of it for each row.
@@ -78,29 +73,21 @@ def parse(database_url: str, *, pooled: bool = False) -> Address:
     return Address(str(path), path)
 
 
-def sqlite_writer(path: Path) -> Engine:
-    """The one writing connection of this process: WAL, every commit synced to the disk."""
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        poolclass=StaticPool,
-        connect_args={"check_same_thread": False},
-        hide_parameters=True,
-    )
-    _prepare(engine, "BEGIN IMMEDIATE")
-    return engine
+def sqlite(path: Path, *, reading: bool = False) -> Engine:
+    """Connections to the file, each made when it is wanted: WAL, every commit synced to the disk.
 
-
-def sqlite_reader(path: Path, size: int) -> Engine:
-    """Up to `size` reading connections, which never wait for the writer."""
+    `reading`: no transactions, as on PostgreSQL; such a connection never waits for the writer.
+    """
     engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        poolclass=QueuePool,
-        pool_size=size,
-        max_overflow=0,
-        connect_args={"check_same_thread": False},
-        hide_parameters=True,
+        URL.create("sqlite", database=str(path)), poolclass=NullPool, hide_parameters=True
     )
-    _prepare(engine, "BEGIN")
+    _prepare(engine)
+    if not reading:
+
+        @event.listens_for(engine, "begin")
+        def begun(connection: Connection) -> None:
+            command(connection, "BEGIN IMMEDIATE")
+
     return engine
 
 
@@ -112,11 +99,7 @@ def postgresql(address: Address, *, size: int, reading: bool = False) -> AsyncEn
     """
     kept: dict[str, Any] = {"poolclass": NullPool}
     if size:
-        kept = {
-            "pool_size": size,
-            "max_overflow": 0,
-            "pool_timeout": _POOL_SECONDS,
-        }
+        kept = {"pool_size": size, "max_overflow": 0}
     made = create_async_engine(
         "postgresql+asyncpg://",
         connect_args={
@@ -130,20 +113,6 @@ def postgresql(address: Address, *, size: int, reading: bool = False) -> AsyncEn
     if not reading:
         _say_transactions(made.sync_engine, _begin(address) if size else "BEGIN")
     return made
-
-
-async def again_if_cut(run: Callable[[], Awaitable[Answer]], size: int) -> Answer:
-    """What `run` answers; anew if its connection was cut before it: all `size` kept ones may be.
-
-    To ask each connection before its use whether it is there would be one more round trip.
-    """
-    for _ in range(size):
-        try:
-            return await run()
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-    return await run()
 
 
 async def _patient(address: Address) -> asyncpg.Connection:
@@ -190,7 +159,7 @@ def _say_transactions(engine: Engine, begin: str) -> None:
             connection.invalidate(error)
 
 
-def _prepare(engine: Engine, begin: str) -> None:
+def _prepare(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
@@ -204,10 +173,6 @@ def _prepare(engine: Engine, begin: str) -> None:
             cursor.execute(f"PRAGMA {pragma}")
         _write_ahead(cursor)
         cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
-        command(connection, begin)
 
 
 def _write_ahead(cursor: Any) -> None:

@@ -7,27 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from zekt_bot.db.engine import again_if_cut
 from zekt_bot.errors import StorageUnavailable, is_own_cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import Connection, Engine
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy import Connection
+
+    from zekt_bot.db.connections import Connections, Threads
 
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 
 _MOST_A_CALL = 512
-_UNREADABLE = (DBAPIError, NoConnectionFree, OSError)
 
 
 class Reader(Protocol):
@@ -42,63 +39,27 @@ class Reader(Protocol):
         ...
 
 
-class SqliteReader:
-    """Synchronous connections in threads: one hop a question, where aiosqlite has one a call."""
+class ConnectedReader:
+    """Reads on connections that are kept in hand; on SQLite in their threads."""
 
-    def __init__(self, engine: Engine, size: int) -> None:
-        """Take the engine over; `close` disposes of it."""
-        self._engine = engine
-        self._threads = ThreadPoolExecutor(size, thread_name_prefix="zekt-reader")
+    def __init__(self, connections: Threads | Connections) -> None:
+        """Take the connections over; `close` closes them."""
+        self._connections = connections
         self._closed = False
 
     async def query(self, fn: Callable[..., Answer], *args: object) -> Answer:
-        """Read in one of the threads."""
+        """Read on one of them."""
         if self._closed:
             raise StorageUnavailable
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._query, fn, args
-        )
-
-    def _query(self, fn: Callable[..., Answer], args: tuple[object, ...]) -> Answer:
         try:
-            with self._engine.connect() as connection:
-                return fn(connection, *args)
-        except _UNREADABLE as error:
+            return await self._connections.run(fn, *args)
+        except (DBAPIError, OSError) as error:
             raise StorageUnavailable from error
 
     async def close(self) -> None:
-        """Wait for what is being read, and close."""
+        """Close the connections."""
         self._closed = True
-        await asyncio.to_thread(self._threads.shutdown)
-        self._engine.dispose()
-
-
-class PostgresqlReader:
-    """asyncpg connections, through SQLAlchemy's greenlet bridge."""
-
-    def __init__(self, engine: AsyncEngine, size: int) -> None:
-        """Take the engine with so many connections over; `close` disposes of it."""
-        self._engine = engine
-        self._size = size
-        self._closed = False
-
-    async def query(self, fn: Callable[..., Answer], *args: object) -> Answer:
-        """Read on one of the pool's connections."""
-        if self._closed:  # the engine would open a new one, which nobody closes
-            raise StorageUnavailable
-        try:
-            return await again_if_cut(lambda: self._once(fn, args), self._size)
-        except _UNREADABLE as error:
-            raise StorageUnavailable from error
-
-    async def _once(self, fn: Callable[..., Answer], args: tuple[object, ...]) -> Answer:
-        async with self._engine.connect() as connection:
-            return await connection.run_sync(fn, *args)
-
-    async def close(self) -> None:
-        """Close the pool."""
-        self._closed = True
-        await self._engine.dispose()
+        await self._connections.close()
 
 
 @dataclass(slots=True)

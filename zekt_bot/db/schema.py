@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from zekt_bot.db.engine import postgresql, sqlite_writer
+from zekt_bot.db.engine import postgresql, sqlite
 from zekt_bot.errors import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ async def migrate(address: Address) -> None:
         StorageUnavailable: it cannot be reached.
     """
     if address.path:
-        engine = sqlite_writer(address.path)
+        engine = sqlite(address.path)
         try:
             await asyncio.to_thread(_upgrade_sqlite, engine)
         except DBAPIError as error:

@@ -12,22 +12,21 @@ import asyncio
 import contextlib
 import sqlite3
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from zekt_bot.db import audit, engine, handover, units
+from zekt_bot.db import audit, handover, units
 from zekt_bot.errors import OutcomeUnknown, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import Connection, Engine
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy import Connection
 
     from zekt_bot.clock import Clock
+    from zekt_bot.db.connections import Connections, Threads
     from zekt_bot.db.handover import Page, Request
     from zekt_bot.domain.audit import Entry
 
@@ -136,21 +135,16 @@ def _unavailable(error: DBAPIError) -> bool:
 
 
 class SqliteBackend:
-    """A synchronous engine in a thread of its own: a locked file cannot stop the loop."""
+    """One connection in a thread of its own."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Take the engine over; `close` disposes of it."""
-        self._engine = engine
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="zekt-writer")
+    def __init__(self, threads: Threads) -> None:
+        """Take the thread over; `close` ends it."""
+        self._threads = threads
 
     async def run(self, work: Callable[[Connection], list[Any]]) -> list[Any]:
         """Run in the writer's thread. SQLite's failed COMMIT is a rollback: nothing is unknown."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
-
-    def _run(self, work: Callable[[Connection], list[Any]]) -> list[Any]:
         try:
-            with self._engine.begin() as connection:
-                return work(connection)
+            return await self._threads.run(_begun, work)
         except DBAPIError as error:
             if _unavailable(error):
                 raise StorageUnavailable(
@@ -159,38 +153,38 @@ class SqliteBackend:
             raise
 
     async def close(self) -> None:
-        """Dispose of the engine in its own thread."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
-        self._thread.shutdown()
+        """Close the connection."""
+        await self._threads.close()
+
+
+def _begun(connection: Connection, work: Callable[[Connection], list[Any]]) -> list[Any]:
+    with connection.begin():
+        return work(connection)
 
 
 class PostgresqlBackend:
-    """One asyncpg connection at a time, through SQLAlchemy's greenlet bridge."""
+    """One connection by asyncpg."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Take the engine over; `close` disposes of it."""
-        self._engine = engine
+    def __init__(self, connections: Connections) -> None:
+        """Take the connection over; `close` closes it."""
+        self._connections = connections
 
     async def run(self, work: Callable[[Connection], list[Any]]) -> list[Any]:
         """Run in one transaction; a connection lost at COMMIT leaves the outcome unknown."""
         try:
-            return await engine.again_if_cut(lambda: self._once(work), 1)
+            return await self._connections.run(_committed, work)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == "40P01":
                 raise _Crossed from error
             if _unavailable(error):
                 raise StorageUnavailable from error
             raise
-        except (OSError, TimeoutError) as error:
+        except OSError as error:
             raise StorageUnavailable from error
 
-    async def _once(self, work: Callable[[Connection], list[Any]]) -> list[Any]:
-        async with self._engine.connect() as connection:
-            return await connection.run_sync(_committed, work)
-
     async def close(self) -> None:
-        """Close the pool."""
-        await self._engine.dispose()
+        """Close the connection."""
+        await self._connections.close()
 
 
 def _committed(connection: Connection, work: Callable[[Connection], list[Any]]) -> list[Any]:
