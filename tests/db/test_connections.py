@@ -7,7 +7,7 @@ import gc
 import threading
 import weakref
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import insert, select, text
@@ -97,18 +97,19 @@ async def test_a_connection_that_was_closed_underneath_is_replaced(opened: Open)
 
 
 async def test_a_call_that_nobody_awaits_any_more_keeps_no_connection(opened: Open) -> None:
-    connections, free = opened(1), threading.Event()
+    connections, begun, free = opened(1), asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
 
     def late(connection: Connection) -> None:
         add(connection, "never")
-        free.wait(5)
+        loop.call_soon_threadsafe(begun.set)
+        if isinstance(connections, Threads):
+            free.wait(5)
+        else:
+            connection.execute(text("SELECT pg_sleep(60)"))
 
-    if isinstance(connections, Threads):
-        given_up: asyncio.Future[Any] = connections.run(late)
-    else:
-        sleep = text("SELECT pg_sleep(60)")
-        given_up = asyncio.ensure_future(connections.run(lambda c: (add(c, "x"), c.execute(sleep))))
-        await asyncio.sleep(0)
+    given_up = asyncio.ensure_future(connections.run(late))
+    await begun.wait()
     given_up.cancel()
     free.set()
     assert await connections.run(names) == []
