@@ -7,16 +7,26 @@ import gc
 import threading
 import weakref
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import insert, select, text
-from sqlalchemy.exc import OperationalError, PendingRollbackError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    OperationalError,
+    PendingRollbackError,
+    ProgrammingError,
+)
 
+from tests import databases
 from tests.db.rows import until
 from zekt_bot.db import engine
 from zekt_bot.db.connections import Connections, Threads
 from zekt_bot.db.tables import chores
+from zekt_bot.db.writer import SqliteBackend
+from zekt_bot.errors import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -49,8 +59,21 @@ def add(connection: Connection, name: str) -> None:
     connection.execute(insert(chores).values(name=name, due_at=datetime.now(UTC)))
 
 
+def committed(connection: Connection, name: str) -> None:
+    with connection.begin():
+        add(connection, name)
+
+
+def raising(_: Connection, error: BaseException) -> None:
+    raise error
+
+
+def refused(*_: Any, **__: Any) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def names(connection: Connection) -> list[str]:
-    return list(connection.execute(select(chores.c.name)).scalars())
+    return list(connection.execute(select(chores.c.name).order_by(chores.c.name)).scalars())
 
 
 def held(connection: Connection) -> int:
@@ -97,7 +120,7 @@ async def test_a_connection_that_was_closed_underneath_is_replaced(opened: Open)
 
 
 async def test_a_call_that_nobody_awaits_any_more_keeps_no_connection(opened: Open) -> None:
-    connections, begun, free = opened(1), asyncio.Event(), threading.Event()
+    connections, begun, free = opened(1), asyncio.Event(), Event()
     loop = asyncio.get_running_loop()
 
     def late(connection: Connection) -> None:
@@ -113,6 +136,143 @@ async def test_a_call_that_nobody_awaits_any_more_keeps_no_connection(opened: Op
     given_up.cancel()
     free.set()
     assert await connections.run(names) == []
+
+
+async def test_a_call_that_was_given_up_before_it_began_is_not_run(tmp_path: Path) -> None:
+    threads, free, ran = (
+        Threads(engine.sqlite(tmp_path / "zekt.db"), 2, "few"),
+        Event(),
+        list[int](),
+    )
+    busy = [threads.run(lambda _: free.wait(5)) for _ in range(2)]
+    asked = [threads.run(lambda _, n: ran.append(n), number) for number in range(50)]
+    for each in asked:
+        each.cancel()
+    free.set()
+    await asyncio.gather(*busy)
+    await threads.run(held)
+    assert ran == []
+    await threads.close()
+
+
+async def test_a_commit_that_fails_is_undone(migrated_sqlite: str) -> None:
+    """SQLite's transaction stays open then: the next one could not begin."""
+    path = engine.parse(migrated_sqlite).path
+    assert path
+    backend = SqliteBackend(Threads(engine.sqlite(path), 1, "few"))
+
+    def orphan(connection: Connection) -> list[Any]:
+        connection.execute(text("PRAGMA defer_foreign_keys = ON"))
+        connection.execute(
+            text("INSERT INTO jobs (run, job_id, name, status) VALUES ('no', 1, '', '')")
+        )
+        return []
+
+    with pytest.raises(IntegrityError):
+        await backend.run(orphan)
+    assert await backend.run(names) == []
+    await backend.close()
+
+
+@pytest.mark.parametrize("chained", [False, True])
+async def test_a_read_that_failed_amid_its_rows_keeps_no_snapshot(
+    migrated_sqlite: str, *, chained: bool
+) -> None:
+    """Whoever keeps the error keeps what its frames hold: a cursor that is not at its end."""
+    path = engine.parse(migrated_sqlite).path
+    assert path
+    writer, reader = Threads(engine.sqlite(path), 1, "w"), Threads(engine.sqlite(path), 1, "r")
+    for name in ("a", "b", "c"):
+        await writer.run(committed, name)
+
+    def unreadable(connection: Connection) -> list[str]:
+        def first(found: Any) -> str:
+            raise LookupError(next(found)[0])
+
+        try:
+            return [first(iter(connection.execute(select(chores.c.name))))]
+        except LookupError:
+            if chained:
+                raise ValueError("not to be read") from None
+            raise
+
+    with pytest.raises(ValueError if chained else LookupError) as kept:
+        await reader.run(unreadable)
+    await writer.run(committed, "d")
+    assert await reader.run(names) == ["a", "b", "c", "d"]
+    assert kept.value
+    await reader.close()
+    await writer.close()
+
+
+async def test_whatever_a_call_raises_is_heard(tmp_path: Path) -> None:
+    class Empty(Exception):
+        def __len__(self) -> int:
+            return 0
+
+    threads = Threads(engine.sqlite(tmp_path / "zekt.db"), 1, "few")
+
+    def lose(connection: Connection) -> None:
+        connection.connection.dbapi_connection.close()  # type: ignore[union-attr]
+        connection.execute(text("SELECT 1"))
+
+    with pytest.raises(Empty):
+        await threads.run(raising, Empty())
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await threads.run(lambda _: next(iter(())))
+    with pytest.raises(KeyboardInterrupt):
+        await threads.run(raising, KeyboardInterrupt())
+    with pytest.raises(ProgrammingError):
+        await threads.run(lose)
+    assert await threads.run(lambda c: c.execute(text("SELECT 1")).scalar()) == 1
+    await threads.close()
+
+
+async def test_a_thread_that_cannot_begin_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = Threads(engine.sqlite(tmp_path / "zekt.db"), 1, "few")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "_start_new_thread", refused)
+        patch.setattr(threading, "_start_joinable_thread", refused, raising=False)
+        with pytest.raises(RuntimeError, match="can't start"):
+            await threads.run(held)
+    assert await threads.run(held)
+    await threads.close()
+
+
+async def test_a_call_that_fails_is_run_once(opened: Open) -> None:
+    connections, ran = opened(3), list[int]()
+
+    def wrong(connection: Connection) -> None:
+        ran.append(1)
+        connection.execute(text("SELECT nothing FROM nowhere"))
+
+    with pytest.raises(DBAPIError):
+        await connections.run(wrong)
+    assert ran == [1]
+
+
+async def test_of_kept_connections_all_may_be_cut(migrated_postgres: str) -> None:
+    address = engine.parse(migrated_postgres)
+    connections = Connections(engine.postgresql(address, size=3, reading=True), 3)
+    nap = text("SELECT pg_sleep(0.05)")
+    await asyncio.gather(*(connections.run(lambda c: c.execute(nap)) for _ in range(3)))
+    databases.execute(
+        migrated_postgres,
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    assert await connections.run(names) == []
+    await connections.close()
+
+
+async def test_nothing_is_run_after_the_end(opened: Open) -> None:
+    connections = opened(1)
+    await connections.run(held)
+    await connections.close()
+    with pytest.raises(StorageUnavailable):
+        await connections.run(held)
 
 
 async def test_no_more_calls_run_at_once_than_there_are_connections(opened: Open) -> None:
@@ -147,6 +307,7 @@ async def test_closing_lets_what_was_asked_for_end(tmp_path: Path) -> None:
     asked = [threads.run(lambda _, n: n, number) for number in range(5)]
     await threads.close()
     assert await asyncio.gather(*asked) == [0, 1, 2, 3, 4]
+    assert not (tmp_path / "zekt.db-wal").exists(), "a connection was left open"
 
 
 async def test_a_file_that_cannot_be_opened_is_told_and_tried_again(tmp_path: Path) -> None:
@@ -203,3 +364,22 @@ async def test_who_reads_while_they_are_closed_leaves_none_open(migrated_postgre
     await asyncio.sleep(0)
     await connections.close()
     assert (await reading).is_closed()
+
+
+async def test_nor_does_who_fails_then(migrated_postgres: str) -> None:
+    address = engine.parse(migrated_postgres)
+    connections = Connections(engine.postgresql(address, size=1, reading=True), 1)
+    driver: list[Any] = []
+
+    def fails(connection: Connection) -> None:
+        driver.append(connection.connection.driver_connection)
+        connection.execute(text("SELECT 1 / length(pg_sleep(0.2)::text)"))
+
+    reading, waiting = (asyncio.create_task(connections.run(each)) for each in (fails, held))
+    await until(lambda: asyncio.sleep(0, result=bool(driver)))
+    await connections.close()
+    with pytest.raises(DBAPIError):
+        await reading
+    with pytest.raises(StorageUnavailable):
+        await waiting
+    assert driver[0].is_closed()

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from tests.db.rows import DEADLINE, settings_for, until
 from zekt_bot.db.database import open_database
-from zekt_bot.db.reader import Batcher
+from zekt_bot.db.reader import Batcher, Reader
 from zekt_bot.errors import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -102,7 +102,10 @@ async def test_what_is_no_error_of_a_question_is_told_as_an_outage(
 
 
 async def test_a_batcher_that_is_cancelled_leaves_nobody_waiting() -> None:
-    class Hanging:
+    class Hanging(Reader):
+        def __init__(self) -> None:
+            """Without connections."""
+
         async def query(self, fn: Callable[..., Any], *args: object) -> Any:
             await asyncio.Event().wait()
 

@@ -9,12 +9,15 @@ import asyncio
 import contextlib
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from traceback import clear_frames
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
+
+from zekt_bot.errors import StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from sqlalchemy import Connection, Engine
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -23,6 +26,22 @@ Answer = TypeVar("Answer")
 
 _PATIENCE = 5  # seconds for a connection that others use
 _Call = tuple["Callable[..., Any]", tuple[object, ...], "asyncio.Future[Any]"]
+
+
+class Kept(Protocol):
+    """Connections that are kept in hand."""
+
+    def run(self, fn: Callable[..., Answer], *args: object) -> Awaitable[Answer]:
+        """What `fn(connection, *args)` answers or raises; a transaction that it leaves is undone.
+
+        Raises:
+            StorageUnavailable: they are closed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close them."""
+        ...
 
 
 class Threads:
@@ -37,76 +56,123 @@ class Threads:
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._threads: list[Thread] = []
         self._under_way = 0
+        self._closed = False
 
     def run(self, fn: Callable[..., Answer], *args: object) -> asyncio.Future[Answer]:
-        """What `fn(connection, *args)` answers or raises; a transaction that it leaves is undone.
-
-        Calls begin in their order.
-        """
+        """As `Kept.run`; calls begin in their order."""
+        if self._closed:
+            raise StorageUnavailable
+        if len(self._threads) < min(self._size, self._under_way + 1):
+            name = f"{self._name}-{len(self._threads)}"
+            thread = Thread(target=self._serve, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._under_way += 1
-        if len(self._threads) < min(self._size, self._under_way):
-            name = f"{self._name}-{len(self._threads)}"
-            self._threads.append(Thread(target=self._serve, name=name, daemon=True))
-            self._threads[-1].start()
         self._calls.put((fn, args, answer))
         return answer
 
     async def close(self) -> None:
         """Let what was asked for end, then close the connections."""
+        self._closed = True
         for _ in self._threads:
             self._calls.put(None)
+        if self._threads:
+            await asyncio.to_thread(self._join)
+
+    def _join(self) -> None:
         for thread in self._threads:
-            await asyncio.to_thread(thread.join)
+            thread.join()
 
     def _serve(self) -> None:
-        connection: Connection | None = None
+        own = _Own(self._engine)
         while call := self._calls.get():
-            connection = self._answered(connection, *call)
+            self._answer(own, *call)
             del call  # what it was about may be large, and the next one may be long in coming
-        if connection:
-            connection.close()
+        own.close()
 
-    def _answered(
+    def _answer(
         self,
-        connection: Connection | None,
+        own: _Own,
         fn: Callable[..., Any],
         args: tuple[object, ...],
         answer: asyncio.Future[Any],
-    ) -> Connection | None:
-        """The connection for the next call."""
-        given, error = None, None
-        try:
-            connection = connection or self._engine.connect()
-            given = fn(connection, *args)
-        except BaseException as raised:  # whoever waits must hear of it, whatever it is
-            error = raised
-        if connection and not _at_rest(connection):
-            connection.close()
-            connection = None
+    ) -> None:
+        given, error = (None, None) if answer.cancelled() else own.call(fn, args)
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             answer.get_loop().call_soon_threadsafe(self._tell, answer, given, error)
-        return connection
 
     def _tell(self, answer: asyncio.Future[Any], given: Any, error: BaseException | None) -> None:
         self._under_way -= 1
         if answer.done():  # cancelled
             return
-        if error:
-            answer.set_exception(error)
-        else:
+        if error is None:
             answer.set_result(given)
+        else:
+            answer.set_exception(error)
 
 
-def _at_rest(connection: Connection) -> bool:
-    """Whether no transaction is left, once what is open was undone; else it is good for nothing."""
-    try:
-        if connection.in_transaction():
-            connection.rollback()
-        raw: Any = connection.connection.dbapi_connection
-    except SQLAlchemyError:
-        return False
-    return not raw.in_transaction
+class _Own:
+    """A thread's connection, made when it is wanted and whenever the one before is lost."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+
+    def call(
+        self, fn: Callable[..., Any], args: tuple[object, ...]
+    ) -> tuple[Any, BaseException | None]:
+        """What `fn` answers, or raises, whatever that is: nobody may wait for ever."""
+        given, error = self._called(fn, args)
+        if error is not None:
+            _forget_frames(error)
+        self._rest()
+        return given, error
+
+    def _called(
+        self, fn: Callable[..., Any], args: tuple[object, ...]
+    ) -> tuple[Any, BaseException | None]:
+        try:
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            return fn(self._connection, *args), None
+        except StopIteration as raised:  # no future takes it
+            error = RuntimeError("a call raised StopIteration")
+            error.__cause__ = raised
+            return None, error
+        except BaseException as raised:
+            return None, raised
+
+    def _rest(self) -> None:
+        """Undo what a call has left open. A connection on which that fails is given up."""
+        if self._connection is None:
+            return
+        with contextlib.suppress(Exception):
+            if self._connection.in_transaction():
+                self._connection.rollback()
+            raw: Any = self._connection.connection.dbapi_connection
+            if not raw.in_transaction:
+                return
+        self.close()
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.close()
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Let go of what the frames of an error hold, and those of its causes.
+
+    A cursor among it would not be at its end, and its connection would go on reading what was there
+    when it began.
+    """
+    chain: list[BaseException | None] = [error]
+    for each in chain:
+        if each is not None:
+            clear_frames(each.__traceback__)
+            chain += [more for more in (each.__cause__, each.__context__) if more not in chain]
 
 
 class Connections:
@@ -120,10 +186,9 @@ class Connections:
         self._closed = False
 
     async def run(self, fn: Callable[..., Answer], *args: object) -> Answer:
-        """What `fn(connection, *args)` answers; a transaction that it leaves is undone.
+        """As `Kept.run`; anew if its connection was cut before it, as all may be.
 
-        It is run anew if its connection was cut before it, as all kept ones may be: to ask each
-        before its use whether it is there would be one more round trip.
+        To ask each before its use whether it is there would be one more round trip.
 
         Raises:
             TimeoutError: others keep all connections.
@@ -145,18 +210,24 @@ class Connections:
             self._room.release()
 
     async def _once(self, fn: Callable[..., Answer], args: tuple[object, ...]) -> Answer:
+        if self._closed:
+            raise StorageUnavailable
         connection = self._idle.pop() if self._idle else await self._engine.connect()
         try:
             answer = await connection.run_sync(_undone, fn, args)
         except BaseException:
-            await asyncio.shield(asyncio.create_task(connection.close()))
+            await asyncio.shield(asyncio.create_task(self._give_back(connection)))
             raise
-        if self._closed:  # its pool is gone
-            await connection.invalidate()
-            await connection.close()
+        if self._closed:
+            await self._give_back(connection)
         else:
             self._idle.append(connection)
         return answer
+
+    async def _give_back(self, connection: AsyncConnection) -> None:
+        if self._closed:  # its pool is gone
+            await connection.invalidate()
+        await connection.close()
 
     async def close(self) -> None:
         """Close those that nobody uses; the others are as soon as they are free."""

@@ -15,7 +15,7 @@ from zekt_bot.db import engine, schema, units
 from zekt_bot.db.connections import Connections, Threads
 from zekt_bot.db.crypto import Keyring, key_beside
 from zekt_bot.db.listener import Listener
-from zekt_bot.db.reader import Batcher, ConnectedReader, Reader
+from zekt_bot.db.reader import Batcher, Reader
 from zekt_bot.db.sql import insert_if_new, upsert
 from zekt_bot.db.tables import chores, credentials
 from zekt_bot.db.writer import Backend, Committed, PostgresqlBackend, SqliteBackend, Writer
@@ -229,8 +229,8 @@ def _reader(address: engine.Address, size: int) -> Reader:
     """A reader of `size` connections."""
     if address.path:
         local = engine.sqlite(address.path, reading=True)
-        return ConnectedReader(Threads(local, size, "zekt-reader"))
-    return ConnectedReader(Connections(engine.postgresql(address, size=size, reading=True), size))
+        return Reader(Threads(local, size, "zekt-reader"))
+    return Reader(Connections(engine.postgresql(address, size=size, reading=True), size))
 
 
 def _direct(settings: Settings) -> engine.Address | None:

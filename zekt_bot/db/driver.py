@@ -40,7 +40,6 @@ def send(connection: Connection, text: str, values: Sequence[Any], *, answers: b
     Raises:
         DBAPIError: as SQLAlchemy's own, without the parameters.
     """
-
     held: Any = connection.connection.dbapi_connection
     try:
         if connection.dialect.is_async:
@@ -73,11 +72,11 @@ def kinds(connection: Connection, text: str, columns: int) -> Sequence[int | Non
         return [None] * columns
     held: Any = connection.connection.dbapi_connection
     try:
-        told = held.run_async(lambda raw: raw.prepare(text))
+        prepared = held.run_async(lambda raw: raw.prepare(text))
+        return [each.type.oid for each in prepared.get_attributes()]
     except BaseException as error:
         _raise_told(connection, error, text)
         raise
-    return [each.type.oid for each in told.get_attributes()]
 
 
 def command(connection: Connection, text: str) -> None:

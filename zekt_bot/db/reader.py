@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from zekt_bot.db.connections import Connections, Threads
+    from zekt_bot.db.connections import Kept
 
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
@@ -27,30 +27,15 @@ Answer = TypeVar("Answer")
 _MOST_A_CALL = 512
 
 
-class Reader(Protocol):
-    """Runs a function on a connection that never waits for the writer."""
+class Reader:
+    """Reads on connections that never wait for the writer."""
+
+    def __init__(self, connections: Kept) -> None:
+        """Take the connections over; `close` closes them."""
+        self._connections = connections
 
     async def query(self, fn: Callable[..., Answer], *args: object) -> Answer:
         """Read with `fn(connection, *args)`; raises StorageUnavailable."""
-        ...
-
-    async def close(self) -> None:
-        """Give back the connections."""
-        ...
-
-
-class ConnectedReader:
-    """Reads on connections that are kept in hand; on SQLite in their threads."""
-
-    def __init__(self, connections: Threads | Connections) -> None:
-        """Take the connections over; `close` closes them."""
-        self._connections = connections
-        self._closed = False
-
-    async def query(self, fn: Callable[..., Answer], *args: object) -> Answer:
-        """Read on one of them."""
-        if self._closed:
-            raise StorageUnavailable
         try:
             return await self._connections.run(fn, *args)
         except (DBAPIError, OSError) as error:
@@ -58,7 +43,6 @@ class ConnectedReader:
 
     async def close(self) -> None:
         """Close the connections."""
-        self._closed = True
         await self._connections.close()
 
 

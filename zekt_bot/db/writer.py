@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from zekt_bot.clock import Clock
-    from zekt_bot.db.connections import Connections, Threads
+    from zekt_bot.db.connections import Kept
     from zekt_bot.db.handover import Page, Request
     from zekt_bot.domain.audit import Entry
 
@@ -137,14 +137,14 @@ def _unavailable(error: DBAPIError) -> bool:
 class SqliteBackend:
     """One connection in a thread of its own."""
 
-    def __init__(self, threads: Threads) -> None:
-        """Take the thread over; `close` ends it."""
-        self._threads = threads
+    def __init__(self, connection: Kept) -> None:
+        """Take the one connection over; `close` closes it."""
+        self._connection = connection
 
     async def run(self, work: Callable[[Connection], list[Any]]) -> list[Any]:
         """Run in the writer's thread. SQLite's failed COMMIT is a rollback: nothing is unknown."""
         try:
-            return await self._threads.run(_begun, work)
+            return await self._connection.run(_begun, work)
         except DBAPIError as error:
             if _unavailable(error):
                 raise StorageUnavailable(
@@ -154,7 +154,7 @@ class SqliteBackend:
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._threads.close()
+        await self._connection.close()
 
 
 def _begun(connection: Connection, work: Callable[[Connection], list[Any]]) -> list[Any]:
@@ -165,14 +165,14 @@ def _begun(connection: Connection, work: Callable[[Connection], list[Any]]) -> l
 class PostgresqlBackend:
     """One connection by asyncpg."""
 
-    def __init__(self, connections: Connections) -> None:
-        """Take the connection over; `close` closes it."""
-        self._connections = connections
+    def __init__(self, connection: Kept) -> None:
+        """Take the one connection over; `close` closes it."""
+        self._connection = connection
 
     async def run(self, work: Callable[[Connection], list[Any]]) -> list[Any]:
         """Run in one transaction; a connection lost at COMMIT leaves the outcome unknown."""
         try:
-            return await self._connections.run(_committed, work)
+            return await self._connection.run(_committed, work)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == "40P01":
                 raise _Crossed from error
@@ -184,7 +184,7 @@ class PostgresqlBackend:
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._connections.close()
+        await self._connection.close()
 
 
 def _committed(connection: Connection, work: Callable[[Connection], list[Any]]) -> list[Any]:
