@@ -76,9 +76,9 @@ def names(connection: Connection) -> list[str]:
     return list(connection.execute(select(chores.c.name).order_by(chores.c.name)).scalars())
 
 
-def held(connection: Connection) -> int:
-    """Which connection of the driver's this is."""
-    return id(connection.connection.driver_connection)
+def held(connection: Connection) -> Any:
+    """The driver's connection."""
+    return connection.connection.driver_connection
 
 
 async def test_one_call_after_the_other_has_the_same_connection(opened: Open) -> None:
@@ -91,7 +91,7 @@ async def test_what_a_call_leaves_open_is_undone(opened: Open) -> None:
     before = await connections.run(held)
     await connections.run(add, "half done")
     assert await connections.run(names) == []
-    assert await connections.run(held) == before
+    assert await connections.run(held) is before
 
 
 async def test_what_a_call_that_fails_has_begun_is_undone(opened: Open) -> None:
@@ -148,10 +148,12 @@ async def test_a_call_that_was_given_up_before_it_began_is_not_run(tmp_path: Pat
     asked = [threads.run(lambda _, n: ran.append(n), number) for number in range(50)]
     for each in asked:
         each.cancel()
+    told: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: told.append(what))
     free.set()
     await asyncio.gather(*busy)
     await threads.run(held)
-    assert ran == []
+    assert ran == told == []
     await threads.close()
 
 
@@ -224,6 +226,7 @@ async def test_whatever_a_call_raises_is_heard(tmp_path: Path) -> None:
         await threads.run(raising, KeyboardInterrupt())
     with pytest.raises(ProgrammingError):
         await threads.run(lose)
+    await threads.run(lambda c: c.connection.dbapi_connection.close())
     assert await threads.run(lambda c: c.execute(text("SELECT 1")).scalar()) == 1
     await threads.close()
 
@@ -295,6 +298,11 @@ async def test_a_thread_begins_only_when_the_others_are_busy(tmp_path: Path) -> 
         for _ in range(5):
             await threads.run(held)
         assert alive() == ["few-0"]
+        free = Event()
+        given_up = threads.run(lambda _: free.wait(5))
+        given_up.cancel()
+        free.set()
+        await threads.run(held)
         await asyncio.gather(threads.run(meet), threads.run(meet))
         assert alive() == ["few-0", "few-1"]
     finally:
@@ -304,6 +312,8 @@ async def test_a_thread_begins_only_when_the_others_are_busy(tmp_path: Path) -> 
 
 async def test_closing_lets_what_was_asked_for_end(tmp_path: Path) -> None:
     threads = Threads(engine.sqlite(tmp_path / "zekt.db"), 1, "few")
+    await threads.run(lambda connection: connection.execute(text("CREATE TABLE any (id)")))
+    assert (tmp_path / "zekt.db-wal").exists()
     asked = [threads.run(lambda _, n: n, number) for number in range(5)]
     await threads.close()
     assert await asyncio.gather(*asked) == [0, 1, 2, 3, 4]
@@ -351,6 +361,25 @@ async def test_who_waits_for_a_connection_too_long_is_told(
     busy.cancel()
     await asyncio.gather(busy, return_exceptions=True)
     assert await connections.run(held)
+    await connections.close()
+
+
+async def test_who_is_cancelled_twice_keeps_no_connection(migrated_postgres: str) -> None:
+    address = engine.parse(migrated_postgres)
+    connections = Connections(engine.postgresql(address, size=1, reading=True), 1)
+    begun, sleep = asyncio.Event(), text("SELECT pg_sleep(60)")
+
+    def long(connection: Connection) -> None:
+        begun.set()
+        connection.execute(sleep)
+
+    busy = asyncio.create_task(connections.run(long))
+    await begun.wait()
+    await asyncio.sleep(0)
+    while not busy.done():
+        busy.cancel()
+        await asyncio.sleep(0)
+    assert await asyncio.wait_for(connections.run(names), 5) == []
     await connections.close()
 
 
