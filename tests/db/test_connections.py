@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 import weakref
@@ -234,14 +235,66 @@ async def test_whatever_a_call_raises_is_heard(tmp_path: Path) -> None:
 async def test_a_thread_that_cannot_begin_keeps_nobody_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    threads = Threads(engine.sqlite(tmp_path / "zekt.db"), 1, "few")
+    threads = Threads(engine.sqlite(tmp_path / "zekt.db"), 2, "few")
     with monkeypatch.context() as patch:
         patch.setattr(threading, "_start_new_thread", refused)
         patch.setattr(threading, "_start_joinable_thread", refused, raising=False)
         with pytest.raises(RuntimeError, match="can't start"):
             await threads.run(held)
+    first = await threads.run(held)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "_start_new_thread", refused)
+        patch.setattr(threading, "_start_joinable_thread", refused, raising=False)
+        found = await asyncio.gather(*(threads.run(held) for _ in range(3)))
+        await threads.close()
+    assert found == [first] * 3, "who has begun takes all"
+
+
+async def test_an_error_may_come_of_whoever_awaits_the_call(tmp_path: Path) -> None:
+    threads = Threads(engine.sqlite(tmp_path / "zekt.db"), 1, "few")
+
+    def fails(_: Connection, cause: Exception) -> None:
+        raise ValueError("the call's own") from cause
+
+    try:
+        raise LookupError("what it is about")
+    except LookupError as error:
+        with pytest.raises(ValueError, match="own"):
+            await threads.run(fails, error)
     assert await threads.run(held)
     await threads.close()
+
+
+async def test_who_reads_cannot_write(migrated_sqlite: str) -> None:
+    path = engine.parse(migrated_sqlite).path
+    assert path
+    reader = Threads(engine.sqlite(path, reading=True), 1, "few")
+    with pytest.raises(OperationalError, match="readonly"):
+        await reader.run(add, "no")
+    assert await reader.run(names) == []
+    await reader.close()
+
+
+async def test_a_connection_that_is_not_set_up_is_not_left_open(
+    migrated_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_LOCK_MS", "'no time'")
+    connections = Connections(engine.postgresql(engine.parse(migrated_postgres), size=1), 1)
+    with pytest.raises(DBAPIError):
+        await connections.run(names)
+    others = "SELECT 1 / (1 - sign(count(*)))::int FROM pg_stat_activity"
+
+    async def gone() -> bool:
+        with contextlib.suppress(Exception):
+            databases.execute(
+                migrated_postgres,
+                f"{others} WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            )
+            return True
+        return False
+
+    await until(gone)
+    await connections.close()
 
 
 async def test_a_call_that_fails_is_run_once(opened: Open) -> None:
@@ -307,7 +360,7 @@ async def test_a_thread_begins_only_when_the_others_are_busy(tmp_path: Path) -> 
         assert alive() == ["few-0", "few-1"]
     finally:
         await threads.close()
-    assert alive() == []
+    await until(lambda: asyncio.sleep(0, result=not alive()))
 
 
 async def test_closing_lets_what_was_asked_for_end(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 from queue import SimpleQueue
 from threading import Thread
-from traceback import clear_frames
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from zekt_bot.errors import StorageUnavailable
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 _PATIENCE = 5  # seconds for a connection that others use
+_MAY_GO_ON = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _Call = tuple["Callable[..., Any]", tuple[object, ...], "asyncio.Future[Any]"]
 
 
@@ -36,6 +39,7 @@ class Kept(Protocol):
 
         Raises:
             StorageUnavailable: they are closed.
+            TimeoutError: others keep all of them.
         """
         ...
 
@@ -53,8 +57,8 @@ class Threads:
     def __init__(self, engine: Engine, size: int, name: str) -> None:
         """`size` threads at most; each begins when those before it are busy."""
         self._engine, self._size, self._name = engine, size, name
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
-        self._threads: list[Thread] = []
+        self._calls: SimpleQueue[_Call | asyncio.Future[None]] = SimpleQueue()
+        self._threads = 0
         self._under_way = 0
         self._closed = False
 
@@ -62,11 +66,14 @@ class Threads:
         """As `Kept.run`; calls begin in their order."""
         if self._closed:
             raise StorageUnavailable
-        if len(self._threads) < min(self._size, self._under_way + 1):
-            name = f"{self._name}-{len(self._threads)}"
-            thread = Thread(target=self._serve, name=name, daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        if self._threads < min(self._size, self._under_way + 1):
+            name = f"{self._name}-{self._threads}"
+            try:
+                Thread(target=self._serve, name=name, daemon=True).start()
+                self._threads += 1
+            except RuntimeError:
+                if not self._threads:  # the others take it
+                    raise
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._under_way += 1
         self._calls.put((fn, args, answer))
@@ -75,21 +82,20 @@ class Threads:
     async def close(self) -> None:
         """Let what was asked for end, then close the connections."""
         self._closed = True
-        for _ in self._threads:
-            self._calls.put(None)
-        if self._threads:
-            await asyncio.to_thread(self._join)
-
-    def _join(self) -> None:
-        for thread in self._threads:
-            thread.join()
+        loop = asyncio.get_running_loop()
+        ends: list[asyncio.Future[None]] = [loop.create_future() for _ in range(self._threads)]
+        self._threads = 0
+        for end in ends:
+            self._calls.put(end)
+        await asyncio.gather(*ends)
 
     def _serve(self) -> None:
         own = _Own(self._engine)
-        while call := self._calls.get():
+        while isinstance(call := self._calls.get(), tuple):
             self._answer(own, *call)
             del call  # what it was about may be large, and the next one may be long in coming
         own.close()
+        self._tell(call, None, None)
 
     def _answer(
         self,
@@ -99,10 +105,13 @@ class Threads:
         answer: asyncio.Future[Any],
     ) -> None:
         given, error = (None, None) if answer.cancelled() else own.call(fn, args)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            answer.get_loop().call_soon_threadsafe(self._tell, answer, given, error)
+        self._tell(answer, given, error)
 
     def _tell(self, answer: asyncio.Future[Any], given: Any, error: BaseException | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            answer.get_loop().call_soon_threadsafe(self._hear, answer, given, error)
+
+    def _hear(self, answer: asyncio.Future[Any], given: Any, error: BaseException | None) -> None:
         self._under_way -= 1
         if answer.done():  # cancelled
             return
@@ -168,11 +177,17 @@ def _forget_frames(error: BaseException) -> None:
     A cursor among it would not be at its end, and its connection would go on reading what was there
     when it began.
     """
-    chain: list[BaseException | None] = [error]
-    for each in chain:
-        if each is not None:
-            clear_frames(each.__traceback__)
-            chain += [more for more in (each.__cause__, each.__context__) if more not in chain]
+    chain: dict[int, BaseException] = {}
+    left: list[BaseException | None] = [error]
+    while left:
+        each = left.pop()
+        if each is not None and id(each) not in chain:
+            chain[id(each)] = each
+            left += each.__cause__, each.__context__
+            for frame, _ in walk_tb(each.__traceback__):
+                if not frame.f_code.co_flags & _MAY_GO_ON:
+                    with contextlib.suppress(RuntimeError):  # it still runs
+                        frame.clear()
 
 
 class Connections:
@@ -189,9 +204,6 @@ class Connections:
         """As `Kept.run`; anew if its connection was cut before it, as all may be.
 
         To ask each before its use whether it is there would be one more round trip.
-
-        Raises:
-            TimeoutError: others keep all connections.
         """
         if self._room.locked():
             async with asyncio.timeout(_PATIENCE):
@@ -212,7 +224,7 @@ class Connections:
     async def _once(self, fn: Callable[..., Answer], args: tuple[object, ...]) -> Answer:
         if self._closed:
             raise StorageUnavailable
-        connection = self._idle.pop() if self._idle else await self._engine.connect()
+        connection = self._idle.pop() if self._idle else await self._connected()
         try:
             answer = await connection.run_sync(_undone, fn, args)
         except BaseException:
@@ -223,6 +235,12 @@ class Connections:
         else:
             self._idle.append(connection)
         return answer
+
+    async def _connected(self) -> AsyncConnection:
+        try:
+            return await self._engine.connect()
+        except NoConnectionFree as error:  # one that was given up is still on its way back
+            raise TimeoutError from error
 
     async def _give_back(self, connection: AsyncConnection) -> None:
         if self._closed:  # its pool is gone

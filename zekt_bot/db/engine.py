@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _BUSY_TIMEOUT_MS = 5000
 _COMMAND_SECONDS = 30
+_POOL_SECONDS = 5
 _LOCK_MS = 4000
 # What the planner takes an index's page to cost; one in sequence is 1. A kept plan outlives its
 # table's growth: made while that was small, it would read all of it for each row.
@@ -81,7 +82,7 @@ def sqlite(path: Path, *, reading: bool = False) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)), poolclass=NullPool, hide_parameters=True
     )
-    _prepare(engine)
+    _prepare(engine, "PRAGMA query_only = ON" if reading else "")
     if not reading:
 
         @event.listens_for(engine, "begin")
@@ -99,7 +100,7 @@ def postgresql(address: Address, *, size: int, reading: bool = False) -> AsyncEn
     """
     kept: dict[str, Any] = {"poolclass": NullPool}
     if size:
-        kept = {"pool_size": size, "max_overflow": 0}
+        kept = {"pool_size": size, "max_overflow": 0, "pool_timeout": _POOL_SECONDS}
     made = create_async_engine(
         "postgresql+asyncpg://",
         connect_args={
@@ -127,9 +128,13 @@ async def _bounded(address: Address) -> asyncpg.Connection:
     """
     connection = await libpq.connect({**address.options, "command_timeout": _COMMAND_SECONDS})
     if not address.pooled:
-        await connection.execute(
-            f"SET lock_timeout = {_LOCK_MS}; SET random_page_cost = {_RANDOM_PAGE}"
-        )
+        try:
+            await connection.execute(
+                f"SET lock_timeout = {_LOCK_MS}; SET random_page_cost = {_RANDOM_PAGE}"
+            )
+        except BaseException:  # whoever asked for it never had it, and cannot close it
+            connection.terminate()
+            raise
     return connection
 
 
@@ -159,7 +164,7 @@ def _say_transactions(engine: Engine, begin: str) -> None:
             connection.invalidate(error)
 
 
-def _prepare(engine: Engine) -> None:
+def _prepare(engine: Engine, last: str) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
@@ -172,6 +177,7 @@ def _prepare(engine: Engine) -> None:
         ):
             cursor.execute(f"PRAGMA {pragma}")
         _write_ahead(cursor)
+        cursor.execute(last)
         cursor.close()
 
 
