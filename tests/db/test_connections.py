@@ -417,6 +417,27 @@ async def test_who_waits_for_a_connection_too_long_is_told(
     await connections.close()
 
 
+async def test_so_is_who_finds_none_free_in_the_pool(
+    migrated_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was given up may still be on its way back when there is room for the next."""
+    monkeypatch.setattr(engine, "_POOL_SECONDS", 0.05)
+    connections = Connections(engine.postgresql(engine.parse(migrated_postgres), size=1), 2)
+    begun, sleep = asyncio.Event(), text("SELECT pg_sleep(60)")
+
+    def long(connection: Connection) -> None:
+        begun.set()
+        connection.execute(sleep)
+
+    busy = asyncio.create_task(connections.run(long))
+    await begun.wait()
+    with pytest.raises(TimeoutError):
+        await connections.run(held)
+    busy.cancel()
+    await asyncio.gather(busy, return_exceptions=True)
+    await connections.close()
+
+
 async def test_who_is_cancelled_twice_keeps_no_connection(migrated_postgres: str) -> None:
     address = engine.parse(migrated_postgres)
     connections = Connections(engine.postgresql(address, size=1, reading=True), 1)
