@@ -31,8 +31,8 @@ _MAY_GO_ON = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENE
 _Call = tuple["Callable[..., Any]", tuple[object, ...], "asyncio.Future[Any]"]
 
 
-class Kept(Protocol):
-    """Connections that are kept in hand."""
+class Runner(Protocol):
+    """What runs functions on connections that are kept in hand."""
 
     def run(self, fn: Callable[..., Answer], *args: object) -> Awaitable[Answer]:
         """What `fn(connection, *args)` answers or raises; a transaction that it leaves is undone.
@@ -63,7 +63,7 @@ class Threads:
         self._closed = False
 
     def run(self, fn: Callable[..., Answer], *args: object) -> asyncio.Future[Answer]:
-        """As `Kept.run`; calls begin in their order."""
+        """As `Runner.run`; calls begin in their order."""
         if self._closed:
             raise StorageUnavailable
         if self._threads < min(self._size, self._under_way + 1):
@@ -201,11 +201,11 @@ class Connections:
         self._closed = False
 
     async def run(self, fn: Callable[..., Answer], *args: object) -> Answer:
-        """As `Kept.run`; anew if its connection was cut before it, as all may be.
+        """As `Runner.run`; anew if its connection was cut before it, as all may be.
 
         To ask each before its use whether it is there would be one more round trip.
         """
-        if self._room.locked():
+        if self._room.locked():  # else it needs no alarm
             async with asyncio.timeout(_PATIENCE):
                 await self._room.acquire()
         else:

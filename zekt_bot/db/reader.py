@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from zekt_bot.db.connections import Kept
+    from zekt_bot.db.connections import Runner
 
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
@@ -30,7 +30,7 @@ _MOST_A_CALL = 512
 class Reader:
     """Reads on connections that never wait for the writer."""
 
-    def __init__(self, connections: Kept) -> None:
+    def __init__(self, connections: Runner) -> None:
         """Take the connections over; `close` closes them."""
         self._connections = connections
 

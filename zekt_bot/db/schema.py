@@ -71,8 +71,6 @@ async def migrate(address: Address) -> None:
             await asyncio.to_thread(_upgrade_sqlite, engine)
         except DBAPIError as error:
             raise StorageUnavailable(f"{address.shown} cannot be migrated: {error}") from error
-        finally:
-            engine.dispose()
         return
     remote = postgresql(address, size=0)  # a migration may take its time: no limit to a command
     try:

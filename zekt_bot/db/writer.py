@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from zekt_bot.clock import Clock
-    from zekt_bot.db.connections import Kept
+    from zekt_bot.db.connections import Runner
     from zekt_bot.db.handover import Page, Request
     from zekt_bot.domain.audit import Entry
 
@@ -137,7 +137,7 @@ def _unavailable(error: DBAPIError) -> bool:
 class SqliteBackend:
     """One connection in a thread of its own."""
 
-    def __init__(self, connection: Kept) -> None:
+    def __init__(self, connection: Runner) -> None:
         """Take the one connection over; `close` closes it."""
         self._connection = connection
 
@@ -165,7 +165,7 @@ def _begun(connection: Connection, work: Callable[[Connection], list[Any]]) -> l
 class PostgresqlBackend:
     """One connection by asyncpg."""
 
-    def __init__(self, connection: Kept) -> None:
+    def __init__(self, connection: Runner) -> None:
         """Take the one connection over; `close` closes it."""
         self._connection = connection
 
