@@ -32,3 +32,24 @@ async def test_a_changed_entry_is_named_and_the_code_says_so(
     assert "chain-0000:2: the end is cut off" in found.out
     as_json = await zekt("audit", "verify", "--json", **settings)
     assert (as_json.code, json.loads(as_json.out)["intact"]) == (1, False)
+
+
+async def test_a_beginning_cut_off_is_named_and_a_file_of_another_version_refused(
+    migrated_sqlite: str, tmp_path: Path
+) -> None:
+    settings = {"DATABASE_URL": migrated_sqlite}
+    for words in (("pause",), ("resume",)):
+        assert (await zekt(*words, **settings)).code == 0
+    kept = tmp_path / "kept.json"
+    kept.write_text((await zekt("audit", "checkpoint", **settings)).out)
+    with sqlite3.connect(urlsplit(migrated_sqlite).path) as database:
+        database.execute("DELETE FROM audit")
+        database.execute("UPDATE audit_chains SET first_seq = 3, first_previous = head_hash")
+    assert (await zekt("audit", "verify", **settings)).code == 0
+    found = await zekt("audit", "verify", "--checkpoint", str(kept), **settings)
+    assert found.code == 1
+    assert "chain-0000:1: deleted before their time: 1 to 2" in found.out
+    kept.write_text(kept.read_text().replace('"times"', '"other"'))
+    refused = await zekt("audit", "verify", "--checkpoint", str(kept), **settings)
+    assert refused.code not in {0, 1}
+    assert "make one with `zekt audit checkpoint`" in refused.err

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise, takewhile
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from zekt_bot.domain.audit import GENESIS, Entry, chain_hash
-from zekt_bot.domain.audit_chains import Chain, Finding, Walk, expected_hash, since
+from zekt_bot.domain.audit_chains import (
+    CLOCKS,
+    PARTS,
+    Chain,
+    Checkpoint,
+    Finding,
+    Kept,
+    Walk,
+    expected_hash,
+    since,
+)
 
 ENTRY = Entry("zekt:delivery:dispatched", "zekt", "cor_1", "dlv_1", 1, 2, {"status": 204})
 AT = 1_000_000
@@ -86,9 +100,76 @@ def test_a_row_without_its_parts_has_no_hash() -> None:
     assert expected_hash({**rows()[0], "verb": None}, GENESIS, AT) is None
 
 
-def test_a_checkpoint_whose_head_age_has_deleted_tells_nothing_more() -> None:
-    kept = Chain("c", 1, GENESIS, 3, "3" * 64)
-    now = Chain("c", 6, "5" * 64, 9, "9" * 64)
-    assert list(since(kept, now, None, within_retention=False)) == []
-    (found,) = since(kept, now, None, within_retention=True)
-    assert found.what == "deleted before their time: 4 to 5"
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
+
+
+def kept_of(made: list[datetime], days: int) -> tuple[Checkpoint, Kept]:
+    """A checkpoint of a chain whose entries were `made` at these times, taken with the last."""
+    chain = Chain("c", 1, GENESIS, len(made), "a" * 64)
+    at = made[-1]
+    kept = Kept(chain, {seq: made[seq - 1] for seq in chain.marks()} | {len(made) + 1: at})
+    return Checkpoint(at, days, {"c": kept}), kept
+
+
+def begun_at(first: int, length: int) -> Chain:
+    """The same chain when all before `first` is gone."""
+    return Chain("c", first, "a" * 64 if first > length else "b" * 64, length, "a" * 64)
+
+
+# In any order: a clock may have been set back between two of them.
+moments_before = st.integers(0, 60_000).map(lambda minutes: NOW - timedelta(minutes=minutes))
+histories = st.lists(moments_before, min_size=1, max_size=3 * PARTS)
+ages = st.integers(1, 40)
+
+
+@given(made=histories, days=ages, now_set=ages, behind=st.integers(0, 3600))
+def test_what_age_deletes_is_never_a_finding(
+    made: list[datetime], days: int, now_set: int, behind: int
+) -> None:
+    """By the rule of `db/retention.py`, with the shorter setting, whichever was set before."""
+    checkpoint, kept = kept_of(made, days)
+    before = NOW - timedelta(days=min(days, now_set))
+    gone = len(list(takewhile(lambda at: at < before, made)))
+    now = begun_at(gone + 1, len(made))
+    young_from = checkpoint.young_from(NOW - timedelta(seconds=behind), now_set)
+    assert list(since(kept, now, None, young_from)) == []
+
+
+@given(made=histories, days=ages, data=st.data())
+def test_a_cut_beginning_is_found_as_far_as_its_marks_tell(
+    made: list[datetime], days: int, data: st.DataObject
+) -> None:
+    checkpoint, kept = kept_of(made, days)
+    first = data.draw(st.integers(2, len(made) + 1))
+    found = list(since(kept, begun_at(first, len(made)), None, checkpoint.young_from(NOW, days)))
+    told = range(1, first) if len(made) <= PARTS else [x for x in kept.times if x < first]
+    oldest_that_stays = NOW + CLOCKS - timedelta(days=days)
+    young = [seq for seq in told if made[seq - 1] >= oldest_that_stays]
+    assert [finding.seq for finding in found] == young[:1]
+
+
+@given(first=st.integers(1, 2**40), length=st.integers(0, 2**40))
+def test_marks_divide_a_chain_into_even_parts(first: int, length: int) -> None:
+    head = first + length
+    marks = Chain("c", first, GENESIS, head, "a" * 64).marks()
+    assert (marks[0], marks[-1]) == (first, head)
+    assert all(0 < after - one <= -(-length // PARTS) for one, after in pairwise(marks))
+    assert len(marks) <= PARTS + 1
+
+
+def test_a_chain_of_which_nothing_is_left_has_no_first_mark() -> None:
+    assert Chain("c", 4, "a" * 64, 3, "a" * 64).marks() == [3]
+
+
+@pytest.mark.parametrize(
+    ("then", "set_now", "days"), [(30, 396, 30), (396, 30, 30), (0, 30, 30), (30, 0, 30)]
+)
+def test_the_shorter_setting_judges(then: int, set_now: int, days: int) -> None:
+    young_from = kept_of([NOW], then)[0].young_from(NOW, set_now)
+    assert young_from == NOW + CLOCKS - timedelta(days=days)
+
+
+def test_kept_for_ever_everything_is_too_young() -> None:
+    checkpoint, kept = kept_of([datetime(1970, 1, 1, tzinfo=UTC)], 0)
+    (found,) = since(kept, begun_at(2, 1), None, checkpoint.young_from(NOW, 0))
+    assert found.what == "deleted before their time: 1 to 1"

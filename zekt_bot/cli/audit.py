@@ -97,7 +97,7 @@ async def show(broker: Broker, who: Principal, entry_id: str) -> dict[str, Any]:
 @audit.command("checkpoint")
 @login_option
 def checkpoint(login: str | None) -> None:
-    """Print the heads of all chains, to be kept where this server cannot reach."""
+    """Print the heads of all chains and times of entries, to be kept out of this server's reach."""
     print_json(session.run(audit_proof.checkpoint, login))
 
 
@@ -118,7 +118,7 @@ def verify(
 ) -> None:
     """Walk along every chain; exit with 1 if an entry was changed, is missing or does not belong.
 
-    Only a checkpoint tells whether a whole chain was written anew, or its end cut off.
+    Only a checkpoint tells whether a whole chain was written anew, or its end or beginning cut off.
     """
     kept = [file.read() for file in files]
     found = session.run(lambda broker, who: audit_proof.verify(broker, who, kept), login)

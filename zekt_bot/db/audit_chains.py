@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import or_, select
 
 from zekt_bot.db.tables import audit, audit_chains
-from zekt_bot.domain.audit_chains import Chain
+from zekt_bot.domain.audit_chains import Chain, Kept
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy import Connection, RowMapping
 
 PAGE = 1000
@@ -19,6 +21,20 @@ def chains(connection: Connection) -> list[Chain]:
     """Every chain: as many as transactions ever were open at once."""
     found = connection.execute(select(audit_chains).order_by(audit_chains.c.chain)).mappings()
     return [Chain(**row) for row in found]
+
+
+def kept(connection: Connection, now: datetime) -> list[Kept]:
+    """Every chain, with when some of its entries were made."""
+    return [
+        Kept(each, _times(connection, each) | {each.head_seq + 1: now})
+        for each in chains(connection)
+    ]
+
+
+def _times(connection: Connection, chain: Chain) -> dict[int, datetime]:
+    own = (audit.c.chain == chain.chain, audit.c.seq.in_(chain.marks()))
+    found = select(audit.c.seq, audit.c.at).where(*own).order_by(audit.c.seq)
+    return {row.seq: row.at for row in connection.execute(found)}
 
 
 def one(connection: Connection, chain: str) -> Chain | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.db import audit_chains
@@ -36,14 +35,16 @@ class _Proof:
 
 
 async def checkpoint(broker: Broker, principal: Principal) -> dict[str, Any]:
-    """The heads of all chains, to be kept outside of the database.
+    """Where all chains stand, and when entries were made, to be kept outside of the database.
 
     Raises:
         AccessDenied, StorageUnavailable.
     """
     decide(principal, "audit:read")
-    found = await broker.database.query(audit_chains.chains)
-    return Checkpoint(broker.now(), {each.chain: each for each in found}).dump()
+    now = broker.now()
+    found = await broker.database.query(audit_chains.kept, now)
+    chains = {each.chain.chain: each for each in found}
+    return Checkpoint(now, broker.settings.audit_days, chains).dump()
 
 
 async def verify(
@@ -101,9 +102,8 @@ async def _forget(broker: Broker, walk: Walk) -> None:
 
 
 async def _compare(broker: Broker, kept: Checkpoint, proof: _Proof) -> None:
-    age = timedelta(days=broker.settings.audit_days)
-    young = not age or broker.now() - kept.at < age
-    for name, chain in kept.chains.items():
-        there = await broker.database.query(audit_chains.hash_of, name, chain.head_seq)
+    young_from = kept.young_from(broker.now(), broker.settings.audit_days)
+    for name, each in kept.chains.items():
+        there = await broker.database.query(audit_chains.hash_of, name, each.chain.head_seq)
         now = await broker.database.query(audit_chains.one, name)
-        proof.add(since(chain, now, there, within_retention=young))
+        proof.add(since(each, now, there, young_from))
