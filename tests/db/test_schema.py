@@ -14,6 +14,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, insert, inspect, select
 
 from tests import databases
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 _IMPORTS = "import asyncio\nfrom zekt_bot.db import engine, schema"
+_SCRIPTS = ScriptDirectory.from_config(schema.config())
+_FORMER = sorted(script.revision for script in _SCRIPTS.walk_revisions())[:-1]
 _MIGRATE = "asyncio.run(schema.migrate(engine.parse(sys.argv[1])))"
 
 
@@ -179,8 +182,11 @@ async def test_behind_a_pooler_the_migrations_go_to_postgresql_itself(
     assert await look(postgres_url, schema.is_current)
 
 
-async def test_a_former_version_s_rows_outlive_upgrades_at_once(database_url: str) -> None:
-    await look(database_url, lambda connection: _upgrade_to(connection, "0001"))
+@pytest.mark.parametrize("former", _FORMER)
+async def test_a_former_version_s_rows_outlive_upgrades_at_once(
+    database_url: str, former: str
+) -> None:
+    await look(database_url, lambda connection: _upgrade_to(connection, former))
     await look(database_url, _fill)
     before = await look(database_url, _rows)
     assert all(before.values()), "every table has a row"
@@ -190,6 +196,23 @@ async def test_a_former_version_s_rows_outlive_upgrades_at_once(database_url: st
     after = await look(database_url, _rows)
     assert {table: [_of(before[table], row) for row in after[table]] for table in before} == before
     assert await look(database_url, differences) == []
+
+
+@pytest.mark.parametrize("former", _FORMER)
+async def test_a_migration_only_adds(database_url: str, former: str) -> None:
+    """So the version before works on, reads and writes, while the new one is rolled out."""
+    await look(database_url, lambda connection: _upgrade_to(connection, former))
+    before = await look(database_url, described)
+    await look(database_url, lambda connection: _upgrade_to(connection, "+1"))
+    after = await look(database_url, described)
+    for table, had in before.items():
+        has = after[table]
+        assert set(had["columns"]) <= set(has["columns"])
+        added = set(has["columns"]) - set(had["columns"])
+        assert all(nullable or default for _, _, nullable, default in added)
+        assert had["key"] == has["key"]
+        assert set(had["indexes"]) <= set(has["indexes"])
+        assert had["unique"] == has["unique"], "a new one would refuse what the former writes"
 
 
 async def test_processes_that_migrate_at_once_do_not_collide(database_url: str) -> None:
