@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,10 @@ import orjson
 import pytest
 from sqlalchemy import update
 
+from tests.db.rows import inbox_row, put_inbox
 from tests.db.rows import put as insert_rows
 from tests.pipeline.sending import execute
-from tests.stage import ME, SERVICE, open_stage
+from tests.stage import ME, RELEASE, SERVICE, open_stage
 from zekt_bot.config import Settings
 from zekt_bot.db import retention as steps
 from zekt_bot.db.tables import (
@@ -37,6 +39,7 @@ from zekt_bot.operations.message_lists import show_message
 from zekt_bot.operations.replay import replay, replay_many
 from zekt_bot.operations.subscription_parties import Ends
 from zekt_bot.operations.subscriptions import end, request
+from zekt_bot.testing import payloads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -345,6 +348,22 @@ async def test_batches_are_small_and_the_stop_is_heard(
     assert await counts(stage, attempts, deliveries) == [2, 2]
     done = await retention.purge(stage.broker, never)
     assert (done["attempts"], done["deliveries"], done["runs"]) == (2, 2, 1)
+
+
+async def test_webhooks_wait_for_a_batch_and_not_for_all(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_BATCH", 2)
+    await stage.publish()
+    known = {"state": "processed", "raw": None, "due_at": None}
+    await put_inbox(stage.broker.database, *(inbox_row(each, **known) for each in range(100)))
+    stage.clock.advance(timedelta(days=9))
+    purging = asyncio.create_task(retention.purge(stage.broker, never))
+    run = await stage.github.start_run(stage.provider, RELEASE)
+    await stage.tell("workflow_run", payloads.workflow_run(run, "requested", stage.providing))
+    left = sum(row["state"] == "processed" for row in await stage.rows(inbox))
+    assert 50 < left <= 100
+    assert await purging == {"webhooks": 50}
 
 
 def test_whatever_refers_to_a_deleted_row_is_known() -> None:
