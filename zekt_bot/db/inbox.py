@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
-from zekt_bot.db import audit, units
+from zekt_bot.db import units
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import insert_new, one_of
 from zekt_bot.db.tables import inbox, repositories
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection
-
-    from zekt_bot.domain.audit import Entry
 
 
 class Part(NamedTuple):
@@ -92,29 +89,6 @@ _PROCESSED = Prepared(
         lease=None,
     )
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Requeue:
-    """A row that was set aside and is to be tried again; `entry` tells the audit."""
-
-    id: str
-    now: datetime
-    entry: Entry
-
-
-def requeue(connection: Connection, rows: Sequence[Requeue]) -> list[bool]:
-    """Make rows due that were set aside; False: it no longer is, or its body is gone."""
-    answers = []
-    for row in rows:
-        aside = inbox.c.id == row.id, inbox.c.state == "set_aside", inbox.c.raw.is_not(None)
-        again = {"state": "pending", "failures": 0, "reason": None, "due_at": row.now}
-        done = bool(connection.execute(update(inbox).where(*aside).values(again)).rowcount)
-        if done:
-            audit.record(connection, row.entry)
-            units.wake(connection, "inbox")
-        answers.append(done)
-    return answers
 
 
 def taking_part(connection: Connection, ids: Iterable[int]) -> dict[int, Part]:

@@ -173,7 +173,7 @@ class Failure:
 
 
 # An envelope has no state: what stands against it says that it is over.
-_ASIDE: dict[str, dict[str, str]] = {
+ASIDE: dict[str, dict[str, str]] = {
     "inbox": {"state": "set_aside"},
     "runs": {"state": "set_aside"},
     "envelopes": {"blocked_reason": "plugin_failed"},
@@ -192,7 +192,7 @@ def fail(connection: Connection, rows: Sequence[Failure]) -> list[bool]:
             "lease": None,
         }
         if row.again_at is None:
-            values |= _ASIDE[row.table]
+            values |= ASIDE[row.table]
         own = (table.c.id == row.id, table.c.lease == row.lease)
         applied = bool(connection.execute(update(table).where(*own).values(values)).rowcount)
         if applied and row.entry:

@@ -51,7 +51,8 @@ class FromGitHubApi(Webhook):
 class Receipt:
     """What became of a verified webhook. `ignored`: why nothing was stored.
 
-    `requeued`: it is a duplicate of one that was set aside, and that one is tried again.
+    `requeued`: it is a duplicate, and it or the run that it tells of was set aside: that is tried
+    again.
     """
 
     duplicate: bool = False

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zekt_bot.db import admissions, audit, inbox, mirror, units
+from zekt_bot.db import admissions, aside, audit, inbox, mirror, units
+from zekt_bot.db.aside import Aside, Requeue
 from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.domain.ids import new_id
 from zekt_bot.domain.webhooks import FromGitHubApi, Receipt
+from zekt_bot.pipeline.pages import NOUNS
 from zekt_bot.pipeline.verify import HANDLED
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from zekt_bot.db.inbox import Part
     from zekt_bot.domain.audit import Entry
+    from zekt_bot.domain.events import RunKey
     from zekt_bot.domain.webhooks import Webhook
     from zekt_bot.operations.broker import Broker
 
@@ -44,15 +47,20 @@ class _Storing(NamedTuple):
     row: Mapping[str, Any]
     allowed: tuple[str, ...]
     now: datetime
-    aside: Entry | None
+    entry: Entry | None
     hearers: _Hearers
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether somebody wishes what it tells to be tried again, if it is known already."""
+        return not (self.webhook.malformed or isinstance(self.webhook, FromGitHubApi))
 
 
 async def store(broker: Broker, webhook: Webhook) -> Receipt:
     """Store `webhook`, or say why not; admission is read in the same transaction.
 
-    One that was set aside is tried again when GitHub sends it again: the button works. What Zekt
-    itself reads again is no such wish.
+    What was set aside is tried again when GitHub sends it again: the button works, for the webhook
+    itself and for the run that it tells of. What Zekt itself reads again is no such wish.
 
     Raises:
         StorageUnavailable: nothing was stored, or nobody knows.
@@ -82,19 +90,19 @@ async def store(broker: Broker, webhook: Webhook) -> Receipt:
         "received_at": now,
         "due_at": None if webhook.malformed else now,
     }
-    aside = await _entry(broker, "set_aside", webhook, row_id) if webhook.malformed else None
+    entry = await _entry(broker, "set_aside", webhook, row_id) if webhook.malformed else None
     hearers = _Hearers(heard, broker.settings.observe_all)
-    storing = _Storing(webhook, row, broker.settings.allowed_accounts, now, aside, hearers)
-    receipt, before = await broker.database.write(_store, storing)
+    storing = _Storing(webhook, row, broker.settings.allowed_accounts, now, entry, hearers)
+    receipt, set_aside = await broker.database.write(_store, storing)
     if key and not (receipt.ignored or receipt.duplicate):
         broker.traces.tell(
             "webhook", key, now, broker.now(), event=webhook.event, action=webhook.action or ""
         )
-    if before is None or webhook.malformed or isinstance(webhook, FromGitHubApi):
+    if not set_aside:
         return receipt
-    entry = await _entry(broker, "requeued", webhook, before)
-    again = inbox.Requeue(before, now, entry)
-    return replace(receipt, requeued=await broker.database.write(inbox.requeue, again))
+    told = [(row, await _requeued(broker, webhook, row)) for row in set_aside]
+    again = await broker.database.write(aside.requeue, Requeue(told, now))
+    return replace(receipt, requeued=again)
 
 
 async def _entry(broker: Broker, verb: str, webhook: Webhook, row_id: str) -> Entry:
@@ -107,13 +115,26 @@ async def _entry(broker: Broker, verb: str, webhook: Webhook, row_id: str) -> En
     )
 
 
+async def _requeued(broker: Broker, webhook: Webhook, row: Aside) -> Entry:
+    if row.table == "inbox":
+        return await _entry(broker, "requeued", webhook, row.id)
+    noun = NOUNS[row.table]
+    return await broker.entry(
+        f"zekt:{noun}:requeued",
+        SYSTEM,
+        correlation_id=row.correlation_id,
+        repository_id=webhook.repository_id,
+        details={noun: row.id},
+    )
+
+
 def _column(action: str | None) -> str | None:
     """An action as its column takes it; the body keeps what was really said."""
     return action[:64].replace("\0", "\ufffd") if action else None
 
 
-def _store(connection: Connection, rows: Sequence[_Storing]) -> list[tuple[Receipt, str | None]]:
-    """What became of each; with the row of the same GUID that was set aside before."""
+def _store(connection: Connection, rows: Sequence[_Storing]) -> list[tuple[Receipt, list[Aside]]]:
+    """What became of each; with what is set aside, if it is a duplicate that somebody sent."""
     asking = {
         row.webhook.account_id: row.webhook.account_login or ""
         for row in rows
@@ -138,17 +159,38 @@ def _store(connection: Connection, rows: Sequence[_Storing]) -> list[tuple[Recei
     if new:
         units.wake(connection, "inbox")
     for row in rows:
-        if row.aside and row.row["id"] in new:
-            audit.record(connection, row.aside)
-    return [
-        (Receipt(ignored=fate.refused), None)
-        if fate.refused
-        else (
-            Receipt(duplicate=row.row["id"] not in new),
-            before.get((row.webhook.app, row.webhook.guid)),
-        )
+        if row.entry and row.row["id"] in new:
+            audit.record(connection, row.entry)
+    receipts = [
+        Receipt(ignored=fate.refused) if fate.refused else Receipt(row.row["id"] not in new)
         for row, fate in zip(rows, fates, strict=True)
     ]
+    again = [
+        row.webhook if receipt.duplicate and row.asks_again else None
+        for row, receipt in zip(rows, receipts, strict=True)
+    ]
+    keys = {key for webhook in again if webhook and (key := _run_told(webhook))}
+    of_runs = aside.of_runs(connection, keys) if keys else {}
+    return [
+        (receipt, _set_aside(webhook, before, of_runs) if webhook else [])
+        for receipt, webhook in zip(receipts, again, strict=True)
+    ]
+
+
+def _run_told(webhook: Webhook) -> RunKey | None:
+    """The run that a webhook is about as a whole."""
+    return webhook.run_key if webhook.event == "workflow_run" else None
+
+
+def _set_aside(
+    webhook: Webhook,
+    before: Mapping[tuple[str, str], str],
+    of_runs: Mapping[RunKey, list[Aside]],
+) -> list[Aside]:
+    """What stands aside of a webhook that came again: of its run, and its own row."""
+    key, own = _run_told(webhook), before.get((webhook.app, webhook.guid))
+    of_run = of_runs.get(key, []) if key else []
+    return [*of_run, Aside("inbox", own)] if own else of_run
 
 
 def _is_in(

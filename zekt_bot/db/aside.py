@@ -1,0 +1,105 @@
+"""What was set aside because its step failed too often, and how it is tried again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import and_, case, or_, select, update
+
+from zekt_bot.db import audit, units
+from zekt_bot.db.leases import ASIDE, LEASED
+from zekt_bot.db.prepared import Prepared
+from zekt_bot.db.sql import rows_of
+from zekt_bot.db.tables import envelopes, inbox, runs
+from zekt_bot.domain.events import RunKey
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from zekt_bot.domain.audit import Entry
+
+_MARKED = {
+    name: tuple(LEASED[name].c[column] == mark for column, mark in marks.items())
+    for name, marks in ASIDE.items()
+}
+_STANDS = {
+    "inbox": (*_MARKED["inbox"], inbox.c.raw.is_not(None)),
+    "runs": _MARKED["runs"],
+    # A plugin may block for the same reason: that is its answer, and no failure.
+    "envelopes": (
+        *_MARKED["envelopes"],
+        envelopes.c.failures > 0,
+        envelopes.c.body_gone_at.is_(None),
+    ),
+}
+_AGAIN: dict[str, dict[str, Any]] = {
+    "inbox": {"state": "pending"},
+    "runs": {"state": case((runs.c.aggregated_at.is_(None), "gathering"), else_="done")},
+    "envelopes": {"blocked_reason": None},
+}
+
+
+class Aside(NamedTuple):
+    """A row that was set aside; the correlation id of its run, if it is one's."""
+
+    table: str
+    id: str
+    correlation_id: str | None = None
+
+
+_KEY = tuple(runs.c[name] for name in RunKey._fields)
+_OF_RUNS = Prepared(
+    select(*_KEY, runs.c.id, runs.c.state, runs.c.correlation_id, envelopes.c.id.label("envelope"))
+    .outerjoin(envelopes, and_(envelopes.c.run == runs.c.id, *_STANDS["envelopes"]))
+    .where(rows_of(_KEY, "keys"), or_(*_STANDS["runs"], envelopes.c.id.is_not(None)))
+    .order_by(runs.c.id, envelopes.c.id)
+)
+
+
+def of_runs(connection: Connection, keys: Collection[RunKey]) -> dict[RunKey, list[Aside]]:
+    """What of these runs is set aside: the run itself comes first, then its envelopes."""
+    found: dict[RunKey, list[Aside]] = {}
+    for *key, run_id, state, correlation_id, envelope_id in _OF_RUNS.run(
+        connection, {"keys": keys}
+    ).tuples():
+        of_run = found.setdefault(RunKey(*key), [])
+        if state == "set_aside" and not of_run:
+            of_run.append(Aside("runs", run_id, correlation_id))
+        if envelope_id is not None:
+            of_run.append(Aside("envelopes", envelope_id, correlation_id))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Rows that were set aside and are to be tried again, each with what the audit is told."""
+
+    rows: Sequence[tuple[Aside, Entry]]
+    now: datetime
+
+
+def requeue(connection: Connection, wishes: Sequence[Requeue]) -> list[bool]:
+    """Make rows due that were set aside, as if they had never failed.
+
+    False: none of them still is, or their bodies are gone.
+    """
+    answers = []
+    for wish in wishes:
+        done = [_again(connection, *row, wish.now) for row in wish.rows]
+        answers.append(any(done))
+    return answers
+
+
+def _again(connection: Connection, row: Aside, entry: Entry, now: datetime) -> bool:
+    table = LEASED[row.table]
+    again = {**_AGAIN[row.table], "failures": 0, "reason": None, "due_at": now}
+    aside = update(table).where(table.c.id == row.id, *_STANDS[row.table])
+    done = bool(connection.execute(aside.values(again)).rowcount)
+    if done:
+        audit.record(connection, entry)
+        units.wake(connection, row.table)
+    return done
