@@ -48,6 +48,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("ZEKT_PAYLOAD_DAYS", "7", "payload_days", 7),
     ("ZEKT_BLOCKED_DAYS", "7", "blocked_days", 7),
     ("ZEKT_WITHDRAWN_DAYS", "7", "withdrawn_days", 7),
+    ("ZEKT_ENDED_SESSION_DAYS", "7", "ended_session_days", 7),
     ("ZEKT_JOB_GRACE", "0", "job_grace", timedelta()),
     ("ZEKT_JOB_GRACE", "2.5", "job_grace", timedelta(seconds=2.5)),
     ("ZEKT_RECOVER_MAX_AGE", "0", "recover_max_age", timedelta()),

@@ -83,6 +83,7 @@ class Settings:
     payload_days: int = 90
     blocked_days: int = 30
     withdrawn_days: int = 30
+    ended_session_days: int = 30
     quota: Quota = field(default_factory=Quota)
     inflight_bytes: int = 128 * 1024 * 1024
     api_per_minute: int = 300
@@ -242,6 +243,7 @@ def _read(env: Environment) -> Settings:
         payload_days=_days(env, "ZEKT_PAYLOAD_DAYS", default.payload_days),
         blocked_days=_days(env, "ZEKT_BLOCKED_DAYS", default.blocked_days),
         withdrawn_days=_days(env, "ZEKT_WITHDRAWN_DAYS", default.withdrawn_days),
+        ended_session_days=_days(env, "ZEKT_ENDED_SESSION_DAYS", default.ended_session_days),
         quota=Quota(
             events=_quota(env, "ZEKT_QUOTA_EVENTS"),
             messages=_quota(env, "ZEKT_QUOTA_MESSAGES"),

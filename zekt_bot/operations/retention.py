@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 INBOX_DAYS = 8
 # Who came back too late is told so; nothing else needs what has run out.
 ENDED_DAYS = 1
-# So long is GitHub asked to let the token of a session die that is over (`operations/sessions.py`).
-SESSION_DAYS = 30
 _BATCH = 200
 _log = structlog.get_logger()
 
@@ -49,7 +47,7 @@ def days(settings: Settings) -> dict[str, int]:
         "replays": settings.delivery_days,
         "refused_messages": settings.blocked_days,
         "usage": settings.event_days,
-        "sessions": SESSION_DAYS,
+        "sessions": settings.ended_session_days,
         "web_states": ENDED_DAYS,
         "audit": settings.audit_days,
     }

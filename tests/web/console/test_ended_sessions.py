@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from tests.db.rows import stored
+from tests.web.console.console import open_console
 from zekt_bot.chores import Chores
 from zekt_bot.db.tables import sessions
 from zekt_bot.domain.access import Operator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from tests.web.console.console import Console
+    from zekt_bot.testing import ManualClock
 
 ME = Operator("cli:me@here")
 
@@ -132,10 +134,14 @@ async def test_a_token_that_nobody_can_open_any_more_holds_up_no_other(console: 
     assert (await left(console), living(console)) == (0, 1)
 
 
-async def test_an_app_that_is_gone_keeps_no_session_for_ever(console: Console) -> None:
-    await console.sign_in(console.browser())
-    console.github.fail("POST", "/login/oauth/access_token", status=502, times=9)
-    console.clock.advance(timedelta(days=7 + 29))
-    assert await left(console) == 1
-    console.clock.advance(timedelta(days=2))
-    assert await left(console) == 0
+@pytest.mark.parametrize("days", [30, 5, 0])
+async def test_an_app_that_is_gone_keeps_no_session_for_longer_than_set(
+    migrated_url: str, clock: ManualClock, days: int
+) -> None:
+    async with open_console(migrated_url, clock, ended_session_days=days) as console:
+        await console.sign_in(console.browser())
+        console.github.fail("POST", "/login/oauth/access_token", status=502, times=9)
+        console.clock.advance(timedelta(days=7 + days - 1))
+        assert await left(console) == 1
+        console.clock.advance(timedelta(days=2 if days else 1000))
+        assert await left(console) == (0 if days else 1)  # 0: for ever
