@@ -18,6 +18,7 @@ async def test_both_are_refused_set_shown_and_switched_off(migrated_sqlite: str)
         refused = await zekt("subscriptions", "durable", *NAMES, **settings)
         assert refused.code != 0
         assert "run-name: Zekt" in refused.err
+        assert "`mode: receive`" in refused.err
         assert "--force" in refused.err
         options = ("--after", "5", "--sends", "2", "--force")
         made = await zekt("subscriptions", "durable", *NAMES, *options, **settings)

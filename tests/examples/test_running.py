@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tests.examples.world import MESSAGE_TYPE, WORKFLOWS, told, world
+from tests.examples.world import MESSAGE_TYPE, WORKFLOWS, text_of, told, world
 from tests.programs import needs
 from tests.shielding import private_key, private_pem, public_pem
 from tests.stage import ME
@@ -59,6 +59,25 @@ async def test_the_full_circle(sqlite_url: str, tmp_path: Path) -> None:
         assert [step for step in steps if step in way] == way, shown
         assert "it said so itself" in shown
         assert f"react: {delivery} is completed.\n" in told(run)  # by the post step
+
+
+async def test_the_step_alone_confirms_what_a_durable_subscription_sends(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    async with world(sqlite_url, tmp_path) as here:
+        service = await here.provide("provider-message")
+        consumer = await here.consume("consumer-receive", service)
+        path, text = ".github/workflows/consumer-receive.yml", text_of("consumer-receive")
+        unnamed = re.sub(r"^run-name:.*\n", "", text, flags=re.MULTILINE)
+        here.stage.github.write_file(consumer, path, unnamed)
+        await here.stage.zekt.command("subscriptions", "durable", service, consumer.full_name)
+        await here.run("provider-message")
+        run = await here.ran(consumer)
+        delivery = await here.delivery(consumer, "completed")
+        assert run.display_title == MESSAGE_TYPE
+        assert f"react: {delivery} is confirmed.\n" in told(run)
+        shown = await here.stage.zekt.command("deliveries", "show", delivery)
+        assert "it said so itself" in shown
 
 
 async def test_what_is_large_or_encrypted_arrives(sqlite_url: str, tmp_path: Path) -> None:

@@ -227,6 +227,54 @@ async def test_a_run_name_that_proves_nothing(stage: Stage) -> None:
         assert how in found[0].text
 
 
+ACTION = (
+    "uses: ACME/zekt/action@v1\n        with: {mode: receive, zekt-api-url: https://zekt.example}"
+)
+RECEIVING = GOOD.replace("- run: deploy", f"- {ACTION}\n      - run: deploy")
+TOKEN = "permissions: {id-token: write}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            RECEIVING.replace(RUN_NAME, TOKEN),
+            [("ok", "reacts", 4), ("ok", "step_confirms", 10)],
+        ),
+        (
+            RECEIVING.replace("name: Deploy", TOKEN),
+            [("ok", "reacts", 4), ("ok", "run_name_proves", 2), ("ok", "step_confirms", 10)],
+        ),
+        (
+            RECEIVING,
+            [("problem", "no_id_token", 10), ("ok", "reacts", 4), ("ok", "run_name_proves", 2)],
+        ),
+        (
+            RECEIVING.replace(RUN_NAME, ""),
+            [("problem", "no_id_token", 10), ("hint", "run_name_missing", 1), ("ok", "reacts", 4)],
+        ),
+    ],
+    ids=["confirms", "both", "the run-name alone", "neither"],
+)
+async def test_a_step_that_confirms(
+    stage: Stage, text: str, expected: list[tuple[str, str, int]]
+) -> None:
+    stage.github.write_file(stage.consumer, DEPLOY, text)
+    found = await check(stage)
+    assert [(each.level, each.word, each.line) for each in found] == expected
+
+
+async def test_a_step_that_confirms_on_a_condition_says_so_if_no_other_does(stage: Stage) -> None:
+    guarded = f"if: github.ref\n        {ACTION}"
+    held = await stage.serve(RELEASED)
+    for steps, condition in ((guarded, True), (f"{guarded}\n      - {ACTION}", False)):
+        text = GOOD.replace(RUN_NAME, TOKEN).replace("- run: deploy", f"- {steps}\n      - run: x")
+        stage.github.write_file(stage.consumer, DEPLOY, text)
+        found = await check_subscription(stage.broker, ME, held.id)
+        (said,) = [each.text for each in found if each.word == "step_confirms"]
+        assert ("where its `if:` holds" in said) == condition
+
+
 async def test_files_that_are_not_read_are_told(stage: Stage) -> None:
     stage.github.write_file(stage.consumer, DEPLOY, GOOD)
     stage.github.write_file(stage.consumer, ".github/workflows/broken.yml", "on: [push\n")

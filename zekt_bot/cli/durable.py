@@ -55,8 +55,9 @@ async def durable(  # noqa: PLR0913, PLR0917 - click hands each option over
 ) -> str:
     """Send again what no run of the consumer confirms in time.
 
-    A run confirms its delivery if its run-name has the delivery's id. Without a workflow that has
-    it this is refused; with --force all is sent as often as set, and then dead.
+    A run confirms its delivery if its run-name has the delivery's id, or in a step: the Zekt Action
+    with mode: receive. Without a workflow that has either this is refused; with --force all is sent
+    as often as set, and then dead.
     """
     one = name(named, channel)
     service, repository = await shown(broker, who, one)

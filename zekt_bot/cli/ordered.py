@@ -59,7 +59,8 @@ async def ordered(  # noqa: PLR0913, PLR0917 - click hands each option over
     """Send what a subscription gets one after the other, in the order of the events.
 
     One that died, was blocked, or whose run failed is passed over; with --stop nothing follows it
-    until this is said anew without it.
+    until this is said anew without it. With --after ended a workflow has to confirm what it gets,
+    as for durable.
     """
     one = name(named, channel)
     service, repository = await shown(broker, who, one)

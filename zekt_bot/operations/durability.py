@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.domain.subscriptions import REPOSITORY_DISPATCH, check_durable
 from zekt_bot.errors import Conflict, InvalidInput
 from zekt_bot.operations.preflight import check_subscription
-from zekt_bot.operations.preflight.findings import RUN_NAME
+from zekt_bot.operations.preflight.findings import PROOFS, RUN_NAME, STEP
 from zekt_bot.operations.subscription_moves import change
 from zekt_bot.operations.subscription_parties import parties
 
@@ -55,7 +55,8 @@ _FORCED = (
 
 
 async def check_proof(broker: Broker, principal: Principal, found: Parties, forced: str) -> None:
-    """Make sure that a workflow of the consumer names the delivery it came of.
+    """Make sure that a workflow of the consumer that reacts says which delivery it came of: by its
+    run-name, or in a step.
 
     `forced`: what becomes of each delivery if none does.
 
@@ -64,8 +65,9 @@ async def check_proof(broker: Broker, principal: Principal, found: Parties, forc
         Conflict: none does.
     """
     findings = await check_subscription(broker, principal, found.id)
-    if not any(finding.word == "run_name_proves" for finding in findings):
+    reacting = {finding.file for finding in findings if finding.word == "reacts"}
+    if not any(each.word in PROOFS and each.file in reacting for each in findings):
         raise Conflict(
             f"No workflow of {found.full_name} would confirm what it gets: add the line "
-            f"`{RUN_NAME}` to one that reacts. With --force {forced}"
+            f"`{RUN_NAME}` to one that reacts, or a step to it, {STEP}. With --force {forced}"
         )

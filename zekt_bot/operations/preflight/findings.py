@@ -21,6 +21,7 @@ Word = Literal[
     "broken_yaml",
     "drops_runs",
     "no_access",
+    "no_id_token",
     "no_key",
     "no_reaction",
     "not_dispatched",
@@ -30,6 +31,7 @@ Word = Literal[
     "run_name_missing",
     "run_name_proves",
     "script_injection",
+    "step_confirms",
     "too_large",
     "too_many_files",
     "workflow_disabled",
@@ -37,6 +39,12 @@ Word = Literal[
 WORDS: tuple[Word, ...] = get_args(Word)
 LEVELS: tuple[Level, ...] = get_args(Level)
 RUN_NAME = "run-name: Zekt ${{ github.event.client_payload.zekt.deliveryId }}"
+STEP = (
+    "`uses: OWNER/REPO/action@REF` with `mode: receive` and `zekt-api-url`, in a job that has "
+    "`permissions: id-token: write`"
+)
+PROOFS: frozenset[Word] = frozenset({"run_name_proves", "step_confirms"})
+"""Each says that a workflow proves which delivery started its runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +156,7 @@ def _files(seen: Seen, wanted: Wanted) -> Iterator[Finding]:
         elif types := wanted.started(file):
             yield from _reaction(seen, path, file, types)
             yield from _risks(path, file)
-            yield _run_name(path, file)
+            yield from _proofs(path, file)
 
 
 def _unread(path: str, file: Unreadable) -> Finding:
@@ -212,13 +220,31 @@ def _risks(path: str, file: WorkflowFile) -> Iterator[Finding]:
         )
 
 
-def _run_name(path: str, file: WorkflowFile) -> Finding:
+def _proofs(path: str, file: WorkflowFile) -> Iterator[Finding]:
+    """What proves which delivery started a run, and what was meant to."""
     if file.proves_runs:
         text = f"The run-name of {path} proves which delivery started a run."
-        return Finding("ok", "run_name_proves", text, path, file.run_name)
-    how = "put it into its run-name" if file.run_name else "add the line"
-    text = f"Nothing proves which delivery started a run of {path}: {how} `{RUN_NAME}`."
-    return Finding("hint", "run_name_missing", text, path, file.run_name or 1)
+        yield Finding("ok", "run_name_proves", text, path, file.run_name)
+    able = [step for step in file.confirming if step.may_ask]
+    if able:
+        step = min(able, key=lambda step: step.on_condition)
+        where = ", where its `if:` holds" if step.on_condition else ""
+        text = f"A step of {path} confirms which delivery started a run{where}."
+        yield Finding("ok", "step_confirms", text, path, step.line)
+    elif not file.proves_runs:
+        how = "put it into its run-name" if file.run_name else "add the line"
+        text = (
+            f"Nothing proves which delivery started a run of {path}: {how} `{RUN_NAME}`, or let a "
+            f"step confirm it, {STEP}."
+        )
+        yield Finding("hint", "run_name_missing", text, path, file.run_name or 1)
+    for step in file.confirming:
+        if not step.may_ask:
+            text = (
+                f"{path} would confirm the delivery, but its job gets no token for that, and the "
+                "step fails: add `permissions: id-token: write` to the job."
+            )
+            yield Finding("problem", "no_id_token", text, path, step.line)
 
 
 def _elsewhere(seen: Seen, wanted: Wanted) -> Iterator[Finding]:

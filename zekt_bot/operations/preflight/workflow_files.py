@@ -1,8 +1,5 @@
 """What one workflow file does with a `repository_dispatch`. No I/O; any bytes give an answer.
 
-The YAML is composed into nodes, of texts only: no value is made of it, so `on` is not True and
-every node has its line. What is too large, too deep or too entangled is refused unread.
-
 Source: https://docs.github.com/actions/reference/workflows-and-actions/workflow-syntax
 """
 
@@ -13,27 +10,23 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 import yaml
-from yaml import MappingNode, ScalarNode, SequenceNode
+from yaml import ScalarNode
 
-from zekt_bot.operations.preflight import expressions
+from zekt_bot.operations.preflight import confirming, expressions
+from zekt_bot.operations.preflight.nodes import TooMuch, Walk, compose, line_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from zekt_bot.operations.preflight.confirming import Confirming
     from zekt_bot.operations.preflight.expressions import Value
+    from zekt_bot.operations.preflight.nodes import Keys
 
 MOST_BYTES = 512 * 1024
-MOST_NODES = 20_000
-MOST_DEPTH = 50
-MOST_ALIASES = 200
-MOST_STEPS = 50_000
 MOST_USES = 50
 EVENT = "repository_dispatch"
 PAYLOAD = ("github", "event", "client_payload")
 DELIVERY_ID = (*PAYLOAD, "zekt", "deliveryid")
-
-# Where PyYAML was built without libyaml, the slower one does the same.
-_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 # Parts of the payload that two runs of one service may well share.
 _SHARED = {"version", "eventtype", "sourcerepo", "service", "isreplay", "hops"}
@@ -83,6 +76,9 @@ class WorkflowFile:
     run_name: int | None = None
     """The line of `run-name`, if it has one."""
     proves_runs: bool = False
+    """Whether `run-name` has the delivery's id."""
+    confirming: tuple[Confirming, ...] = ()
+    """Steps that confirm the delivery."""
     groups: tuple[Group, ...] = ()
     injections: tuple[Use, ...] = ()
 
@@ -96,10 +92,6 @@ class Unreadable:
     line: int | None = None
 
 
-class _TooMuch(Exception):
-    """A limit is passed."""
-
-
 def read(raw: bytes) -> WorkflowFile | Unreadable:
     """What a workflow file says, or why it was not read."""
     if len(raw) > MOST_BYTES:
@@ -109,10 +101,8 @@ def read(raw: bytes) -> WorkflowFile | Unreadable:
     except UnicodeDecodeError as error:
         return Unreadable("broken_yaml", "it is not UTF-8", raw.count(b"\n", 0, error.start) + 1)
     try:
-        _measure(text)
-        root = yaml.compose(text, _LOADER)
-        return _Reader(text).workflow(root)
-    except _TooMuch as error:
+        return _Reader(text).workflow(compose(text))
+    except TooMuch as error:
         return Unreadable("too_large", str(error))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -125,101 +115,56 @@ def _said(problem: object) -> str:
     return " ".join(str(problem or "it is not YAML").split())[:200]
 
 
-def _measure(text: str) -> None:
-    """Refuse what composing or walking would make long work of."""
-    nodes = depth = aliases = 0
-    for event in yaml.parse(text, _LOADER):
-        nodes += isinstance(event, yaml.NodeEvent)
-        aliases += isinstance(event, yaml.AliasEvent)
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        for what, found, most in (
-            ("YAML nodes", nodes, MOST_NODES),
-            ("levels", depth, MOST_DEPTH),
-            ("aliases", aliases, MOST_ALIASES),
-        ):
-            if found > most:
-                raise _TooMuch(f"it has more than {most} {what}")
-
-
-class _Reader:
-    """Walks the nodes. Aliases make some of them be met often: steps are counted."""
-
+class _Reader(Walk):
     def __init__(self, text: str) -> None:
+        super().__init__()
         self._lines = text.split("\n")
-        self._left = MOST_STEPS
         self._foreign = _Foreign()
         self._seen: set[int] = set()
         self._tainted: dict[int, bool] = {}
 
     def workflow(self, root: yaml.Node | None) -> WorkflowFile:
-        top = self._mapping(root)
+        top = self.mapping(root)
         dispatch = self._dispatch(top.get("on"))
         if dispatch is None:
             return WorkflowFile()
         self._foreign = _Foreign(frozenset(self._receiving(top)))
         named = top.get("run-name")
-        title = named[1].value if named and isinstance(named[1], ScalarNode) else ""
+        title = text_of(top, "run-name")
         return WorkflowFile(
             dispatch=dispatch,
-            run_name=_line(named[0]) if named else None,
+            run_name=line_of(named[0]) if named else None,
             proves_runs=any(DELIVERY_ID in expressions.values(e.text) for e in _found(title)),
+            confirming=tuple(dict.fromkeys(islice(confirming.find(self, top), MOST_USES))),
             groups=tuple(self._groups(top)),
             injections=tuple(islice(self._injections(top), MOST_USES)),
         )
-
-    def _mapping(self, node: yaml.Node | None) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        """Key and value nodes by key; of two equal keys, the last."""
-        if not isinstance(node, MappingNode):
-            return {}
-        self._step(len(node.value))
-        return {key.value: (key, value) for key, value in node.value if isinstance(key, ScalarNode)}
-
-    def _sequence(self, node: yaml.Node | None) -> list[yaml.Node]:
-        if not isinstance(node, SequenceNode):
-            return []
-        self._step(len(node.value))
-        return list(node.value)
-
-    def _step(self, count: int) -> None:
-        self._left -= count + 1
-        if self._left < 0:
-            raise _TooMuch(f"its aliases make more than {MOST_STEPS} nodes of it")
 
     def _dispatch(self, on: tuple[yaml.Node, yaml.Node] | None) -> Dispatch | None:
         if on is None:
             return None
         events = on[1]
-        for each in [events, *self._sequence(events)]:
+        for each in [events, *self.sequence(events)]:
             if isinstance(each, ScalarNode) and each.value == EVENT:
-                return Dispatch(_line(each))
-        found = self._mapping(events).get(EVENT)
+                return Dispatch(line_of(each))
+        found = self.mapping(events).get(EVENT)
         if found is None:
             return None
-        return Dispatch(_line(found[0]), self._types(self._mapping(found[1]).get("types")))
+        return Dispatch(line_of(found[0]), self._types(self.mapping(found[1]).get("types")))
 
     def _types(self, types: tuple[yaml.Node, yaml.Node] | None) -> tuple[str, ...] | None:
         if types is None:
             return None
-        listed = [types[1], *self._sequence(types[1])]
+        listed = [types[1], *self.sequence(types[1])]
         named = tuple(each.value for each in listed if isinstance(each, ScalarNode))
         return None if named in {("",), ("~",), ("null",)} else named
 
-    def _groups(self, top: dict[str, tuple[yaml.Node, yaml.Node]]) -> Iterator[Group]:
+    def _groups(self, top: Keys) -> Iterator[Group]:
         yield from self._group(top, None)
-        for name, job in self._jobs(top):
+        for name, job in self.jobs(top):
             yield from self._group(job, name)
 
-    def _jobs(
-        self, top: dict[str, tuple[yaml.Node, yaml.Node]]
-    ) -> Iterator[tuple[str, dict[str, tuple[yaml.Node, yaml.Node]]]]:
-        jobs = self._mapping(top["jobs"][1]) if "jobs" in top else {}
-        for name, (_, job) in jobs.items():
-            yield name, self._mapping(job)
-
-    def _group(
-        self, owner: dict[str, tuple[yaml.Node, yaml.Node]], job: str | None
-    ) -> Iterator[Group]:
+    def _group(self, owner: Keys, job: str | None) -> Iterator[Group]:
         if "concurrency" not in owner:
             return
         key, node = owner["concurrency"]
@@ -228,42 +173,34 @@ class _Reader:
         else:
             how = {
                 name: value.value
-                for name, (_, value) in self._mapping(node).items()
+                for name, (_, value) in self.mapping(node).items()
                 if isinstance(value, ScalarNode)
             }
             group = how.get("group", "")
         # With `queue: max`, up to 100 runs wait instead of one.
         if group and how.get("queue") != "max" and not _differs(group):
             cancels = how.get("cancel-in-progress", "false").strip().lower() != "false"
-            yield Group(_line(key), group, job, cancels)
+            yield Group(line_of(key), group, job, cancels)
 
-    def _steps(
-        self, job: dict[str, tuple[yaml.Node, yaml.Node]]
-    ) -> Iterator[dict[str, tuple[yaml.Node, yaml.Node]]]:
-        for node in self._sequence(job["steps"][1]) if "steps" in job else []:
-            yield self._mapping(node)
-
-    def _receiving(self, top: dict[str, tuple[yaml.Node, yaml.Node]]) -> Iterator[str]:
+    def _receiving(self, top: Keys) -> Iterator[str]:
         """The ids of steps that receive a message with the Zekt Action, in small letters."""
-        for _, job in self._jobs(top):
-            for step in self._steps(job):
-                given = self._mapping(step["with"][1]) if "with" in step else {}
-                mode = given["mode"][1].value if "mode" in given else None
-                if "uses" in step and "id" in step and mode == "receive":
-                    yield str(step["id"][1].value).lower()
+        for _, job in self.jobs(top):
+            for step in self.steps(job):
+                if "uses" in step and "id" in step and confirming.receives(self.given(step)):
+                    yield text_of(step, "id").lower()
 
-    def _injections(self, top: dict[str, tuple[yaml.Node, yaml.Node]]) -> Iterator[Use]:
+    def _injections(self, top: Keys) -> Iterator[Use]:
         of_all = self._variables(top)
-        for _, job in self._jobs(top):
+        for _, job in self.jobs(top):
             of_job = of_all | self._variables(job)
-            for step in self._steps(job):
+            for step in self.steps(job):
                 for script in self._scripts(step):
                     variables = of_job | self._variables(step)
                     yield from self._uses(script, replace(self._foreign, variables=variables))
 
-    def _variables(self, owner: dict[str, tuple[yaml.Node, yaml.Node]]) -> frozenset[str]:
+    def _variables(self, owner: Keys) -> frozenset[str]:
         """The variables of an `env` that hold text of the payload, in small letters."""
-        given = self._mapping(owner["env"][1]) if "env" in owner else {}
+        given = self.mapping(owner["env"][1]) if "env" in owner else {}
         return frozenset(name.lower() for name, (_, value) in given.items() if self._is_of(value))
 
     def _is_of(self, node: yaml.Node) -> bool:
@@ -273,13 +210,11 @@ class _Reader:
             self._tainted[id(node)] = known
         return known
 
-    def _scripts(self, step: dict[str, tuple[yaml.Node, yaml.Node]]) -> Iterator[ScalarNode]:
+    def _scripts(self, step: Keys) -> Iterator[ScalarNode]:
         """The code of a step: `run`, and what actions/github-script runs."""
         found = [step["run"][1]] if "run" in step else []
-        action = step["uses"][1] if "uses" in step else None
-        if isinstance(action, ScalarNode) and "with" in step and _runs_script(action.value):
-            given = self._mapping(step["with"][1])
-            found += [value for name, (_, value) in given.items() if name.lower() == "script"]
+        given = self.given(step) if _runs_script(text_of(step, "uses")) else {}
+        found += [given["script"][1]] if "script" in given else []
         for script in found:
             if isinstance(script, ScalarNode) and id(script) not in self._seen:
                 self._seen.add(id(script))
@@ -289,7 +224,7 @@ class _Reader:
         found = foreign.found(script.value)
         if not found:
             return
-        first = _line(script)
+        first = line_of(script)
         source = "\n".join(self._lines[first - 1 : script.end_mark.line + 1])
         # The source has the lines that the value lost; with escapes in it, only the first is sure.
         placed = foreign.found(source)
@@ -298,10 +233,6 @@ class _Reader:
             below = source.count("\n", 0, placed[number].start) if exact else 0
             shown = " ".join(expression.text.split())
             yield Use(first + below, f"${{{{ {shown[:200]} }}}}")
-
-
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1
 
 
 def _found(text: str) -> list[expressions.Expression]:
