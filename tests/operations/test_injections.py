@@ -132,10 +132,13 @@ def test_a_variable_of_the_payload_is_code_again_in_an_expression(
         ("steps.sent.outputs.payload", False),
     ],
 )
-def test_what_the_action_received_is_the_payload_too(expression: str, *, found: bool) -> None:
+@pytest.mark.parametrize("mode", ["mode: receive", "Mode: ' receive'"])
+def test_what_the_action_received_is_the_payload_too(
+    expression: str, mode: str, *, found: bool
+) -> None:
     text = (
         f"{ON}jobs:\n  a:\n    steps:\n"
-        "      - {id: Zekt, uses: ACME/zekt/action@v1, with: {mode: receive}}\n"
+        f"      - {{id: Zekt, uses: ACME/zekt/action@v1, with: {{{mode}}}}}\n"
         "      - {id: sent, uses: ACME/zekt/action@v1, with: {mode: send}}\n"
         "      - {id: other, uses: ACME/other@v1, with: [mode]}\n"
         f"      - run: echo ${{{{ {expression} }}}}\n"
