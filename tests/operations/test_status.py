@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +108,26 @@ async def test_a_process_shows_while_it_lives_and_after_it_died(stage: Stage) ->
         await until(forgotten)
         (process,) = (await status(broker, ME))["processes"]
         assert process["kind"] == "serve"
+
+
+async def test_how_late_the_loop_is_shows_with_the_next_heartbeat(stage: Stage) -> None:
+    async with beating(stage.broker, "serve"):
+        await asyncio.sleep(0)  # it looks in a second
+        time.sleep(1.2)  # and finds that nothing ran
+        lag = stage.broker.vitals.figures.loop_lag_seconds
+
+        async def observed() -> bool:
+            return sum(lag.counts) > 0
+
+        await until(observed)
+        stage.clock.advance(BEAT_EVERY)
+
+        async def told() -> bool:
+            (process,) = (await status(stage.broker, ME))["processes"]
+            found = process["figures"]["histograms"]["loop_lag_seconds"]
+            return bool(found["sum"] >= 0.2)
+
+        await until(told)
 
 
 async def test_a_worker_whose_clock_is_off_takes_no_work_and_says_so(

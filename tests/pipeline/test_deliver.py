@@ -102,6 +102,7 @@ async def blocked(stage: Stage, reason: str) -> None:
     assert (row["state"], row["blocked_reason"], row["due_at"]) == ("blocked", reason, None)
     assert (row["attempts"], row["lease"]) == (0, None)
     assert await stage.rows(attempts) == []
+    assert stage.broker.vitals.figures.attempts == {}
     assert await verbs(stage) == ["zekt:delivery:created", "zekt:delivery:blocked"]
     assert await tokens(stage) == PACED.burst
 

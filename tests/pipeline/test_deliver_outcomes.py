@@ -52,6 +52,7 @@ async def test_each_kind_of_outcome_has_its_state(
     assert (row["state"], row["reason"]) == (state, reason)
     assert row["due_at"] == (wait and stage.clock.now() + wait)
     assert (await stage.row(attempts))["outcome"] == outcome.kind
+    assert stage.broker.vitals.figures.attempts == {outcome.kind: 1}
     entry = [one for one in await stage.rows(audit) if one["verb"] == f"zekt:delivery:{state}"][-1]
     told = {"outcome": outcome.kind}
     assert orjson.loads(entry["details"]) == (
