@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from zekt_bot.clock import SystemClock
+from zekt_bot.clock import Shutdown, SystemClock
 
 
 class SetBack(SystemClock):
@@ -35,3 +35,14 @@ async def test_who_sleeps_until_a_moment_wakes_at_it_or_after(seconds: float) ->
     assert clock.now() >= until
     assert clock.monotonic() >= began
     assert clock.now().tzinfo is UTC
+
+
+def test_a_shutdown_has_one_end_from_when_it_is_told_or_first_asked_for() -> None:
+    told, asked = Shutdown(timedelta(hours=1)), Shutdown(timedelta(hours=1))
+    told.begin()
+    first = asked.left()
+    assert first <= timedelta(hours=1)
+    assert told.left() < asked.left() < first
+    told.begin()
+    assert told.left() < asked.left()
+    assert Shutdown(timedelta(0)).left() == timedelta(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from tests.working import (
 )
 from zekt_bot import hookimpl
 from zekt_bot.app import working
+from zekt_bot.clock import Shutdown
 from zekt_bot.db.tables import coverage, deliveries, inbox, lanes, runs
 
 if TYPE_CHECKING:
@@ -180,6 +182,20 @@ async def test_what_does_not_end_in_time_is_given_back(migrated_url: str) -> Non
         assert (row["state"], row["lease"]) == ("pending", None)
         stage.github.clear_faults()
         assert [outcome and outcome.kind for outcome in await stage.deliver()] == ["dispatched"]
+
+
+async def test_what_is_in_flight_has_the_time_that_the_process_has_left(
+    migrated_url: str,
+) -> None:
+    async with open_stage(migrated_url, shutdown_timeout=timedelta(hours=1)) as stage:
+        await stage.serve()
+        stage.github.fail("POST", DISPATCH, hang=True)
+        late = replace(stage.broker, shutdown=Shutdown(timedelta(0)))
+        async with working(late):
+            await finished(stage)
+            await until(lambda: posted(stage))
+        row = await stage.row(deliveries)
+        assert (row["state"], row["attempts"], row["lease"]) == ("pending", 0, None)
 
 
 async def test_a_chore_that_waits_for_github_holds_up_no_stop(migrated_url: str) -> None:

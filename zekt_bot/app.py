@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from zekt_bot import logs, plugins
-from zekt_bot.clock import SystemClock
+from zekt_bot.clock import Shutdown, SystemClock
 from zekt_bot.db.credentials import CredentialStore
 from zekt_bot.db.database import open_database
 from zekt_bot.domain.access import Operator
@@ -59,6 +59,7 @@ async def open_broker(
         settings.plugins_dir, settings.disabled_plugins, settings.channel_allowed_nets
     )
     vitals, traces = Vitals(), open_traces(wanted=settings.traces)
+    shutdown = Shutdown(settings.shutdown_timeout)
     async with (
         open_database(settings, clock, alone=server) as database,
         _session(vitals.figures) as session,
@@ -79,6 +80,7 @@ async def open_broker(
             app_pages=AppPages(github, credentials, clock),
             oauth=oauth,
             run_tokens=RunTokens(settings, clock, session),
+            shutdown=shutdown,
             vitals=vitals,
             traces=traces,
         )
@@ -86,8 +88,8 @@ async def open_broker(
             async with faults_kept(broker) if server else nullcontext():
                 yield broker
         finally:
-            await loaded.close(settings.shutdown_timeout)
-            await asyncio.to_thread(traces.close)
+            await loaded.close(shutdown.left())
+            await asyncio.to_thread(traces.close, shutdown.left())
 
 
 def _session(figures: Figures) -> aiohttp.ClientSession:
@@ -150,7 +152,7 @@ async def serving(broker: Broker) -> AsyncIterator[int]:
         withdrawn=partial(sessions.withdrawn, broker),
         broker=broker,
     )
-    async with running(deps) as port:
+    async with running(deps, broker.shutdown) as port:
         yield port
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -42,3 +42,23 @@ class SystemClock:
         while left > 0:
             await asyncio.sleep(left)
             left = min((when - self.now()).total_seconds(), latest - self.monotonic())
+
+
+class Shutdown:
+    """One moment by which all parts of a process that was told to stop have to have ended."""
+
+    def __init__(self, within: timedelta) -> None:
+        """It was not told yet; then it has so much time."""
+        self._within = within.total_seconds()
+        self._ends_at: float | None = None
+
+    def begin(self) -> None:
+        """The process was told to stop; only the first time counts."""
+        self.left()
+
+    def left(self) -> timedelta:
+        """The time that is left; all of it for the first who asks."""
+        now = time.monotonic()
+        if self._ends_at is None:
+            self._ends_at = now + self._within
+        return timedelta(seconds=max(0.0, self._ends_at - now))

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 from contextvars import ContextVar
+from threading import Thread
 from typing import TYPE_CHECKING, Protocol
 
 from zekt_bot.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from opentelemetry.sdk.trace import TracerProvider
 
@@ -33,8 +34,8 @@ class Traces(Protocol):
         """A span of the run with this key; the `webhook` that completes the run is the root."""
         ...
 
-    def close(self) -> None:
-        """Send what was told, and stop."""
+    def close(self, within: timedelta) -> None:
+        """Send what was told, as far as that takes no longer, and stop."""
         ...
 
 
@@ -46,7 +47,7 @@ class NoTraces:
     ) -> None:
         """Nothing."""
 
-    def close(self) -> None:
+    def close(self, within: timedelta) -> None:
         """Nothing."""
 
 
@@ -127,8 +128,11 @@ class _OpenTelemetry:
             self._wanted.reset(token)
         span.end(_nanoseconds(ended))
 
-    def close(self) -> None:
-        self._provider.shutdown()
+    def close(self, within: timedelta) -> None:
+        """In a thread, because it waits half a minute for a collector that does not answer."""
+        closing = Thread(target=self._provider.shutdown, name="zekt-traces", daemon=True)
+        closing.start()
+        closing.join(within.total_seconds())
 
 
 def _nanoseconds(moment: datetime) -> int:

@@ -143,13 +143,14 @@ class Worker:
     async def _end(self, periodic: Sequence[asyncio.Task[None]]) -> None:
         """At the stop: what they wait for may take longer than is left, and they outlive a kill."""
         await self._stopping.wait()
-        await asyncio.wait(periodic, timeout=_CHORES_END.total_seconds())
+        within = min(_CHORES_END, self._broker.shutdown.left())
+        await asyncio.wait(periodic, timeout=within.total_seconds())
         for chore in periodic:
             chore.cancel()
 
     def stop(self) -> None:
         """Take no more work."""
-        self._broker.plugins.observers.stopping(self._broker.settings.shutdown_timeout)
+        self._broker.shutdown.begin()
         self._stopping.set()
         for event in (*self._waited_for, *(queue.woken for queue in self._queues)):
             event.set()
@@ -364,9 +365,9 @@ class Worker:
 
     async def _drain(self) -> None:
         """Let what is in flight end; give back the leases of what does not."""
-        timeout = self._broker.settings.shutdown_timeout
         with contextlib.suppress(StorageUnavailable):
             await self._broker.database.settled()  # the last that may hand over
+        timeout = self._broker.shutdown.left()
         works, rows, _, _ = await asyncio.gather(
             self._senders.drain(timeout),
             self._routers.drain(timeout),

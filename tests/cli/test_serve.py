@@ -6,19 +6,35 @@ import asyncio
 import contextlib
 import re
 import signal
+import socket
 import sys
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import select
 
 from tests.acceptance.server import RELEASE, stage
 from tests.cli.command import environment, process
+from tests.web.front import HEAD, UNKNOWN
+from zekt_bot.db.tables import deliveries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from sqlalchemy import Connection
+
 _WITHIN = 60.0
+ENDLESS = """
+import threading
+from zekt_bot import hookimpl
+
+threading.Thread(target=threading.Event().wait).start()  # an interpreter waits for it at its end
+
+@hookimpl
+async def zekt_audited(entry): ...
+"""
 
 
 @contextlib.asynccontextmanager
@@ -75,6 +91,48 @@ async def test_a_second_signal_ends_it_at_once(sqlite_url: str, tmp_path: Path) 
             while "server.stopping" not in s.zekt.log.read_text():
                 await asyncio.sleep(0.02)
         assert await s.zekt.end(signal.SIGTERM) == 128 + signal.SIGTERM
+
+
+async def test_all_that_hangs_has_one_time_together(sqlite_url: str, tmp_path: Path) -> None:
+    """A POST to GitHub, a stranger's request, and a collector of traces that does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = {
+            "ZEKT_SHUTDOWN_TIMEOUT": "2",
+            "ZEKT_TRACES": "true",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}",
+        }
+        async with stage(sqlite_url, tmp_path, **settings) as s:
+            s.github.fail("POST", "/repos/*/dispatches", hang=True)
+            await (await s.github.start_run(s.provider, RELEASE)).complete("success")
+            async with asyncio.timeout(_WITHIN):
+                while not any(r.path.endswith("/dispatches") for r in s.github.requests):
+                    await asyncio.sleep(0.02)
+            reader, writer = await asyncio.open_connection("127.0.0.1", s.zekt.port)
+            writer.write(HEAD + UNKNOWN + b"Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n")
+            assert b"100 Continue" in await reader.readuntil(b"\r\n\r\n")
+            began = monotonic()
+            assert await s.zekt.end() == 0
+            assert monotonic() - began < 8
+            writer.close()
+            assert s.zekt.broker is not None
+            assert await s.zekt.broker.database.query(_leases) == [None]
+
+
+def _leases(connection: Connection) -> list[str | None]:
+    return [*connection.execute(select(deliveries.c.lease)).scalars()]
+
+
+async def test_what_nothing_can_stop_is_cut_off(sqlite_url: str, tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    settings = {"ZEKT_PLUGINS_DIR": str(tmp_path), "ZEKT_SHUTDOWN_TIMEOUT": "0"}
+    async with running("serve", DATABASE_URL=sqlite_url, **settings) as server:
+        server.terminate()
+        assert server.stderr is not None
+        async with asyncio.timeout(_WITHIN):
+            log = await server.stderr.read()
+            assert await server.wait() == 128 + signal.SIGTERM
+        assert b"server.stopped" in log
+        assert b"process.cut_off" in log
 
 
 async def test_without_credentials_it_starts_and_names_what_is_missing(sqlite_url: str) -> None:

@@ -249,10 +249,9 @@ async def test_one_that_fails_or_hangs_is_logged_and_holds_up_only_its_own(
 
 async def test_at_the_end_what_waits_has_the_time_that_is_left() -> None:
     queues, heard = Observers(), list[int]()
-    queues.stopping(timedelta(milliseconds=20))
     with capture_logs() as logs:
         queues.put("mine", News("h", lambda: asyncio.sleep(20)))
         queues.put("mine", News("h", lambda: told(heard, 1)))
-        await queues.close(timedelta(seconds=20))
+        await queues.close(timedelta(milliseconds=20))
     assert heard == []
     assert [(line["event"], line["count"]) for line in logs] == [("plugin.news_dropped", 2)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from zekt_bot.clock import SystemClock
+from zekt_bot.clock import Shutdown, SystemClock
 from zekt_bot.config import AppCredentials, Settings
 from zekt_bot.domain.figures import Figures
 from zekt_bot.domain.webhooks import Receipt, VerifiedWebhook
@@ -87,7 +87,7 @@ async def front(
         parts.status,
     )
     async with (
-        running(deps) as port,
+        running(deps, Shutdown(made.shutdown_timeout)) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
     ):
         yield port, session

@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 from contextlib import AsyncExitStack, contextmanager
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from threading import Timer
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 import structlog
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from zekt_bot.operations.heartbeat import Kind
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
+_MARGIN = timedelta(seconds=4)  # after the shutdown's time: leases are given back, all is closed
 _log = structlog.get_logger()
 
 
@@ -35,7 +38,7 @@ def serve(no_worker: bool) -> None:
     `zekt migrate` and stops if they are not.
 
     It stops on SIGTERM or SIGINT: what is in flight ends first, then it exits with 0. A second
-    signal ends it at once.
+    signal ends it at once, and so do four seconds more than ZEKT_SHUTDOWN_TIMEOUT.
     """
     settings = load_settings()
     if no_worker and not settings.on_postgresql:
@@ -89,7 +92,7 @@ async def _serve(settings: Settings, *, web: bool, work: bool) -> None:
 
     kind: Kind = "serve" if web and work else "web" if web else "worker"
 
-    with stop_signals() as stop:
+    with stop_signals(settings.shutdown_timeout + _MARGIN) as stop:
         async with open_broker(settings, server=True) as broker, AsyncExitStack() as parts:
             await _warn(broker)
             await parts.enter_async_context(beating(broker, kind))
@@ -109,15 +112,19 @@ async def _serve(settings: Settings, *, web: bool, work: bool) -> None:
 
 
 @contextmanager
-def stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set; the second of them ends the process at once."""
+def stop_signals(within: timedelta | None = None) -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set; the second of them ends the process at once.
+
+    `within`: so does this time after the first, whatever the process still waits for.
+    """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
     def told(number: int) -> None:
         if stop.is_set():
-            sys.stderr.flush()
-            os._exit(128 + number)
+            _end_at_once(number)
         stop.set()
+        if within is not None:
+            _end_after(within, number)
 
     for number in _STOPPING:
         loop.add_signal_handler(number, told, number)
@@ -126,6 +133,23 @@ def stop_signals() -> Iterator[asyncio.Event]:
     finally:
         for number in _STOPPING:
             loop.remove_signal_handler(number)
+
+
+def _end_after(within: timedelta, number: int) -> None:
+    """By a thread of its own: the loop may be closed, and threads be waited for."""
+
+    def end() -> None:
+        _log.error("process.cut_off", after_seconds=within.total_seconds())
+        _end_at_once(number)
+
+    timer = Timer(within.total_seconds(), end)
+    timer.daemon = True
+    timer.start()
+
+
+def _end_at_once(number: int) -> NoReturn:
+    sys.stderr.flush()
+    os._exit(128 + number)
 
 
 async def _offer_setup(broker: Broker) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from zekt_bot.clock import Clock
+    from zekt_bot.clock import Clock, Shutdown
     from zekt_bot.config import Credentials, Settings
     from zekt_bot.db.database import Database
     from zekt_bot.github.app_pages import AppPages
@@ -52,6 +52,7 @@ class Broker:
     app_pages: AppPages
     oauth: OAuth
     run_tokens: RunTokens
+    shutdown: Shutdown
     vitals: Vitals = field(default_factory=Vitals)
     traces: Traces = field(default_factory=NoTraces)
 

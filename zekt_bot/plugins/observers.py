@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
@@ -70,11 +69,11 @@ class _Queue:
             _log.warning("plugin.news_dropped", plugin=self._plugin, count=self.dropped)
         self.dropped = 0
 
-    async def close(self, within: float) -> None:
+    async def close(self, within: timedelta) -> None:
         """Tell what waits, as long as there is time."""
         if self._task is None:
             return
-        _, late = await asyncio.wait({self._task}, timeout=max(0.0, within))
+        _, late = await asyncio.wait({self._task}, timeout=within.total_seconds())
         if late:
             self._task.cancel()
             await asyncio.wait(late)
@@ -88,19 +87,11 @@ class Observers:
     def __init__(self) -> None:
         """Begin with none; a queue's task lives as long as something waits."""
         self._queues: dict[str, _Queue] = {}
-        self._end: float | None = None
 
     def put(self, plugin: str, news: News) -> None:
         """Let a plugin hear of something."""
         self._queues.setdefault(plugin, _Queue(plugin)).put(news)
 
-    def stopping(self, within: timedelta) -> None:
-        """The process ends: from now on there is so much time for all that still waits."""
-        if self._end is None:
-            self._end = time.monotonic() + within.total_seconds()
-
     async def close(self, within: timedelta) -> None:
-        """Tell what waits within the time that `stopping` left, else `within`."""
-        self.stopping(within)
-        left = (self._end or 0.0) - time.monotonic()
-        await asyncio.gather(*(queue.close(left) for queue in self._queues.values()))
+        """Tell what waits, as long as there is time."""
+        await asyncio.gather(*(queue.close(within) for queue in self._queues.values()))

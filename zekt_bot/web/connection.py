@@ -18,6 +18,7 @@ from zekt_bot.web.deps import answer
 if TYPE_CHECKING:
     import asyncio
 
+    from zekt_bot.clock import Shutdown
     from zekt_bot.web.deps import Limits
 
 
@@ -54,6 +55,22 @@ class Connection(RequestHandler):
         self._forget_head()
         super().connection_lost(exc)
 
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """Let its request end within `timeout`, then cut it off.
+
+        aiohttp would wait so long once more for a handler that reads no body, and for ever if
+        `timeout` is 0.
+        """
+        alarm = self._loop.call_later(timeout or 0, self._cut_off)
+        try:
+            await super().shutdown(timeout)
+        finally:
+            alarm.cancel()
+
+    def _cut_off(self) -> None:
+        if self._task_handler is not None:
+            self._task_handler.cancel()
+
     def _watch_head(self) -> None:
         self._head_timer = self._loop.call_later(self._head_seconds, self._head_is_late)
 
@@ -88,16 +105,21 @@ class JsonServer(Server):
     """aiohttp's server, with our connections."""
 
     limits: Limits
+    ending: Shutdown
 
     def __call__(self) -> RequestHandler:
         """A connection for a new client."""
         return Connection(self, limits=self.limits, loop=self._loop, **self._kwargs)
 
+    async def shutdown(self, timeout: float | None = None) -> None:
+        """Let requests end in the time that the process has left."""
+        await super().shutdown(self.ending.left().total_seconds())
+
 
 class Runner(web.AppRunner):
     """aiohttp's runner, with our server."""
 
-    def __init__(self, app: web.Application, limits: Limits) -> None:
+    def __init__(self, app: web.Application, limits: Limits, ending: Shutdown) -> None:
         """Raw bodies: the signature is over the bytes received."""
         super().__init__(
             app,
@@ -106,10 +128,10 @@ class Runner(web.AppRunner):
             keepalive_timeout=limits.idle.total_seconds(),
             lingering_time=limits.linger.total_seconds(),
         )
-        self.limits = limits
+        self.limits, self.ending = limits, ending
 
     async def _make_server(self) -> Server:
         made = await super()._make_server()
         made.__class__ = JsonServer  # aiohttp has no setting for the class of a connection
-        made.limits = self.limits  # type: ignore[attr-defined]
+        made.limits, made.ending = self.limits, self.ending  # type: ignore[attr-defined]
         return made

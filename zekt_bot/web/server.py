@@ -35,6 +35,8 @@ from zekt_bot.web.tries import Tries
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from zekt_bot.clock import Shutdown
+
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 __all__ = ["ROUTES", "WebDeps", "build", "running"]
@@ -143,13 +145,15 @@ async def _elsewhere(request: web.Request) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def running(deps: WebDeps) -> AsyncIterator[int]:
+async def running(deps: WebDeps, shutdown: Shutdown) -> AsyncIterator[int]:
     """Answer on the settings' host and port (0: any free one); gives the bound port.
+
+    On leaving, requests in flight have what is left of `shutdown`.
 
     Raises:
         ConfigurationError: the port is taken or not allowed.
     """
-    runner = Runner(build(deps), deps.limits)
+    runner = Runner(build(deps), deps.limits, shutdown)
     await runner.setup()
     try:
         site = web.TCPSite(
