@@ -99,6 +99,27 @@ async def test_what_was_sent_in_the_ten_minutes_before_counts(
     assert (await heard(stage))[0] == hops
 
 
+@pytest.mark.parametrize("moment", ["created_at", "completed_at"])
+@pytest.mark.parametrize(
+    ("apart", "hops"),
+    [
+        (timedelta(minutes=-3), 0),
+        (timedelta(minutes=10), 4),
+        (timedelta(minutes=10, seconds=1), 0),
+    ],
+)
+async def test_what_began_or_ended_there_in_the_ten_minutes_before_counts_for_a_workflow_run(
+    stage: Stage, moment: str, apart: timedelta, hops: int
+) -> None:
+    await stage.serve("*")
+    await heard(stage)
+    long_ago = stage.clock.now() - timedelta(days=1)
+    times = dict.fromkeys(("created_at", "completed_at"), long_ago)
+    times[moment] = stage.clock.now() - apart
+    await execute(stage, update(runs).values(hops=4, **times))
+    assert await heard(stage, event="workflow_run") == (hops, None)
+
+
 async def test_of_its_event_type_what_was_sent_counts_and_else_of_any(stage: Stage) -> None:
     await sent(stage)
     await execute(stage, update(runs).values(hops=4))
