@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,14 +68,17 @@ async def test_after_three_days_away_it_is_met_by_no_flood_and_nothing_is_given_
     await stage.github.stop()
     await work(stage, 72 * HOUR)
     assert await states(stage) == {"retrying"}
+    stage.clock.advance(9 * HOUR)  # the worker is away too, longer than any retry waits
+    assert {row["due_at"] <= stage.clock.now() for row in await stage.rows(deliveries)} == {True}
     await stage.github.start()
     await work(stage, 9 * HOUR)
     assert await states(stage) == {"dispatched"}
     assert len(stage.github.dispatches) == RUNS
-    busiest = busiest_second(stage)
-    assert busiest <= stage.pace.burst
-    seen = f"{RUNS} deliveries, all dispatched after 72 hours"
-    record_property(FIGURES, f"{seen}; at most {busiest} POSTs in a second, burst {PACE.burst}")
+    busiest, a_second = busiest_second(stage), ceil(PACE.per_minute / 60)
+    assert PACE.burst <= busiest <= PACE.burst + a_second < RUNS
+    seen = f"{RUNS} deliveries, all due at once after 81 hours, all dispatched"
+    most = f"at most {busiest} POSTs in a second, burst {PACE.burst} and {a_second} a second"
+    record_property(FIGURES, f"{seen}; {most}")
 
 
 async def test_when_a_limit_ends_what_waited_is_paced(stage: Stage) -> None:
