@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,9 @@ from tests.stage import settings_of
 from zekt_bot.app import open_broker
 from zekt_bot.cli.demo.stage import free_port
 from zekt_bot.clock import SystemClock
+from zekt_bot.db import coverage
 from zekt_bot.db.tables import plugin_faults, processes
+from zekt_bot.domain.recovery import READ_EVERY, Coverage
 from zekt_bot.testing import GitHubSimulator, ManualClock
 
 if TYPE_CHECKING:
@@ -191,6 +194,40 @@ async def test_a_running_process_that_is_not_well_shows(
     assert len(said) == 2
     assert "worker there:1 is -2.5 s off" in said[0]
     assert "worker there:2 hears of no other" in said[1]
+
+
+async def test_lists_that_a_running_server_does_not_read_show(
+    migrated_url: str, github: GitHubSimulator, app: App
+) -> None:
+    settings = environ_of(migrated_url, github, app)
+    same_key = settings_of(migrated_url, github, app, secret_keys=(KEY,))
+    now = SystemClock().now()
+
+    async def said(*rows: Coverage) -> list[str]:
+        async with open_broker(same_key, ManualClock()) as broker:
+            for row in rows:
+                await broker.database.write(coverage.save, row)
+        ended = await zekt("check", "--json", **settings)
+        found = json.loads(ended.out)
+        return [each["said"] for each in found if each["part"] == "missed events"]
+
+    assert await said() == []
+    both = [Coverage(name, now, now, checked_at=now) for name in READ_EVERY]
+    assert await said(*both) == [f"GitHub's lists were read up to {now:%Y-%m-%d %H:%M:%SZ}."]
+    old = now - timedelta(hours=4)
+    late = [
+        Coverage(name, old, old, checked_at=now, problem="GitHub is away") for name in READ_EVERY
+    ]
+    told = await said(*late)
+    assert len(told) == 2
+    assert all(f"since {old:%Y-%m-%d %H:%M:%SZ}: GitHub is away." in each for each in told)
+    assert all("when it starts" in each for each in told)
+    assert await red(settings) == {}
+    row = {"id": "a", "kind": "serve", "host": "there", "pid": 1, "version": "1", "figures": "{}"}
+    row |= {"started_at": old, "beat_at": now}
+    async with open_broker(same_key, ManualClock()) as broker:
+        await broker.database.write(put, (processes, [row]))
+    assert "may be missing" in (await red(settings))["missed events"]
 
 
 async def test_an_api_that_is_not_githubs_and_a_clock_that_is_off_show(

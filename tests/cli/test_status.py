@@ -14,9 +14,15 @@ import aiohttp
 from tests.acceptance.server import stage
 from tests.cli.command import KEY, environment, zekt
 from tests.db.rows import put, settings_for
+from tests.stage import open_stage
+from zekt_bot.chores import Chores
+from zekt_bot.cli.output import moment
 from zekt_bot.clock import SystemClock
 from zekt_bot.db.database import open_database
 from zekt_bot.db.tables import coverage, processes, repositories
+from zekt_bot.domain.recovery import READ_EVERY
+from zekt_bot.pipeline import recovery
+from zekt_bot.testing import ManualClock
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -73,7 +79,8 @@ async def test_people_see_who_is_not_well_and_what_waits(migrated_sqlite: str) -
     ]
     async with open_database(settings_for(migrated_sqlite, KEY), SystemClock()) as database:
         await database.write(put, (processes, rows))
-        await database.write(put, (coverage, [{"name": "runs", "no_gap_since": now}]))
+        row = {"no_gap_since": now, "covered_to": now}
+        await database.write(put, (coverage, [{"name": name, **row} for name in READ_EVERY]))
         await database.write(put, (repositories, unread(22, now)))
     shown = await zekt("status", DATABASE_URL=migrated_sqlite)
     assert shown.code == 0
@@ -84,7 +91,40 @@ async def test_people_see_who_is_not_well_and_what_waits(migrated_sqlite: str) -
     assert "And of 2 more repositories." in shown.out
 
 
+async def look(url: str, at: datetime, status: int = 200) -> None:
+    """Read GitHub's lists at this time; it answers so to who asks for the App's webhooks."""
+    async with open_stage(url, ManualClock(at), secret_keys=(KEY,)) as held:
+        if status != 200:
+            held.github.fail("GET", "/app/hook/deliveries", status=status)
+        every = Chores(held.broker, lambda: False).every
+        await next(chore.work() for chore in every if chore.name == recovery.CHORE)
+
+
+async def test_people_see_up_to_when_anybody_looked(migrated_url: str) -> None:
+    async def shown() -> str:
+        ended = await zekt("status", DATABASE_URL=migrated_url, ZEKT_SECRET_KEY=KEY)
+        assert ended.code == 0, ended.err
+        return " ".join(ended.out.split())
+
+    began = SystemClock().now() - timedelta(hours=5)
+    since, webhooks = moment(began - timedelta(hours=72)), moment(began - timedelta(minutes=1))
+    await look(migrated_url, began)
+    await look(migrated_url, began + timedelta(hours=1), status=500)
+    told = await shown()
+    assert f"No event is missing since {since}, up to {webhooks}." in told
+    assert f"the App's webhooks since {webhooks}: GitHub answered 500: Server Error." in told
+    runs = moment(began + timedelta(hours=1))
+    assert f"Nobody has read GitHub's lists of runs since {runs}." in told
+    now = SystemClock().now()
+    await look(migrated_url, now)
+    told = await shown()
+    assert f"No event is missing since {since}, up to {moment(now - timedelta(minutes=1))}." in told
+    assert "Nobody has read" not in told
+    assert "Nobody could" not in told
+
+
 async def test_watching_shows_it_again_until_it_is_stopped(migrated_sqlite: str) -> None:
+    await look(migrated_sqlite, SystemClock().now() - timedelta(hours=5))
     watching = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -100,7 +140,7 @@ async def test_watching_shows_it_again_until_it_is_stopped(migrated_sqlite: str)
     seen = 0
     async with asyncio.timeout(60):
         while seen < 2:
-            seen += b"inbox" in await watching.stdout.readline()
+            seen += b"Nobody has read" in await watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
         await watching.communicate()
     assert watching.returncode == 0

@@ -43,7 +43,8 @@ def series(*, heartbeat: float = 5, late: float = 0, refused: int = 0) -> list[d
         "age_seconds": late,
         "late_seconds": late,
     }
-    found = {"processes": [process], "waiting": [queue], "no_gap_since": START}
+    whole = {"no_gap_since": START, "looked_until": START}
+    found = {"processes": [process], "waiting": [queue], **whole}
     lines = [line.rpartition(" ") for line in exposition(found).decode().splitlines()]
     return [
         {"series": name, "values": _values(name, float(value))}

@@ -27,7 +27,8 @@ def told() -> set[str]:
         "hears": True,
         "figures": Figures().told(),
     }
-    text = exposition({"processes": [process], "waiting": [], "no_gap_since": START}).decode()
+    whole = {"no_gap_since": START, "looked_until": START}
+    text = exposition({"processes": [process], "waiting": [], **whole}).decode()
     return set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
 
 

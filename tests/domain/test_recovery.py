@@ -9,7 +9,17 @@ import pytest
 from tests import factories
 from zekt_bot.domain.catalog import AllowedWorkflow
 from zekt_bot.domain.events import Run, RunFacts, RunKey
-from zekt_bot.domain.recovery import Coverage, heard_to, in_time, provides_since, withheld
+from zekt_bot.domain.recovery import (
+    HOOK_DELIVERIES,
+    READ_EVERY,
+    RUNS,
+    Coverage,
+    heard_to,
+    in_time,
+    provides_since,
+    whole,
+    withheld,
+)
 
 ENDED = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -119,3 +129,51 @@ def test_until_when_nothing_is_missing(
 ) -> None:
     webhooks = Coverage("hook_deliveries", covered_to=covered, problem=problem)
     assert heard_to(webhooks, ENDED) == heard
+
+
+@pytest.mark.parametrize("name", READ_EVERY)
+def test_a_list_is_late_when_it_should_have_been_read_again_and_again(name: str) -> None:
+    read, patience = Coverage(name, covered_to=ENDED), 3 * READ_EVERY[name]
+    assert read.unread(ENDED + patience) is None
+    said = read.unread(ENDED + patience + timedelta(microseconds=1))
+    assert said is not None
+    assert "Nobody has read GitHub's list" in said
+    assert f"since {ENDED:%Y-%m-%d %H:%M:%SZ}." in said
+    why = Coverage(name, covered_to=ENDED, problem="GitHub is away.").unread(ENDED + 2 * patience)
+    assert why is not None
+    assert why.endswith("Z: GitHub is away.")
+    never = Coverage(name).unread(ENDED)
+    assert never is not None
+    assert never.endswith(" yet.")
+
+
+def read_both(
+    webhooks: tuple[datetime | None, datetime | None], runs: tuple[datetime | None, datetime | None]
+) -> list[Coverage]:
+    return [Coverage(HOOK_DELIVERIES, *webhooks), Coverage(RUNS, *runs)]
+
+
+@pytest.mark.parametrize(
+    ("lists", "since", "until"),
+    [
+        ([], None, None),
+        ([Coverage(RUNS, ENDED, ENDED + HOUR)], None, None),
+        (read_both((ENDED, None), (ENDED, ENDED + HOUR)), None, None),  # the clock was ahead
+        (read_both((None, None), (ENDED, ENDED + HOUR)), None, None),
+        (
+            read_both((ENDED - HOUR, ENDED + HOUR), (ENDED, ENDED + 2 * HOUR)),
+            ENDED,
+            ENDED + HOUR,
+        ),
+        # What is known of both does not meet.
+        (
+            read_both((ENDED + 2 * HOUR, ENDED + 3 * HOUR), (ENDED, ENDED + HOUR)),
+            None,
+            ENDED + HOUR,
+        ),
+    ],
+)
+def test_nothing_is_missing_where_all_lists_were_read(
+    lists: list[Coverage], since: datetime | None, until: datetime | None
+) -> None:
+    assert whole(lists) == (since, until)

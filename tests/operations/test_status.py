@@ -12,20 +12,24 @@ from structlog.testing import capture_logs
 
 from tests.db.rows import put, until
 from tests.stage import ME, open_stage
+from tests.web.test_metrics import samples
 from zekt_bot.app import working
-from zekt_bot.db.tables import coverage, inbox, processes
+from zekt_bot.chores import Chores
+from zekt_bot.db.tables import inbox, processes
 from zekt_bot.domain.access import Person
 from zekt_bot.errors import AccessDenied
 from zekt_bot.operations import pauses
 from zekt_bot.operations.heartbeat import BEAT_EVERY, DEAD_AFTER, beating
 from zekt_bot.operations.status import status
+from zekt_bot.pipeline import recovery
 from zekt_bot.testing import ManualClock
 from zekt_bot.testing.clock import START
+from zekt_bot.web.metrics import exposition
 
 if TYPE_CHECKING:
     from tests.stage import Stage
 
-SECOND = timedelta(seconds=1)
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
 
 def waiting(found: dict[str, Any]) -> dict[tuple[str, str | None], tuple[int, float]]:
@@ -68,16 +72,62 @@ async def test_nobody_but_an_operator_may_see_it(stage: Stage) -> None:
         await status(stage.broker, Person(1, "somebody"))
 
 
-async def test_since_when_nothing_is_missing_is_the_latest_of_what_was_compared(
+async def look(stage: Stage) -> None:
+    """The chore that reads GitHub's lists, once."""
+    every = Chores(stage.broker, lambda: False).every
+    await next(chore.work() for chore in every if chore.name == recovery.CHORE)
+
+
+async def whole(stage: Stage) -> tuple[datetime | None, datetime | None, dict[str, str]]:
+    """Since when and until when no event is missing, and what is said of lists that are late."""
+    found = await status(stage.broker, ME)
+    late = {row["name"]: row["unread"] for row in found["coverage"] if row["unread"]}
+    return found["no_gap_since"], found["looked_until"], late
+
+
+async def test_since_when_nothing_is_missing_is_known_when_all_lists_were_read(
     stage: Stage,
 ) -> None:
-    broker = stage.broker
-    assert (await status(broker, ME))["no_gap_since"] is None
-    row = {"name": "runs", "no_gap_since": START, "covered_to": START}
-    await broker.database.write(put, (coverage, [row]))
-    assert (await status(broker, ME))["no_gap_since"] == START
-    await broker.database.write(put, (coverage, [{"name": "hook_deliveries"}]))
-    assert (await status(broker, ME))["no_gap_since"] is None
+    assert await whole(stage) == (None, None, {})
+    stage.github.fail("GET", "/app/hook/deliveries", status=500)
+    await look(stage)
+    since, until, late = await whole(stage)
+    assert (since, until, list(late)) == (None, None, ["hook_deliveries"])
+    assert "list of the App's webhooks yet: GitHub answered 500" in late["hook_deliveries"]
+    await look(stage)
+    assert await whole(stage) == (START - 72 * HOUR, START - MINUTE, {})
+
+
+async def test_it_is_not_said_of_a_time_when_nobody_could_look(stage: Stage) -> None:
+    await look(stage)
+    since = START - 72 * HOUR
+    for _ in range(48):
+        stage.clock.advance(HOUR)
+        stage.github.fail("GET", "/app/hook/deliveries", status=500)
+        await look(stage)
+    told = await whole(stage)
+    assert told[:2] == (since, START - MINUTE)
+    assert told[2] == {
+        "hook_deliveries": "Nobody could read GitHub's list of the App's webhooks "
+        "since 2026-07-01 11:59:00Z: GitHub answered 500: Server Error."
+    }
+    stage.clock.advance(60 * HOUR)
+    since_then, until, late = await whole(stage)
+    assert (since_then, until) == (since, START - MINUTE)
+    assert late["runs"] == "Nobody has read GitHub's lists of runs since 2026-07-03 12:00:00Z."
+    figures = samples(exposition(await status(stage.broker, ME)))
+    for name, moment in (("no_gap_since", since), ("looked_until", START - MINUTE)):
+        assert figures[f"zekt_{name}_timestamp_seconds", frozenset()] == moment.timestamp()
+    await look(stage)  # GitHub keeps three days, and is read again
+    now = stage.clock.now()
+    assert await whole(stage) == (now - 72 * HOUR - MINUTE, now - MINUTE, {})
+
+
+async def test_between_two_readings_nothing_is_late(stage: Stage) -> None:
+    for _ in range(30):
+        await look(stage)
+        stage.clock.advance(recovery.EVERY)
+        assert (await whole(stage))[2] == {}
 
 
 async def test_a_process_shows_while_it_lives_and_after_it_died(stage: Stage) -> None:

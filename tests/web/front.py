@@ -63,7 +63,7 @@ class Parts:
     async def status(self) -> dict[str, Any]:
         """Nothing waits, or fail if told to."""
         await self.ready()
-        return {"processes": [], "waiting": [], "no_gap_since": None}
+        return {"processes": [], "waiting": [], "no_gap_since": None, "looked_until": None}
 
     async def ready(self) -> None:
         """Fail if told to."""

@@ -15,6 +15,8 @@ from zekt_bot.testing.clock import START
 from zekt_bot.web.deps import Kept
 from zekt_bot.web.metrics import exposition
 
+NOTHING: dict[str, Any] = {"waiting": [], "no_gap_since": None, "looked_until": None}
+
 
 def process(pid: int, figures: Figures, **changed: Any) -> dict[str, Any]:
     """A running process, as `status` finds it."""
@@ -59,7 +61,8 @@ def test_what_every_process_counted_is_told_by_each() -> None:
         process(2, two, clock_offset_seconds=-0.5, hears=False),
         process(3, Figures(), alive=False),
     ]
-    found = samples(exposition({"processes": running, "waiting": [queue], "no_gap_since": START}))
+    whole = {"no_gap_since": START, "looked_until": START + timedelta(hours=1)}
+    found = samples(exposition({"processes": running, "waiting": [queue], **whole}))
     assert found["zekt_webhooks_total", frozenset({"there:1", "serve", "202"})] == 3
     assert found["zekt_attempts_total", frozenset({"there:2", "worker", "dispatched"})] == 5
     lag = {
@@ -75,6 +78,7 @@ def test_what_every_process_counted_is_told_by_each() -> None:
     assert found["zekt_waiting_oldest_seconds", frozenset({"deliveries", "pending", ""})] == 9
     assert found["zekt_waiting_late_seconds", frozenset({"deliveries", "pending", ""})] == 2
     assert found["zekt_no_gap_since_timestamp_seconds", frozenset()] == START.timestamp()
+    assert found["zekt_looked_until_timestamp_seconds", frozenset()] == START.timestamp() + 3600
     assert ("zekt_clock_offset_seconds", frozenset({"there:1", "serve"})) not in found
 
 
@@ -82,7 +86,7 @@ def test_counters_of_a_process_that_died_are_told_no_more() -> None:
     dead = Figures()
     dead.webhooks["202"] += 3
     running = [process(1, dead, alive=False, age_seconds=99.0)]
-    found = samples(exposition({"processes": running, "waiting": [], "no_gap_since": None}))
+    found = samples(exposition({"processes": running, **NOTHING}))
     assert found["zekt_heartbeat_age_seconds", frozenset({"there:1", "worker"})] == 99
     assert not [name for name, _ in found if name.startswith("zekt_webhook")]
 
@@ -91,7 +95,7 @@ def test_of_two_processes_with_one_name_the_newer_is_told() -> None:
     dead, new = Figures(), Figures()
     dead.webhooks["202"], new.webhooks["202"] = 3, 5
     started = [process(1, dead, alive=True, age_seconds=29.0), process(1, new)]
-    text = exposition({"processes": started, "waiting": [], "no_gap_since": None})
+    text = exposition({"processes": started, **NOTHING})
     told = [line for line in text.decode().splitlines() if not line.startswith("#")]
     assert len(told) == len({line.rpartition(" ")[0] for line in told})
     found = samples(text)

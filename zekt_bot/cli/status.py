@@ -56,7 +56,7 @@ _WAITING = (
 def status(watch: bool, json_: bool) -> None:
     """Show who works, what waits, and how whole it is.
 
-    How long the oldest work waits, and since when no event was missed.
+    How long the oldest work waits, since when no event was missed, and until when anybody looked.
 
     `GET /status` answers the same as JSON.
     """
@@ -95,14 +95,17 @@ def _print(found: dict[str, Any], out: Console) -> None:
     out.print()
     print_table(_WAITING, found["waiting"], out)
     out.print()
-    since = found["no_gap_since"]
-    out.print(f"No event is missing since {moment(since)}." if since else _UNKNOWN)
+    since, until = found["no_gap_since"], found["looked_until"]
+    known = since and f"No event is missing since {moment(since)}, up to {moment(until)}."
+    out.print(known or _UNKNOWN)
     gaps = found["gaps"]
     for gap in gaps["first"]:
         name, at = plain(gap["repository"]), moment(gap["since"])
         out.print(f"Except of {name}: its runs since {at} could not be compared.", style="yellow")
     if more := gaps["repositories"] - len(gaps["first"]):
         out.print(f"And of {more} more repositories.", style="yellow")
+    for unread in filter(None, (each["unread"] for each in found["coverage"])):
+        out.print(plain(unread), style="red", markup=False)
 
 
 _UNKNOWN = "Since when no event is missing is not known yet."

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-HOOK_DELIVERIES = "hook_deliveries"
-"""The list of the App's webhooks."""
-
 _CHANGED = ("no_gap_since", "covered_to", "cursor", "checked_at", "problem")
 
 

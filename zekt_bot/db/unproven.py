@@ -10,7 +10,7 @@ from sqlalchemy import and_, case, func, select, update
 from zekt_bot.db import audit, coverage, lanes, sequences, units
 from zekt_bot.db.rows import durable_of
 from zekt_bot.db.tables import attempts, deliveries, envelopes, inbox, runs, subscriptions
-from zekt_bot.domain.recovery import heard_to
+from zekt_bot.domain.recovery import HOOK_DELIVERIES, heard_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def heard(connection: Connection, now: datetime) -> datetime | None:
     ).one()
     if missed:
         return None
-    until = heard_to(coverage.of(connection, coverage.HOOK_DELIVERIES), now)
+    until = heard_to(coverage.of(connection, HOOK_DELIVERIES), now)
     return min(until, since) if since else until
 
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from zekt_bot.domain.catalog import AllowedWorkflow, Repository
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from zekt_bot.domain.subscriptions import Subscription
 
 
+HOOK_DELIVERIES, RUNS = "hook_deliveries", "runs"
+READ_EVERY = {HOOK_DELIVERIES: timedelta(minutes=5), RUNS: timedelta(hours=1)}
+"""GitHub's lists that tell what was missed, and how often each is read."""
+
+_LISTS = {HOOK_DELIVERIES: "GitHub's list of the App's webhooks", RUNS: "GitHub's lists of runs"}
+_LATE = 3  # times that a list was not read: one reading may fail, and one take its time
 _PATIENCE = timedelta(hours=1)  # with a list that GitHub does not give
 
 
@@ -35,6 +42,26 @@ class Coverage:
     cursor: str | None = None
     checked_at: datetime | None = None
     problem: str | None = None
+
+    def unread(self, now: datetime) -> str | None:
+        """What people are told of a list that was not read in time; None: it was."""
+        if self.covered_to and now - self.covered_to <= _LATE * READ_EVERY[self.name]:
+            return None
+        what = _LISTS[self.name]
+        since = f"since {self.covered_to:%Y-%m-%d %H:%M:%SZ}" if self.covered_to else "yet"
+        if self.problem:
+            return f"Nobody could read {what} {since}: {self.problem.rstrip('.')}."
+        return f"Nobody has read {what} {since}."
+
+
+def whole(lists: Sequence[Coverage]) -> tuple[datetime | None, datetime | None]:
+    """Since when nothing is missing, and until when all lists were read; None: not known yet."""
+    begun = [each.no_gap_since for each in lists if each.no_gap_since]
+    read = [each.covered_to for each in lists if each.covered_to]
+    if min(len(begun), len(read)) < len(READ_EVERY):
+        return None, None
+    since, until = max(begun), min(read)
+    return (since if since <= until else None), until
 
 
 def heard_to(webhooks: Coverage, now: datetime) -> datetime:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from zekt_bot import plugins
-from zekt_bot.db import engine, plugin_faults, processes
+from zekt_bot.db import coverage, engine, plugin_faults, processes
 from zekt_bot.db.credentials import CredentialStore
 from zekt_bot.db.database import Database
+from zekt_bot.domain.recovery import whole
 from zekt_bot.errors import (
     ConfigurationError,
     DecryptionFailed,
@@ -36,10 +37,13 @@ if TYPE_CHECKING:
     from zekt_bot.clock import Clock
     from zekt_bot.config import App, AppCredentials, Credentials, Settings
     from zekt_bot.db.plugin_faults import Fault
+    from zekt_bot.domain.recovery import Coverage
     from zekt_bot.operations.app_check import Point
 
 # GitHub takes an App's JWT that is a minute off; half of that leaves room for the way there.
 _MOST_OFF = timedelta(seconds=30)
+_AT_START = "A server does so when it starts."
+_MAY_MISS = "Events since then may be missing: a worker looks for them, and its log says more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,9 @@ async def _database(database: Database, clock: Clock) -> list[Check]:
         found.append(Check("secret key", ok=False, said=str(error)))
     faults = await database.query(plugin_faults.present, clock.now())
     found += [_fault(fault) for fault in faults]
-    found += _processes(await database.query(processes.known), clock.now())
+    running = await database.query(processes.known)
+    found += _processes(running, clock.now())
+    found += _lists(await database.query(coverage.every), running, clock.now())
     if not database.address.path:
         told = await database.query(processes.clock)
         off_by = told - clock.now()
@@ -166,6 +172,17 @@ def _processes(rows: list[RowMapping], now: datetime) -> list[Check]:
             said = f"{who} hears of no other process's commits: set ZEKT_DIRECT_DATABASE_URL."
             found.append(Check("process", ok=False, said=said))
     return found
+
+
+def _lists(lists: list[Coverage], rows: list[RowMapping], now: datetime) -> list[Check]:
+    """Whether those who run could look for what was missed; where nobody runs, nobody has to."""
+    part, (_, until) = "missed events", whole(lists)
+    if unread := [said for each in lists if (said := each.unread(now))]:
+        ok = all(now - row["beat_at"] >= DEAD_AFTER for row in rows)
+        means = _AT_START if ok else _MAY_MISS
+        return [Check(part, ok=ok, said=f"{said} {means}") for said in unread]
+    said = f"GitHub's lists were read up to {until:%Y-%m-%d %H:%M:%SZ}." if until else ""
+    return [Check(part, ok=True, said=said)] if said else []
 
 
 async def _listening(database: Database) -> Check:

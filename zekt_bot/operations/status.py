@@ -8,6 +8,7 @@ import orjson
 
 from zekt_bot.db import backlog, coverage, mirror, processes
 from zekt_bot.domain.access import decide
+from zekt_bot.domain.recovery import whole
 from zekt_bot.operations.heartbeat import DEAD_AFTER, MOST_OFF
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from zekt_bot.domain.access import Principal
+    from zekt_bot.domain.recovery import Coverage
     from zekt_bot.operations.broker import Broker
 
 
@@ -27,6 +29,7 @@ _COVERAGE = ("name", "no_gap_since", "covered_to", "checked_at", "problem")
 async def status(broker: Broker, principal: Principal) -> dict[str, Any]:
     """What `/status` and `zekt status` show: `processes`, `waiting` and `coverage`, at `at`.
 
+    `looked_until`: as far as all lists were read; `unread`: that one was not read in time, and why.
     `gaps`: how many `repositories` could not be compared, and the `first` of them since when.
 
     Raises:
@@ -35,17 +38,19 @@ async def status(broker: Broker, principal: Principal) -> dict[str, Any]:
     """
     decide(principal, "status:read")
     now = broker.now()
-    running, waiting, covered, (unread, first) = await broker.database.query(_facts)
+    running, waiting, lists, (unread, first) = await broker.database.query(_facts)
+    no_gap_since, looked_until = whole(lists)
     return {
         "at": now,
-        "no_gap_since": _no_gap_since(covered),
+        "no_gap_since": no_gap_since,
+        "looked_until": looked_until,
         "gaps": {
             "repositories": unread,
             "first": [{"repository": name, "since": since} for name, since in first],
         },
         "processes": [_process(row, now) for row in running],
         "waiting": [_waiting(row, now) for row in waiting],
-        "coverage": covered,
+        "coverage": [_coverage(each, now) for each in lists],
     }
 
 
@@ -54,21 +59,19 @@ def _facts(
 ) -> tuple[
     list[Any],
     list[backlog.Waiting],
-    list[dict[str, Any]],
+    list[Coverage],
     tuple[int, list[tuple[str, datetime]]],
 ]:
     return (
         list(processes.known(connection)),
         backlog.backlog(connection),
-        [{name: getattr(each, name) for name in _COVERAGE} for each in coverage.every(connection)],
+        coverage.every(connection),
         mirror.unread(connection, _MOST_GAPS),
     )
 
 
-def _no_gap_since(covered: list[dict[str, Any]]) -> datetime | None:
-    """Since when nothing is missing, by all that was compared; None: not known yet."""
-    since = [row["no_gap_since"] for row in covered]
-    return max(since) if since and None not in since else None
+def _coverage(each: Coverage, now: datetime) -> dict[str, Any]:
+    return {**{name: getattr(each, name) for name in _COVERAGE}, "unread": each.unread(now)}
 
 
 def _process(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:

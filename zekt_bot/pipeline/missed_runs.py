@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from zekt_bot.db import coverage, inbox, mirror, runs
-from zekt_bot.domain.recovery import provides_since
+from zekt_bot.domain.recovery import READ_EVERY, RUNS, provides_since
 from zekt_bot.errors import (
     GitHubAnswered,
     GitHubError,
@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from zekt_bot.github.workflow_runs import Listed
     from zekt_bot.operations.broker import Broker
 
-NAME = "runs"
-EVERY = timedelta(hours=1)
+EVERY = READ_EVERY[RUNS]
 _BEFORE = timedelta(hours=6)  # GitHub lists by creation: a job takes six hours at most
 _LONGEST = timedelta(days=35)  # that a run may take
 _REPOSITORIES = 50
@@ -88,7 +87,7 @@ class MissedRuns:
             StorageUnavailable.
         """
         now = self._broker.now()
-        state = await self._broker.database.query(coverage.of, NAME)
+        state = await self._broker.database.query(coverage.of, RUNS)
         if state.cursor is None and state.checked_at and now - state.checked_at < every:
             return 0
         if state.cursor is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from zekt_bot.db import coverage
+from zekt_bot.domain.recovery import HOOK_DELIVERIES
 from zekt_bot.errors import GitHubAnswered, GitHubError, WebhookRefused
 from zekt_bot.github import hook_deliveries
 from zekt_bot.github.hook_deliveries import Carried
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
     from zekt_bot.pipeline.hook_list import Found
 
-NAME = coverage.HOOK_DELIVERIES
 _AT_ONCE = 8
 _MOST_FAILURES = 3
 _NO_SUCH_PLACE = frozenset({400, 404, 422})
@@ -57,7 +57,7 @@ async def recover(broker: Broker, stopped: Callable[[], bool] = lambda: False) -
 
 async def _pass(broker: Broker, stopped: Callable[[], bool]) -> tuple[int, bool]:
     """Read the list once; how many were taken in, and whether there is a place to go on at."""
-    before = await broker.database.query(coverage.of, NAME)
+    before = await broker.database.query(coverage.of, HOOK_DELIVERIES)
     try:
         found = await hook_list.read(broker, before, stopped)
     except GitHubError as error:
@@ -76,7 +76,8 @@ async def _pass(broker: Broker, stopped: Callable[[], bool]) -> tuple[int, bool]
 
 
 async def _not_listed(broker: Broker, error: GitHubError) -> None:
-    state = await broker.database.query(coverage.of, NAME)  # with the places of this pass
+    # With the places of this pass.
+    state = await broker.database.query(coverage.of, HOOK_DELIVERIES)
     if isinstance(error, GitHubAnswered) and error.status in _NO_SUCH_PLACE:
         state = replace(state, cursor=None)
     await note(broker, replace(state, problem=str(error)))

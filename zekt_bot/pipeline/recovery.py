@@ -7,13 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from zekt_bot.db import chores, coverage
+from zekt_bot.domain.recovery import HOOK_DELIVERIES, READ_EVERY
 from zekt_bot.errors import GitHubAnswered
 
 if TYPE_CHECKING:
     from zekt_bot.domain.recovery import Coverage
     from zekt_bot.operations.broker import Broker
 
-CHORE, EVERY = "recovery", timedelta(minutes=5)
+CHORE, EVERY = "recovery", READ_EVERY[HOOK_DELIVERIES]
 SETTLED = timedelta(minutes=1)  # what came a moment ago may be on its way into the inbox
 _LEFT = 0.5  # of an hour's requests: they are for tokens and dispatches
 

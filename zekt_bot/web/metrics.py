@@ -24,6 +24,7 @@ from zekt_bot.web.status import figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
 _WHO = ("process", "kind")
 _WHAT = ("queue", "state", "waits_for")
@@ -72,12 +73,7 @@ class _Found(Collector):
         for name, about in _HISTOGRAMS.items():
             yield _histogram(running, name, about)
         yield from _queues(self._figures["waiting"])
-        if since := self._figures["no_gap_since"]:
-            metric = GaugeMetricFamily(
-                "zekt_no_gap_since_timestamp_seconds", "Since when no event is missing."
-            )
-            metric.add_metric((), since.timestamp())
-            yield metric
+        yield from _whole(self._figures["no_gap_since"], self._figures["looked_until"])
 
 
 def _who(process: Mapping[str, Any]) -> tuple[str, str]:
@@ -147,3 +143,14 @@ def _queues(waiting: list[Mapping[str, Any]]) -> Iterator[Metric]:
         age.add_metric(what, row["age_seconds"])
         late.add_metric(what, row["late_seconds"])
     return iter((rows, age, late))
+
+
+def _whole(since: datetime | None, until: datetime | None) -> Iterator[Metric]:
+    for name, about, moment in (
+        ("no_gap_since", "Since when no event is missing, as far as anybody looked.", since),
+        ("looked_until", "Until when it was looked for events that are missing.", until),
+    ):
+        if moment:
+            metric = GaugeMetricFamily(f"zekt_{name}_timestamp_seconds", about)
+            metric.add_metric((), moment.timestamp())
+            yield metric
