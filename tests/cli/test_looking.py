@@ -10,8 +10,10 @@ import pytest
 
 from tests.acceptance.server import environ_of
 from tests.cli.command import KEY, zekt
+from tests.pipeline.missing import HOUR, flow, lose, recover
 from tests.pipeline.test_proof import NAMED, again, react
 from tests.stage import RELEASE, Stage, open_stage
+from zekt_bot.cli.output import moment
 from zekt_bot.errors import AccessDenied
 
 if TYPE_CHECKING:
@@ -72,6 +74,45 @@ async def test_what_came_of_a_run_is_found_from_every_noun(environ: dict[str, st
     assert "zekt:delivery:dispatched" in await does("audit", "list", "--from", "2020-01-01")
     entry = await does("audit", "show", entries[0]["id"])
     assert [line.split() for line in entry.splitlines()][-1] == ["intact", "yes"]
+
+
+async def test_what_came_late_is_shown_with_why_it_was_not_sent(migrated_url: str) -> None:
+    async with open_stage(migrated_url, recover_max_age=HOUR, secret_keys=(KEY,)) as stage:
+        before = await stage.finish_run("build")
+        stage.clock.advance(HOUR)
+        await stage.serve()
+        old = await stage.finish_run("build")
+        stage.clock.advance(HOUR)
+        late = await stage.finish_run("build")
+        await lose(stage)
+        assert await recover(stage) > 0
+        found_at = moment(stage.clock.now())
+        await flow(stage)
+        heard = await stage.finish_run("build")
+        await stage.listen()
+        await flow(stage)
+        environ = environ_of(migrated_url, stage.github, stage.app) | {"ZEKT_SECRET_KEY": KEY}
+        assert len(stage.github.dispatches) == 2
+
+        listed = json.loads((await zekt("events", "list", "--json", **environ)).out)
+        events = {row["run_id"]: row for row in listed}
+        told = (await zekt("events", "list", **environ)).out
+        blocked = json.loads((await zekt("events", "list", "--blocked", "--json", **environ)).out)
+        assert {row["run_id"] for row in blocked} == {before.id, old.id}
+        for run, state, reason in (
+            (before, "blocked", "enabled_later"),
+            (old, "blocked", "too_old"),
+            (late, "done", None),
+            (heard, "done", None),
+        ):
+            event = events[run.id]
+            assert event["blocked_reason"] == reason
+            shown = (await zekt("events", "show", event["id"], **environ)).out
+            facts = [" ".join(line.split()) for line in shown.splitlines()]
+            assert f"state {state}" in facts
+            assert reason is None or (f"reason {reason}" in facts and reason in told)
+            assert (f"read from GitHub {found_at}" in facts) is (run is not heard)
+            assert ("kestrel-bank/core-sync" in shown) is (reason is None)
 
 
 @pytest.mark.parametrize(
