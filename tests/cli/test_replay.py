@@ -1,4 +1,4 @@
-"""`zekt deliveries replay`: counted first, sent when it is said so."""
+"""`zekt deliveries replay`: counted first, sent when it is said so; and `zekt events retry`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import pytest
 
 from tests.acceptance.server import environ_of
 from tests.cli.command import KEY, zekt
+from tests.pipeline.between import Raising
+from tests.pipeline.test_set_aside import wear_out
 from tests.stage import SERVICE, open_stage
+from zekt_bot.domain.events import Run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,3 +66,22 @@ async def test_a_consumer_keeps_its_provider_from_it(environ: dict[str, str]) ->
     for verb, said in (("refuse-replay", "Only the people"), ("allow-replay", "may send again")):
         ended = await zekt("subscriptions", verb, SERVICE, CONSUMER, **environ)
         assert said in ended.out
+
+
+async def test_an_event_that_was_set_aside_is_tried_again_by_its_id(migrated_sqlite: str) -> None:
+    async with open_stage(migrated_sqlite, secret_keys=(KEY,)) as stage:
+        await stage.serve()
+        await stage.finish_run("build")
+        await stage.listen()
+        stage.broker.plugins.register(Raising(Run), "raising")
+        await wear_out(stage, "runs")
+        environ = environ_of(migrated_sqlite, stage.github, stage.app) | {"ZEKT_SECRET_KEY": KEY}
+        (row,) = json.loads((await zekt("events", "list", "--json", **environ)).out)
+        assert row["state"] == "set_aside"
+        tried = await zekt("events", "retry", row["correlation_id"], **environ)
+        assert f"zekt events show {row['correlation_id']}" in tried.out
+        (row,) = json.loads((await zekt("events", "list", "--json", **environ)).out)
+        assert (row["state"], row["failures"]) == ("gathering", 0)
+        none = await zekt("events", "retry", row["id"], **environ)
+        assert none.code == 3
+        assert "Nothing of it is set aside" in none.err

@@ -82,6 +82,7 @@ def test_what_belongs_to_the_server_is_no_persons() -> None:
         "account:rule",
         "account:read",
         "sending:pause",
+        "event:retry",
         "audit:read",
         "data:export",
         "message:store",

@@ -16,9 +16,12 @@ from tests.stage import ME, RELEASE, open_stage
 from zekt_bot import hookimpl
 from zekt_bot.app import serving
 from zekt_bot.db.tables import audit, deliveries, envelopes, inbox, runs
+from zekt_bot.domain.access import Person
 from zekt_bot.domain.events import Envelope, Run
 from zekt_bot.domain.webhooks import Receipt
+from zekt_bot.errors import AccessDenied, Conflict, NotFound
 from zekt_bot.operations import workflows
+from zekt_bot.operations.events import retry_event
 from zekt_bot.pipeline.fan_out import PAGE
 from zekt_bot.pipeline.store import store
 from zekt_bot.pipeline.verify import from_api
@@ -235,3 +238,25 @@ async def test_a_webhook_that_was_set_aside_and_its_run_are_both_taken_up(stage:
     assert await press(stage, sent[-1]) == AGAIN
     expected = ["zekt:run:set_aside", "zekt:run:requeued", "zekt:webhook:requeued"]
     assert await verbs(stage) == expected
+
+
+@pytest.mark.parametrize(
+    ("subject", "noun"), [(Run, "run"), (Envelope, "envelope")], ids=["run", "envelope"]
+)
+async def test_an_operator_takes_up_what_was_set_aside_by_the_ids_of_its_event(
+    stage: Stage, subject: type, noun: str
+) -> None:
+    await stage.serve("*")
+    raising, _ = await worn_out(stage, subject)
+    raising.subject = None
+    name = (await stage.row(runs))["correlation_id"]
+    with pytest.raises(AccessDenied):
+        await retry_event(stage.broker, Person(7, "mona"), name)
+    await retry_event(stage.broker, ME, name)
+    await stage.flow()
+    assert len(stage.github.dispatches) == 1
+    assert await verbs(stage) == [f"zekt:{noun}:set_aside", f"person:{noun}:requeued"]
+    with pytest.raises(Conflict):
+        await retry_event(stage.broker, ME, name)
+    with pytest.raises(NotFound):
+        await retry_event(stage.broker, ME, "cor_0")

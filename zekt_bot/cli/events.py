@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zekt_bot.cli.deliveries import why
-from zekt_bot.cli.options import ENDINGS, lists, shows
+from zekt_bot.cli.options import ENDINGS, acts, lists, shows
 from zekt_bot.cli.output import Column, console, print_facts, print_table
 from zekt_bot.cli.timeline import KNOWN_BY
 from zekt_bot.domain.catalog import CONCLUSIONS
 from zekt_bot.domain.lists import EventFilter
-from zekt_bot.operations.events import list_events, show_event
+from zekt_bot.operations.events import list_events, retry_event, show_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,3 +142,15 @@ async def show(broker: Broker, who: Principal, event_id: str) -> dict[str, Any]:
     Its run, jobs, messages, envelopes, deliveries and the runs that these led to.
     """
     return await show_event(broker, who, event_id)
+
+
+@events.command("retry")
+@click.argument("event_id", metavar="ID")
+@acts
+async def retry(broker: Broker, who: Principal, event_id: str) -> str:
+    """Try again what was set aside of the event ID, because a plugin failed about it.
+
+    Mend the plugin first. What was sent is not sent twice.
+    """
+    await retry_event(broker, who, event_id)
+    return f"It is tried again. Next: `zekt events show {event_id}`."

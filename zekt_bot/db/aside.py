@@ -43,12 +43,20 @@ _AGAIN: dict[str, dict[str, Any]] = {
 }
 
 
+_NOUNS = {"inbox": "webhook", "runs": "run", "envelopes": "envelope"}
+
+
 class Aside(NamedTuple):
     """A row that was set aside; the correlation id of its run, if it is one's."""
 
     table: str
     id: str
     correlation_id: str | None = None
+
+    @property
+    def noun(self) -> str:
+        """What the audit calls it."""
+        return _NOUNS[self.table]
 
 
 _KEY = tuple(runs.c[name] for name in RunKey._fields)

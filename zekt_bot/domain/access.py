@@ -40,6 +40,7 @@ Action = Literal[
     "message:store",
     "message:encrypt",
     "event:read",
+    "event:retry",
     "delivery:read",
     "delivery:replay",
     "delivery:confirm",

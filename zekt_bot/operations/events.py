@@ -1,4 +1,4 @@
-"""Reading events: the finished runs, and all that came of one."""
+"""Events: the finished runs, all that came of one, and what of it was set aside."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from zekt_bot.db import aside
+from zekt_bot.db.aside import Requeue
 from zekt_bot.db.lists import events
-from zekt_bot.domain.access import Resource
+from zekt_bot.domain.access import Resource, decide
+from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lists import EventFilter, Page
-from zekt_bot.errors import NotFound
+from zekt_bot.errors import Conflict, NotFound
 from zekt_bot.operations.deliveries import held_up
 from zekt_bot.operations.visibility import PagedList, all_shown, may_show, shown
 
@@ -60,6 +63,33 @@ async def show_event(broker: Broker, principal: Principal, event_id: str) -> dic
         envelope["blocked_by"] = blockers.get(envelope["id"])
     told = {"blocked_by": blockers.get(None), **found_parts, "deliveries": sent}
     return {**shown(run), **told}
+
+
+async def retry_event(broker: Broker, principal: Principal, event_id: str) -> None:
+    """Try again what was set aside of a run: the run itself, or events of it.
+
+    `event_id` is the run's, its correlation id, or that of an event of it.
+
+    Raises:
+        AccessDenied, Conflict, NotFound, StorageUnavailable.
+    """
+    decide(principal, "event:retry")
+    found = await broker.database.query(events.one, event_id)
+    if found is None:
+        raise NotFound(f"There is no event {event_id}: see `zekt events list`.")
+    key = RunKey(*(found[0][name] for name in RunKey._fields))
+    told = []
+    for row in (await broker.database.query(aside.of_runs, [key])).get(key, []):
+        entry = await broker.entry(
+            f"person:{row.noun}:requeued",
+            principal.actor,
+            correlation_id=row.correlation_id,
+            repository_id=key.repository_id,
+            details={row.noun: row.id},
+        )
+        told.append((row, entry))
+    if not await broker.database.write(aside.requeue, Requeue(told, broker.now())):
+        raise Conflict("Nothing of it is set aside: see `zekt events show`.")
 
 
 def _blockers(entries: Iterable[Mapping[Any, Any]]) -> dict[str | None, str]:

@@ -29,7 +29,7 @@ _TRIES = 8
 _HELD_BACK = 0.05  # seconds that a decision may wait for its neighbours'
 _AFTER_FAILURE = timedelta(seconds=30)
 _AFTER_CONFLICT = timedelta(seconds=1)
-NOUNS = {"runs": "run", "envelopes": "envelope"}
+_NOUNS = {"runs": "run", "envelopes": "envelope"}
 _log = structlog.get_logger()
 
 
@@ -141,7 +141,7 @@ async def failed(broker: Broker, leased: tuple[str, str, str], error: Exception)
     known = await broker.database.query(leases.standing, table, row_id)
     at, entry = now + _AFTER_FAILURE * 2**known.failures, None
     if known.failures + 1 >= MOST_FAILURES:
-        noun = NOUNS[table]
+        noun = _NOUNS[table]
         entry = await broker.entry(
             f"zekt:{noun}:set_aside",
             SYSTEM,

@@ -10,7 +10,6 @@ from zekt_bot.db.aside import Aside, Requeue
 from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.domain.ids import new_id
 from zekt_bot.domain.webhooks import FromGitHubApi, Receipt
-from zekt_bot.pipeline.pages import NOUNS
 from zekt_bot.pipeline.verify import HANDLED
 
 if TYPE_CHECKING:
@@ -118,13 +117,12 @@ async def _entry(broker: Broker, verb: str, webhook: Webhook, row_id: str) -> En
 async def _requeued(broker: Broker, webhook: Webhook, row: Aside) -> Entry:
     if row.table == "inbox":
         return await _entry(broker, "requeued", webhook, row.id)
-    noun = NOUNS[row.table]
     return await broker.entry(
-        f"zekt:{noun}:requeued",
+        f"zekt:{row.noun}:requeued",
         SYSTEM,
         correlation_id=row.correlation_id,
         repository_id=webhook.repository_id,
-        details={noun: row.id},
+        details={row.noun: row.id},
     )
 
 
