@@ -216,6 +216,31 @@ async def test_what_costs_github_much_is_asked_so_often_only(org: Org) -> None:
     assert (await browser.get(paths[0])).status == 200
 
 
+_SENT: tuple[tuple[str, dict[str, str]], ...] = (
+    ("/repositories/aurora-labs/docs/enable", {"part": "provider"}),
+    ("/repositories/aurora-labs/docs/disable", {"part": "neither"}),
+    ("/consent/aurora-labs/delete", {"account": "aurora-labs"}),
+)
+
+
+async def test_what_is_sent_counts_as_a_question_like_what_is_looked_at(org: Org) -> None:
+    """Else a stranger could use up what GitHub allows an organization's installation in an hour."""
+    github = org.console.github
+    github.account("eve", "User")
+    eve = org.console.browser()
+    await org.console.sign_in(eve, "eve")
+    form = await eve.get("/me")
+    for number in range(MOST_QUESTIONS):
+        path, fields = _SENT[number % len(_SENT)]
+        assert (await eve.send(form, path, **fields)).status == 404
+    asked = len(github.requests)
+    for path, fields in _SENT:
+        refused = await eve.send(form, path, **fields)
+        assert (refused.status, "Too fast" in refused.words) == (429, True)
+        assert refused.headers["Retry-After"] == "60"
+    assert len(github.requests) == asked
+
+
 async def test_an_enterprise_which_has_no_login_hides_no_repository(org: Org) -> None:
     row = {"id": org.signing_in.id, "account": {"slug": "big-corp"}, "suspended_at": None}
     listed = {"total_count": 1, "installations": [row]}

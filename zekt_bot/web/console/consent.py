@@ -64,6 +64,7 @@ async def _ask(request: web.Request, typed: str = "", error: str = "") -> web.Re
 
 async def delete(request: web.Request) -> web.Response:
     """`POST` to the same."""
+    count_question(request)
     session, login = request[VIEWER].session, request.match_info["login"]
     typed = forms.text(request[forms.FORM], "account")
     try:

@@ -158,6 +158,7 @@ def _name(request: web.Request) -> str:
 
 async def change(request: web.Request) -> web.Response:
     """`POST` to the same: as a provider, a consumer or both."""
+    count_question(request)
     broker, person = request.app[BROKER], request[VIEWER].person
     parts = _PARTS.get(forms.text(request[forms.FORM], "part"))
     if parts is None:
