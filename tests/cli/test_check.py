@@ -31,6 +31,10 @@ PARTS = [
     *("settings", "plugins", "database", "secret key"),
     *(*APP, "webhook secret", "not readable"),
 ]
+BY_HAND = (  # what GitHub tells of no App
+    *("must be public", "callback address", "setup address", "webhook is active"),
+    "installation_target",
+)
 HOOK = "https://zekt.example/webhooks/github"
 
 
@@ -70,6 +74,8 @@ async def test_where_all_is_well_each_part_says_so(
     assert "has 1 key that verifies tokens." in told.out
     for part in parts:
         assert any(line.startswith(f"✓  {part}") for line in lines), part
+    (by_hand,) = (line for line in lines if line.startswith("✓  not readable"))
+    assert all(each in by_hand for each in BY_HAND), by_hand
 
 
 async def test_what_is_wrong_is_named_with_its_cure(

@@ -1,4 +1,4 @@
-"""What is kept of oneself, on the profile: taken along and deleted."""
+"""The profile: what it recommends, and what is kept of oneself, taken along and deleted."""
 
 from __future__ import annotations
 
@@ -38,6 +38,17 @@ async def installed_by_maja(console: Console) -> int:
 
     await console.broker.database.write(note, own.id)
     return own.id
+
+
+async def test_two_factor_sign_in_is_recommended_with_the_page_that_turns_it_on(
+    console: Console,
+) -> None:
+    browser = console.browser()
+    await console.sign_in(browser)
+    page = await browser.get("/me")
+    assert "Keep two-factor sign-in on" in page.words
+    assert "Whether it is on, GitHub tells only you." in page.words
+    assert f'href="{console.github.web_url}/settings/security"' in page.text
 
 
 async def test_what_is_kept_of_oneself_is_downloaded_without_a_token(on_each: Console) -> None:
