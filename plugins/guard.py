@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from zekt_bot import IncomingMessage, MessagePolicy
 
+# A JSON object in base64url: after its brace stand a quote or white space.
+_HEADER = r"e(?:yJ|yA|wk|wo|w0)[A-Za-z0-9_-]{6,}"
 # Each kind of secret by its shape, as its issuer documents it. A group marks the secret where the
 # shape is more than it. A shape says early whether it fits, and then takes all that can be of it:
 # no search goes far beyond what it finds.
@@ -27,7 +29,7 @@ KINDS = {
     "anthropic_key": r"sk-ant-[A-Za-z0-9_-]{20,}",
     "authorization": r"(?i:authorization['\"]?\s*[:=]\s*['\"]?(?:basic|bearer|token)\s+)"
     r"([A-Za-z0-9._~+/-]{8,}={0,2})",
-    "aws_access_key": r"\b((?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16})\b",
+    "aws_access_key": r"(?:\b|_|%[0-9A-Fa-f]{2})((?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16})(?:\b|_)",
     "aws_secret_key": r"(?i:secret.?access.?key|session.?token)['\"]?\s*[:=]+>?\s*['\"]?"
     r"([A-Za-z0-9/+]{40,}={0,2})",
     "azure_storage_key": r"AccountKey=([A-Za-z0-9+/]{80,}={0,2})",
@@ -39,9 +41,10 @@ KINDS = {
     "gitlab_token": r"gl(?:agent|cbt|dt|ft|imt|oas|pat|ptt|rt|soat)-[A-Za-z0-9_.-]{20,}",
     "google_api_key": r"AIza[A-Za-z0-9_-]{35,}",
     "google_client_secret": r"GOCSPX-[A-Za-z0-9_-]{20,}",
-    "google_token": r"ya29\.[A-Za-z0-9_.-]{20,}",
+    "google_token": r"ya29\.[A-Za-z0-9_.-]{20,}|\b1//0[A-Za-z0-9_-]{20,}",
     "huggingface_token": r"\b(hf_[A-Za-z0-9]{30,})",
-    "jwt": r"eyJ[A-Za-z0-9_-]{6,}\.eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{8,}",
+    "jwe": _HEADER + r"\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]{8,}){3}",
+    "jwt": _HEADER + r"\." + _HEADER + r"\.[A-Za-z0-9_-]{8,}",
     "npm_token": r"npm_[A-Za-z0-9]{36,}",
     "openai_key": r"sk-(?:admin|proj|svcacct)-[A-Za-z0-9_-]{20,}",
     "private_key": r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?s:.*?)"
@@ -51,11 +54,13 @@ KINDS = {
     "shopify_token": r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32,}",
     "slack_token": r"(?:xox[a-z]|xapp)-[A-Za-z0-9-]{10,}",
     "slack_webhook": r"hooks\.slack\.com/(?:services|triggers|workflows)/[A-Za-z0-9/_+-]{20,}",
-    "stripe_key": r"[rs]k_(?:live|prod|test)_[A-Za-z0-9]{16,}",
+    "stripe_key": r"[rs]k_(?:org_)?(?:live|prod|test)_[A-Za-z0-9]{16,}",
     "telegram_token": r"\b([0-9]{8,10}:AA[A-Za-z0-9_-]{33,})",
     "terraform_token": r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{40,}",
     "twilio_key": r"\b(SK[a-f0-9]{32})\b",
-    "url_password": r"(?i:[a-z][a-z0-9+.-]*)://[^\s/?#:@\"'<>]*:([^\s/?#@\"'<>]+)@",
+    # An @ or a quote may stand in a password; a quote may also end what the URL stands in.
+    "url_password": r"(?i:[a-z][a-z0-9+.-]*)://[^\s/?#:@\"'<>]*:"
+    r"((?:[^\s/?#\"'<>]|'[^\s/?#\"'<>,;:)\]}])+)@",
     "vault_token": r"hv[brs]\.[A-Za-z0-9_-]{24,}",
     "webhook_secret": r"whsec_[A-Za-z0-9+/]{24,}={0,2}",
 }
