@@ -44,8 +44,10 @@ FIRST, SECOND, BLOCKED = (f"dlv_{number:026}" for number in (1, 2, 3))
 TOGETHER = f"cor_{1:026}"  # what all of them came of
 
 
-def telling(stage: Stage, run_id: int, name: str, report: Report | None = None) -> Confirming:
-    return confirm(stage.broker, WorkflowRun(RunKey(CONSUMER, run_id, 1)), name, report)
+def telling(
+    stage: Stage, run_id: int, name: str, report: Report | None = None, attempt: int = 1
+) -> Confirming:
+    return confirm(stage.broker, WorkflowRun(RunKey(CONSUMER, run_id, attempt)), name, report)
 
 
 def meet_the_last_run(connection: Connection) -> None:
@@ -107,6 +109,23 @@ async def test_each_hears_what_it_would_after_the_others(
     assert came == {1: None, 12: FIRST, 13: SECOND, 14: SECOND, 15: SECOND}
     states = [row["state"] for row in await stage.rows(tables.deliveries)]
     assert states == ["confirmed", "confirmed", "blocked"]
+
+
+async def test_an_attempt_comes_of_what_the_former_said_at_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = stage.broker.database
+    both = (delivery_row(number, state="dispatched", attempts=1) for number in (1, 2))
+    await plant(database, *both)
+    heard = await at_once(
+        database,
+        monkeypatch,
+        telling(stage, 11, FIRST),
+        telling(stage, 11, TOGETHER, attempt=2),
+        telling(stage, 11, SECOND, attempt=3),
+    )
+    ids = [each.delivery_id if isinstance(each, Confirmed) else type(each) for each in heard]
+    assert ids == [FIRST, FIRST, Conflict]
 
 
 async def test_what_a_run_reported_stays_whatever_it_says_at_once(

@@ -87,12 +87,15 @@ def bind(connection: Connection, run: Run, facts: RunFacts) -> Binding:
 
 
 def as_said(connection: Connection, run: Run) -> Run:
-    """The run with what another attempt of it said: one of some jobs alone may not say it again."""
-    if run.key.run_attempt == 1 or run.bound_by == "token":
+    """The run with what another attempt of it is known by; its own word weighs most.
+
+    An attempt of some jobs alone may not say it again, and what it came of is the same.
+    """
+    if run.key.run_attempt == 1 or run.bound_by in EXACT:
         return run
-    given = {"here": run.key.repository_id, "run": run.key.run_id}
-    said: str | None = _SAID_SO.run(connection, given).scalar()
-    return run if said is None else replace(run, caused_by_delivery_id=said, bound_by="token")
+    given = {"here": run.key.repository_id, "run": run.key.run_id, "exact": EXACT}
+    known = _KNOWN.run(connection, given).first()
+    return run if known is None else replace(run, caused_by_delivery_id=known[0], bound_by=known[1])
 
 
 def told(connection: Connection, repository_id: int, delivery_id: str) -> Binding:
@@ -103,14 +106,14 @@ def told(connection: Connection, repository_id: int, delivery_id: str) -> Bindin
     return Binding(delivery_id, "token", named["root"], named["hops"] + 1)
 
 
-_SAID_SO = Prepared(
-    select(runs.c.caused_by_delivery_id)
+_KNOWN = Prepared(
+    select(runs.c.caused_by_delivery_id, runs.c.bound_by)
     .where(
         runs.c.repository_id == _HERE,
         runs.c.run_id == bindparam("run", type_=runs.c.run_id.type),
-        runs.c.bound_by == "token",
+        one_of(runs.c.bound_by, "exact"),
     )
-    .order_by(runs.c.run_attempt)
+    .order_by(runs.c.bound_by.desc(), runs.c.run_attempt)  # `token` before `title`
     .limit(1)
 )
 _AT_HAND = or_(

@@ -146,11 +146,11 @@ class _Unit:
         """The delivery that the run came of by its own word, or why none is taken."""
         if not said:
             return _Refused("unknown")
-        run = self._met[row.key]
+        units.run_left(self._connection)  # what the runs before it came of is read below
+        run = proofs.as_said(self._connection, self._met[row.key])
         chosen = _chosen({each.id: self._state(each) for each in said}, run)
         if isinstance(chosen, _Refused):
             return chosen
-        units.run_left(self._connection)  # what the runs before it came of is read below
         binding = proofs.told(self._connection, row.key.repository_id, chosen)
         report = reports(runs.reported(self._connection, run.id), row.report)
         values = {**binding._asdict(), "hops": max(run.hops, binding.hops), "reported": report}

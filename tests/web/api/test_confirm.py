@@ -47,11 +47,18 @@ class Delivered:
         return str(found[self.id])
 
 
+def react(api: Api, **named: Any) -> None:
+    """The consumer's workflow that any dispatch starts."""
+    api.stage.github.add_workflow(
+        api.stage.consumer, "react.yml", on_dispatch_types=("*",), **named
+    )
+
+
 async def deliver(api: Api) -> Delivered:
     """The first, or another one."""
     stage = api.stage
     if not stage.consumer.workflows:
-        stage.github.add_workflow(stage.consumer, "react.yml", on_dispatch_types=("*",))
+        react(api)
         await stage.serve("*")
     await stage.finish_run("build")
     await stage.flow()
@@ -127,6 +134,53 @@ async def test_a_newer_attempt_need_not_say_it_again(api: Api) -> None:
     await one.run.complete("success")
     await api.stage.listen()
     assert await one.state() == "completed"
+
+
+async def follow(one: Delivered) -> str:
+    """Another delivery of the same correlation, by a message that comes late; its id."""
+    stage = one.api.stage
+    run = next(each for each in stage.github.runs if each.repository is stage.provider)
+    await stage.post(run, b'"late"')
+    await stage.flow()
+    assert stage.github.dispatches[-1].client_payload["zekt"]["deliveryId"] != one.id
+    return str(stage.github.dispatches[-1].client_payload["zekt"]["deliveryId"])
+
+
+@pytest.mark.parametrize("known_by", ["token", "title"])
+async def test_a_newer_attempt_means_what_the_former_came_of(api: Api, known_by: str) -> None:
+    one = await begun(api, known_by)
+    alone = {"deliveryId": None, "correlationId": one.wire["correlationId"]}
+    await one.run.complete("failure")
+    await api.stage.listen()
+    other = await follow(one)
+    await one.run.rerun()
+    assert (await one.confirm(**alone)).body["deliveryId"] == one.id
+    assert (await one.complete(**alone)).body["state"] == "completed"
+    states = {row["id"]: row["state"] for row in await api.stage.rows(deliveries)}
+    assert states == {one.id: "completed", other: "dispatched"}
+
+
+@pytest.mark.parametrize("known_by", ["token", "title"])
+async def test_a_newer_attempt_comes_of_no_other_delivery(local: Api, known_by: str) -> None:
+    one = await begun(local, known_by)
+    await one.run.complete("failure")
+    await local.stage.listen()
+    other = await follow(one)
+    await one.run.rerun()
+    said = await one.confirm(deliveryId=other)
+    assert (said.status, one.id in said.body["error"]) == (409, True)
+
+
+async def begun(api: Api, known_by: str) -> Delivered:
+    """A delivery whose run is known by its word, or by its title."""
+    if known_by == "title":
+        react(api, run_name="${{ github.event.client_payload.zekt.deliveryId }}")
+        await api.stage.serve("*")
+        return await deliver(api)
+    one = await deliver(api)
+    alone = {"deliveryId": None, "correlationId": one.wire["correlationId"]}
+    assert (await one.confirm(**alone)).body["deliveryId"] == one.id
+    return one
 
 
 async def test_what_github_says_may_come_before_what_the_run_says(api: Api) -> None:
