@@ -23,6 +23,7 @@ Role = Literal["manages", "sees", "nothing"]
 KEPT = timedelta(seconds=60)
 _MOST_KEPT = 10_000
 _MOST_LISTS = 1000
+_MOST_ASKED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,18 @@ class Roles:
         self._clock = clock
         self._known: dict[tuple[int, int], tuple[datetime, Role]] = {}
         self._lists: dict[str, tuple[datetime, Said]] = {}
+        self._asked: dict[str, datetime] = {}
+
+    def was_asked(self, session: str, within: timedelta) -> bool:
+        """Whether `note_asked` was told of this session so lately."""
+        at = self._asked.get(session)
+        return at is not None and self._clock.now() < at + within
+
+    def note_asked(self, session: str) -> None:
+        """GitHub was asked just now whether it takes this session's token still."""
+        if len(self._asked) >= _MOST_ASKED:
+            self._asked.clear()
+        self._asked[session] = self._clock.now()
 
     def listed(self, session: str) -> Said | None:
         """What `keep` was told of this session within the last minute."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from zekt_bot.errors import (
     ConfigurationError,
     GitHubError,
     MalformedEvent,
+    SessionEnded,
     SignInRefused,
     TokenRefused,
     ZektError,
@@ -47,6 +49,7 @@ _STANDS: dict[Standing, str] = {
 }
 _DENIED = "You said no at GitHub. Nothing was stored."
 _SILENT = "GitHub does not answer. Nothing was stored; try again in a minute."
+_WITHDRAWN = "You withdrew the authorization at GitHub meanwhile. Start again."
 _LATE = "GitHub's answer came too late or was used before. Start again."
 
 
@@ -243,4 +246,15 @@ async def _start(
         entry=entry,
     )
     await broker.database.write(sessions.start, start)
+    await _confirm(broker, hash_, path)
     return SignedIn(secret, person, path, lasts)
+
+
+async def _confirm(broker: Broker, hash_: str, path: str) -> None:
+    """Who withdraws while they sign in is told of when there is no session yet that could end."""
+    session = await broker.database.query(sessions.find, hash_)
+    with suppress(SessionEnded):
+        if session is not None:
+            await user_tokens.confirm(broker, session, timedelta(0))
+            return
+    raise SignInRefused(_WITHDRAWN, back=path)

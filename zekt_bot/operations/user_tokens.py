@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+import structlog
+
 from zekt_bot.db import ended_sessions, sessions
 from zekt_bot.domain.audit import GITHUB
-from zekt_bot.errors import GitHubAnswered, SessionEnded, TokenRefused
+from zekt_bot.errors import (
+    ConfigurationError,
+    DecryptionFailed,
+    GitHubAnswered,
+    GitHubError,
+    SessionEnded,
+    TokenRefused,
+)
 from zekt_bot.github.oauth import UserToken
 from zekt_bot.operations.broker import new_lease
 
@@ -22,6 +32,8 @@ T = TypeVar("T")
 _BEFORE_ITS_END = timedelta(minutes=10)
 _RENEWED_WITHIN = timedelta(seconds=30)
 _LOOK_AGAIN = timedelta(seconds=0.2)
+_PATIENCE = 3.0  # seconds that a page waits for GitHub's word on its session
+_log = structlog.get_logger()
 
 
 def sealed(broker: Broker, hash_: str, token: UserToken) -> bytes:
@@ -87,6 +99,38 @@ async def with_token(broker: Broker, session: Session, call: Callable[[str], Awa
             raise
         await _lost(broker, session)
         raise  # pragma: no cover - `_lost` always raises
+
+
+async def confirm(broker: Broker, session: Session, within: timedelta) -> None:
+    """Ask GitHub whether it takes the session's token still, unless that was asked `within` a time.
+
+    A GitHub that is away, or slow, leaves the session as it is.
+
+    Raises:
+        SessionEnded, StorageUnavailable.
+    """
+    if broker.roles.was_asked(session.hash, within):
+        return
+    # Whoever stops waiting leaves the task to itself: a renewal that is cut off loses the token.
+    asking = asyncio.create_task(_confirm(broker, session))
+    asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+    done, _ = await asyncio.wait({asking}, timeout=_PATIENCE)
+    broker.roles.note_asked(session.hash)
+    if done:
+        await asking
+
+
+async def _confirm(broker: Broker, session: Session) -> None:
+    try:
+        await with_token(broker, session, lambda token: _ask_who(broker, token))
+    except (GitHubError, ConfigurationError, DecryptionFailed) as error:
+        _log.info("session.not_confirmed", error=type(error).__name__)
+
+
+async def _ask_who(broker: Broker, token: str) -> None:
+    answer = await broker.oauth.ask(token, "/user")
+    if answer.status != 200:
+        raise answer.error()
 
 
 async def _current(broker: Broker, session: Session) -> tuple[str, int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlencode
 
 from aiohttp import web
 
-from zekt_bot.operations import sessions
+from zekt_bot.errors import SessionEnded
+from zekt_bot.operations import sessions, user_tokens
 from zekt_bot.web import client
 from zekt_bot.web.console import cookies, forms
 from zekt_bot.web.console.frame import BROWSER, CSRF, VIEWER, Viewer
@@ -34,6 +36,8 @@ class Page(NamedTuple):
 PAGES = web.AppKey("PAGES", dict[web.AbstractRoute, Page])
 COOKIES = web.AppKey("COOKIES", cookies.Cookies)
 _SAFE = {"GET", "HEAD"}
+# How old GitHub's word on a session may be: to look at something, and to change something.
+_TO_LOOK, _TO_CHANGE = timedelta(minutes=5), timedelta(minutes=1)
 _MACHINES = ("/webhooks/", "/api/", "/static/", "/healthz", "/readyz", "/metrics", "/status")
 
 
@@ -66,10 +70,17 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def _recognize(request: web.Request, secret: str) -> None:
+    """Whose browser it is, if GitHub takes their token still."""
     broker = request.app[BROKER]
     found = await sessions.find(broker, secret)
-    if found is not None:
-        request[VIEWER] = Viewer(found.person, sessions.is_operator(broker, found), found)
+    if found is None:
+        return
+    try:
+        within = _TO_LOOK if request.method in _SAFE else _TO_CHANGE
+        await user_tokens.confirm(broker, found, within)
+    except SessionEnded:
+        return
+    request[VIEWER] = Viewer(found.person, sessions.is_operator(broker, found), found)
 
 
 def _check_needs(request: web.Request, page: Page, *, had_session: bool) -> None:
