@@ -121,6 +121,18 @@ async def test_who_gets_it_is_told(stage: Stage) -> None:
     assert (await told())[0] == 0
 
 
+async def test_who_has_not_consented_at_github_is_not_counted(stage: Stage) -> None:
+    await stage.serve("released")
+    run = await stage.finish_run("build")
+    assert (await stage.post(run)).consumers == 1
+    await stage.github.suspend(stage.consuming)
+    await stage.listen()
+    assert (await stage.post(run)).consumers == 0
+    await stage.github.unsuspend(stage.consuming)
+    await stage.listen()
+    assert (await stage.post(run)).consumers == 1
+
+
 async def test_a_message_of_a_run_that_was_sent_follows_now(stage: Stage) -> None:
     await stage.serve("released")
     run = await stage.finish_run("build")

@@ -13,8 +13,8 @@ import pytest
 from tests import shielding
 from tests.stage import ME, SERVICE
 from zekt_bot import hookimpl
-from zekt_bot.db.tables import audit
-from zekt_bot.operations import retention, subscriptions
+from zekt_bot.db.tables import audit, deliveries
+from zekt_bot.operations import replay, retention, subscriptions
 from zekt_bot.operations.subscription_parties import Ends
 from zekt_bot.plugins.registry import Plugin
 from zekt_bot.shield import open_envelope
@@ -87,6 +87,24 @@ async def test_a_revocation_acts_here_too(api: Api) -> None:
     await subscriptions.end(api.stage.broker, ME, "revoke", ends)
     status, body = await one.fetch()
     assert (status, b"not_approved" in body) == (403, True)
+
+
+async def test_what_was_blocked_is_fetched_by_nobody_though_consent_is_back(api: Api) -> None:
+    stage, ends = api.stage, Ends(SERVICE, api.stage.consumer.full_name)
+    await stage.serve("released")
+    run = await stage.finish_run("build")
+    made = await stage.post(run, LARGE)
+    await stage.prepare()
+    await subscriptions.end(stage.broker, ME, "revoke", ends)
+    await stage.deliver()
+    await stage.subscribe()
+    assert [row["state"] for row in await stage.rows(deliveries)] == ["blocked"]
+    reacting = await stage.github.start_run(stage.consumer, "react.yml")
+    path = f"/api/messages/{made.message_id}"
+    assert (await Sent(api, reacting, {}).fetch(path=path))[0] == 404
+    await replay.replay(stage.broker, ME, (await stage.row(deliveries))["id"])
+    await stage.deliver()
+    assert await Sent(api, reacting, {}).fetch(path=path) == (200, LARGE)
 
 
 async def test_what_age_deleted_is_gone(local: Api) -> None:
