@@ -14,6 +14,7 @@ from zekt_bot.errors import Conflict
 from zekt_bot.operations import lapses, subscription_lists
 from zekt_bot.operations import repositories as repository_operations
 from zekt_bot.operations import services as service_operations
+from zekt_bot.operations.reconciliation import reconcile
 from zekt_bot.operations.subscription_parties import Ends
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ async def give_back(stage: Stage, how: str, which: str) -> None:
     github = stage.github
     repository = stage.provider if which == "provider" else stage.consumer
     if how == "not_installed":
-        await github.install(stage.app, repository.owner)
+        anew = await github.install(stage.app, repository.owner)
+        setattr(stage, "providing" if which == "provider" else "consuming", anew)
     elif how == "app_suspended":
         await github.unsuspend(end(stage, which))
     elif how == "taken out":
@@ -101,13 +103,13 @@ async def test_what_rests_says_why_at_either_end(stage: Stage, how: str) -> None
     assert (held["service_rests"], held["consumer_rests"]) == (None, how)
 
 
-@pytest.mark.parametrize(
-    ("how", "which"),
-    [
-        *((how, which) for how in HOW for which in ("provider", "consumer")),
-        ("taken out", "consumer"),
-    ],
-)
+WAYS_BACK = [
+    *((how, which) for how in HOW for which in ("provider", "consumer")),
+    ("taken out", "consumer"),
+]
+
+
+@pytest.mark.parametrize(("how", "which"), WAYS_BACK)
 async def test_within_thirty_days_it_comes_back_as_it_was(
     stage: Stage, how: str, which: str
 ) -> None:
@@ -123,6 +125,64 @@ async def test_within_thirty_days_it_comes_back_as_it_was(
     await stage.finish_run("build")
     await stage.flow()
     assert [row["state"] for row in await stage.rows(deliveries)] == ["dispatched"] * 2
+
+
+async def lapse(stage: Stage, how: str, which: str) -> None:
+    """Consent is gone until the last hours."""
+    await take_back(stage, how, which)
+    await lapses.purge(stage.broker)
+    stage.clock.advance(29 * _DAY + timedelta(hours=20))
+    assert await lapses.purge(stage.broker) == 0
+
+
+async def begin_anew(stage: Stage) -> None:
+    """Consent was back, is gone again, and nobody had looked in between."""
+    for days in (timedelta(hours=5), 29 * _DAY):
+        stage.clock.advance(days)
+        assert await lapses.purge(stage.broker) == 0
+    stage.clock.advance(2 * _DAY)
+    assert await lapses.purge(stage.broker) == 1
+
+
+@pytest.mark.parametrize(("how", "which"), WAYS_BACK)
+async def test_back_for_a_moment_its_days_begin_anew(stage: Stage, how: str, which: str) -> None:
+    await sent(stage)
+    await lapse(stage, how, which)
+    await give_back(stage, how, which)
+    await take_back(stage, how, which)
+    await begin_anew(stage)
+
+
+async def test_so_they_do_for_what_its_owner_had_disabled(stage: Stage) -> None:
+    await sent(stage)
+    await repository_operations.disable(stage.broker, ME, stage.provider.full_name)
+    await lapse(stage, "taken out", "provider")
+    await give_back(stage, "taken out", "provider")
+    await take_back(stage, "taken out", "provider")
+    await begin_anew(stage)
+
+
+async def test_so_they_do_if_it_came_back_unheard(stage: Stage) -> None:
+    await sent(stage)
+    await lapse(stage, "app_suspended", "provider")
+    await stage.github.unsuspend(stage.providing)
+    stage.held.clear()
+    await reconcile(stage.broker)
+    await take_back(stage, "app_suspended", "provider")
+    await begin_anew(stage)
+
+
+async def test_so_they_do_if_a_transfer_brought_it_back(stage: Stage) -> None:
+    await sent(stage)
+    owner = stage.provider.owner
+    await stage.github.transfer(stage.provider, stage.github.account("elsewhere"))
+    await hear(stage)
+    await lapses.purge(stage.broker)
+    stage.clock.advance(29 * _DAY + timedelta(hours=20))
+    await stage.github.transfer(stage.provider, owner)
+    await hear(stage)
+    await take_back(stage, "taken out", "provider")
+    await begin_anew(stage)
 
 
 @pytest.mark.parametrize("how", [*HOW, "taken out", "deleted"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import delete, exists, or_, select, true, update
 
-from zekt_bot.db import audit, erasure, versions
+from zekt_bot.db import audit, erasure, returns, versions
 from zekt_bot.db.rows import APP
 from zekt_bot.db.tables import (
     allowed_workflows,
@@ -67,11 +67,6 @@ def _enabled() -> ColumnElement[bool]:
     return or_(_OWN.provider_enabled_at.is_not(None), _OWN.consumer_enabled_at.is_not(None))
 
 
-def _consented() -> ColumnElement[bool]:
-    ours = (installations.c.id == _OWN.installation_id, installations.c.app == APP)
-    return exists().where(*ours, installations.c.state == "active") & ~_OWN.archived
-
-
 def _kept() -> ColumnElement[bool]:
     """It has what stays when it is disabled."""
     return or_(
@@ -103,18 +98,15 @@ def withdraw(
 
 
 def note(connection: Connection, rows: Sequence[datetime]) -> list[None]:
-    """Write down of whom consent is gone from now on, and of whom it is back.
+    """Write down of whom consent is gone from now on.
 
     Of those too that take no part at the moment: what they have stays until they do again.
     """
     gone = update(repositories).where(
-        _OWN.lapsed_at.is_(None), ~_consented(), or_(_enabled(), _kept())
+        _OWN.lapsed_at.is_(None), ~returns.consented(), or_(_enabled(), _kept())
     )
     connection.execute(gone.values(lapsed_at=rows[0]))
-    back = update(repositories).where(
-        _OWN.lapsed_at.is_not(None), _OWN.purging_since.is_(None), _consented()
-    )
-    connection.execute(back.values(lapsed_at=None))
+    returns.note(connection, true())  # what came back while this looked
     return [None] * len(rows)
 
 
@@ -170,7 +162,8 @@ def end(connection: Connection, rows: Sequence[Ending]) -> list[datetime | None]
 
 def _end(connection: Connection, row: Ending) -> datetime | None:
     own = _OWN.id == row.lapsed.id
-    over = or_(_OWN.purging_since.is_not(None), (_OWN.lapsed_at < row.before) & ~_consented())
+    gone = (_OWN.lapsed_at < row.before) & ~returns.consented()
+    over = or_(_OWN.purging_since.is_not(None), gone)
     found = select(_OWN.purging_since).where(own, over).with_for_update(of=repositories)
     held = connection.execute(found).first()
     if held is None:

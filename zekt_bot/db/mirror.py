@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case, func, literal, or_, select, update
 
-from zekt_bot.db import transfers, versions
+from zekt_bot.db import returns, transfers, versions
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.rows import APP, RepositoryRows
 from zekt_bot.db.sql import in_pages, insert_if_new, insert_new, one_of, upsert
@@ -85,6 +85,7 @@ def learn(
                 installation_id=installation_id, version=own.version + 1, updated_at=now
             )
         )
+        returns.note(connection, own.id.in_([row["id"] for row in some]))
 
 
 def repository_page(connection: Connection, limit: int, after: str) -> list[Repository]:
@@ -255,6 +256,7 @@ def _raise_versions(
     connection.execute(in_order.with_for_update())  # as `versions.hold` locks them
     values = {**also, "version": repositories.c.version + 1, "updated_at": now}
     connection.execute(update(repositories).where(held).values(values))
+    returns.note(connection, held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +340,8 @@ def change_repository(
         .where(own.id == repository_id, differs)
         .values(**values, version=own.version + 1, updated_at=now)
     )
+    if values.keys() & {"installation_id", "archived"}:
+        returns.note(connection, own.id == repository_id)
 
 
 def detach(
