@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from zekt_bot.domain.catalog import AllowedWorkflow, Repository, Service
     from zekt_bot.domain.events import Run, RunKey
     from zekt_bot.domain.subscriptions import Audience
+    from zekt_bot.operations.broker import Broker
+
+
+STRANGERS = 0  # no account's id
 
 
 class Asked(NamedTuple):
@@ -67,6 +71,26 @@ def facts(connection: Connection, rows: Sequence[Asked]) -> list[Facts | None]:
 
 def _workflow(row: Asked) -> tuple[int, str]:
     return (row.key.repository_id, row.workflow_path or "")
+
+
+async def counted_for(broker: Broker, key: RunKey) -> int:
+    """The account that what a run sends is counted for before anybody has read it.
+
+    Those who may neither send nor receive count as one, since whoever wants to has any number of
+    accounts at GitHub. Raises StorageUnavailable.
+    """
+    return await broker.database.ask(_counted_for, key.repository_id)
+
+
+def _counted_for(connection: Connection, rows: Sequence[int]) -> list[int]:
+    known = mirror.repositories_by_id(connection, set(rows))
+    return [_account(known.get(row)) for row in rows]
+
+
+def _account(repository: Repository | None) -> int:
+    if repository is None or repository.blocked:
+        return STRANGERS
+    return repository.account_id if repository.provider or repository.consumer else STRANGERS
 
 
 def expects(found: Facts, run: Run, event_type: str) -> tuple[int, str]:

@@ -72,33 +72,55 @@ class WebDeps:
 
 
 class InFlight:
-    """Bytes of bodies that have come and are not stored yet, all together."""
+    """Bytes of bodies that have come and are not stored yet, all together.
 
-    def __init__(self, most: int, part_of: InFlight | None = None) -> None:
-        """Hold at most `most`, which count in the whole too that they are `part_of`."""
+    Nobody who is known by an account holds more than they leave free: one has half of it, of two
+    each a third, and the next always finds room. So shared buffers of switches are kept fair.
+
+    Source: https://doi.org/10.1109/90.664262 (Choudhury and Hahne, dynamic thresholds)
+    """
+
+    def __init__(self, most: int, part_of: InFlight | None = None, *, least: int = 0) -> None:
+        """Hold at most `most`, which count in the whole too that they are `part_of`.
+
+        `least`: what each account may hold, if it is there, however little it leaves free.
+        """
         self._most = most
         self._part_of = part_of
+        self._least = least
         self._held = 0
+        self._of: Counter[int] = Counter()
 
-    def holding(self) -> Holding:
-        """For one body: a function that counts its bytes as they come."""
-        return Holding(self)
+    def holding(self, whose: int | None = None) -> Holding:
+        """For one body of this account: a function that counts its bytes as they come."""
+        return Holding(self, whose)
 
-    def add(self, count: int) -> None:
+    def add(self, count: int, whose: int | None = None) -> None:
         """Count bytes.
 
         Raises:
             RequestRefused: 503, there is no room for them.
         """
-        if self._held + count > self._most:
+        free = self._most - self._held - count
+        if free < 0:
             raise RequestRefused(503, "The server reads too many bodies at once; try again.")
+        if whose is not None and self._of[whose] + count > max(free, self._least):
+            raise RequestRefused(
+                503, "The server reads too many bodies of this account at once; try again."
+            )
         if self._part_of:
             self._part_of.add(count)
         self._held += count
+        if whose is not None:
+            self._of[whose] += count
 
-    def give_back(self, count: int) -> None:
+    def give_back(self, count: int, whose: int | None = None) -> None:
         """Count them no more."""
         self._held -= count
+        if whose is not None:
+            self._of[whose] -= count
+            if not self._of[whose]:
+                del self._of[whose]
         if self._part_of:
             self._part_of.give_back(count)
 
@@ -110,11 +132,12 @@ class Holding:
     everybody.
     """
 
-    __slots__ = ("_mine", "_room")
+    __slots__ = ("_mine", "_room", "_whose")
 
-    def __init__(self, room: InFlight) -> None:
+    def __init__(self, room: InFlight, whose: int | None) -> None:
         """Nothing yet."""
         self._room = room
+        self._whose = whose
         self._mine = 0
 
     def __enter__(self) -> Callable[[int], None]:
@@ -123,10 +146,10 @@ class Holding:
 
     def __exit__(self, *_: object) -> None:
         """Give all back."""
-        self._room.give_back(self._mine)
+        self._room.give_back(self._mine, self._whose)
 
     def _take(self, count: int) -> None:
-        self._room.add(count)
+        self._room.add(count, self._whose)
         self._mine += count
 
 

@@ -76,7 +76,7 @@ def build(deps: WebDeps) -> web.Application:
     if deps.broker is not None:
         app[BROKER] = deps.broker
     app[IN_FLIGHT] = InFlight(deps.settings.inflight_bytes)
-    app[edge.ROOM] = InFlight(edge.room(deps.settings.inflight_bytes), app[IN_FLIGHT])
+    app[edge.ROOM] = edge.room(deps.settings.inflight_bytes, app[IN_FLIGHT])
     app[IGNORED] = Ignored(deps.clock)
     app[STATUS] = Kept(deps.status, deps.clock)
     app[READINESS] = Readiness(deps.ready, deps.clock)

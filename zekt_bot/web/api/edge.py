@@ -31,6 +31,7 @@ from zekt_bot.errors import (
     StorageUnavailable,
     ZektError,
 )
+from zekt_bot.operations import arriving
 from zekt_bot.web import bodies, client, errors
 from zekt_bot.web.deps import BROKER, DEPS, InFlight, answer
 from zekt_bot.web.tries import Tries
@@ -78,7 +79,8 @@ USUAL: dict[int, str] = {
     422: "the body nests too deep",
     429: "this repository, or with bad tokens this address, calls too often",
     500: "a bug of Zekt, recorded under the number that is given",
-    503: "it cannot be done now: the database, GitHub's keys or the room for bodies",
+    503: "it cannot be done now: the database, GitHub's keys or the room for bodies, of all or of "
+    "one account",
 }
 
 
@@ -142,13 +144,13 @@ RATES = web.AppKey("RATES", Rates)
 ROOM = web.AppKey("ROOM", InFlight)
 
 
-def room(whole: int) -> int:
+def room(whole: int, part_of: InFlight) -> InFlight:
     """What bodies of the API may take of the room for bodies: half of it, or one body.
 
     Any repository of GitHub has a token; what webhooks need is left to them, which GitHub sends
     once.
     """
-    return max(whole // 2, MOST_BYTES)
+    return InFlight(max(whole // 2, MOST_BYTES), part_of, least=MOST_BYTES)
 
 
 def handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -171,7 +173,9 @@ async def _serve(operation: Operation, request: web.Request) -> web.StreamRespon
     try:
         _check_size(request)
         run = await caller(request)
-        with request.app[ROOM].holding() as take:
+        _check_encoding(operation, request)
+        whose = await _whose(operation, request, run)
+        with request.app[ROOM].holding(whose) as take:
             body = await _body(operation, request, take)
             async with bodies.within(deps.limits.store):
                 call = Call(request.app[BROKER], run, body, request.match_info)
@@ -257,6 +261,23 @@ def _check_size(request: web.Request) -> None:
         raise RequestRefused(413, _too_large())
 
 
+def _check_encoding(operation: Operation, request: web.Request) -> None:
+    encoded = request.headers.get("Content-Encoding", "identity").lower() != "identity"
+    if operation.takes and encoded:
+        raise RequestRefused(415, "The body is encoded: send plain JSON.")
+
+
+async def _whose(operation: Operation, request: web.Request, run: VerifiedRun) -> int | None:
+    """The account that a body is counted for which is waited for.
+
+    None: it came with its head, as small ones do, and stays only until it is answered.
+    """
+    if operation.takes is None or request.content.is_eof():
+        return None
+    async with bodies.within(request.app[DEPS].limits.look):
+        return await arriving.counted_for(request.app[BROKER], run.key)
+
+
 def _too_large() -> str:
     return f"The request's body is too large; at most {MOST_BYTES} bytes are taken."
 
@@ -266,8 +287,6 @@ async def _body(
 ) -> msgspec.Struct | None:
     if operation.takes is None:
         return None
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise RequestRefused(415, "The body is encoded: send plain JSON.")
     body = await bodies.read(request, take, MOST_BYTES, _too_large())
     try:
         return msgspec.json.decode(body, type=operation.takes)
