@@ -138,7 +138,7 @@ async def test_a_process_that_died_while_renewing_holds_nobody_up_for_long(
     assert await who(broker, session) == "maja-lind"
     ticks.cancel()
     assert clock.now() >= now + timedelta(seconds=30)
-    late = rows.Renewal(session.hash, "of a dead process", b"late", None)
+    late = rows.Renewal(session.hash, "of a dead process", clock.now(), b"late", None)
     assert not await broker.database.write(rows.renew, late)
 
 

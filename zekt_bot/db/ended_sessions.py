@@ -1,4 +1,4 @@
-"""Sessions that are over by themselves: they stay until their token is dead at GitHub."""
+"""Sessions that are over: they stay until their token is dead at GitHub."""
 
 from __future__ import annotations
 
@@ -25,8 +25,17 @@ class Renewed:
     expires_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A session whose token (`body`, sealed) GitHub takes no longer."""
+
+    hash: str
+    body: bytes
+    now: datetime
+
+
 def over(connection: Connection, now: datetime, idle: timedelta, most: int) -> dict[str, bytes]:
-    """Sealed tokens, by hash, of sessions that are too old, left alone or of a blocked person.
+    """Sealed tokens, by hash, of sessions that are over: ended, old, idle, of a blocked person.
 
     One whose token is being renewed is left for the next time.
     """
@@ -49,7 +58,10 @@ def keep(connection: Connection, rows: Sequence[Renewed]) -> list[None]:
     return [None] * len(rows)
 
 
-def drop(connection: Connection, rows: Sequence[str]) -> list[None]:
-    """Forget sessions, by hash."""
-    connection.execute(delete(sessions).where(sessions.c.hash.in_(rows)))
+def drop(connection: Connection, rows: Sequence[Dead]) -> list[None]:
+    """Forget sessions, unless their token was renewed meanwhile, or somebody is at it."""
+    for row in rows:
+        free = or_(sessions.c.leased_until.is_(None), sessions.c.leased_until <= row.now)
+        same = (sessions.c.hash == row.hash, sessions.c.body == row.body)
+        connection.execute(delete(sessions).where(*same, free))
     return [None] * len(rows)

@@ -14,6 +14,7 @@ from zekt_bot.db.tables import sessions as sessions_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy import Column, Connection, Select, Table
 
@@ -38,6 +39,7 @@ class Forgetting:
 
     person: Person
     entry: Entry
+    now: datetime
 
 
 _SESSION = ("device", "started_at", "seen_at", "expires_at", "token_expires_at")
@@ -78,7 +80,7 @@ def forget(connection: Connection, rows: Sequence[Forgetting]) -> list[dict[str,
 
 def _forget(connection: Connection, row: Forgetting) -> dict[str, bytes]:
     person = row.person
-    ended = sessions.end(connection, [End(person.id, row.entry)])[0]
+    ended = sessions.end(connection, [End(person.id, row.entry, now=row.now)])[0]
     if not ended:
         audit.record(connection, row.entry)
     connection.execute(delete(people).where(people.c.account_id == person.id))

@@ -66,11 +66,16 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Sessions of one person that end: one of them, or all."""
+    """Sessions of one person that end: one of them, or all.
+
+    `now`: they are over from then on, and stay until their tokens are dead at GitHub. Without it
+    these are dead already.
+    """
 
     account_id: int
     entry: Entry
     hash: str | None = None
+    now: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,7 @@ class Renewal:
 
     hash: str
     lease: str
+    now: datetime
     body: bytes | None = None
     expires_at: datetime | None = None
 
@@ -232,19 +238,24 @@ def _end(connection: Connection, row: End) -> dict[str, bytes]:
     chosen = sessions.c.account_id == row.account_id
     if row.hash is not None:
         chosen &= sessions.c.hash == row.hash
+        if row.now is not None:
+            chosen &= sessions.c.expires_at > row.now
     found = select(sessions.c.hash, sessions.c.body).where(chosen).with_for_update()
     ended = {each.hash: each.body for each in connection.execute(found)}
     if ended:
-        connection.execute(delete(sessions).where(sessions.c.hash.in_(ended)))
+        over = update(sessions).values(expires_at=row.now)
+        change = delete(sessions) if row.now is None else over
+        connection.execute(change.where(sessions.c.hash.in_(ended)))
         audit.record(connection, row.entry)
     return ended
 
 
-def held(connection: Connection, hash_: str) -> Held | None:
-    """A session's token, sealed."""
+def held(connection: Connection, hash_: str, now: datetime) -> Held | None:
+    """The token, sealed, of a session that is not over."""
     chosen = (sessions.c.account_id, sessions.c.body, sessions.c.token_expires_at)
     found = select(*chosen, sessions.c.version, sessions.c.leased_until)
-    row = connection.execute(found.where(sessions.c.hash == hash_)).first()
+    mine = found.where(sessions.c.hash == hash_, sessions.c.expires_at > now)
+    row = connection.execute(mine).first()
     return Held(*row) if row else None
 
 
@@ -254,7 +265,10 @@ def lease(connection: Connection, rows: Sequence[Lease]) -> list[bool]:
     for row in rows:
         free = or_(sessions.c.leased_until.is_(None), sessions.c.leased_until <= row.now)
         mine = update(sessions).where(
-            sessions.c.hash == row.hash, sessions.c.version == row.version, free
+            sessions.c.hash == row.hash,
+            sessions.c.version == row.version,
+            sessions.c.expires_at > row.now,
+            free,
         )
         taken = connection.execute(mine.values(lease=row.lease, leased_until=row.until))
         answers.append(taken.rowcount == 1)
@@ -262,13 +276,18 @@ def lease(connection: Connection, rows: Sequence[Lease]) -> list[bool]:
 
 
 def renew(connection: Connection, rows: Sequence[Renewal]) -> list[bool]:
-    """Store a renewed token while the lease is one's own."""
+    """Store a renewed token while the lease is one's own; answers whether the session lives on.
+
+    The same again, after an outcome that nobody knew, answers the same.
+    """
     answers = []
     for row in rows:
-        mine = update(sessions).where(sessions.c.hash == row.hash, sessions.c.lease == row.lease)
+        own = or_(sessions.c.lease == row.lease, sessions.c.body == row.body)
+        mine = update(sessions).where(sessions.c.hash == row.hash, own)
         values: dict[str, object] = {"lease": None, "leased_until": None}
         if row.body is not None:
             values |= {"body": row.body, "token_expires_at": row.expires_at}
             values["version"] = sessions.c.version + 1
-        answers.append(connection.execute(mine.values(values)).rowcount == 1)
+        until = connection.execute(mine.values(values).returning(sessions.c.expires_at)).scalar()
+        answers.append(until is not None and until > row.now)
     return answers

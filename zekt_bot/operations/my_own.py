@@ -44,6 +44,6 @@ async def delete(broker: Broker, session: Session, typed: str) -> None:
     if typed.lower() != person.login.lower():
         raise InvalidInput(f"Type {person.login}, your login.")
     entry = await broker.entry("person:profile:deleted", person.actor)
-    ended = await broker.database.write(people.forget, Forgetting(person, entry))
+    ended = await broker.database.write(people.forget, Forgetting(person, entry, broker.now()))
     broker.roles.forget(session.hash)
     await sessions.give_back(broker, ended)

@@ -84,7 +84,8 @@ async def end(broker: Broker, person: Person, hash_: str) -> None:
         StorageUnavailable.
     """
     entry = await broker.entry("person:session:ended", person.actor)
-    ended = await broker.database.write(sessions.end, End(person.id, entry, hash_))
+    ending = End(person.id, entry, hash_, broker.now())
+    ended = await broker.database.write(sessions.end, ending)
     if not ended:
         raise NotFound("There is no such session, or it has ended.")
     await give_back(broker, ended)
@@ -119,13 +120,14 @@ async def shut_out(broker: Broker, account_id: int, actor: str) -> None:
         StorageUnavailable.
     """
     entry = await broker.entry("person:session:ended", actor, account_id=account_id)
-    await give_back(broker, await broker.database.write(sessions.end, End(account_id, entry)))
+    ending = End(account_id, entry, now=broker.now())
+    await give_back(broker, await broker.database.write(sessions.end, ending))
 
 
 async def give_back(broker: Broker, ended: dict[str, bytes]) -> None:
     """Let the tokens of ended sessions (hash → sealed) die at GitHub.
 
-    The sessions are over already: what GitHub does not do now, the tokens' own end will.
+    The sessions are over already: what GitHub does not do now, `clear` has it do later.
     """
     for hash_, body in ended.items():
         try:
@@ -159,5 +161,6 @@ async def _cleared(broker: Broker, hash_: str, body: bytes) -> bool:
         return False
     except DecryptionFailed:
         _log.warning("session.token_not_revoked", error="DecryptionFailed")
-    await broker.database.write(ended_sessions.drop, hash_)
+        dead = ended_sessions.Dead(hash_, body, broker.now())
+        await broker.database.write(ended_sessions.drop, dead)
     return True

@@ -22,6 +22,7 @@ from zekt_bot.errors import (
     MalformedEvent,
     SessionEnded,
     SignInRefused,
+    StorageUnavailable,
     TokenRefused,
     ZektError,
 )
@@ -120,7 +121,11 @@ async def finish(broker: Broker, back: Return) -> SignedIn:
     except (GitHubError, MalformedEvent) as error:
         _log.info("sign_in.github_failed", error=type(error).__name__)
         raise SignInRefused(_SILENT, back=path) from None
-    return await _start(broker, back, person, token, path)
+    try:
+        return await _start(broker, back, person, token, path)
+    except StorageUnavailable:
+        await _revoked(broker, token)
+        raise
 
 
 async def _take(broker: Broker, back: Return) -> tuple[str, str]:

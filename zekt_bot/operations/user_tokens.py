@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -56,10 +58,10 @@ def opened(broker: Broker, hash_: str, body: bytes) -> UserToken:
 
 
 async def give_back(broker: Broker, hash_: str, body: bytes) -> None:
-    """Let the token of a session that is over die at GitHub; one that is dead already is no error.
+    """Let the token of a session that is over die at GitHub; then nothing is kept of the session.
 
-    GitHub lets living ones die alone. What has run out is renewed first, since what renews it lives
-    on for months.
+    One that is dead already is no error. GitHub lets living ones die alone: what has run out is
+    renewed first, since what renews it lives on for months.
 
     Raises:
         GitHubError, ConfigurationError, DecryptionFailed, StorageUnavailable.
@@ -69,10 +71,17 @@ async def give_back(broker: Broker, hash_: str, body: bytes) -> None:
         try:
             token = await broker.oauth.refresh(token)
         except TokenRefused:
+            await _drop(broker, hash_, body)
             return
-        renewed = ended_sessions.Renewed(hash_, sealed(broker, hash_, token), token.expires_at)
+        body = sealed(broker, hash_, token)
+        renewed = ended_sessions.Renewed(hash_, body, token.expires_at)
         await broker.database.write(ended_sessions.keep, renewed)
     await broker.oauth.revoke(token)
+    await _drop(broker, hash_, body)
+
+
+async def _drop(broker: Broker, hash_: str, body: bytes) -> None:
+    await broker.database.write(ended_sessions.drop, ended_sessions.Dead(hash_, body, broker.now()))
 
 
 async def with_token(broker: Broker, session: Session, call: Callable[[str], Awaitable[T]]) -> T:
@@ -136,10 +145,10 @@ async def _ask_who(broker: Broker, token: str) -> None:
 async def _current(broker: Broker, session: Session) -> tuple[str, int]:
     """The token that is good for some minutes, and its version; renewed if need be."""
     while True:
-        held = await broker.database.query(sessions.held, session.hash)
+        now = broker.now()
+        held = await broker.database.query(sessions.held, session.hash, now)
         if held is None:
             raise SessionEnded
-        now = broker.now()
         leased = held.leased_until is not None and held.leased_until > now
         if not leased and not _ends_soon(held, now):
             return opened(broker, session.hash, held.body).access, held.version
@@ -159,15 +168,19 @@ def _ends_soon(held: sessions.Held, now: datetime) -> bool:
 
 async def _renew(broker: Broker, session: Session, held: sessions.Held, lease: str) -> None:
     """Ask for the next token; only the holder of the lease does."""
-    renewal = sessions.Renewal(session.hash, lease)
+    renewal, body = sessions.Renewal(session.hash, lease, broker.now()), held.body
     try:
-        token = await broker.oauth.refresh(opened(broker, session.hash, held.body))
+        token = await broker.oauth.refresh(opened(broker, session.hash, body))
         body = sealed(broker, session.hash, token)
-        renewal = sessions.Renewal(session.hash, lease, body, token.expires_at)
+        renewal = replace(renewal, now=broker.now(), body=body, expires_at=token.expires_at)
     except TokenRefused:
         await _lost(broker, session)
     finally:
-        await broker.database.write(sessions.renew, renewal)
+        lives = await broker.database.write(sessions.renew, renewal)
+    if not lives:  # ended meanwhile, when nobody could revoke what was on its way
+        with suppress(GitHubError, ConfigurationError):
+            await give_back(broker, session.hash, body)
+        raise SessionEnded
 
 
 async def _lost(broker: Broker, session: Session) -> None:

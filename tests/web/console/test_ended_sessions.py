@@ -1,9 +1,10 @@
-"""Sessions that are over by themselves: their tokens die at GitHub, and then nothing is kept."""
+"""Sessions that are over: their tokens die at GitHub, and then nothing is kept."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import update
@@ -11,8 +12,11 @@ from sqlalchemy import update
 from tests.db.rows import stored
 from tests.web.console.console import open_console
 from zekt_bot.chores import Chores
+from zekt_bot.db import sessions as rows
 from zekt_bot.db.tables import sessions
+from zekt_bot.db.web_states import fingerprint
 from zekt_bot.domain.access import Operator
+from zekt_bot.errors import StorageUnavailable
 from zekt_bot.operations import accounts, erasure
 
 if TYPE_CHECKING:
@@ -93,6 +97,64 @@ async def test_the_tokens_of_who_is_blocked_die(console: Console) -> None:
 async def test_the_tokens_of_who_is_erased_die_at_once(console: Console) -> None:
     await console.sign_in(console.browser())
     await erasure.erase(console.broker, ME, "maja-lind")
+    assert living(console) == 0
+
+
+@pytest.mark.parametrize("path", ["/logout", "/me/sessions/end", "/me/delete"])
+async def test_a_token_outlives_no_session_that_was_ended_while_github_was_down(
+    on_each: Console, path: str
+) -> None:
+    browser = on_each.browser()
+    await on_each.sign_in(browser)
+    kept, page = dict(browser.cookies), await browser.get("/me")
+    on_each.github.fail("DELETE", "/applications/*", status=502)
+    own = fingerprint(kept["zekt-session"])
+    out = await browser.send(page, path, session=own, login="maja-lind")
+    assert (out.status, out.location) == (303, "/login")
+    browser.cookies = kept
+    assert (await browser.get("/me")).status == 303
+    assert living(on_each) == 1
+    assert (await left(on_each), living(on_each)) == (0, 0)
+
+
+@pytest.mark.parametrize("refused", [0, 1, 2])
+async def test_what_was_renewed_while_its_session_was_ended_dies_too(
+    on_each: Console, refused: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether GitHub revokes it when it is asked to, or not until later."""
+    monkeypatch.setattr("zekt_bot.operations.user_tokens._PATIENCE", 60.0)
+    browser, github, free = on_each.browser(), on_each.github, asyncio.Event()
+    await on_each.sign_in(browser)
+    page = await browser.get("/me")
+    on_each.clock.advance(timedelta(hours=7, minutes=55))
+    github.fail("POST", "/login/oauth/access_token", until=free, when="after")
+    asking = asyncio.create_task(browser.get("/repositories"))
+    while len(github.core.people.tokens) < 2:
+        await asyncio.sleep(0.01)
+    # So that signing out does not wait for the renewal too.
+    on_each.broker.roles.note_asked(fingerprint(browser.cookies["zekt-session"]))
+    if refused:
+        github.fail("DELETE", "/applications/*", status=502, times=refused)
+    assert (await browser.send(page, "/logout")).location == "/login"
+    free.set()
+    assert (await asking).location == "/login?next=/repositories&ended=1"
+    assert refused or living(on_each) == 0
+    assert (await left(on_each), living(on_each)) == (0, 0)
+
+
+async def test_a_sign_in_that_cannot_be_stored_leaves_no_token(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, browser = console.broker.database.write, console.browser()
+
+    async def away(fn: Any, row: Any, **more: Any) -> Any:
+        if fn is rows.start:
+            raise StorageUnavailable
+        return await write(fn, row, **more)
+
+    monkeypatch.setattr(console.broker.database, "write", away)
+    assert (await console.sign_in(browser)).status == 503
+    assert len(console.github.core.people.tokens) == 1
     assert living(console) == 0
 
 
