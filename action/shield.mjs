@@ -15,6 +15,7 @@ import { Failure } from './runner.mjs';
 
 const TYPE = 'zekt-shield-envelope';
 const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' };
+const OAEP_OF_NODE_RSA = { ...OAEP, oaepHash: 'sha1' };
 const CIPHER = 'aes-256-gcm';
 const [IV, TAG, KEY] = [12, 16, 32];
 const FEWEST_BITS = 2048;
@@ -47,16 +48,20 @@ export function isEnvelope(message) {
 
 /** What an envelope says to the holder of this key: bytes. */
 export function open(envelope, pem) {
-  if (!['1.0', '2.0'].includes(envelope.version)) {
+  const opened = FORMS[[envelope.version, envelope.algorithm]];
+  if (!opened) {
     throw new Failure(
       `The message is encrypted in form ${JSON.stringify(envelope.version)}, which this Action does not know: ` +
         'take its newest version in `uses:`.',
     );
   }
   const key = privateOf(pem);
-  for (const recipient of Array.isArray(envelope.recipients) ? envelope.recipients : []) {
-    const clear = opened(envelope, recipient, key);
-    if (clear) return clear;
+  for (const recipient of Object.values(Object(envelope.recipients))) {
+    try {
+      return opened(envelope, recipient, key);
+    } catch {
+      // Another consumer's part, or another key of this one.
+    }
   }
   throw new Failure(
     'The message was not encrypted for this private-key, or was changed since. Compare the fingerprint of its ' +
@@ -64,22 +69,32 @@ export function open(envelope, pem) {
   );
 }
 
-/** The clear bytes; null if this recipient's part does not open with the key. */
-function opened(envelope, recipient, key) {
-  try {
-    if (envelope.version === '1.0') return decrypted(recipient.encryptedPayload, key);
-    const data = Buffer.from(envelope.encryptedData, 'base64');
-    const secret = decrypted(recipient.encryptedKey, key);
-    const decipher = createDecipheriv(CIPHER, secret, data.subarray(0, IV), { authTagLength: TAG });
-    decipher.setAuthTag(data.subarray(IV, IV + TAG));
-    return Buffer.concat([decipher.update(data.subarray(IV + TAG)), decipher.final()]);
-  } catch {
-    return null; // another consumer's part, or another key of this one
-  }
+/** By version and algorithm: the clear bytes, if this recipient's part opens with the key. */
+const FORMS = {
+  '1.0,RSA-OAEP': (_, recipient, key) => decrypted(recipient.encryptedPayload, key),
+  '1.0,': ({ encryptedData }, { encryptedKey }, key) =>
+    deciphered(decrypted(encryptedKey, key, OAEP_OF_NODE_RSA), split(encryptedData, 16)),
+  ',': (envelope, recipient, key) => {
+    const [iv, tag, text] = ['iv', 'authTag', 'ciphertext'].map((name) => Buffer.from(envelope[name], 'base64'));
+    return deciphered(decrypted(recipient, key), { iv, tag, text });
+  },
+  '2.0,RSA-OAEP-256+A256GCM': ({ encryptedData }, { encryptedKey }, key) =>
+    deciphered(decrypted(encryptedKey, key), split(encryptedData, IV)),
+};
+
+function decrypted(text, key, oaep = OAEP) {
+  return privateDecrypt({ key, ...oaep }, Buffer.from(text, 'base64'));
 }
 
-function decrypted(text, key) {
-  return privateDecrypt({ key, ...OAEP }, Buffer.from(text, 'base64'));
+function deciphered(secret, { iv, tag, text }) {
+  const decipher = createDecipheriv(CIPHER, secret, iv, { authTagLength: TAG });
+  decipher.setAuthTag(tag);
+  return Buffer.concat([decipher.update(text), decipher.final()]);
+}
+
+function split(text, size) {
+  const data = Buffer.from(text, 'base64');
+  return { iv: data.subarray(0, size), tag: data.subarray(size, size + TAG), text: data.subarray(size + TAG) };
 }
 
 function publicOf(pem) {

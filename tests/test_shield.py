@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 CLEAR = '{"a": "ü", "n": 1.10}'.encode()
 MINE, THEIRS = shielding.private_key(0), shielding.private_key(1)
 BOTH = {"sub_2": THEIRS, "sub_1": MINE}
-FORMS = [shielding.of_version_1, shielding.of_version_2]
 
 
-@pytest.mark.parametrize("seal", FORMS)
+@pytest.mark.parametrize("seal", shielding.FORMS.values(), ids=shielding.FORMS)
 def test_what_was_encrypted_for_a_key_opens_with_it(seal: Callable[..., bytes]) -> None:
     envelope = seal(CLEAR, BOTH)
     for key in BOTH.values():
@@ -44,20 +43,30 @@ def test_only_the_old_form_has_a_limit() -> None:
     )
 
 
-@pytest.mark.parametrize("seal", FORMS)
+@pytest.mark.parametrize("seal", shielding.FORMS.values(), ids=shielding.FORMS)
 def test_another_key_opens_nothing(seal: Callable[..., bytes]) -> None:
     with pytest.raises(InvalidInput, match="not encrypted for this key"):
         shield.open_envelope(seal(CLEAR, {"sub_2": THEIRS}), shielding.private_pem(MINE))
 
 
-@pytest.mark.parametrize("place", [0, 12, 28, -1])
-def test_what_was_changed_opens_with_no_key(place: int) -> None:
-    envelope = json.loads(shielding.of_version_2(CLEAR, BOTH))
-    data = bytearray(base64.b64decode(envelope["encryptedData"]))
-    data[place] ^= 1
-    envelope["encryptedData"] = base64.b64encode(data).decode()
-    with pytest.raises(InvalidInput, match="it was changed"):
-        shield.open_envelope(json.dumps(envelope).encode(), shielding.private_pem(MINE))
+@pytest.mark.parametrize(
+    ("form", "member", "places"),
+    [
+        ("1.0-hybrid", "encryptedData", [0, 16, 32, -1]),
+        ("unnumbered", "iv", [0, -1]),
+        ("unnumbered", "authTag", [0, -1]),
+        ("unnumbered", "ciphertext", [0, -1]),
+        ("2.0", "encryptedData", [0, 12, 28, -1]),
+    ],
+)
+def test_what_was_changed_opens_with_no_key(form: str, member: str, places: list[int]) -> None:
+    for place in places:
+        envelope = json.loads(shielding.FORMS[form](CLEAR, BOTH))
+        data = bytearray(base64.b64decode(envelope[member]))
+        data[place] ^= 1
+        envelope[member] = base64.b64encode(data).decode()
+        with pytest.raises(InvalidInput, match="it was changed"):
+            shield.open_envelope(json.dumps(envelope).encode(), shielding.private_pem(MINE))
 
 
 def test_a_wrapped_key_of_another_size_opens_nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -14,9 +14,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from zekt_bot.domain.shield import FEWEST_BITS, MOST_BITS, read_envelope
 from zekt_bot.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from zekt_bot.domain.shield import ShieldEnvelope
+
 _MOST_BYTES = 16_384
-_IV, _TAG, _KEY = 12, 16, 32
+_TAG, _KEY = 16, 32
+_IV = {"1.0-hybrid": 16, "2.0": 12}
 _OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+_SHA1 = hashes.SHA1()  # noqa: S303 - as node-rsa does it for who chooses nothing
+_OAEP_OF = {"1.0-hybrid": padding.OAEP(padding.MGF1(_SHA1), _SHA1, None)}
 
 
 class PublicKey(NamedTuple):
@@ -64,8 +70,8 @@ def open_envelope(envelope: bytes, private_key: bytes) -> bytes:
             "This is no Shield envelope: give a message that was encrypted, as it was received."
         )
     key = _private_key(private_key)
-    for recipient in found["recipients"]:
-        opened: bytes | None = _opened(found, recipient, key)
+    for _, part in found.parts:
+        opened = _opened(found, part, key)
         if opened is not None:
             return opened
     raise InvalidInput("The envelope was not encrypted for this key, or it was changed since.")
@@ -85,15 +91,23 @@ def _private_key(pem: bytes) -> rsa.RSAPrivateKey:
     return key
 
 
-def _opened(found: dict[str, Any], recipient: dict[str, str], key: rsa.RSAPrivateKey) -> Any:
+def _opened(envelope: ShieldEnvelope, part: str, key: rsa.RSAPrivateKey) -> bytes | None:
     """The clear text, or None: this recipient's part does not open with the key."""
-    encrypted = recipient.get("encryptedKey") or recipient["encryptedPayload"]
+    form = envelope.form.name
     try:
-        clear = key.decrypt(base64.b64decode(encrypted), _OAEP)
-        if found["version"] == "1.0":
+        clear = key.decrypt(base64.b64decode(part), _OAEP_OF.get(form, _OAEP))
+        if form == "1.0":
             return clear
-        data = base64.b64decode(found["encryptedData"])
-        iv, tag, text = data[:_IV], data[_IV : _IV + _TAG], data[_IV + _TAG :]
-        return AESGCM(clear).decrypt(iv, text + tag, None) if len(clear) == _KEY else None
+        iv, sealed = _sealed(envelope)
+        return AESGCM(clear).decrypt(iv, sealed, None) if len(clear) == _KEY else None
     except (ValueError, InvalidTag):
         return None
+
+
+def _sealed(envelope: ShieldEnvelope) -> tuple[bytes, bytes]:
+    """The iv, and the ciphertext with its tag behind it."""
+    read = {name: base64.b64decode(envelope.found[name]) for name in envelope.form.binary}
+    if "iv" in read:
+        return read["iv"], read["ciphertext"] + read["authTag"]
+    data, iv = read["encryptedData"], _IV[envelope.form.name]
+    return data[:iv], data[iv + _TAG :] + data[iv : iv + _TAG]

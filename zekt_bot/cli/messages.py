@@ -112,7 +112,7 @@ def tell(found: Mapping[str, Any]) -> None:
             "at GitHub": found["html_url"],
             "event": found["envelope_id"],
             "correlation": found["correlation_id"],
-            "Shield": f"encrypted, version {found['shield']}" if found["shield"] else None,
+            "Shield": f"encrypted, form {found['shield']}" if found["shield"] else None,
             "taken out": [str(Redaction(**each)) for each in found["redactions"]],
             "became": became(found),
             "kept away": f"{found['filtered']} by filters" if found["filtered"] else None,

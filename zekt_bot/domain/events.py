@@ -93,7 +93,7 @@ class Run:
 class Message:
     """What a run posted beside its event; the body stays in the database until it is sent.
 
-    `shield`: the version of the Shield envelope that it is; None: it is in clear.
+    `shield`: the form of the Shield envelope that it is; None: it is in clear.
     """
 
     id: str

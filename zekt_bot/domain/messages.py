@@ -32,7 +32,7 @@ _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 class IncomingMessage:
     """A run's message before it is stored. `body` is JSON, at most 524,288 bytes.
 
-    `shield`: the version of the Shield envelope that it is; None: it is in clear.
+    `shield`: the form of the Shield envelope that it is; None: it is in clear.
     """
 
     run: RunKey

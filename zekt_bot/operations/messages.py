@@ -157,9 +157,9 @@ async def _keep(
 
 
 def _shield(body: bytes) -> str | None:
-    """The version of the Shield envelope that it is; raises InvalidInput if it is a broken one."""
+    """The form of the Shield envelope that it is; raises InvalidInput if it is a broken one."""
     found = read_envelope(body)
-    return None if found is None else str(found["version"])
+    return None if found is None else found.form.name
 
 
 async def _over_quota(broker: Broker, principal: WorkflowRun) -> Entry | None:

@@ -136,7 +136,7 @@ messages = Table(
     Column("step_ref", Text),
     # Where in it secrets were, and of which kinds.
     Column("redactions", LargeBinary),
-    # The version of its Shield envelope; NULL: it came in clear.
+    # The form of its Shield envelope; NULL: it came in clear.
     Column("shield", String(10)),
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("run", "event_type", "sha256"),
