@@ -223,7 +223,7 @@ class TokenRefused(GitHubError):
 
 
 class KeysUnavailable(GitHubError):
-    """GitHub's keys for tokens of workflow runs cannot be read now; try again."""
+    """The token's key is not known, and GitHub's keys cannot be read anew now; try again."""
 
 
 class AppRejected(GitHubError):

@@ -172,19 +172,20 @@ class IssuerKeys:
         """The key with this id.
 
         Raises:
-            RunTokenRefused: the issuer has no such key.
-            KeysUnavailable: it did not answer when it was asked last (has `retry_after`, seconds).
+            RunTokenRefused: the issuer was asked now, and has no such key.
+            KeysUnavailable: it did not answer, or may have made the key since it was asked last
+                (has `retry_after`, seconds).
         """
-        if self._are_old() or kid not in self._keys:
-            await self._refresh(kid)
+        asked = (self._are_old() or kid not in self._keys) and await self._refresh(kid)
         key = self._keys.get(kid)
         if key is not None:
             return key
-        if self._failed:
-            waited = self._clock.monotonic() - self._asked_at
-            left = max(1, math.ceil(self._SECONDS_BETWEEN - waited))
-            raise KeysUnavailable(retry_after=left)
-        raise RunTokenRefused(_FORGED)
+        if asked:
+            raise RunTokenRefused(_FORGED)
+        last = self._asked_at if self._failed else self._sought_at
+        waited = self._clock.monotonic() - last
+        left = max(1, math.ceil(self._SECONDS_BETWEEN - waited))
+        raise KeysUnavailable(retry_after=left)
 
     async def count(self) -> int:
         """How many keys the issuer has now; they are not kept.
@@ -197,16 +198,17 @@ class IssuerKeys:
     def _are_old(self) -> bool:
         return self._clock.monotonic() - self._read_at >= self._SECONDS_KEPT
 
-    async def _refresh(self, kid: str) -> None:
+    async def _refresh(self, kid: str) -> bool:
         """Ask the issuer, unless somebody did within the last minute; who comes meanwhile waits.
 
         That they were read for their age alone keeps no unknown one waiting: it may be newer.
+        Answers whether they were read now.
         """
         async with self._lock:
             now, unknown = self._clock.monotonic(), not (self._failed or self._are_old())
             last = self._sought_at if unknown else self._asked_at
             if (unknown and kid in self._keys) or now - last < self._SECONDS_BETWEEN:
-                return
+                return False
             self._asked_at = now
             self._sought_at = now if unknown else self._sought_at
             self._failed = True
@@ -215,8 +217,9 @@ class IssuerKeys:
                     self._keys = await self._ask()
             except (GitHubError, TimeoutError) as error:
                 _log.warning("oidc.keys_unavailable", error=str(error) or "it takes too long")
-                return
+                return False
             self._read_at, self._failed = self._clock.monotonic(), False
+            return True
 
     async def _ask(self) -> dict[str, RSAPublicKey]:
         found = await self._get(f"{self._issuer}/.well-known/openid-configuration")

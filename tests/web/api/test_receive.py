@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import jwt
 import pytest
 from structlog.testing import capture_logs
 
@@ -225,6 +226,16 @@ async def test_bad_tokens_of_an_address_are_slowed_and_good_ones_are_not(local: 
     run = await local.run()
     bad = [(await local.send(run, 1, token="x.y.z")).status for _ in range(61)]
     assert bad == [401] * 60 + [429]
+    assert (await local.send(run, 1)).status == 200
+
+
+async def test_tokens_of_unknown_keys_are_bad_ones(local: Api) -> None:
+    await local.stage.publish("released")
+    run = await local.run()
+    assert (await local.send(run, 1)).status == 200
+    forged = jwt.encode({}, local.stage.app.private_key, "RS256", headers={"kid": "unknown"})
+    bad = [(await local.send(run, 1, token=forged)).status for _ in range(61)]
+    assert bad == [401] + [503] * 59 + [429]
     assert (await local.send(run, 1)).status == 200
 
 

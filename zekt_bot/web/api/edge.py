@@ -137,7 +137,9 @@ class Rates:
         """
         if not self._failed.allows(address):
             left = self._failed.seconds_left()
-            raise QuotaExceeded("Too many bad tokens from this address: wait.", retry_after=left)
+            raise QuotaExceeded(
+                "Too many tokens from this address prove nothing: wait.", retry_after=left
+            )
 
 
 RATES = web.AppKey("RATES", Rates)
@@ -233,7 +235,7 @@ async def caller(request: web.Request) -> VerifiedRun:
     rates = request.app[RATES]
     try:
         run = await request.app[BROKER].run_tokens.verify(_token(request))
-    except RunTokenRefused:
+    except (RunTokenRefused, KeysUnavailable):
         trusted = request.app[DEPS].settings.trusted_proxies
         rates.failed(client.of(request, trusted).address)
         raise
