@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import pytest
@@ -16,7 +16,14 @@ from zekt_bot.app import open_broker
 from zekt_bot.config import AppCredentials, Settings
 from zekt_bot.db import sessions as rows
 from zekt_bot.db.tables import audit, sessions
-from zekt_bot.errors import GitHubAnswered, GitHubUnreachable, SessionEnded
+from zekt_bot.errors import (
+    GitHubAnswered,
+    GitHubUnreachable,
+    OutcomeUnknown,
+    SessionEnded,
+    StorageUnavailable,
+    TokenRefused,
+)
 from zekt_bot.operations import sign_in, user_tokens
 from zekt_bot.operations.sessions import find
 from zekt_bot.testing import GitHubSimulator, ManualClock
@@ -212,3 +219,44 @@ async def test_a_token_of_another_app_is_worth_nothing(
         with pytest.raises(SessionEnded):
             await who(changed, session)
     assert there.refreshes == 0
+
+
+async def test_a_server_that_github_does_not_know_ends_no_session(
+    there: People, broker: Broker, clock: ManualClock
+) -> None:
+    """Only a token that is dead is the person's will; a wrong client secret is the server's."""
+    session, secret = await there.sign_in(broker), there.app.client_secret
+    clock.advance(timedelta(hours=7, minutes=55))
+    there.app.client_secret = "another"
+    with pytest.raises(TokenRefused, match="incorrect_client_credentials"):
+        await who(broker, session)
+    there.app.client_secret = secret
+    assert await who(broker, session) == "maja-lind"
+
+
+@pytest.mark.parametrize("loses", [StorageUnavailable, OutcomeUnknown])
+async def test_a_database_that_is_away_for_a_moment_loses_no_token(
+    there: People,
+    broker: Broker,
+    clock: ManualClock,
+    loses: type[StorageUnavailable],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = await there.sign_in(broker)
+    clock.advance(timedelta(hours=7, minutes=55))
+    write, fails = broker.database.write, [True]
+
+    async def shaky(fn: Any, row: Any, **more: Any) -> Any:
+        if fn is not rows.renew or not fails:
+            return await write(fn, row, **more)
+        fails.pop()
+        if loses is OutcomeUnknown:
+            await write(fn, row, **more)
+        raise loses
+
+    monkeypatch.setattr(broker.database, "write", shaky)
+    ticks = asyncio.create_task(ticking(clock))
+    assert await who(broker, session) == "maja-lind"
+    ticks.cancel()
+    assert await who(broker, session) == "maja-lind"
+    assert there.refreshes == 1

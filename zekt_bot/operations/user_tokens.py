@@ -19,6 +19,7 @@ from zekt_bot.errors import (
     GitHubAnswered,
     GitHubError,
     SessionEnded,
+    StorageUnavailable,
     TokenRefused,
 )
 from zekt_bot.github.oauth import UserToken
@@ -34,6 +35,8 @@ T = TypeVar("T")
 _BEFORE_ITS_END = timedelta(minutes=10)
 _RENEWED_WITHIN = timedelta(seconds=30)
 _LOOK_AGAIN = timedelta(seconds=0.2)
+_TRIES, _TRY_AGAIN = 10, timedelta(seconds=1)
+_DEAD = "bad_refresh_token"  # GitHub's other words are this server's fault, not the person's will
 _PATIENCE = 3.0  # seconds that a page waits for GitHub's word on its session
 _log = structlog.get_logger()
 
@@ -70,12 +73,14 @@ async def give_back(broker: Broker, hash_: str, body: bytes) -> None:
     if token.expires_at is not None and token.expires_at <= broker.now():
         try:
             token = await broker.oauth.refresh(token)
-        except TokenRefused:
+        except TokenRefused as error:
+            if error.error != _DEAD:
+                raise
             await _drop(broker, hash_, body)
             return
         body = sealed(broker, hash_, token)
         renewed = ended_sessions.Renewed(hash_, body, token.expires_at)
-        await broker.database.write(ended_sessions.keep, renewed)
+        await _write(broker, ended_sessions.keep, renewed)
     await broker.oauth.revoke(token)
     await _drop(broker, hash_, body)
 
@@ -173,14 +178,26 @@ async def _renew(broker: Broker, session: Session, held: sessions.Held, lease: s
         token = await broker.oauth.refresh(opened(broker, session.hash, body))
         body = sealed(broker, session.hash, token)
         renewal = replace(renewal, now=broker.now(), body=body, expires_at=token.expires_at)
-    except TokenRefused:
-        await _lost(broker, session)
+    except TokenRefused as error:
+        if error.error == _DEAD:
+            await _lost(broker, session)
+        raise
     finally:
-        lives = await broker.database.write(sessions.renew, renewal)
+        lives = await _write(broker, sessions.renew, renewal)
     if not lives:  # ended meanwhile, when nobody could revoke what was on its way
         with suppress(GitHubError, ConfigurationError):
             await give_back(broker, session.hash, body)
         raise SessionEnded
+
+
+async def _write(broker: Broker, statement: Callable[..., list[T]], row: object) -> T:
+    """GitHub tells a token once only: a database that is away for a moment loses none."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await broker.database.write(statement, row)
+        except StorageUnavailable:
+            await broker.clock.sleep_until(broker.now() + _TRY_AGAIN)
+    return await broker.database.write(statement, row)
 
 
 async def _lost(broker: Broker, session: Session) -> None:

@@ -207,3 +207,17 @@ async def test_an_app_that_is_gone_keeps_no_session_for_longer_than_set(
         assert await left(console) == 1
         console.clock.advance(timedelta(days=2 if days else 1000))
         assert await left(console) == (0 if days else 1)  # 0: for ever
+
+
+async def test_a_token_waits_for_a_client_secret_that_github_knows(console: Console) -> None:
+    browser = console.browser()
+    await console.sign_in(browser)
+    secret, console.oauth.client_secret = console.oauth.client_secret, "another"
+    console.clock.advance(timedelta(hours=7, minutes=55))
+    page = await browser.get("/repositories")
+    assert (page.status, "incorrect_client_credentials" in page.words) == (503, True)
+    assert (await browser.get("/me")).status == 200
+    console.clock.advance(timedelta(hours=9))
+    assert (await left(console), living(console)) == (1, 1)
+    console.oauth.client_secret = secret
+    assert (await left(console), living(console)) == (0, 0)

@@ -14,6 +14,7 @@ from zekt_bot.errors import (
     NotFound,
     QuotaExceeded,
     StorageUnavailable,
+    TokenRefused,
     ZektError,
 )
 
@@ -86,6 +87,14 @@ def of(error: Exception, here: str = "") -> Problem | None:
                 "Nothing was lost. This page tries again by itself.",
                 again,
                 headers={"Retry-After": "5", "Refresh": "5"},
+            )
+        case TokenRefused():
+            return Problem(
+                503,
+                "GitHub does not take this server's word",
+                f"{error} Ask its operator to look at the sign-in App and its client secret.",
+                again,
+                headers={"Retry-After": "60"},
             )
         case GitHubError():
             return Problem(
