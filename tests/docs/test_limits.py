@@ -45,7 +45,8 @@ LIMITS = dict(re.findall(r"^\| ([^|]+?) \| (.+?) \|$", page("reference/limits.md
         ("an API call's body", f"{edge.MOST_BYTES:,} bytes"),
         ("tries to sign in, and to begin the setup", f"{sign_in.MOST_TRIES} a minute"),
         (
-            "looking a repository up by its name, coming back from GitHub, downloads",
+            "looking a repository up by its name, enabling, disabling and deleting, "
+            "coming back from GitHub, downloads",
             f"{repositories.MOST_QUESTIONS} a minute",
         ),
         ("what the page Consent counts", f"up to {consents.MOST_COUNTED:,}"),
