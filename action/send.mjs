@@ -8,7 +8,8 @@ import { Zekt } from './zekt.mjs';
 
 const MOST_BYTES = 524_288; // of a message
 const FITS = 50_000; // about so much goes inside GitHub's 64 KB
-const UNTOLD = { eventId: '', messageId: '', correlationId: '', consumersNotified: 0, redactions: [], message: '' };
+const COUNTS = { consumersNotified: 0, consumersLeftOut: 0 };
+const UNTOLD = { eventId: '', messageId: '', correlationId: '', ...COUNTS, redactions: [], message: '' };
 
 export async function send() {
   output('status', 'failed'); // a later line of the same name counts instead
@@ -121,16 +122,9 @@ function report(eventType, payload, keys, told) {
   output('redactions', JSON.stringify(answer.redactions));
   output('status', answer.success ? 'success' : 'failed');
   // What needs a look is shown on the run's page, too.
-  const wrong = !answer.success || answer.redactions.length;
+  const wrong = !answer.success || answer.redactions.length || answer.consumersLeftOut;
   const tell = wrong ? warn : answer.consumersNotified ? say : notice;
   tell(`${answer.eventId || 'No event'}: ${answer.message}`);
-  const readers = new Set(keys.map(({ consumerId }) => consumerId)).size;
-  if (keys.length && readers < answer.consumersNotified) {
-    warn(
-      `Only ${readers} of ${answer.consumersNotified} consumers have a Shield key; the others get nothing of this. ` +
-        'They register one with `zekt shield keys add OWNER/REPO FILE`.',
-    );
-  }
   summarize('Zekt: message sent', [
     ['Event type', eventType],
     ['Event', answer.eventId],

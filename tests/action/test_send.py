@@ -223,4 +223,6 @@ async def test_with_shield_only_its_consumers_read_it(scene: Scene) -> None:
     stage = scene.api.stage
     await stage.subscribe(stage.github.repository(stage.consumer.owner, "without-a-key"))
     warned = await job.step(event_type="released", payload=ODD, shield="true")
-    assert "::warning title=Zekt::Only 1 of 2 consumers have a Shield key" in warned.raw
+    assert f"::warning title=Zekt::{warned.outputs['event-id']}: Stored. It goes to 1" in warned.raw
+    assert "It is not encrypted for 1 more. Consumers register a key with" in warned.raw
+    assert warned.outputs["consumers-notified"] == "1"

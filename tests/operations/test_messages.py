@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from tests import shielding
 from tests.operations.messaging import SECRET, TOKEN, TYPE, audited, enabled, stored
 from tests.stage import ME, RELEASE, SERVICE
 from zekt_bot.db.tables import envelopes, refused_messages
@@ -131,6 +132,30 @@ async def test_who_has_not_consented_at_github_is_not_counted(stage: Stage) -> N
     await stage.github.unsuspend(stage.consuming)
     await stage.listen()
     assert (await stage.post(run)).consumers == 1
+
+
+async def test_of_an_encrypted_message_only_its_readers_are_counted(stage: Stage) -> None:
+    held = await stage.serve("released", "other")
+    run = await stage.finish_run("build")
+    key = shielding.private_key()
+
+    async def told(*names: str, event_type: str = "released") -> tuple[int, int]:
+        body = shielding.of_version_2(SECRET, dict.fromkeys(names, key))
+        made = await stage.post(run, body, event_type)
+        assert made.said.startswith("Stored.")
+        assert ("zekt shield keys add" in made.said) is bool(made.left_out)
+        return made.consumers, made.left_out
+
+    assert await told("sub_of_another") == (0, 1)
+    assert await told("sub_\0", "sub_" + "0" * 26) == (0, 1)
+    assert await told(held.id, "sub_of_another") == (1, 0)
+    another = stage.github.repository(stage.consumer.owner, "another")
+    second = await stage.subscribe(another)
+    assert await told(held.id) == (1, 1)
+    assert await told(held.id, second.id) == (2, 0)
+    assert await told(held.id, event_type="unheard") == (0, 0)
+    clear = await stage.post(run, b"{}")
+    assert (clear.consumers, clear.left_out) == (2, 0)
 
 
 async def test_a_message_of_a_run_that_was_sent_follows_now(stage: Stage) -> None:

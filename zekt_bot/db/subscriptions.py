@@ -224,7 +224,7 @@ def _subscriber(row: Row) -> tuple[Subscription, Repository]:
 
 
 _LIKE = (subscriptions.c.service_id, subscriptions.c.event_types, subscriptions.c.filters)
-_AUDIENCE = Prepared(
+_HEARING = (
     select(*_LIKE, func.count().label("number"))
     .select_from(
         _CONSUMER.joined(subscriptions, _CONSUMER.table.c.id == subscriptions.c.repository_id)
@@ -237,13 +237,21 @@ _AUDIENCE = Prepared(
     )
     .group_by(*_LIKE)
 )
+_AUDIENCE = Prepared(_HEARING)
+_AMONG = Prepared(_HEARING.where(one_of(subscriptions.c.id, "ids")))
 
 
-def audience(connection: Connection, service_ids: Collection[str]) -> list[Audience]:
-    """How many approved subscriptions would hear something now, those that are alike together."""
+def audience(
+    connection: Connection, service_ids: Collection[str], ids: Collection[str] | None = None
+) -> list[Audience]:
+    """How many approved subscriptions would hear something now, those that are alike together.
+
+    `ids`: count only these.
+    """
     if not service_ids:
         return []
-    found = _AUDIENCE.run(connection, {"services": service_ids}).mappings()
+    asked = {"services": service_ids} | ({} if ids is None else {"ids": ids})
+    found = (_AUDIENCE if ids is None else _AMONG).run(connection, asked).mappings()
     return [
         Audience(
             row["service_id"],

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 STRANGERS = 0  # no account's id
 
 
+_REGISTER = "Consumers register a key with `zekt shield keys add OWNER/REPO FILE`."
+
+
 class Asked(NamedTuple):
     """A run, and the file of its repository that it runs."""
 
@@ -93,20 +96,53 @@ def _account(repository: Repository | None) -> int:
     return repository.account_id if repository.provider or repository.consumer else STRANGERS
 
 
-def expects(found: Facts, run: Run, event_type: str) -> tuple[int, str]:
-    """How many consumers get a message of this run, and when, or why none does."""
+class Expected(NamedTuple):
+    """How many consumers get a message; when, or why none does; how many more cannot read it."""
+
+    consumers: int
+    said: str
+    left_out: int = 0
+
+
+def expects(
+    found: Facts, run: Run, event_type: str, readers: Sequence[Audience] | None
+) -> Expected:
+    """What becomes of a message of this run.
+
+    `readers`: whom of its audience it is encrypted for; None: it is in clear.
+    """
+    hearing = _number(found.audience, event_type)
+    nobody = _nobody(found, run, event_type, hearing)
+    if nobody:
+        return Expected(0, nobody)
+    number = hearing if readers is None else _number(readers, event_type)
+    left_out = max(0, hearing - number)
+    if not number:
+        why = f"it is encrypted for none of the {left_out} that hear this event type now"
+        return Expected(0, f"Stored. It goes to nobody: {why}. {_REGISTER}", left_out)
+    when = "now, after its run" if run.aggregated_at else "when its run has ended"
+    said = f"Stored. It goes to {number} {_consumers(number)} {when}."
+    if left_out:
+        said += f" It is not encrypted for {left_out} more. {_REGISTER}"
+    return Expected(number, said, left_out)
+
+
+def _nobody(found: Facts, run: Run, event_type: str, hearing: int) -> str | None:
+    """Why nobody would get it, were it in clear; None: somebody does."""
     service = found.service
     if run.blocked_reason:
-        return 0, f"Stored, and it goes to nobody: its run was blocked ({run.blocked_reason})."
+        return f"Stored, and it goes to nobody: its run was blocked ({run.blocked_reason})."
     if service is None or not service.published or service.rests:
-        return 0, "Stored. It goes to nobody: no service publishes this workflow now."
+        return "Stored. It goes to nobody: no service publishes this workflow now."
     if not service.declares(event_type):
-        return 0, f"Stored. It goes to nobody: {service.name} does not declare this event type."
-    number = sum(each.number for each in found.audience if each.may_hear(event_type))
-    if not number:
-        return 0, f"Stored. No approved subscription to {service.name} hears this event type now."
-    when = "now, after its run" if run.aggregated_at else "when its run has ended"
-    return number, f"Stored. It goes to {number} {_consumers(number)} {when}."
+        return f"Stored. It goes to nobody: {service.name} does not declare this event type."
+    if not hearing:
+        return f"Stored. No approved subscription to {service.name} hears this event type now."
+    return None
+
+
+def _number(audience: Sequence[Audience], event_type: str) -> int:
+    return sum(each.number for each in audience if each.may_hear(event_type))
 
 
 def _consumers(number: int) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import orjson
 
+from zekt_bot.db import subscriptions
 from zekt_bot.db.lists import messages
 from zekt_bot.domain.access import Resource, decide
 from zekt_bot.domain.ids import new_correlation_id, new_id
@@ -34,11 +36,13 @@ if TYPE_CHECKING:
     from zekt_bot.domain.access import WorkflowRun
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.messages import Accepted
+    from zekt_bot.domain.subscriptions import Audience
     from zekt_bot.operations.arriving import Facts
     from zekt_bot.operations.broker import Broker
     from zekt_bot.operations.storing import Left
 
 _TRIES = 8
+_SUBSCRIPTION = re.compile(r"sub_[0-9a-z]{26}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ class Stored:
     """A stored message. `event_id` is that of the envelope it will travel in.
 
     `consumers`: how many approved subscriptions get it, as things stand; `said`: when, or why none.
-    `redactions`: the secrets that were taken out of it.
+    `redactions`: the secrets that were taken out of it. `left_out`: how many more would, were it
+    encrypted for them.
     """
 
     message_id: str
@@ -56,6 +61,7 @@ class Stored:
     consumers: int
     said: str
     redactions: tuple[Redaction, ...] = ()
+    left_out: int = 0
 
 
 async def store(broker: Broker, principal: WorkflowRun, event_type: str, body: bytes) -> Stored:
@@ -188,9 +194,20 @@ async def _stored(
     if kept.duplicate:  # what its service asks for may have changed since
         found = await broker.database.query(messages.one, kept.message_id)
         redactions = guarding.opened(broker.database.keyring, found) if found else ()
-    consumers, said = arriving.expects(facts, kept.run, event_type)
+    can_read = await _readers(broker, facts, accepted.body)
+    told = arriving.expects(facts, kept.run, event_type, can_read)
     ids = kept.message_id, kept.event_id, kept.run.correlation_id
-    return Stored(*ids, kept.duplicate, consumers, said, redactions)
+    return Stored(*ids, kept.duplicate, told.consumers, told.said, redactions, told.left_out)
+
+
+async def _readers(broker: Broker, facts: Facts, body: bytes) -> list[Audience] | None:
+    """Whom of its audience it is encrypted for; None: it is in clear."""
+    envelope = read_envelope(body)
+    if envelope is None or facts.service is None:
+        return None
+    # Only what is an id: in another text there may be a NUL, which PostgreSQL does not take.
+    ids = {each for each in envelope.consumers if _SUBSCRIPTION.fullmatch(each)}
+    return await broker.database.query(subscriptions.audience, [facts.service.id], ids)
 
 
 def _check_body(body: bytes) -> None:

@@ -47,6 +47,7 @@ async def test_a_message_is_stored_before_it_is_answered_and_goes_out_with_its_r
             "success": True,
             "eventId": stored["envelope_id"],
             "consumersNotified": 1,
+            "consumersLeftOut": 0,
             "message": "Stored. It goes to 1 consumer when its run has ended.",
             "messageId": stored["id"],
             "correlationId": said.body["correlationId"],

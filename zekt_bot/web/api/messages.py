@@ -32,6 +32,7 @@ async def receive(call: Call) -> MessageStored:
         success=True,
         event_id=stored.event_id,
         consumers_notified=stored.consumers,
+        consumers_left_out=stored.left_out,
         message=" ".join([stored.said, *_withdraw(stored.redactions)]),
         message_id=stored.message_id,
         correlation_id=stored.correlation_id,

@@ -80,6 +80,9 @@ class MessageStored(msgspec.Struct, rename="camel"):
     consumers_notified: Annotated[
         int, Meta(description="Approved subscriptions that get it, as things stand.")
     ]
+    consumers_left_out: Annotated[
+        int, Meta(description="Those that would get it too, were it encrypted for them.")
+    ]
     message: Annotated[str, Meta(description="When they get it, or why nobody does.")]
     message_id: str
     correlation_id: Annotated[str, Meta(description="Zekt's name of the run.")]
@@ -152,6 +155,7 @@ EXAMPLES: dict[type, dict[str, Any]] = {
         "success": True,
         "eventId": "evt_01kwersrg03e1wmmvj9y20grp5",
         "consumersNotified": 1,
+        "consumersLeftOut": 0,
         "message": "Stored. It goes to 1 consumer when its run has ended.",
         "messageId": "msg_01kwersrg07eryr9y4xngjgx8y",
         "correlationId": "cor_4b7reygzr0skgxwjpk9kqhcxfr",
