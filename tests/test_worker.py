@@ -219,6 +219,7 @@ async def test_a_webhook_that_is_not_routed_in_time_is_given_back(migrated_url: 
     async with open_stage(migrated_url, shutdown_timeout=timedelta(0)) as stage:
         await stage.serve()
         stage.github.fail("GET", "/app/installations/*", hang=True)
+        stage.github.requests.clear()
         async with working(stage.broker):
             await stage.github.accept_permissions(stage.consuming, stage.consuming.permissions)
             await stage.take()

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import and_, func, literal, not_, null, select
 
+from zekt_bot.db.inbox import DUE_SINCE
 from zekt_bot.db.tables import deliveries, envelopes, inbox, runs
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Column, Connection, Table
+    from sqlalchemy import Column, ColumnElement, Connection, Table
 
-_CAME_AT = {
-    "inbox": (inbox, inbox.c.received_at),
-    "runs": (runs, runs.c.received_at),
-    "envelopes": (envelopes, envelopes.c.created_at),
+_MOMENTS = {
+    "inbox": (inbox, inbox.c.received_at, DUE_SINCE),
+    "runs": (runs, runs.c.received_at, runs.c.due_at),
+    "envelopes": (envelopes, envelopes.c.created_at, envelopes.c.due_at),
 }
 
 
@@ -36,18 +37,24 @@ class Waiting(NamedTuple):
 
 def backlog(connection: Connection) -> list[Waiting]:
     """All that waits, for a time or for something else."""
-    found = [_queue(connection, name, *parts) for name, parts in _CAME_AT.items()]
+    found = [_queue(connection, name, *parts) for name, parts in _MOMENTS.items()]
     return [*found, *_deliveries(connection)]
 
 
-def _queue(connection: Connection, name: str, table: Table, came_at: Column[datetime]) -> Waiting:
+def _queue(
+    connection: Connection,
+    name: str,
+    table: Table,
+    came_at: Column[datetime],
+    due_since: ColumnElement[datetime],
+) -> Waiting:
     asked = select(
         literal(name),
         null(),
         null(),
         func.count(),
         func.min(came_at, type_=came_at.type),
-        func.min(table.c.due_at, type_=table.c.due_at.type),
+        func.min(due_since, type_=due_since.type),
     ).where(table.c.due_at.is_not(None))
     return Waiting(*connection.execute(asked).one())
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, case, select, update
 
 from zekt_bot.db import units
 from zekt_bot.db.prepared import Prepared
@@ -16,6 +17,23 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection
+
+
+# News of consent.
+_NEWS = ("installation", "installation_repositories", "repository")
+_AHEAD = timedelta(days=3650)  # nothing has waited for longer
+_IS_AHEAD = inbox.c.event.in_(_NEWS) & (inbox.c.due_at < inbox.c.received_at)
+# `due_at` as a time: news of consent are due since they came.
+DUE_SINCE = case((_IS_AHEAD, inbox.c.received_at), else_=inbox.c.due_at)
+
+
+def due_from(event: str, now: datetime) -> datetime:
+    """The `due_at` of a webhook that comes now: the longest due is taken first.
+
+    News of consent go before all that waits, in the order in which they came: else what waits of
+    somebody who took it back would go out first. One that is tried again waits like the rest.
+    """
+    return now - _AHEAD if event in _NEWS else now
 
 
 class Part(NamedTuple):

@@ -87,7 +87,7 @@ async def store(broker: Broker, webhook: Webhook) -> Receipt:
         "reason": webhook.malformed,
         "failures": 0,
         "received_at": now,
-        "due_at": None if webhook.malformed else now,
+        "due_at": None if webhook.malformed else inbox.due_from(webhook.event, now),
     }
     entry = await _entry(broker, "set_aside", webhook, row_id) if webhook.malformed else None
     hearers = _Hearers(heard, broker.settings.observe_all)
