@@ -15,6 +15,7 @@ from zekt_bot.errors import (
     ConfigurationError,
     GitHubAnswered,
     GitHubUnreachable,
+    InstallationSuspended,
     RepositoryNotGranted,
 )
 from zekt_bot.testing.world import private_key
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from tests.github.server import FakeGitHub, FixedCredentials, Seen
     from zekt_bot.config import Settings
+    from zekt_bot.errors import GitHubError
     from zekt_bot.github.client import GitHub
 
     Ask = Callable[[GitHub], Awaitable[Any]]
@@ -181,6 +183,25 @@ async def test_a_read_token_that_is_refused_is_replaced_once(
     with pytest.raises(GitHubAnswered, match="401"):
         await github.repository(INSTALLATION, repository_id=CONSUMER)
     assert len(fake.mints) == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("Sorry. This installation owned by octo suspended your access", InstallationSuspended),
+        ("Resource not accessible by integration", GitHubAnswered),
+        ("You have exceeded a secondary rate limit", GitHubAnswered),
+    ],
+)
+async def test_a_token_that_outlives_a_suspension_says_so(
+    github: GitHub, fake: FakeGitHub, said: str, error: type[GitHubError]
+) -> None:
+    assert await github.repository(INSTALLATION, repository_id=CONSUMER)
+    fake.script("GET", REPOSITORY, 403, {"message": said})
+    with pytest.raises(error) as caught:
+        await github.repository(INSTALLATION, repository_id=CONSUMER)
+    assert type(caught.value) is error
+    assert await github.repository(INSTALLATION, repository_id=CONSUMER)
 
 
 async def test_the_app_lasts_as_long_as_its_credentials(

@@ -130,6 +130,21 @@ async def test_github_that_is_down_is_not_asked_for_the_rest(stage: Stage) -> No
     assert len(stage.github.requests) - before < 20
 
 
+@pytest.mark.parametrize("how", ["suspended", "removed"])
+async def test_one_installation_that_cannot_be_asked_holds_up_no_other(
+    stage: Stage, how: str
+) -> None:
+    await stage.publish()
+    other = stage.consumer.full_name
+    gone = stage.github.add_workflow(stage.consumer, RELEASE)
+    await repositories.enable(stage.broker, ME, other)
+    await workflows.allow(stage.broker, ME, other, RELEASE)
+    await services.publish(stage.broker, ME, other, Publication(RELEASE, "other", Profile()))
+    stage.github.disable_workflow(gone)
+    await (stage.github.suspend if how == "suspended" else stage.github.uninstall)(stage.providing)
+    assert await resting_services.look(stage.broker) == 1
+
+
 async def test_all_pages_are_asked_and_a_stop_is_heard(stage: Stage) -> None:
     await many(stage, 12)
     for repository in stage.github.core.world.repositories.values():

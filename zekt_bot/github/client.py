@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from zekt_bot.errors import AppRejected, ConfigurationError, GitHubAnswered
+from zekt_bot.errors import AppRejected, ConfigurationError, GitHubAnswered, InstallationSuspended
 from zekt_bot.github.http import HEADERS, Answer, exchange
 from zekt_bot.github.octo import App, app_config
 
@@ -236,6 +236,7 @@ class GitHub:
         `known` is an ETag: 304, which counts against no limit, if what it stands for is the same.
 
         Raises:
+            InstallationGone, InstallationSuspended: the installation cannot be asked.
             GitHubError: no token can be minted, or no answer came.
         """
 
@@ -247,6 +248,8 @@ class GitHub:
             if answer.status == 401:
                 token = await installation.tokens.read(rejected=token)
                 answer = await client.ask("GET", path, token=token, known=known)
+            if await installation.is_suspended(answer):  # a token outlives that by up to an hour
+                raise InstallationSuspended
             return answer
 
         return await self.with_app(ask)

@@ -198,13 +198,16 @@ class Installation(GitHubAppInstallation):
         answer = await self.app.ask(
             "POST", self._metadata.access_tokens_url, json.dumps(wanted).encode()
         )
-        if answer.status == 403 and not answer.limited and await self._is_suspended(answer):
+        if await self.is_suspended(answer):
             raise InstallationSuspended
         if answer.status not in {200, 201}:
             raise mint_error(answer)
         return token_of(answer)
 
-    async def _is_suspended(self, refusal: Answer) -> bool:
+    async def is_suspended(self, refusal: Answer) -> bool:
+        """Whether a suspension is why GitHub refuses; without an answer GitHubUnreachable."""
+        if refusal.status != 403 or refusal.limited:
+            return False
         if "suspend" in refusal.message.lower():
             return True
         answer = await self.app.ask("GET", f"/app/installations/{self.id}")

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from zekt_bot.db import mirror
 from zekt_bot.domain.access import SIDES, Operator, Person, Resource, decide
 from zekt_bot.domain.names import check_full_name, check_login
-from zekt_bot.errors import AccessDenied, NotAdmitted, NotFound
+from zekt_bot.errors import (
+    AccessDenied,
+    InstallationGone,
+    InstallationSuspended,
+    NotAdmitted,
+    NotFound,
+)
 from zekt_bot.operations import fields, lookup
 from zekt_bot.operations.installations import find_repository, not_shown
 
@@ -90,14 +96,15 @@ async def repository(
 
 
 async def at_github(broker: Broker, principal: Principal, full_name: str) -> Repository:
-    """As `installations.find_repository`; people are not told which accounts are admitted.
+    """As `installations.find_repository`; people are not told which accounts are admitted, and of
+    one that cannot be asked not which repositories it has.
 
     Raises:
         NotFound, NotAdmitted, Conflict, GitHubError, StorageUnavailable.
     """
     try:
         return await find_repository(broker, full_name)
-    except NotAdmitted:
+    except (NotAdmitted, InstallationGone, InstallationSuspended):
         if isinstance(principal, Person):
             raise not_shown(full_name) from None
         raise
@@ -116,6 +123,22 @@ async def known(broker: Broker, principal: Principal, action: Action, full_name:
     if found is None:
         raise not_shown(full_name)
     return await _allowed(broker, principal, action, found, full_name)
+
+
+async def named(broker: Broker, principal: Principal, action: Action, full_name: str) -> Repository:
+    """As `known`; what a person would not be shown so, as GitHub shows it now.
+
+    So what is missing and what is hidden lead to the same answer, also while GitHub is away.
+
+    Raises:
+        as `known` and `repository`.
+    """
+    try:
+        return await known(broker, principal, action, full_name)
+    except NotFound:
+        if not isinstance(principal, Person):
+            raise
+    return await repository(broker, principal, action, full_name)
 
 
 def refuse_runs(principal: Principal, action: Action) -> None:

@@ -11,25 +11,36 @@ import structlog
 from zekt_bot.db import consents, mirror
 from zekt_bot.domain.catalog import standing
 from zekt_bot.domain.consent import compared, state_of
-from zekt_bot.errors import GitHubError, MalformedEvent, NotFound
+from zekt_bot.errors import (
+    GitHubError,
+    InstallationGone,
+    InstallationSuspended,
+    MalformedEvent,
+    NotFound,
+)
 from zekt_bot.github import installations as at_github
 from zekt_bot.github.manifest import manifest
-from zekt_bot.operations import access, fields, user_tokens
+from zekt_bot.operations import access, fields, repositories, user_tokens
 from zekt_bot.operations.as_told import account_of
 from zekt_bot.operations.roles import Reach, Said, Waiting, may_manage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from sqlalchemy import Connection
 
     from zekt_bot.db.consents import Use
     from zekt_bot.domain.access import Person
-    from zekt_bot.domain.catalog import Account, Repository
+    from zekt_bot.domain.catalog import Account, Obstacle, Repository
     from zekt_bot.domain.consent import ConsentState, Installation, Permission
     from zekt_bot.domain.sessions import Session
     from zekt_bot.operations.broker import Broker
+    from zekt_bot.operations.repositories import Part
 
+_UNREACHED: Mapping[Obstacle | None, type[GitHubError]] = {
+    "app_suspended": InstallationSuspended,
+    "not_installed": InstallationGone,
+}
 _LISTS = "/user/installations"
 _log = structlog.get_logger()
 
@@ -253,11 +264,38 @@ async def named(broker: Broker, session: Session, full_name: str) -> Repository:
 
     Raises:
         InvalidInput, AccessDenied, NotFound, GitHubError, StorageUnavailable.
+        InstallationGone, InstallationSuspended: they manage it, and the App cannot be asked.
+        SessionEnded, ConfigurationError.
     """
     try:
-        return await access.known(broker, session.person, "repository:read", full_name)
+        return await access.named(broker, session.person, "repository:read", full_name)
     except NotFound:
-        return await access.repository(broker, session.person, "repository:read", full_name)
+        await _check_reached(broker, session, full_name)
+        raise
+
+
+async def take_part(
+    broker: Broker, session: Session, full_name: str, parts: Collection[Part]
+) -> None:
+    """As `repositories.take_part`; to whom it belongs is told why it cannot.
+
+    Raises:
+        Conflict, and as `named`.
+    """
+    try:
+        await repositories.take_part(broker, session.person, full_name, parts)
+    except NotFound:
+        await _check_reached(broker, session, full_name)
+        raise
+
+
+async def _check_reached(broker: Broker, session: Session, full_name: str) -> None:
+    """Raise why the App does not see a repository that GitHub shows to this person's own token."""
+    found = await listing(broker, session)
+    mine = (each for owned in found.owned for each in owned.repositories)
+    for each in mine:
+        if each.full_name.lower() == full_name.lower() and each.obstacle in _UNREACHED:
+            raise _UNREACHED[each.obstacle]
 
 
 async def returned(broker: Broker, session: Session, installation_id: int) -> Owned | None:

@@ -65,7 +65,7 @@ async def disable(
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
     """
-    repository = await access.known(broker, principal, "repository:disable", full_name)
+    repository = await access.named(broker, principal, "repository:disable", full_name)
     enabling = await _enabling(broker, principal, repository, part, "disabled")
     disabled = await broker.database.write(_disable, enabling)
     if part == "consumer" and disabled.installation_id is not None:

@@ -10,7 +10,7 @@ import structlog
 
 from zekt_bot.db import audit, mirror, services, tables, versions
 from zekt_bot.domain.audit import SYSTEM
-from zekt_bot.errors import GitHubAnswered, GitHubError
+from zekt_bot.errors import GitHubAnswered, GitHubError, InstallationGone, InstallationSuspended
 from zekt_bot.github.workflows import by_path
 from zekt_bot.operations.workflows import told_by_github
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zekt_bot.operations.broker import Broker
 
 _PAGE = 8
+_OF_ONE = (GitHubAnswered, InstallationGone, InstallationSuspended)  # no word of the others
 GONE: Rests = "workflow_gone"
 _log = structlog.get_logger()
 
@@ -74,7 +75,7 @@ async def _look_at(broker: Broker, repository: Repository) -> int | None:
         told = by_path(await told_by_github(broker, repository))
     except GitHubError as error:
         _log.info("workflows.unknown", repository_id=repository.id, error=str(error))
-        return 0 if isinstance(error, GitHubAnswered) else None
+        return 0 if isinstance(error, _OF_ONE) else None
     changes = []
     for service in published:
         listed = told.get(service.workflow_path)

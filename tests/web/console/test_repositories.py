@@ -16,6 +16,7 @@ from zekt_bot.operations import installations, repositories
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.web.console.browsing import Browser
     from zekt_bot.testing import ManualClock
 
 ORCHESTRATOR, SIGN_IN = "zekt-orchestrator-app", "zekt-sign-in"
@@ -80,21 +81,74 @@ async def test_what_one_chose_to_see_comes_first(org: Org, view: str, order: lis
     assert shown == order
 
 
-async def test_what_one_may_not_see_is_not_there(org: Org) -> None:
-    github = org.console.github
+async def answers(org: Org, browser: Browser, name: str) -> list[tuple[int, str]]:
+    """What is said of a repository, wherever one can name it."""
+    listed, path = await browser.get("/me"), f"/repositories/aurora-labs/{name}"
+    seen = [
+        await browser.get(f"/repositories?name=aurora-labs/{name}"),
+        await browser.get(f"{path}/enable"),
+        await browser.send(listed, f"{path}/enable", part="both"),
+        await browser.send(listed, f"{path}/disable", part="neither"),
+    ]
+    return [(each.status, each.words.replace(name, "NAME")) for each in seen]
+
+
+@pytest.mark.parametrize("login", ["maja-lind", "eve"])
+@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize("happens", ["nothing", "suspended", "removed", "outage", "later outage"])
+async def test_what_one_may_not_see_is_not_there(
+    org: Org, login: str, happens: str, heard: bool
+) -> None:
+    """Be it there or not, whatever befell the installation, and whether Zekt knows of it or not."""
+    github, broker = org.console.github, org.console.broker
+    github.account("eve", "User")
     hidden = github.repository(org.org, "secret", private=True)
-    await repositories.enable(org.console.broker, ME, hidden.full_name)
-    browser = await org.browser()
-    listed = await browser.get("/repositories")
-    for name in ("secret", "no-such"):
-        ask = await browser.get(f"/repositories/aurora-labs/{name}/enable")
-        assert ask.status == 404
-        done = await browser.send(
-            listed, f"/repositories/aurora-labs/{name}/disable", part="neither"
+    await repositories.enable(broker, ME, hidden.full_name)
+    github.repository(org.org, "new-secret", private=True)  # Zekt has not met it
+    browser = org.console.browser()
+    await org.console.sign_in(browser, login)
+    if happens == "suspended":
+        await github.suspend(org.installed)
+    if happens == "removed":
+        await github.uninstall(org.installed)
+    if heard:
+        await installations.look(
+            broker, org.installed.id, [hidden.id], "github:repository:confirmed"
         )
-        assert (done.status, done.words == ask.words) == (404, True)
-        found = await browser.get(f"/repositories?name=aurora-labs/{name}")
-        assert f"Zekt knows no aurora-labs/{name} that you manage." in found.words
+    if happens == "later outage":  # what was just said is kept for a minute
+        assert {status for status, _ in await answers(org, browser, "secret")} == {200, 404}
+    if "outage" in happens:
+        github.fail("GET", "*", status=502, times=1000)
+    absent = await answers(org, browser, "no-such")
+    assert {status for status, _ in absent[1:]} == {503 if "outage" in happens else 404}
+    assert await answers(org, browser, "secret") == absent
+    assert await answers(org, browser, "new-secret") == absent
+
+
+@pytest.mark.parametrize(
+    ("happens", "said"),
+    [
+        ("suspended", "suspended there: nothing can be changed until an owner lifts it"),
+        ("removed", "not installed there any more"),
+    ],
+)
+async def test_to_whom_it_belongs_is_told_why_it_cannot_be_changed(
+    org: Org, happens: str, said: str
+) -> None:
+    github, path = org.console.github, "/repositories/aurora-labs/docs"
+    await (github.suspend if happens == "suspended" else github.uninstall)(org.installed)
+    verb = "github:repository:confirmed"
+    await installations.look(org.console.broker, org.installed.id, [org.docs.id], verb)
+    browser = await org.browser()
+    form = await browser.get("/me")
+    for seen in (
+        await browser.get(f"{path}/enable"),
+        await browser.send(form, f"{path}/enable", part="provider"),
+        await browser.send(form, f"{path}/disable", part="neither"),
+    ):
+        assert (seen.status, said in seen.words) == (409, True)
+    found = await browser.get("/repositories?name=aurora-labs/docs&state=both")
+    assert found.status == 200
 
 
 async def test_who_only_writes_changes_nothing(org: Org) -> None:

@@ -42,7 +42,15 @@ class Answers(NamedTuple):
 
 
 PROVIDED, CONSUMED = "aurora-labs/api", "kestrel-bank/core"
-HIDDEN = "aurora-labs/secret"  # nobody of them may see it
+# Nobody of them may see these: Zekt has not met it; its installation is suspended, or gone, which
+# Zekt has not heard; and one that is not there at all.
+HIDDEN = ("aurora-labs/secret", "dusk-labs/secret", "gone-labs/secret", "aurora-labs/no-such")
+UNSEEN = {
+    (method, f"/repositories/{name}/{verb}"): Answers(303, 404, 404, 404, 404)
+    for name in HIDDEN
+    for verb in ("enable", "disable")
+    for method in ("GET", "POST")
+}
 MATRIX: dict[tuple[str, str], Answers] = {
     ("GET", "/healthz"): Answers(200, 200, 200, 200, 200),
     ("GET", "/readyz"): Answers(200, 200, 200, 200, 200),
@@ -72,8 +80,7 @@ MATRIX: dict[tuple[str, str], Answers] = {
     ("POST", f"/repositories/{PROVIDED}/enable"): Answers(303, 404, 404, 303, 404),
     ("GET", f"/repositories/{CONSUMED}/disable"): Answers(303, 404, 200, 404, 404),
     ("POST", f"/repositories/{CONSUMED}/disable"): Answers(303, 404, 303, 404, 404),
-    ("GET", f"/repositories/{HIDDEN}/enable"): Answers(303, 404, 404, 404, 404),
-    ("POST", f"/repositories/{HIDDEN}/enable"): Answers(303, 404, 404, 404, 404),
+    **UNSEEN,
     ("GET", "/consent"): Answers(303, 200, 200, 200, 200),
     ("GET", "/consent/aurora-labs/export"): Answers(303, 404, 404, 200, 404),
     ("GET", "/consent/kestrel-bank/delete"): Answers(303, 404, 200, 404, 404),
@@ -110,7 +117,8 @@ FIELDS: Mapping[str, dict[str, str]] = {
     "/welcome": {"view": "both"},
     f"/repositories/{PROVIDED}/enable": {"part": "provider"},
     f"/repositories/{CONSUMED}/disable": {"part": "neither"},
-    f"/repositories/{HIDDEN}/enable": {"part": "provider"},
+    **{f"/repositories/{name}/enable": {"part": "provider"} for name in HIDDEN},
+    **{f"/repositories/{name}/disable": {"part": "neither"} for name in HIDDEN},
     "/consent/kestrel-bank/delete": {"account": "kestrel-bank"},
 }
 
@@ -132,6 +140,15 @@ async def peopled(migrated_sqlite: str, clock: ManualClock) -> AsyncIterator[Con
         aurora = await takes_part(console, PROVIDED, made["provider"])
         await takes_part(console, CONSUMED, made["consumer"])
         console.github.repository(aurora, "secret", private=True)
+        owner = console.github.account("mona", "User")
+        for login, ends in (
+            ("dusk-labs", console.github.suspend),
+            ("gone-labs", console.github.uninstall),
+        ):
+            org = await takes_part(console, f"{login}/secret", owner)
+            there = console.github.core.world.installation_of(console.orchestrator, org)
+            assert there
+            await ends(there)
         yield console
 
 

@@ -10,6 +10,8 @@ from zekt_bot.errors import (
     AccessDenied,
     Conflict,
     GitHubError,
+    InstallationGone,
+    InstallationSuspended,
     InvalidInput,
     NotFound,
     QuotaExceeded,
@@ -48,6 +50,14 @@ class Problem(ZektError):
 
 _HOME = Way("Go to the start page", "/")
 _FIND = Way("Find a repository", "/repositories")
+_SUSPENDED = (
+    "The orchestration app is suspended there: nothing can be changed until an owner lifts it at "
+    "GitHub. The page Repositories leads there."
+)
+_GONE = (
+    "The orchestration app is not installed there any more. The page Repositories leads to "
+    "installing it again."
+)
 _BY_STATUS = {
     404: ("Not here", "Nothing is at this address, or you may not see it."),
     405: ("Not that way", "This address takes no such request. Go back and use the page's form."),
@@ -96,6 +106,10 @@ def of(error: Exception, here: str = "") -> Problem | None:
                 again,
                 headers={"Retry-After": "60"},
             )
+        case InstallationSuspended():
+            return Problem(409, "Suspended at GitHub", _SUSPENDED, _FIND)
+        case InstallationGone():
+            return Problem(409, "Not installed", _GONE, _FIND)
         case GitHubError():
             return Problem(
                 503,

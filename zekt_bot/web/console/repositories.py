@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from zekt_bot.domain.catalog import standing
-from zekt_bot.errors import AccessDenied, InvalidInput, NotFound
-from zekt_bot.operations import my_consent, my_repositories, repositories
+from zekt_bot.errors import (
+    AccessDenied,
+    InstallationGone,
+    InstallationSuspended,
+    InvalidInput,
+    NotFound,
+)
+from zekt_bot.operations import my_consent, my_repositories
 from zekt_bot.operations.my_repositories import Wanted
 from zekt_bot.web.console import forms
 from zekt_bot.web.console.at_github import install_link, installation_page
@@ -136,7 +142,7 @@ async def _by_name(request: web.Request, name: str) -> tuple[Repository | None, 
     try:
         session = request[VIEWER].session
         return await my_repositories.named(request.app[BROKER], session, name), ""
-    except (InvalidInput, AccessDenied) as error:
+    except (InvalidInput, AccessDenied, InstallationGone, InstallationSuspended) as error:
         return None, str(error)
     except NotFound:
         return None, f"Zekt knows no {name} that you manage."
@@ -159,9 +165,9 @@ def _name(request: web.Request) -> str:
 async def change(request: web.Request) -> web.Response:
     """`POST` to the same: as a provider, a consumer or both."""
     count_question(request)
-    broker, person = request.app[BROKER], request[VIEWER].person
+    broker, session = request.app[BROKER], request[VIEWER].session
     parts = _PARTS.get(forms.text(request[forms.FORM], "part"))
     if parts is None:
         raise InvalidInput("Choose what the repository is to be: provider, consumer or both.")
-    await repositories.take_part(broker, person, _name(request), parts)
+    await my_repositories.take_part(broker, session, _name(request), parts)
     return web.Response(status=303, headers={"Location": "/repositories"})
