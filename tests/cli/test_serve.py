@@ -36,6 +36,17 @@ threading.Thread(target=threading.Event().wait).start()  # an interpreter waits 
 async def zekt_audited(entry): ...
 """
 
+FLOOD = """
+import os, time
+
+def flood():
+    while not os.path.exists("{flag}"):
+        time.sleep(0.02)
+    os.write(2, b"x" * 4_000_000)
+
+threading.Thread(target=flood, daemon=True).start()
+"""
+
 
 @contextlib.asynccontextmanager
 async def running(*words: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
@@ -133,6 +144,18 @@ async def test_what_nothing_can_stop_is_cut_off(sqlite_url: str, tmp_path: Path)
             assert await server.wait() == 128 + signal.SIGTERM
         assert b"server.stopped" in log
         assert b"process.cut_off" in log
+
+
+async def test_a_log_that_nobody_reads_holds_up_no_end(sqlite_url: str, tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text(ENDLESS + FLOOD.format(flag=tmp_path / "flag"))
+    settings = {"ZEKT_PLUGINS_DIR": str(tmp_path), "ZEKT_SHUTDOWN_TIMEOUT": "0"}
+    async with running("serve", DATABASE_URL=sqlite_url, **settings) as server:
+        (tmp_path / "flag").touch()
+        server.terminate()
+        async with asyncio.timeout(_WITHIN):
+            while server.returncode is None:  # `wait` waits for what is in the pipe too
+                await asyncio.sleep(0.02)
+        assert server.returncode == 128 + signal.SIGTERM
 
 
 async def test_without_credentials_it_starts_and_names_what_is_missing(sqlite_url: str) -> None:

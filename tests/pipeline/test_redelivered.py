@@ -15,7 +15,7 @@ from tests.pipeline.test_set_aside import wear_out
 from tests.stage import ME, RELEASE, open_stage
 from zekt_bot import hookimpl
 from zekt_bot.app import serving
-from zekt_bot.db.tables import audit, deliveries, envelopes, inbox, runs
+from zekt_bot.db.tables import audit, deliveries, envelopes, inbox, messages, runs
 from zekt_bot.domain.access import Person
 from zekt_bot.domain.events import Envelope, Run
 from zekt_bot.domain.webhooks import Receipt
@@ -208,6 +208,20 @@ async def test_what_nobody_can_send_any_more_is_not_taken_up(stage: Stage) -> No
     gone = {"body": b"", "body_gone_at": stage.clock.now()}
     await execute(stage, update(envelopes).values(gone))
     assert await press(stage, sent[-1]) == KNOWN
+
+
+async def test_a_run_whose_message_is_gone_is_not_taken_up(stage: Stage) -> None:
+    await stage.serve("released")
+    run = await stage.finish_run("build")
+    sent = await told(stage)
+    await stage.post(run)
+    stage.broker.plugins.register(Raising(Run), "raising")
+    await wear_out(stage, "runs")
+    gone = {"body": b"", "body_gone_at": stage.clock.now()}
+    await execute(stage, update(messages).values(gone))
+    assert await press(stage, sent[-1]) == KNOWN
+    await execute(stage, update(messages).values(body_gone_at=None))
+    assert await press(stage, sent[-1]) != KNOWN
 
 
 async def test_what_a_plugin_blocks_for_this_reason_stays_blocked(stage: Stage) -> None:

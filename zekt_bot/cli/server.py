@@ -8,7 +8,7 @@ import signal
 import sys
 from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
-from threading import Timer
+from threading import Thread, Timer
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -18,7 +18,7 @@ from zekt_bot.cli.session import load_settings
 from zekt_bot.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from zekt_bot.config import Settings
     from zekt_bot.operations.broker import Broker
@@ -118,37 +118,41 @@ def stop_signals(within: timedelta | None = None) -> Iterator[asyncio.Event]:
     `within`: so does this time after the first, whatever the process still waits for.
     """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    numbers: list[int] = []
 
-    def told(number: int) -> None:
-        if stop.is_set():
+    def told(number: int, _frame: object) -> None:  # by Python itself: the loop may be stuck
+        numbers.append(number)
+        if len(numbers) > 1:
             _end_at_once(number)
-        stop.set()
         if within is not None:
             _end_after(within, number)
+        loop.call_soon_threadsafe(stop.set)
 
-    for number in _STOPPING:
-        loop.add_signal_handler(number, told, number)
+    former = {number: signal.signal(number, told) for number in _STOPPING}
     try:
         yield stop
     finally:
-        for number in _STOPPING:
-            loop.remove_signal_handler(number)
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _end_after(within: timedelta, number: int) -> None:
     """By a thread of its own: the loop may be closed, and threads be waited for."""
 
-    def end() -> None:
+    def tell() -> None:
         _log.error("process.cut_off", after_seconds=within.total_seconds())
-        _end_at_once(number)
+        sys.stderr.flush()
 
-    timer = Timer(within.total_seconds(), end)
+    timer = Timer(within.total_seconds(), _end_at_once, (number, tell))
     timer.daemon = True
     timer.start()
 
 
-def _end_at_once(number: int) -> NoReturn:
-    sys.stderr.flush()
+def _end_at_once(number: int, tell: Callable[[], None] | None = None) -> NoReturn:
+    """`tell` has a second: nobody may be reading the log any more."""
+    telling = Thread(target=tell or sys.stderr.flush, daemon=True)
+    telling.start()
+    telling.join(1)
     os._exit(128 + number)
 
 

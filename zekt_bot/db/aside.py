@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import and_, case, or_, select, update
+from sqlalchemy import and_, case, exists, or_, select, update
 
 from zekt_bot.db import audit, units
 from zekt_bot.db.leases import ASIDE, LEASED
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import rows_of
-from zekt_bot.db.tables import envelopes, inbox, runs
+from zekt_bot.db.tables import envelopes, inbox, messages, runs
 from zekt_bot.domain.events import RunKey
 
 if TYPE_CHECKING:
@@ -26,9 +26,16 @@ _MARKED = {
     name: tuple(LEASED[name].c[column] == mark for column, mark in marks.items())
     for name, marks in ASIDE.items()
 }
+_sent = envelopes.alias("sent")
+# A message of the run, whose body is gone, was not sent: nobody can make its event any more.
+_INCOMPLETE = exists().where(
+    messages.c.run == runs.c.id,
+    messages.c.body_gone_at.is_not(None),
+    ~exists().where(_sent.c.message == messages.c.id),
+)
 _STANDS = {
     "inbox": (*_MARKED["inbox"], inbox.c.raw.is_not(None)),
-    "runs": _MARKED["runs"],
+    "runs": (*_MARKED["runs"], ~_INCOMPLETE),
     # A plugin may block for the same reason: that is its answer, and no failure.
     "envelopes": (
         *_MARKED["envelopes"],

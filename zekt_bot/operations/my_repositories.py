@@ -12,6 +12,7 @@ from zekt_bot.db import consents, mirror
 from zekt_bot.domain.catalog import standing
 from zekt_bot.domain.consent import compared, state_of
 from zekt_bot.errors import (
+    AccessDenied,
     GitHubError,
     InstallationGone,
     InstallationSuspended,
@@ -269,7 +270,7 @@ async def named(broker: Broker, session: Session, full_name: str) -> Repository:
     """
     try:
         return await access.named(broker, session.person, "repository:read", full_name)
-    except NotFound:
+    except (NotFound, AccessDenied):
         await _check_reached(broker, session, full_name)
         raise
 
@@ -284,7 +285,7 @@ async def take_part(
     """
     try:
         await repositories.take_part(broker, session.person, full_name, parts)
-    except NotFound:
+    except (NotFound, AccessDenied):
         await _check_reached(broker, session, full_name)
         raise
 

@@ -129,9 +129,9 @@ async def confirm(broker: Broker, session: Session, within: timedelta) -> None:
     asking = asyncio.create_task(_confirm(broker, session))
     asking.add_done_callback(lambda task: task.cancelled() or task.exception())
     done, _ = await asyncio.wait({asking}, timeout=_PATIENCE)
-    broker.roles.note_asked(session.hash)
     if done:
-        await asking
+        await asking  # if that fails, nothing was learned
+    broker.roles.note_asked(session.hash)
 
 
 async def _confirm(broker: Broker, session: Session) -> None:

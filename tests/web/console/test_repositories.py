@@ -125,6 +125,7 @@ async def test_what_one_may_not_see_is_not_there(
     assert await answers(org, browser, "new-secret") == absent
 
 
+@pytest.mark.parametrize("private", [True, False])
 @pytest.mark.parametrize(
     ("happens", "said"),
     [
@@ -133,9 +134,10 @@ async def test_what_one_may_not_see_is_not_there(
     ],
 )
 async def test_to_whom_it_belongs_is_told_why_it_cannot_be_changed(
-    org: Org, happens: str, said: str
+    org: Org, happens: str, said: str, private: bool
 ) -> None:
     github, path = org.console.github, "/repositories/aurora-labs/docs"
+    org.docs.private = private
     await (github.suspend if happens == "suspended" else github.uninstall)(org.installed)
     verb = "github:repository:confirmed"
     await installations.look(org.console.broker, org.installed.id, [org.docs.id], verb)
