@@ -13,14 +13,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+async def checkpoint_of_two(folder: Path, settings: dict[str, str]) -> Path:
+    """The file of a checkpoint of two entries."""
+    for words in (("pause",), ("resume",)):
+        assert (await zekt(*words, **settings)).code == 0
+    kept = folder / "kept.json"
+    kept.write_text((await zekt("audit", "checkpoint", **settings)).out)
+    return kept
+
+
 async def test_a_changed_entry_is_named_and_the_code_says_so(
     migrated_sqlite: str, tmp_path: Path
 ) -> None:
     settings = {"DATABASE_URL": migrated_sqlite}
-    for words in (("pause",), ("resume",)):
-        assert (await zekt(*words, **settings)).code == 0
-    kept = tmp_path / "kept.json"
-    kept.write_text((await zekt("audit", "checkpoint", **settings)).out)
+    kept = await checkpoint_of_two(tmp_path, settings)
     fine = await zekt("audit", "verify", "--checkpoint", str(kept), **settings)
     assert (fine.code, fine.err) == (0, "")
     assert fine.out == "2 entries in 1 chains are what was written.\n"
@@ -38,10 +44,7 @@ async def test_a_beginning_cut_off_is_named_and_a_file_of_another_version_refuse
     migrated_sqlite: str, tmp_path: Path
 ) -> None:
     settings = {"DATABASE_URL": migrated_sqlite}
-    for words in (("pause",), ("resume",)):
-        assert (await zekt(*words, **settings)).code == 0
-    kept = tmp_path / "kept.json"
-    kept.write_text((await zekt("audit", "checkpoint", **settings)).out)
+    kept = await checkpoint_of_two(tmp_path, settings)
     with sqlite3.connect(urlsplit(migrated_sqlite).path) as database:
         database.execute("DELETE FROM audit")
         database.execute("UPDATE audit_chains SET first_seq = 3, first_previous = head_hash")

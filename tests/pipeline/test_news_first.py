@@ -9,8 +9,8 @@ import pytest
 
 from tests.db.rows import leased
 from tests.stage import LEASE, ME
-from zekt_bot.db import mirror
-from zekt_bot.db.leases import Claim
+from zekt_bot.db import leases, mirror
+from zekt_bot.db.leases import Claim, Return
 from zekt_bot.db.tables import deliveries, inbox
 from zekt_bot.operations.status import status
 
@@ -103,6 +103,42 @@ async def test_among_them_the_oldest_is_the_first(stage: Stage) -> None:
     assert [rows[each]["action"] for each in taken[:3]] == ["suspend", "unsuspend", "suspend"]
     assert taken == [*sorted(taken[:3]), taken[3]]
     assert rows[taken[3]]["event"] in {"workflow_run", "workflow_job"}
+
+
+@pytest.mark.parametrize("how", ["given back", "released at a start"])
+async def test_what_was_leased_and_not_begun_keeps_its_place(stage: Stage, how: str) -> None:
+    await fill(stage)
+    await tell(stage, "app_suspended")
+    now = stage.clock.now()
+    one = Claim("inbox", now, now + LEASE, "lea_1", 1)
+    (held,) = await stage.broker.database.write(leased, one)
+    stage.clock.advance(SECOND)
+    if how == "given back":
+        back = Return("inbox", held, "lea_1", stage.clock.now())
+        await stage.broker.database.write(leases.give_back, back)
+    else:
+        await stage.broker.database.write(leases.release_all, stage.clock.now())
+    await stage.route()
+    assert await obstacle(stage) == "app_suspended"
+
+
+async def test_what_ended_before_is_not_sent_when_consent_is_back(stage: Stage) -> None:
+    await fill(stage)
+    await tell(stage, "app_suspended")
+    await stage.route()
+    stage.clock.advance(SECOND)
+    await stage.github.unsuspend(stage.providing)
+    await stage.take()
+    stage.clock.advance(SECOND)
+    while await stage.route():
+        await stage.aggregate()
+        await stage.match()
+    while any(row["state"] == "pending" for row in await stage.rows(deliveries)):
+        stage.clock.advance(60 * SECOND)  # at their lane's pace
+        await stage.deliver()
+    found = {(row["state"], row["blocked_reason"]) for row in await stage.rows(deliveries)}
+    assert found == {("blocked", "withdrawn")}
+    assert stage.github.dispatches == []
 
 
 async def test_their_own_commit_hands_them_over(stage: Stage) -> None:

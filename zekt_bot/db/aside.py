@@ -48,8 +48,6 @@ _AGAIN: dict[str, dict[str, Any]] = {
     "runs": {"state": case((runs.c.aggregated_at.is_(None), "gathering"), else_="done")},
     "envelopes": {"blocked_reason": None},
 }
-
-
 _NOUNS = {"inbox": "webhook", "runs": "run", "envelopes": "envelope"}
 
 

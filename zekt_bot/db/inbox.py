@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 
 # News of consent.
@@ -107,6 +107,13 @@ _PROCESSED = Prepared(
         lease=None,
     )
 )
+
+
+def places(connection: Connection, held: ColumnElement[bool]) -> dict[str, datetime]:
+    """The `due_at` to which news of consent among these rows go back that nobody failed about."""
+    news = inbox.c.event.in_(_NEWS) & (inbox.c.failures == 0)
+    chosen = select(inbox.c.id, inbox.c.event, inbox.c.received_at).where(held, news)
+    return {row.id: due_from(row.event, row.received_at) for row in connection.execute(chosen)}
 
 
 def taking_part(connection: Connection, ids: Iterable[int]) -> dict[int, Part]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Table, bindparam, case, func, literal, or_, select, update
 
 from zekt_bot.db import audit, clock_jumps, lanes, units
+from zekt_bot.db.inbox import places
 from zekt_bot.db.lanes import Taken
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import among
@@ -84,9 +85,12 @@ def release_all(connection: Connection, rows: Sequence[datetime]) -> list[int]:
     answers = []
     for now in rows:
         freed = 0
+        news = places(connection, inbox.c.lease.is_not(None))
         for table in LEASED.values():
             held = update(table).where(table.c.lease.is_not(None))
             freed += connection.execute(held.values(due_at=now, lease=None)).rowcount
+        for row_id, place in news.items():
+            connection.execute(update(inbox).where(inbox.c.id == row_id).values(due_at=place))
         sending = update(deliveries).where(deliveries.c.lease.is_not(None))
         found = sending.values(due_at=now, lease=None).returning(deliveries.c.lane)
         names = list(connection.execute(found).scalars())
@@ -213,10 +217,13 @@ class Return:
 
 
 def give_back(connection: Connection, rows: Sequence[Return]) -> list[None]:
-    """Give leases back untouched, those that are still one's own."""
+    """Give leases back untouched, those that are still one's own; news of consent to the front."""
+    ids = [row.id for row in rows if row.table == "inbox"]
+    news = places(connection, inbox.c.id.in_(ids)) if ids else {}
     for row in rows:
         table = LEASED[row.table]
         own = (table.c.id == row.id, table.c.lease == row.lease)
-        connection.execute(update(table).where(*own).values(due_at=row.again_at, lease=None))
+        due_at = news.get(row.id, row.again_at)
+        connection.execute(update(table).where(*own).values(due_at=due_at, lease=None))
         units.wake(connection, row.table)
     return [None] * len(rows)

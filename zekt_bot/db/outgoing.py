@@ -209,13 +209,20 @@ class _Facts:
             event_type=event_type,
             changed_hands=made_between != (provider.account_id, consumer.account_id),
             withdrawn=row["state"] in SENDABLE
-            and _withdrawn(provider, consumer, row["created_at"]),
+            and _withdrawn(provider, consumer, _made_at(row, run)),
             in_clear=in_clear,
         )
 
 
+def _made_at(row: Mapping[str, Any], run: Run) -> datetime:
+    """Of when a delivery is: of its run's end, however late that was handled; a replay is new."""
+    ended = run.facts.completed_at if run.facts else None
+    made: datetime = row["created_at"]
+    return made if ended is None or row["replay_no"] else min(ended, made)
+
+
 def _withdrawn(provider: Repository, consumer: Repository, made_at: datetime) -> bool:
-    """Whether an end's yes is gone, or was since; `deliveries.hasten` asks the same of rows."""
+    """Whether an end's yes is gone, or was since; `deliveries.hasten` asks it of the rows alone."""
     disabled = not (provider.provider and consumer.consumer)
     return disabled or provider.withdrew_since(made_at) or consumer.withdrew_since(made_at)
 

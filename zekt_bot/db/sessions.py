@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.sessions import View
 
-# So many tokens of one App does GitHub keep for a person; an older one is dead there already.
+# So many tokens of one App does GitHub keep for a person.
 MOST_SESSIONS = 10
 
 
@@ -123,7 +123,7 @@ def start(connection: Connection, rows: Sequence[Start]) -> list[None]:
         upsert(connection, people, [met], ["login"])
         former = update(sessions).where(sessions.c.hash == row.former)
         connection.execute(former.values(expires_at=row.now))
-        _make_room(connection, row.person.id)
+        _make_room(connection, row.person.id, row.now)
         connection.execute(
             insert(sessions).values(
                 hash=row.hash,
@@ -141,11 +141,13 @@ def start(connection: Connection, rows: Sequence[Start]) -> list[None]:
     return [None] * len(rows)
 
 
-def _make_room(connection: Connection, account_id: int) -> None:
-    theirs = sessions.c.account_id == account_id
-    newest = select(sessions.c.hash).where(theirs).order_by(sessions.c.started_at.desc())
+def _make_room(connection: Connection, account_id: int, now: datetime) -> None:
+    """End the oldest. They are kept until their tokens are dead: one renewed may be of today."""
+    alive = (sessions.c.account_id == account_id) & (sessions.c.expires_at > now)
+    newest = select(sessions.c.hash).where(alive).order_by(sessions.c.started_at.desc())
     kept = list(connection.execute(newest.limit(MOST_SESSIONS - 1)).scalars())
-    connection.execute(delete(sessions).where(theirs, sessions.c.hash.not_in(kept)))
+    too_many = update(sessions).where(alive, sessions.c.hash.not_in(kept))
+    connection.execute(too_many.values(expires_at=now))
 
 
 def _sessions() -> Select[tuple[object, ...]]:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 
 STRANGERS = 0  # no account's id
-
-
 _REGISTER = "Consumers register a key with `zekt shield keys add OWNER/REPO FILE`."
 
 

@@ -85,6 +85,19 @@ async def test_a_session_that_a_new_one_replaced_is_over_and_its_token_dies(
     assert (await browser.get("/me")).status == 303
 
 
+async def test_the_newest_token_dies_of_a_session_that_makes_room(on_each: Console) -> None:
+    first = on_each.browser()
+    await on_each.sign_in(first)
+    on_each.clock.advance(timedelta(hours=7, minutes=55))
+    assert (await first.get("/repositories")).status == 200  # and its token is another one
+    for _ in range(rows.MOST_SESSIONS):
+        on_each.clock.advance(timedelta(minutes=1))
+        await on_each.sign_in(on_each.browser())
+    assert (await first.get("/me")).status == 303
+    most = rows.MOST_SESSIONS
+    assert (await left(on_each), living(on_each)) == (most, most)
+
+
 async def test_the_tokens_of_who_is_blocked_die(console: Console) -> None:
     browser = console.browser()
     await console.sign_in(browser)
