@@ -38,11 +38,11 @@ async def test_who_sleeps_until_a_moment_wakes_at_it_or_after(seconds: float) ->
 
 
 def test_a_shutdown_has_one_end_from_when_it_is_told_or_first_asked_for() -> None:
-    told, asked = Shutdown(timedelta(hours=1)), Shutdown(timedelta(hours=1))
+    moments = iter([100.0, 103.0, 104.0, 111.0])
+    told = Shutdown(timedelta(seconds=10), lambda: next(moments))
     told.begin()
-    first = asked.left()
-    assert first <= timedelta(hours=1)
-    assert told.left() < asked.left() < first
-    told.begin()
-    assert told.left() < asked.left()
-    assert Shutdown(timedelta(0)).left() == timedelta(0)
+    told.begin()  # only the first time counts
+    assert [told.left(), told.left()] == [timedelta(seconds=6), timedelta(0)]
+    moments = iter([100.0, 103.0])
+    asked = Shutdown(timedelta(seconds=10), lambda: next(moments))
+    assert [asked.left(), asked.left()] == [timedelta(seconds=10), timedelta(seconds=7)]

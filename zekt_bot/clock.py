@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Clock(Protocol):
@@ -47,9 +50,9 @@ class SystemClock:
 class Shutdown:
     """One moment by which all parts of a process that was told to stop have to have ended."""
 
-    def __init__(self, within: timedelta) -> None:
-        """It was not told yet; then it has so much time."""
-        self._within = within.total_seconds()
+    def __init__(self, within: timedelta, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """It was not told yet; then it has so much time, as `monotonic` (seconds) counts it."""
+        self._within, self._monotonic = within.total_seconds(), monotonic
         self._ends_at: float | None = None
 
     def begin(self) -> None:
@@ -58,7 +61,7 @@ class Shutdown:
 
     def left(self) -> timedelta:
         """The time that is left; all of it for the first who asks."""
-        now = time.monotonic()
+        now = self._monotonic()
         if self._ends_at is None:
             self._ends_at = now + self._within
         return timedelta(seconds=max(0.0, self._ends_at - now))
