@@ -92,7 +92,7 @@ async def store(broker: Broker, principal: WorkflowRun, event_type: str, body: b
         accepted = await _accepted(broker, principal, message, facts)
         kept = await _keep(broker, principal, message, facts, accepted)
         if isinstance(kept, Kept):
-            return await _stored(broker, kept, facts, event_type, accepted)
+            return await _stored(broker, kept, facts, message, accepted)
         if kept != "moved":
             raise await refusals.refuse(broker, principal, message, facts, kept)
         facts = await _welcomed(broker, principal, message)
@@ -188,20 +188,20 @@ def _details(message_id: str, accepted: Accepted, shield: str | None) -> dict[st
 
 
 async def _stored(
-    broker: Broker, kept: Kept, facts: Facts, event_type: str, accepted: Accepted
+    broker: Broker, kept: Kept, facts: Facts, message: IncomingMessage, accepted: Accepted
 ) -> Stored:
     redactions = accepted.redactions
     if kept.duplicate:  # what its service asks for may have changed since
         found = await broker.database.query(messages.one, kept.message_id)
         redactions = guarding.opened(broker.database.keyring, found) if found else ()
-    can_read = await _readers(broker, facts, accepted.body)
-    told = arriving.expects(facts, kept.run, event_type, can_read)
+    can_read = await _readers(broker, facts, accepted.body) if message.shield else None
+    told = arriving.expects(facts, kept.run, message.event_type, can_read)
     ids = kept.message_id, kept.event_id, kept.run.correlation_id
     return Stored(*ids, kept.duplicate, told.consumers, told.said, redactions, told.left_out)
 
 
 async def _readers(broker: Broker, facts: Facts, body: bytes) -> list[Audience] | None:
-    """Whom of its audience it is encrypted for; None: it is in clear."""
+    """Whom of its audience it is encrypted for; None: it is in clear, or of no service."""
     envelope = read_envelope(body)
     if envelope is None or facts.service is None:
         return None

@@ -101,7 +101,7 @@ def of(error: Exception, here: str = "") -> Problem | None:
         case TokenRefused():
             return Problem(
                 503,
-                "GitHub does not take this server's word",
+                "GitHub refuses this server's sign-in App",
                 f"{error} Ask its operator to look at the sign-in App and its client secret.",
                 again,
                 headers={"Retry-After": "60"},
