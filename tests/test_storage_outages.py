@@ -241,9 +241,7 @@ async def test_a_full_disk_is_outlived(
 @pytest.fixture
 async def crashing_url() -> AsyncIterator[str]:
     """A migrated database on a server of its own, which keeps what it committed."""
-    with databases.own_server() as server, databases.fresh_database(server) as url:
-        name = urlsplit(url).path.lstrip("/")
-        databases.execute(server, f"ALTER DATABASE {name} SET synchronous_commit = on")
+    with databases.own_server(synchronous_commit="on") as url:
         await schema.migrate(engine.parse(url))
         yield url
 
