@@ -20,6 +20,7 @@ from tests import compiled, databases, figures, packages, plain_logs, wheel
 from tests.turns import is_spared
 from zekt_bot.db import engine, schema
 from zekt_bot.github import app_pages
+from zekt_bot.operations import user_tokens
 from zekt_bot.plugins import calls
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ packages.share()
 def unhurried() -> None:
     """On a loaded machine nothing is at once; the tests of these limits set their own."""
     calls.LIMIT = timedelta(seconds=5)
-    app_pages.MOMENT = 60.0
+    app_pages.MOMENT = user_tokens._PATIENCE = 60.0
 
 
 @pytest.fixture

@@ -288,7 +288,7 @@ def empty(maintenance_url: str, url: str) -> None:
     )
 
     async def work() -> None:
-        connection = await asyncpg.connect(url, timeout=5, server_settings=_WRITES)
+        connection = await asyncpg.connect(url, timeout=START_WITHIN, server_settings=_WRITES)
         try:
             await connection.execute(f"ALTER DATABASE {name} RESET ALL")
             await connection.execute(_END_OTHERS)
@@ -314,7 +314,7 @@ def execute(url: str, *statements: str) -> None:
     import asyncpg
 
     async def work() -> None:
-        connection = await asyncpg.connect(url, timeout=5)
+        connection = await asyncpg.connect(url, timeout=START_WITHIN)
         try:
             for statement in statements:
                 await connection.execute(statement)
@@ -332,7 +332,21 @@ def fresh_database(maintenance_url: str, template: str = "template0") -> Iterato
     try:
         yield urlsplit(maintenance_url)._replace(path=f"/{name}").geturl()
     finally:
-        execute(maintenance_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        _drop(maintenance_url, name)
+
+
+def _drop(maintenance_url: str, name: str) -> None:
+    """End its connections and drop it: FORCE alone waits five seconds for their end."""
+    import asyncpg
+
+    give_up = time.monotonic() + STOP_WITHIN
+    while True:
+        try:
+            execute(maintenance_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            return
+        except asyncpg.ObjectInUseError:
+            if time.monotonic() > give_up:
+                raise
 
 
 if __name__ == "__main__":

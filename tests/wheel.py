@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 _UV = Path(sys.executable).parent / "uv"
-_WITHIN = 60.0
+_WITHIN = 120.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,6 @@ from tests.cli.command import zekt
 from tests.stage import ME
 from zekt_bot import config
 from zekt_bot.app import open_broker
-from zekt_bot.cli.demo.stage import free_port
 from zekt_bot.domain.lists import Page
 from zekt_bot.operations import repositories, services, subscriptions, workflows
 from zekt_bot.operations.deliveries import list_deliveries
@@ -36,7 +36,7 @@ BRIEF = {"ZEKT_LEASE": "3"}  # where a process is killed: what it held is due ag
 RELEASE = ".github/workflows/release.yml"
 DEPLOY = ".github/workflows/deploy.yml"
 SECRET = "a webhook secret of the tests"
-PATIENCE = 80.0
+PATIENCE = 120.0
 
 
 @dataclass
@@ -135,6 +135,21 @@ class Stage:
 
 
 @asynccontextmanager
+async def kept_port() -> AsyncIterator[int]:
+    """A port that nobody else is given, though its server be yet to start, or be started again.
+
+    On Linux who binds it by its number may do so while it is held here; elsewhere it is let go.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        if sys.platform != "linux":
+            held.close()
+        yield port
+
+
+@asynccontextmanager
 async def stage(
     database_url: str, folder: Path, *options: str, **settings: str
 ) -> AsyncIterator[Stage]:
@@ -142,8 +157,7 @@ async def stage(
 
     `options` are those of `zekt serve`.
     """
-    port = free_port()
-    async with GitHubSimulator() as github:
+    async with kept_port() as port, GitHubSimulator() as github:
         app = github.app(
             "zekt-orchestrator-app",
             hook_url=f"http://127.0.0.1:{port}/webhooks/github",

@@ -20,7 +20,7 @@ from zekt_bot.cli.demo.story import tell
 if TYPE_CHECKING:
     from zekt_bot.cli.demo.stage import Stage
 
-_WITHIN = 60.0
+_WITHIN = 120.0
 
 
 async def start_demo(folder: Path, *options: str) -> asyncio.subprocess.Process:

@@ -75,7 +75,7 @@ async def process(*words: str, **settings: str) -> Ended:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         out, err = await running.communicate()
     assert running.returncode is not None
     return Ended(running.returncode, out.decode(), err.decode())

@@ -13,7 +13,6 @@ from tests.cli.command import KEY, zekt
 from tests.db.rows import put
 from tests.stage import settings_of
 from zekt_bot.app import open_broker
-from zekt_bot.cli.demo.stage import free_port
 from zekt_bot.clock import SystemClock
 from zekt_bot.db import coverage
 from zekt_bot.db.tables import plugin_faults, processes
@@ -83,7 +82,7 @@ async def test_what_is_wrong_is_named_with_its_cure(
 ) -> None:
     good = environ_of(migrated_sqlite, github, app)
     assert await red(good) == {}
-    nowhere = f"http://127.0.0.1:{free_port()}"
+    nowhere = "http://127.0.0.1:9"
     other = github.app("another-app")
     plugin = tmp_path / "plugins"
     plugin.mkdir()
@@ -160,7 +159,7 @@ async def test_notifications_that_are_not_heard_show(
     settings = environ_of(migrated_postgres, github, app)
     for direct, cure in (
         (postgres_url, "Set ZEKT_DIRECT_DATABASE_URL"),
-        (f"postgresql://zekt@127.0.0.1:{free_port()}/zekt", "cannot be listened at"),
+        ("postgresql://zekt@127.0.0.1:9/zekt", "cannot be listened at"),
     ):
         found = await red({**settings, "ZEKT_DIRECT_DATABASE_URL": direct})
         assert cure in found["notifications"]

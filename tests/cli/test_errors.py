@@ -10,7 +10,6 @@ import pytest
 
 from tests.cli.command import process, zekt
 from tests.db.rows import run_row
-from zekt_bot.cli.demo.stage import free_port
 from zekt_bot.cli.errors import exit_code, exit_codes
 from zekt_bot.errors import (
     AccessDenied,
@@ -55,7 +54,7 @@ async def test_usage_is_2_and_help_names_every_code(sqlite_url: str) -> None:
 async def test_a_refused_command_says_why_on_one_line(
     words: tuple[str, ...], code: int, said: str, sqlite_url: str
 ) -> None:
-    nowhere = f"http://127.0.0.1:{free_port()}"
+    nowhere = "http://127.0.0.1:9"
     await zekt("migrate", DATABASE_URL=sqlite_url)
     ended = await zekt(*words, DATABASE_URL=sqlite_url, ZEKT_GITHUB_API_URL=nowhere)
     assert (ended.code, ended.out) == (code, "")

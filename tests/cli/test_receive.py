@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from tests.acceptance.server import stage
 from tests.cli.command import zekt
-from zekt_bot.cli.demo.stage import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +47,7 @@ async def test_without_a_server_or_a_secret_it_says_so(sqlite_url: str, tmp_path
     alone = await zekt(
         *words,
         DATABASE_URL=sqlite_url,
-        ZEKT_PUBLIC_URL=f"http://127.0.0.1:{free_port()}",
+        ZEKT_PUBLIC_URL="http://127.0.0.1:9",
         ZEKT_ORCHESTRATOR_WEBHOOK_SECRET="a secret of some length",
     )
     assert (alone.code, "zekt serve" in alone.err) == (7, True)

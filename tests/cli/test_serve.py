@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_WITHIN = 60.0
+_WITHIN = 120.0
 ENDLESS = """
 import threading
 from zekt_bot import hookimpl

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ENCRYPTION = {80877103, 80877104}  # SSLRequest, GSSENCRequest
 _CANCEL = 80877102
 _SERVERS = 3  # of each client
-_START_WITHIN = 10.0
+_START_WITHIN = 60.0
 
 
 def through(url: str, port: int) -> str:

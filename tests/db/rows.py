@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 KEY = "a key for tests, long enough to be one"
 PACE = Pace(per_minute=60, burst=4, in_flight=3)
-DEADLINE = 60.0  # of what hangs; less than a test's own bound
+DEADLINE = 120.0  # of what hangs; less than a test's own bound
 
 
 def leased(connection: Connection, rows: Sequence[Request]) -> list[list[str]]:

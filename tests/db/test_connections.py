@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from tests.db.on_connections import add, held, names
+from tests.db.rows import DEADLINE
 from zekt_bot.db import engine
 from zekt_bot.db.connections import Connections, Threads
 from zekt_bot.errors import StorageUnavailable
@@ -86,7 +87,7 @@ async def test_a_call_that_nobody_awaits_any_more_keeps_no_connection(opened: Op
         add(connection, "never")
         loop.call_soon_threadsafe(begun.set)
         if isinstance(connections, Threads):
-            free.wait(5)
+            free.wait(DEADLINE)
         else:
             connection.execute(text("SELECT pg_sleep(60)"))
 

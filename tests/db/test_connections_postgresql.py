@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tests import databases
 from tests.db.on_connections import held, names
-from tests.db.rows import until
+from tests.db.rows import DEADLINE, until
 from zekt_bot.db import engine
 from zekt_bot.db.connections import Connections
 from zekt_bot.errors import StorageUnavailable
@@ -107,7 +108,7 @@ async def test_who_is_cancelled_twice_keeps_no_connection(migrated_postgres: str
     while not busy.done():
         busy.cancel()
         await asyncio.sleep(0)
-    assert await asyncio.wait_for(connections.run(names), 5) == []
+    assert await asyncio.wait_for(connections.run(names), DEADLINE) == []
     await connections.close()
 
 
@@ -130,11 +131,14 @@ async def test_nor_does_who_fails_then(migrated_postgres: str) -> None:
 
     def fails(connection: Connection) -> None:
         driver.append(connection.connection.driver_connection)
-        connection.execute(text("SELECT 1 / length(pg_sleep(0.2)::text)"))
+        connection.execute(text("SELECT 1 / length(pg_advisory_lock(1)::text)"))
 
+    other = await asyncpg.connect(migrated_postgres)
+    await other.execute("SELECT pg_advisory_lock(1)")
     reading, waiting = (asyncio.create_task(connections.run(each)) for each in (fails, held))
     await until(lambda: asyncio.sleep(0, result=bool(driver)))
     await connections.close()
+    await other.close()
     with pytest.raises(DBAPIError):
         await reading
     with pytest.raises(StorageUnavailable):

@@ -14,7 +14,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from tests.db.on_connections import add, held, names
-from tests.db.rows import until
+from tests.db.rows import DEADLINE, until
 from zekt_bot.db import engine
 from zekt_bot.db.connections import Threads
 from zekt_bot.db.tables import chores
@@ -45,7 +45,7 @@ async def test_a_call_that_was_given_up_before_it_began_is_not_run(tmp_path: Pat
         Event(),
         list[int](),
     )
-    busy = [threads.run(lambda _: free.wait(5)) for _ in range(2)]
+    busy = [threads.run(lambda _: free.wait(DEADLINE)) for _ in range(2)]
     asked = [threads.run(lambda _, n: ran.append(n), number) for number in range(50)]
     for each in asked:
         each.cancel()
@@ -182,14 +182,14 @@ async def test_a_thread_begins_only_when_the_others_are_busy(tmp_path: Path) -> 
         return sorted(each.name for each in threading.enumerate() if each.name.startswith("few"))
 
     def meet(_: Connection) -> None:
-        together.wait(5)
+        together.wait(DEADLINE)
 
     try:
         for _ in range(5):
             await threads.run(held)
         assert alive() == ["few-0"]
         free = Event()
-        given_up = threads.run(lambda _: free.wait(5))
+        given_up = threads.run(lambda _: free.wait(DEADLINE))
         given_up.cancel()
         free.set()
         await threads.run(held)

@@ -132,10 +132,9 @@ async def test_a_token_outlives_no_session_that_was_ended_while_github_was_down(
 
 @pytest.mark.parametrize("refused", [0, 1, 2])
 async def test_what_was_renewed_while_its_session_was_ended_dies_too(
-    on_each: Console, refused: int, monkeypatch: pytest.MonkeyPatch
+    on_each: Console, refused: int
 ) -> None:
     """Whether GitHub revokes it when it is asked to, or not until later."""
-    monkeypatch.setattr("zekt_bot.operations.user_tokens._PATIENCE", 60.0)
     browser, github, free = on_each.browser(), on_each.github, asyncio.Event()
     await on_each.sign_in(browser)
     page = await browser.get("/me")

@@ -87,13 +87,14 @@ async def test_a_github_that_is_away_leaves_the_session_as_it_is(
 async def test_nobody_waits_for_a_github_that_hangs(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zekt_bot.operations.user_tokens._PATIENCE", 0.1)
     browser = await signed_in(console)
     await unheard(console)
     console.clock.advance(timedelta(minutes=6))
     free = asyncio.Event()
     console.github.fail("GET", "/user", until=free)
-    page = await browser.get("/me")
+    with monkeypatch.context() as impatient:
+        impatient.setattr("zekt_bot.operations.user_tokens._PATIENCE", 0.1)
+        page = await browser.get("/me")
     assert page.status == 200
     free.set()
     console.clock.advance(timedelta(minutes=6))
