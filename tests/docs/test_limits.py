@@ -11,7 +11,7 @@ import pytest
 from tests.docs.pages import page
 from zekt_bot import schemas
 from zekt_bot.db import consents, retention
-from zekt_bot.domain import deliveries, lists, messages, shield
+from zekt_bot.domain import catalog, deliveries, lists, messages, shield
 from zekt_bot.pipeline import pages, render, verify
 from zekt_bot.plugins import calls, load
 from zekt_bot.plugins.loading import module_name
@@ -55,6 +55,7 @@ LIMITS = dict(re.findall(r"^\| ([^|]+?) \| (.+?) \|$", page("reference/limits.md
         ("secrets in a message", f"{GUARD._MOST_FOUND}, "),
         ("a service's JSON Schema", f"{schemas.MOST_BYTES:,} bytes"),
         ("Shield keys of a repository, or of an account", f"{shield.MOST_KEYS}, "),
+        ("event types of a service or a subscription", f"{catalog.MOST_NAMED}"),
         ("a page of a list", f"{lists.MOST_ROWS:,} rows"),
     ],
 )

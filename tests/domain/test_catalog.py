@@ -15,6 +15,7 @@ from zekt_bot.domain.catalog import (
     InstallationState,
     Profile,
     Visibility,
+    check_conditions,
     check_profile,
     standing,
 )
@@ -81,6 +82,14 @@ def test_all_else_in_a_pattern_is_only_itself(pattern: str, branch: str) -> None
     assert (refusal((pattern,), branch) is None) == (pattern == branch)
 
 
+@pytest.mark.parametrize("pattern", ["**a" * 84 + "**b", "*a" * 126 + "*b", "*" * 255, "*é" * 127])
+def test_no_pattern_takes_long_whatever_the_branch(pattern: str) -> None:
+    for branch in ("a" * 255, "a/" * 127, "é" * 255):
+        assert (refusal((pattern,), branch) is None) == (
+            pattern == "*" * 255 or (pattern.startswith("*é") and branch.startswith("é"))
+        )
+
+
 def refusal(patterns: tuple[str, ...], branch: str) -> str | None:
     return Conditions(branches=patterns).refuse(ran(head_branch=branch), from_fork=False)
 
@@ -99,10 +108,25 @@ def test_any_type_is_warned_of() -> None:
     assert "(*)" in service("*").warnings[0]
 
 
-@pytest.mark.parametrize("description", ["x" * 10_001, "a\0b"])
+@pytest.mark.parametrize("description", ["x" * 10_001, "a\0b", "a\udcffb"])
 def test_a_description_is_text_of_some_length(description: str) -> None:
     with pytest.raises(InvalidInput, match="10,000"):
         check_profile(Profile(description=description))
+
+
+def test_so_many_event_types_are_declared_at_most() -> None:
+    types = tuple(f"type-{number}" for number in range(101))
+    assert check_profile(Profile(event_types=types[:100])).event_types == types[:100]
+    with pytest.raises(InvalidInput, match="100 event types"):
+        check_profile(Profile(event_types=types))
+
+
+@pytest.mark.parametrize("part", ["branches", "events", "conclusions"])
+def test_a_condition_names_so_many_at_most(part: str) -> None:
+    some = {"branches": "main", "events": "push", "conclusions": "success"}[part]
+    check_conditions(Conditions(**{part: (some,) * 100}))
+    with pytest.raises(InvalidInput, match=f"100 {part}"):
+        check_conditions(Conditions(**{part: (some,) * 101}))
 
 
 def test_a_hidden_source_without_an_alias_has_no_name_for_consumers() -> None:

@@ -81,7 +81,15 @@ def test_sensible_filters_are_taken_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    "filters", [Filters((" a",)), Filters(conclusions=("good",)), Filters(branches=("",))]
+    "filters",
+    [
+        Filters((" a",)),
+        Filters(conclusions=("good",)),
+        Filters(branches=("",)),
+        Filters(("a",) * 101),
+        Filters(conclusions=("success",) * 101),
+        Filters(branches=("main",) * 101),
+    ],
 )
 def test_senseless_filters_are_invalid(filters: Filters) -> None:
     with pytest.raises(InvalidInput):
@@ -91,7 +99,7 @@ def test_senseless_filters_are_invalid(filters: Filters) -> None:
 def test_words_are_few_and_without_nul() -> None:
     assert check_words("  Please.\n") == "Please."
     assert check_words("x" * 500) == "x" * 500
-    for wrong in ("x" * 501, "a\0b"):
+    for wrong in ("x" * 501, "a\0b", "a\udcffb"):
         with pytest.raises(InvalidInput):
             check_words(wrong)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -49,6 +50,30 @@ async def test_senseless_terms_are_invalid(stage: Stage, terms: Terms) -> None:
     with pytest.raises(InvalidInput):
         await subscriptions.request(stage.broker, ME, ENDS, terms)
     assert await stage.rows(tables.subscriptions) == []
+
+
+@pytest.mark.parametrize("named", [("",), ("a\n",), ("a\udcff",), tuple(map(str, range(101)))])
+async def test_of_any_type_only_sensible_ones_are_accepted(
+    stage: Stage, named: tuple[str, ...]
+) -> None:
+    await stage.publish()
+    await services.edit(stage.broker, ME, SERVICE, {"event_types": ("*",)})
+    with pytest.raises(InvalidInput):
+        await subscriptions.request(stage.broker, ME, ENDS, Terms(event_types=named))
+    assert await stage.rows(tables.subscriptions) == []
+
+
+async def test_accepting_more_comes_to_an_end(stage: Stage) -> None:
+    await stage.publish()
+    await services.edit(stage.broker, ME, SERVICE, {"event_types": ("*",)})
+    await subscriptions.request(stage.broker, ME, ENDS, Terms(event_types=("first",)))
+    await go(stage, "approve")
+    for some, taken in ((99, True), (100, False)):
+        more = Terms(event_types=tuple(f"type-{number}" for number in range(some)))
+        with nullcontext() if taken else pytest.raises(InvalidInput, match="100 event types"):
+            await subscriptions.accept(stage.broker, ME, ENDS, more)
+    (row,) = await stage.rows(tables.subscriptions)
+    assert len(json.loads(row["event_types"])) == 100
 
 
 async def test_a_channel_that_nobody_offers_is_invalid(stage: Stage) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from zekt_bot.domain.events import DEFAULT_EVENT_TYPE
-from zekt_bot.domain.names import check_alias, check_event_type, check_line
+from zekt_bot.domain.names import check_alias, check_event_type, check_line, is_whole
 from zekt_bot.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Sized
     from datetime import datetime
 
     from zekt_bot.domain.events import RunFacts
@@ -28,6 +30,7 @@ Secrets = Literal["redact", "refuse", "keep"]
 VISIBILITIES: tuple[Visibility, ...] = get_args(Visibility)
 SECRETS: tuple[Secrets, ...] = get_args(Secrets)
 ANY_TYPE = "*"
+MOST_NAMED = 100
 
 # Anybody may open a pull request or write a comment.
 STRANGERS_EVENTS = frozenset(
@@ -261,6 +264,9 @@ class Service:
 
 def check_conditions(conditions: Conditions) -> Conditions:
     """Return `conditions`, or raise InvalidInput naming what is wrong with them."""
+    check_number("branches", conditions.branches)
+    check_number("events", conditions.events)
+    check_number("conclusions", conditions.conclusions)
     for pattern in conditions.branches:
         check_branch_pattern(pattern)
     for event in conditions.events:
@@ -271,6 +277,12 @@ def check_conditions(conditions: Conditions) -> Conditions:
     if not conditions.conclusions:
         raise InvalidInput("Without a conclusion no run would ever leave: name at least one.")
     return conditions
+
+
+def check_number(what: str, named: Sized) -> None:
+    """Return if so many may be named: each event is compared with all of them."""
+    if len(named) > MOST_NAMED:
+        raise InvalidInput(f"At most {MOST_NAMED} {what} can be named.")
 
 
 def check_branch_pattern(pattern: str) -> str:
@@ -291,16 +303,26 @@ def check_conclusion(conclusion: str) -> str:
 
 def fits(pattern: str, branch: str) -> bool:
     """Whether a branch fits: GitHub's own patterns, of which `*` and `**` are understood."""
+    return _compiled(pattern).fullmatch(branch) is not None
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> Any:
+    """On RE2: `re` would go back and forth without end for some that a stranger may set."""
+    import re2
+
+    known = {"**": "(?s:.)*", "*": "[^/]*"}
     parts = re.split(r"(\*\*|\*)", pattern)
-    known = {"**": ".*", "*": "[^/]*"}
-    return re.fullmatch("".join(known.get(p, re.escape(p)) for p in parts), branch) is not None
+    return re2.compile("".join(known.get(part, re2.escape(part)) for part in parts))
 
 
 def check_profile(profile: Profile) -> Profile:
     """Return `profile` with each word once, or raise InvalidInput naming what is wrong with it."""
     check_line("title", profile.title, 100)
-    if len(profile.description) > 10_000 or "\0" in profile.description:
-        raise InvalidInput("A description is Markdown of at most 10,000 characters, without NUL.")
+    if len(profile.description) > 10_000 or not is_whole(profile.description):
+        raise InvalidInput(
+            "A description is Markdown of at most 10,000 characters of UTF-8, without NUL."
+        )
     if len(profile.tags) > 20 or not all(_TAG.fullmatch(tag) for tag in profile.tags):
         raise InvalidInput(
             "Tags are at most 20 words of small letters, digits and hyphens, such as release."
@@ -317,6 +339,7 @@ def check_profile(profile: Profile) -> Profile:
         )
     if not profile.event_types:
         raise InvalidInput("Without an event type the service could send nothing: name one.")
+    check_number("event types", profile.event_types)
     for event_type in profile.event_types:
         if event_type != ANY_TYPE:
             check_event_type(event_type)

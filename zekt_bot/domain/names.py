@@ -23,6 +23,11 @@ def check_line(what: str, text: str, most: int) -> str:
     return text
 
 
+def is_whole(text: str) -> bool:
+    """Whether every database takes it: no NUL, and no half of a character."""
+    return re.search("[\0\ud800-\udfff]", text) is None
+
+
 def check_alias(alias: str) -> str:
     """Return `alias`, which has the form of a login, or raise InvalidInput."""
     if not _ALIAS.fullmatch(alias):

@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, get_args
 
-from zekt_bot.domain.catalog import ANY_TYPE, check_branch_pattern, check_conclusion, fits
-from zekt_bot.domain.names import check_event_type
+from zekt_bot.domain.catalog import (
+    ANY_TYPE,
+    check_branch_pattern,
+    check_conclusion,
+    check_number,
+    fits,
+)
+from zekt_bot.domain.names import check_event_type, is_whole
 from zekt_bot.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -139,6 +145,9 @@ class Audience:
 
 def check_filters(filters: Filters) -> Filters:
     """Return `filters`, or raise InvalidInput naming what is wrong with them."""
+    check_number("event types", filters.event_types)
+    check_number("conclusions", filters.conclusions)
+    check_number("branches", filters.branches)
     for event_type in filters.event_types:
         check_event_type(event_type)
     for conclusion in filters.conclusions:
@@ -167,6 +176,6 @@ def check_ordered(ordered: Ordered) -> Ordered:
 def check_words(words: str) -> str:
     """Return `words` without blanks around them, or raise InvalidInput."""
     words = words.strip()
-    if len(words) > MOST_WORDS or "\0" in words:
-        raise InvalidInput(f"Say it in at most {MOST_WORDS} characters, without NUL.")
+    if len(words) > MOST_WORDS or not is_whole(words):
+        raise InvalidInput(f"Say it in at most {MOST_WORDS} characters of UTF-8, without NUL.")
     return words

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from zekt_bot.domain.catalog import check_number
+from zekt_bot.domain.names import check_event_type
 from zekt_bot.domain.subscriptions import Filters, check_filters
 from zekt_bot.errors import Conflict, InvalidInput
 
@@ -62,10 +64,12 @@ def event_types(found: Parties, terms: Terms) -> tuple[str, ...]:
     """The event types that are accepted.
 
     Raises:
-        InvalidInput: the service declares none of that name.
+        InvalidInput: the service declares none of that name, or they are too many.
     """
     declared = found.service.profile.event_types
-    types = declared if terms.event_types is None else tuple(dict.fromkeys(terms.event_types))
+    named = declared if terms.event_types is None else terms.event_types
+    types = tuple(dict.fromkeys(map(check_event_type, named)))
+    check_number("event types", types)
     strange = [each for each in types if not found.service.declares(each)]
     if strange or not types:
         raise InvalidInput(f"{found.name} sends {', '.join(declared)}: accept some of these.")

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.domain.audit import SYSTEM
+from zekt_bot.domain.catalog import check_number
 from zekt_bot.domain.subscriptions import check_filters, check_words
 from zekt_bot.errors import Conflict, InvalidInput
 from zekt_bot.operations.subscription_moves import Changed, change, move
@@ -114,6 +115,7 @@ async def accept(
                 "settings with `zekt subscriptions configure`."
             )
         types = dict.fromkeys([*found.held.event_types, *event_types(found, terms)])
+        check_number("event types", types)
         return await change(
             broker, principal, found, "widened", {"event_types": json.dumps(list(types))}
         )
