@@ -121,12 +121,17 @@ def test_so_many_event_types_are_declared_at_most() -> None:
         check_profile(Profile(event_types=types))
 
 
-@pytest.mark.parametrize("part", ["branches", "events", "conclusions"])
-def test_a_condition_names_so_many_at_most(part: str) -> None:
-    some = {"branches": "main", "events": "push", "conclusions": "success"}[part]
-    check_conditions(Conditions(**{part: (some,) * 100}))
+@pytest.mark.parametrize(
+    ("part", "named"), [("branches", "main"), ("events", "push"), ("conclusions", "success")]
+)
+def test_a_condition_names_so_many_at_most(part: str, named: str) -> None:
+    def naming(number: int) -> Conditions:
+        changed: dict[str, Any] = {part: (named,) * number}
+        return Conditions(**changed)
+
+    assert check_conditions(naming(100)) == naming(100)
     with pytest.raises(InvalidInput, match=f"100 {part}"):
-        check_conditions(Conditions(**{part: (some,) * 101}))
+        check_conditions(naming(101))
 
 
 def test_a_hidden_source_without_an_alias_has_no_name_for_consumers() -> None:

@@ -14,10 +14,11 @@ from tests.operations.people import people
 from tests.operations.subscribing import ALIAS, CONSUMER, DAYS, ENDS, HIDDEN, PROVIDER, row_of
 from tests.pigeon import PIGEON
 from tests.pipeline.sending import matched
-from tests.stage import ME, SERVICE, open_stage
+from tests.stage import ME, RELEASE, SERVICE, open_stage
 from zekt_bot import hookimpl
 from zekt_bot.db import tables
 from zekt_bot.db.tables import audit
+from zekt_bot.domain.catalog import Conditions
 from zekt_bot.domain.subscriptions import Durable, Filters, Ordered
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import (
@@ -131,6 +132,18 @@ async def test_a_transferred_service_rests_at_its_new_owner(stage: Stage) -> Non
     assert await told(stage, "zekt:service:rested") == [
         (former, stage.provider.id, {"service": held.service_id, "reason": "transferred"})
     ]
+
+
+async def test_a_new_owner_has_allowed_nothing(stage: Stage) -> None:
+    await repositories.enable(stage.broker, ME, PROVIDER)
+    await workflows.allow(stage.broker, ME, PROVIDER, OTHER, Conditions(forks=True), force=True)
+    await stage.publish()
+    await transfer(stage, stage.provider)
+    assert await stage.rows(tables.allowed_workflows) == []
+    name = stage.provider.full_name
+    await repositories.enable(stage.broker, ME, name)
+    with pytest.raises(Conflict, match="not on the allow-list"):
+        await services.publish(stage.broker, ME, name, Publication(RELEASE, "release"))
 
 
 @pytest.mark.parametrize("end", ["provider", "consumer"])

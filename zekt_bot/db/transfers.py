@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, or_, select, update
+from sqlalchemy import and_, case, delete, or_, select, update
 
 from zekt_bot.db import audit, shield_keys
 from zekt_bot.db import services as service_rows
 from zekt_bot.db.sql import in_pages
-from zekt_bot.db.tables import repositories, services, subscriptions
+from zekt_bot.db.tables import allowed_workflows, repositories, services, subscriptions
 from zekt_bot.domain.audit import Entry
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ def end_consent(
 ) -> None:
     """The former owner's consent ends: services rest and move, subscriptions are asked anew.
 
-    Its keys go, since the former owner holds the private ones.
+    Its keys go, since the former owner holds the private ones, and its allow-list: what may leave
+    the repository is the new owner's to say.
 
     Both those to the repository's services and those of the repository itself; an invitation is
     over, since the new owner neither made it nor was meant. An alias was the former owner's and
@@ -116,6 +117,8 @@ def end_consent(
             service_rows.free_alias(connection, service["alias"])
         consequences.record(connection, _rested(service, "transferred"))
     shield_keys.remove_of(connection, shield_keys.of_repository(repository_id))
+    allowed = allowed_workflows.c.repository_id == repository_id
+    connection.execute(delete(allowed_workflows).where(allowed))
     locked = _consents(repository_id).with_for_update(of=subscriptions)
     held = list(connection.execute(locked).mappings())
     for row in held:
