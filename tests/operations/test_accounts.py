@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from tests.stage import ME, SERVICE, open_stage
 from zekt_bot.db.tables import accounts as accounts_table
 from zekt_bot.db.tables import deliveries, installations, messages, repositories, runs
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
-from zekt_bot.operations import accounts, subscriptions
+from zekt_bot.operations import accounts, services, subscriptions
 from zekt_bot.operations import repositories as taking_part
 from zekt_bot.operations.subscription_parties import Ends
 
@@ -72,6 +73,17 @@ async def test_between_blocked_accounts_nothing_goes(stage: Stage, login: str) -
     row = await stage.row(deliveries)
     assert (row["state"], row["blocked_reason"]) == ("blocked", "account_blocked")
     assert stage.github.dispatches == []
+
+
+async def test_services_of_a_blocked_account_are_neither_listed_nor_asked_for(stage: Stage) -> None:
+    mia = people(stage).mia
+    await stage.publish()
+    for rule, offered in ((accounts.block, False), (accounts.allow, True)):
+        await rule(stage.broker, ME, AURORA)
+        listed = await services.list_services(stage.broker, mia)
+        assert [each["service"] for each in listed] == [SERVICE] * offered
+        with nullcontext() if offered else pytest.raises(Conflict, match="not available"):
+            await subscriptions.request(stage.broker, mia, Ends(SERVICE, CONSUMER))
 
 
 async def test_of_a_blocked_account_nothing_is_stored(stage: Stage) -> None:

@@ -11,8 +11,10 @@ import pytest
 from tests.operations.news import mirrored
 from tests.operations.people import people
 from tests.operations.subscribing import (
+    ALIAS,
     CONSUMER,
     ENDS,
+    HIDDEN,
     PROVIDER,
     go,
     row_of,
@@ -34,6 +36,7 @@ from zekt_bot.operations.subscription_terms import Terms
 
 if TYPE_CHECKING:
     from tests.stage import Stage
+    from zekt_bot.domain.subscriptions import Verb
 
 
 @pytest.mark.parametrize(
@@ -195,6 +198,26 @@ async def test_filters_are_the_consumers(stage: Stage) -> None:
     await go(stage, "end")
     with pytest.raises(Conflict):
         await subscriptions.configure(stage.broker, ME, ENDS, only)
+
+
+@pytest.mark.parametrize(
+    ("before", "say"),
+    [
+        ((), subscriptions.request),
+        (("request",), subscriptions.configure),
+        (("invite",), subscriptions.accept),
+    ],
+)
+async def test_of_a_hidden_source_no_filter_spells_the_branches(
+    stage: Stage, before: tuple[Verb, ...], say: Any
+) -> None:
+    await stage.publish()
+    await go(stage, *before)
+    await services.edit(stage.broker, ME, SERVICE, HIDDEN)
+    ends, guess = Ends(ALIAS, CONSUMER), Terms(filters=Filters(branches=("m*",)))
+    with pytest.raises(InvalidInput, match="hides its source"):
+        await say(stage.broker, ME, ends, guess)
+    await say(stage.broker, ME, ends, Terms(filters=Filters(conclusions=("success",))))
 
 
 async def test_only_what_is_alive_is_paused_or_set(stage: Stage) -> None:

@@ -172,6 +172,13 @@ _DELIVERY = itemgetter(
 )
 
 
+def admitted(account: FromClause) -> ColumnElement[bool]:
+    """Whether an account is not shut out."""
+    rule, listed = account.c.rule, account.c.listed
+    in_force = or_(rule.is_not(None), listed.is_distinct_from(False))
+    return and_(rule.is_distinct_from("block"), in_force)
+
+
 _STANDING = ("state", "permissions", "rule", "listed")  # its installation's, its account's
 _named: Any = namedtuple  # its fields are known only here
 _Whole = _named("_Whole", (*REPOSITORY, *_STANDING))
@@ -211,13 +218,11 @@ class RepositoryRows:
     @property
     def takes_part(self) -> ColumnElement[bool]:
         """Whether it is enabled as a consumer, and nothing stands in its way."""
-        rule, listed = self._account.c.rule, self._account.c.listed
         return and_(
             self.table.c.consumer_enabled_at.is_not(None),
             self.table.c.archived.is_(False),
             self._installation.c.state == "active",
-            rule.is_distinct_from("block"),
-            or_(rule.is_not(None), listed.is_distinct_from(False)),
+            admitted(self._account),
         )
 
     def read(self, row: Row) -> Repository:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, exists, func, select, update
 
 from zekt_bot.db.prepared import Prepared
-from zekt_bot.db.rows import SERVICE, labelled, service_of
+from zekt_bot.db.rows import SERVICE, admitted, labelled, service_of
 from zekt_bot.db.sql import insert_if_new, one_of, rows_of
 from zekt_bot.db.tables import accounts, aliases, services
 
@@ -94,6 +94,7 @@ def page(
             services.c.published_at.is_not(None),
             services.c.listed,
             services.c.visibility == "public",
+            admitted(accounts),
         )
     return _read(connection, _SERVICES.where(which).limit(limit))
 

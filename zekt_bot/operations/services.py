@@ -185,7 +185,8 @@ async def list_services(
 ) -> list[dict[str, Any]]:
     """Services by id, `limit` of them after the id `after`, of one repository or of all.
 
-    A person who names no repository sees the directory: what is published, listed and public.
+    A person who names no repository sees the directory: what is published, listed and public, but
+    of no account that is shut out.
 
     Raises:
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.

@@ -40,7 +40,7 @@ async def wanted(broker: Broker, found: Parties, terms: Terms) -> dict[str, Any]
     return {
         **await settings(broker, found, terms),
         "event_types": json.dumps(event_types(found, terms)),
-        "filters": json.dumps(asdict(check_filters(terms.filters))),
+        "filters": filters(found, terms),
     }
 
 
@@ -74,6 +74,21 @@ def event_types(found: Parties, terms: Terms) -> tuple[str, ...]:
     if strange or not types:
         raise InvalidInput(f"{found.name} sends {', '.join(declared)}: accept some of these.")
     return types
+
+
+def filters(found: Parties, terms: Terms) -> str:
+    """What is let through, as its column.
+
+    Raises:
+        InvalidInput: a filter is senseless; or the source is hidden, and what comes through
+            patterns of branches would spell their names.
+    """
+    checked = check_filters(terms.filters)
+    if checked.branches and found.service.profile.hidden_source:
+        raise InvalidInput(
+            f"{found.name} hides its source, branches too: filter by event type and conclusion."
+        )
+    return json.dumps(asdict(checked))
 
 
 async def settings(broker: Broker, found: Parties, terms: Terms) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.domain.audit import SYSTEM
 from zekt_bot.domain.catalog import check_number
-from zekt_bot.domain.subscriptions import check_filters, check_words
+from zekt_bot.domain.subscriptions import check_words
 from zekt_bot.errors import Conflict, InvalidInput
 from zekt_bot.operations.subscription_moves import Changed, change, move
 from zekt_bot.operations.subscription_parties import parties
@@ -19,6 +18,7 @@ from zekt_bot.operations.subscription_terms import (
     check_time,
     consented,
     event_types,
+    filters,
     offered,
     settings,
     wanted,
@@ -200,7 +200,7 @@ async def configure(
     """
     found = await parties(broker, principal, "subscription:configure", named)
     found.alive()
-    values: dict[str, Any] = {"filters": json.dumps(asdict(check_filters(terms.filters)))}
+    values: dict[str, Any] = {"filters": filters(found, terms)}
     if terms.settings is not None:
         values |= await settings(broker, found, terms)
     return await change(broker, principal, found, "configured", values)
@@ -209,6 +209,8 @@ async def configure(
 def _may_be_asked_for(found: Parties) -> None:
     if not found.service.published:
         raise Conflict(f"{found.name} is not published.")
+    if found.provider.blocked:
+        raise Conflict(f"{found.name} is not available on this server at the moment.")
     if not found.service.may_be_asked_for(found.consumer):
         raise Conflict(
             f"{found.name} is {found.service.profile.visibility}: its provider "
