@@ -203,6 +203,9 @@ def test_what_would_be_long_work_is_refused(text: str, reason: str) -> None:
         "[" * 500_000,
         f"{ON}jobs:\n  a:\n    steps:\n      - &s {{env: {{A: '{'${{ github }}' * 30_000}'}}}}\n"
         + "      - *s\n" * 150,
+        '{"on": "repository_dispatch", "jobs": {"a": {"steps": ['
+        + ", ".join(['{"run": "${{github}}${{' + "a[" * 20 + '}}"}'] * 6_500)
+        + "]}}}",
         ON + "#" + "x" * 500_000,
         ON + "x: '" + "y\n\n" * 100_000 + "'",
     ],

@@ -224,9 +224,10 @@ class _Reader(Walk):
         found = foreign.found(script.value)
         if not found:
             return
-        first = line_of(script)
-        source = "\n".join(self._lines[first - 1 : script.end_mark.line + 1])
+        first, last = line_of(script), script.end_mark.line + 1
         # The source has the lines that the value lost; with escapes in it, only the first is sure.
+        # One line may hold all scripts: of one that ends there no more is to be found in it.
+        source = "\n".join(self._lines[first - 1 : last]) if last > first else ""
         placed = foreign.found(source)
         exact = len(placed) == len(found)
         for number, expression in enumerate(found[:MOST_USES]):
