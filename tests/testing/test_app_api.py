@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -44,9 +45,33 @@ async def test_an_answer_has_githubs_headers(scene: Scene) -> None:
 
 @pytest.mark.parametrize("issuer", ["client_id", "app_id", "number"])
 async def test_the_issuer_is_the_client_id_or_the_app_id(scene: Scene, issuer: str) -> None:
-    names = {"client_id": scene.app.client_id, "app_id": str(scene.app.app_id)}
-    token = scene.client.jwt(scene.app, iss=names.get(issuer, str(scene.app.id)))
+    number = scene.app.app_id
+    names = {"client_id": scene.app.client_id, "app_id": str(number), "number": number}
+    token = signed(scene, iss=names[issuer])
     assert (await scene.client.ask("GET", "/app", token)).status == 200
+
+
+def signed(scene: Scene, **claims: Any) -> str:
+    """A JSON Web Token of the App with any claims, of any type."""
+    now = int(scene.github.clock.now().timestamp())
+    told = {"iat": now - 60, "exp": now + 540, "iss": scene.app.client_id, **claims}
+    return jwt.PyJWS().encode(json.dumps(told).encode(), scene.app.private_key, "RS256")
+
+
+@pytest.mark.parametrize("claims", [{"aud": "github"}, {"sub": 5}, {"jti": 7}])
+async def test_claims_that_github_does_not_read_may_be_there(
+    scene: Scene, claims: dict[str, Any]
+) -> None:
+    assert (await scene.client.ask("GET", "/app", signed(scene, **claims))).status == 200
+
+
+async def test_the_apps_token_comes_after_bearer_alone(scene: Scene) -> None:
+    value = scene.client.jwt(scene.app)
+    for scheme, status in (("bearer", 200), ("Bearer", 200), ("token", 401)):
+        sent = {"Authorization": f"{scheme} {value}"}
+        assert (await scene.client.ask("GET", "/app", headers=sent)).status == status
+    sent = {"Authorization": f"token {await scene.client.token(scene.installation)}"}
+    assert (await scene.client.ask("GET", "/installation/repositories", headers=sent)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -176,6 +201,22 @@ async def test_deliveries_are_listed_and_redelivered(scene: Scene, clock: Manual
     latest, *_ = (await scene.client.as_app(scene.app, "/app/hook/deliveries")).body
     assert latest["redelivery"]
     assert latest["id"] != failed["id"]
+
+
+@pytest.mark.parametrize(
+    ("status", "counts_as"),
+    [(200, "success"), (302, "success"), (400, "failure"), (503, "failure")],
+)
+async def test_deliveries_are_filtered_by_status(scene: Scene, status: int, counts_as: str) -> None:
+    scene.receiver.status = status
+    await scene.github.start_run(scene.api, "ci.yml")
+    answered = {}
+    for which in ("success", "failure"):
+        path = f"/app/hook/deliveries?per_page=1&status={which}"
+        listed = (await scene.client.as_app(scene.app, path)).body
+        answered[which] = [one["status_code"] for one in listed]
+    assert answered[counts_as] == [status]
+    assert status not in answered["failure" if counts_as == "success" else "success"]
 
 
 async def test_deliveries_come_by_cursor_and_are_kept_three_days(

@@ -70,6 +70,13 @@ async def test_a_dispatch_is_accepted_and_kept(scene: Scene) -> None:
             "Invalid request.\n\nFor 'properties/event_type', 5 is not a string.\n"
             "For 'properties/client_payload', \"x\" is not an object.",
         ),
+        (
+            {"event_type": None, "client_payload": [{"a": None}, "b"]},
+            422,
+            "Invalid request.\n\nFor 'properties/event_type', nil is not a string.\n"
+            'For \'properties/client_payload\', [{"a"=>nil}, "b"] is not an object.',
+        ),
+        (b"", 422, "Invalid request.\n\nFor 'links/0/schema', nil is not an object."),
         (b"{", 400, "Problems parsing JSON"),
         (b"[]", 400, "Body should be a JSON object"),
     ],

@@ -110,6 +110,44 @@ async def test_a_refusal_has_status_200(
     assert refused["error"] == error
 
 
+async def test_tokens_come_as_a_form_unless_json_is_asked_for(
+    walker: Walker, client: Client, oauth: App, person: Account
+) -> None:
+    shown = {"client_id": oauth.client_id, "client_secret": oauth.client_secret}
+    for code in (await code_of(walker, oauth), "0" * 20):
+        told = {**shown, "code": code, "code_verifier": VERIFIER}
+        url = f"{client.github.web_url}/login/oauth/access_token"
+        async with client.session.post(url, data=told) as answer:
+            assert answer.status == 200
+            assert answer.content_type == "application/x-www-form-urlencoded"
+            given = dict(parse_qsl(await answer.text()))
+        assert given.get("token_type", given.get("error")) in {"bearer", "bad_verification_code"}
+
+
+async def test_a_classic_apps_token_lives_until_it_is_revoked(
+    walker: Walker, client: Client, oauth: App, person: Account, clock: ManualClock
+) -> None:
+    oauth.is_classic = True
+    code = await code_of(walker, oauth, scope="read:user repo")
+    given = await exchange(client, oauth, code=code, code_verifier=VERIFIER)
+    token = str(given.pop("access_token"))
+    assert token.startswith("gho_")
+    assert given == {"token_type": "bearer", "scope": "read:user,repo"}
+    clock.advance(timedelta(days=365))
+    assert (await client.ask("GET", "/user", token)).body["login"] == "maja-lind"
+    listed = await client.ask("GET", "/user/installations", token)
+    assert listed.status == 403
+    assert listed.body["message"].startswith("You must authenticate with an access token authori")
+
+
+async def test_an_installation_acts_for_no_person(scene: Scene, client: Client) -> None:
+    token = await client.token(scene.installation)
+    for path in ("/user", "/user/installations", "/user/orgs", "/user/repos"):
+        answer = await client.ask("GET", path, token)
+        assert answer.status == 403
+        assert answer.body["message"] == "Resource not accessible by integration"
+
+
 async def test_a_code_lives_ten_minutes(
     walker: Walker, client: Client, oauth: App, person: Account, clock: ManualClock
 ) -> None:
@@ -190,6 +228,31 @@ async def test_a_persons_list_is_what_both_may_see(
     assert hidden.status == 404
     await scene.github.suspend(installed)
     assert (await client.ask("GET", path, token)).status == 403
+
+
+@pytest.mark.parametrize("classic", [False, True])
+async def test_a_person_sees_a_repository_where_their_app_is_and_they_may(
+    walker: Walker, client: Client, oauth: App, person: Account, scene: Scene, classic: bool
+) -> None:
+    oauth.is_classic = classic
+    scene.api.roles[person.id] = "maintain"
+    hidden = scene.github.repository(scene.org, "not-theirs", private=True)
+    code = await code_of(walker, oauth)
+    token = str((await exchange(client, oauth, code=code, code_verifier=VERIFIER))["access_token"])
+
+    async def seen(path: str) -> tuple[int, bool]:
+        answer = await client.ask("GET", path, token)
+        may = answer.body.get("permissions", {})
+        return answer.status, may.get("maintain", False)
+
+    mine = f"/repos/{scene.api.full_name}"
+    assert await seen(mine) == ((200, True) if classic else (404, False))
+    await scene.github.install(oauth, scene.org)
+    assert await seen(mine) == (200, True)
+    assert await seen(f"/repos/{hidden.full_name}") == (404, False)
+    assert await seen(f"/repos/{scene.docs.full_name}") == (200, False)
+    assert await seen(f"/orgs/{scene.org.login}") == (200, False)
+    assert await seen(f"{mine}/actions/runs") == ((200, False) if classic else (403, False))
 
 
 async def test_what_was_authorized_can_be_taken_back(

@@ -103,6 +103,10 @@ async def test_a_token_without_a_permission_is_refused(scene: Scene) -> None:
             {"repository_ids": ["a"]},
             "Invalid request.\n\nFor 'properties/repository_ids/items', \"a\" is not an integer.",
         ),
+        (
+            {"repositories": [None]},
+            "Invalid request.\n\nFor 'properties/repositories/items', nil is not a string.",
+        ),
     ],
 )
 async def test_what_is_not_granted_is_refused(

@@ -68,6 +68,16 @@ def invalid(reason: str, docs: str = "") -> ApiRefusal:
     return ApiRefusal(422, f"Invalid request.\n\n{reason}", docs)
 
 
+def shown(value: Any) -> str:
+    """A value as that check shows it, which is written in Ruby."""
+    if isinstance(value, dict):
+        pairs = (f"{shown(key)}=>{shown(inner)}" for key, inner in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    return "nil" if value is None else orjson.dumps(value).decode()
+
+
 def check_version(asked: str | None) -> None:
     """Accept a version of the API, or none.
 
@@ -126,9 +136,14 @@ def tagged(response: web.StreamResponse, known: str | None) -> web.StreamRespons
 
 async def json_object(request: web.Request) -> dict[str, Any]:
     """The request's body; nothing counts as an empty object."""
+    return await needed_object(request) if (await request.read()).strip() else {}
+
+
+async def needed_object(request: web.Request, docs: str = "") -> dict[str, Any]:
+    """The request's body, where one is needed."""
     raw = await request.read()
     if not raw.strip():
-        return {}
+        raise invalid(f"For 'links/0/schema', {shown(None)} is not an object.", docs)
     try:
         parsed = orjson.loads(raw)
     except orjson.JSONDecodeError:

@@ -120,7 +120,7 @@ class AppApi:
         if status is not None:
             if status not in {"success", "failure"}:
                 raise invalid(f"For 'properties/status', \"{status}\" is not a valid status.")
-            rows = [one for one in rows if one.ok is (status == "success")]
+            rows = [one for one in rows if one.counts_as == status]
         cursor = request.query.get("cursor", "")
         if cursor:
             before = cursor.removeprefix("v1_")

@@ -13,12 +13,13 @@ from zekt_bot.testing import app_shapes, dispatches, shapes
 from zekt_bot.testing.answers import (
     ApiRefusal,
     answer,
-    json_object,
+    needed_object,
     not_found,
     not_permitted,
     page_of,
 )
 from zekt_bot.testing.dispatches import Dispatch
+from zekt_bot.testing.people import PersonsView
 from zekt_bot.testing.tokens import bearer, check_jwt, check_token, readable
 
 if TYPE_CHECKING:
@@ -62,13 +63,15 @@ class Finder:
         """Look in this host's state."""
         self._core = core
 
-    def viewer(self, request: web.Request) -> Token | None:
-        """The request's token; without any credentials, nobody.
+    def viewer(self, request: web.Request) -> Token | PersonsView | None:
+        """Whose token the request has; without any credentials, nobody's.
 
         Raises:
             ApiRefusal: it does not live.
         """
         header = request.headers.get("Authorization")
+        if persons := self._core.people.living(bearer(header) or ""):
+            return PersonsView(persons, self._core.world)
         return check_token(self._core.world, header) if header else None
 
     def repository(
@@ -153,9 +156,7 @@ class RepositoryApi:
 
     async def user(self, request: web.Request) -> web.Response:
         """`GET /users/LOGIN` and `GET /user/ID`: for everybody, organizations too."""
-        header = request.headers.get("Authorization")
-        if not self._core.people.living(bearer(header) or ""):
-            self._find.viewer(request)
+        self._find.viewer(request)
         return answer(200, shapes.public_user(self._find.account(request), self._core.urls))
 
     async def organization(self, request: web.Request) -> web.Response:
@@ -215,11 +216,15 @@ class RepositoryApi:
 
     async def repository(self, request: web.Request) -> web.Response:
         """`GET /repos/OWNER/REPO`."""
-        token = self._find.viewer(request)
+        viewer = self._find.viewer(request)
         docs = "repos/repos#get-a-repository"
-        found = self._find.repository(request, lambda one: readable(token, one), docs)
+        found = self._find.repository(request, lambda one: readable(viewer, one), docs)
         told = shapes.full_repository(found, self._core.urls)
-        return answer(200, {**told, "permissions": shapes.NO_ROLE} if token else told)
+        if isinstance(viewer, PersonsView):
+            told["permissions"] = viewer.permissions(found)
+        elif viewer is not None:
+            told["permissions"] = shapes.NO_ROLE
+        return answer(200, told)
 
     async def permission(self, request: web.Request) -> web.Response:
         """`GET /repos/OWNER/REPO/collaborators/LOGIN/permission`; who owns it administers it.
@@ -245,7 +250,7 @@ class RepositoryApi:
             raise not_permitted("contents=write", dispatches.DOCS)
         if found.archived:
             raise ApiRefusal(403, "Repository was archived so is read-only.", dispatches.DOCS)
-        event_type, payload = dispatches.checked(await json_object(request))
+        event_type, payload = dispatches.checked(await needed_object(request, dispatches.DOCS))
         raw = await request.read()
         now, urls = self._core.now(), self._core.urls
         await self._core.accept(Dispatch(now, found, event_type, payload, raw, token, urls))

@@ -8,16 +8,17 @@ from __future__ import annotations
 import base64
 import binascii
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
+
+from aiohttp import web
 
 from zekt_bot.testing import app_shapes, shapes
 from zekt_bot.testing.answers import ApiRefusal, answer, json_object, not_found, page_of
 from zekt_bot.testing.people import TokenRefused, role_of
+from zekt_bot.testing.tokens import bearer, check_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from aiohttp import web
+    from collections.abc import Iterator, Mapping
 
     from zekt_bot.testing.answers import Route
     from zekt_bot.testing.core import Core
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from zekt_bot.testing.people import UserToken
 
 _DOCS = "apps/oauth-applications"
+_NO_APP = (
+    "You must authenticate with an access token authorized to a GitHub App in order to list "
+    "installations"
+)
 
 
 class UserApi:
@@ -49,7 +54,18 @@ class UserApi:
         yield "POST", "/login/oauth/access_token", self.give
 
     def _token(self, request: web.Request) -> UserToken:
-        return self._core.people.check(request.headers.get("Authorization"))
+        """A person's token; an installation acts for nobody."""
+        header = request.headers.get("Authorization")
+        if self._core.token(bearer(header) or "") is not None:
+            check_token(self._core.world, header)
+            raise ApiRefusal(403, "Resource not accessible by integration")
+        return self._core.people.check(header)
+
+    def _token_of_an_app(self, request: web.Request) -> UserToken:
+        token = self._token(request)
+        if token.app.is_classic:
+            raise ApiRefusal(403, _NO_APP, "apps/installations")
+        return token
 
     async def user(self, request: web.Request) -> web.Response:
         """`GET /user`: what everybody sees; a classic OAuth App is told more."""
@@ -74,14 +90,14 @@ class UserApi:
 
     async def installations(self, request: web.Request) -> web.Response:
         """`GET /user/installations`."""
-        rows, urls = self._installed(self._token(request)), self._core.urls
+        rows, urls = self._installed(self._token_of_an_app(request)), self._core.urls
         page, headers = page_of(request, rows, f"{urls.api}/user/installations")
         told = [app_shapes.installation(one, urls) for one in page]
         return answer(200, {"total_count": len(rows), "installations": told}, headers)
 
     async def repositories(self, request: web.Request) -> web.Response:
         """`GET /user/installations/ID/repositories`: with what the person may do there."""
-        token, urls = self._token(request), self._core.urls
+        token, urls = self._token_of_an_app(request), self._core.urls
         wanted = request.match_info["installation"]
         found = next((one for one in self._installed(token) if str(one.id) == wanted), None)
         if found is None:
@@ -126,9 +142,9 @@ class UserApi:
         if app is None:
             return answer(404, {"error": "Not Found"})
         try:
-            return answer(200, self._core.people.grant(app, told))
+            return _told(request, self._core.people.grant(app, told))
         except TokenRefused as refusal:
-            return answer(200, refusal.body)
+            return _told(request, refusal.body)
 
     def _client(self, request: web.Request) -> App:
         """The App that shows its id and secret (Basic).
@@ -166,3 +182,14 @@ class UserApi:
         token = await self._theirs(request)
         self._core.people.withdraw(token.app, token.person)
         return answer(204)
+
+
+def _told(request: web.Request, body: Mapping[str, str | int]) -> web.Response:
+    """As a form, unless JSON was asked for.
+
+    Source: https://docs.github.com/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps
+    """
+    if "application/json" in request.headers.get("Accept", ""):
+        return answer(200, body)
+    form = "application/x-www-form-urlencoded"
+    return web.Response(text=urlencode(body), content_type=form, charset="utf-8")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from zekt_bot.testing import app_shapes, expressions, shapes
-from zekt_bot.testing.answers import ApiRefusal, invalid
+from zekt_bot.testing.answers import ApiRefusal, invalid, shown
 from zekt_bot.testing.shapes import GITHUB_COM, Json, Urls
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _event_type_errors(body: Mapping[str, Any]) -> Iterator[str]:
         return
     event_type = body["event_type"]
     if not isinstance(event_type, str):
-        yield f"For 'properties/event_type', {_shown(event_type)} is not a string."
+        yield f"For 'properties/event_type', {_short(event_type)} is not a string."
     elif len(event_type) > MOST_CHARACTERS:
         yield f"Only {MOST_CHARACTERS} characters are allowed; {len(event_type)} were supplied."
     elif not event_type:
@@ -81,13 +81,13 @@ def _event_type_errors(body: Mapping[str, Any]) -> Iterator[str]:
 
 def _payload_errors(payload: Any) -> Iterator[str]:
     if payload is not None and not isinstance(payload, dict):
-        yield f"For 'properties/client_payload', {_shown(payload)} is not an object."
+        yield f"For 'properties/client_payload', {_short(payload)} is not an object."
     elif payload is not None and len(payload) > MOST_KEYS:
         yield f"No more than {MOST_KEYS} properties are allowed; {len(payload)} were supplied."
 
 
-def _shown(value: Any) -> str:
-    return orjson.dumps(value).decode()[:80]
+def _short(value: Any) -> str:
+    return shown(value)[:80]
 
 
 def run_title(workflow: Workflow, dispatch: Dispatch) -> str:

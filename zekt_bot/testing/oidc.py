@@ -92,7 +92,7 @@ class OidcIssuer:
             "repository_id": str(repository.id),
             "repository_owner": repository.owner.login,
             "repository_owner_id": str(repository.owner.id),
-            "repository_visibility": "private" if repository.private else "public",
+            "repository_visibility": repository.visibility,
             "run_id": str(run.id),
             "run_number": str(run.number),
             "run_attempt": str(run.attempt),

@@ -13,6 +13,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from zekt_bot.testing.answers import ApiRefusal
+from zekt_bot.testing.model import grants
+from zekt_bot.testing.shapes import may
 from zekt_bot.testing.tokens import bearer
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from zekt_bot.clock import Clock
     from zekt_bot.testing.model import Account, App, Repository, Role
+    from zekt_bot.testing.world import World
 
 COOKIE = "user_session"
 CODE_LIFE = timedelta(minutes=10)
@@ -40,20 +43,49 @@ class Code:
     person: Account
     redirect_uri: str
     challenge: str | None
+    scope: str
     expires_at: datetime
 
 
 @dataclass(eq=False)
 class UserToken:
-    """A user access token (`ghu_…`) and the one that gives the next (`ghr_…`)."""
+    """A user access token (`ghu_…`) and the one that gives the next (`ghr_…`); a classic OAuth
+    App's (`gho_…`) lives until it is revoked, and no other follows."""
 
     value: str = field(repr=False)
-    refresh: str = field(repr=False)
     app: App
     person: Account
-    expires_at: datetime
-    refresh_expires_at: datetime
+    expires_at: datetime | None = None
+    refresh: str | None = field(default=None, repr=False)
+    refresh_expires_at: datetime | None = None
     revoked: bool = False
+
+
+@dataclass(frozen=True)
+class PersonsView:
+    """What may be seen with a person's token: what its App is installed on, as far as they may
+    see it themselves; with a classic OAuth App's, all that they may see."""
+
+    token: UserToken
+    world: World
+
+    def reaches(self, repository: Repository) -> bool:
+        """Whether the repository is among it."""
+        app = self.token.app
+        if role_of(self.token.person, repository) is None:
+            return False
+        there = self.world.installation_of(app, repository.owner)
+        return app.is_classic or (there is not None and there.active and there.covers(repository))
+
+    def grants(self, permission: str, level: str) -> bool:
+        """Whether its App asks for this permission; a classic one is not asked."""
+        app = self.token.app
+        return app.is_classic or grants(app.permissions, {permission: level})
+
+    def permissions(self, repository: Repository) -> dict[str, bool]:
+        """What the person may do there; to look at what is public, everybody may."""
+        held = role_of(self.token.person, repository)
+        return may(held or (None if repository.private else "read"))
 
 
 class TokenRefused(Exception):
@@ -85,12 +117,16 @@ class People:
         self.codes: dict[str, Code] = {}
         self.tokens: dict[str, UserToken] = {}
 
-    def authorize(self, app: App, person: Account, redirect_uri: str, challenge: str | None) -> str:
-        """The code that the browser is sent back with."""
+    def authorize(
+        self, app: App, person: Account, redirect_uri: str, asked: Mapping[str, str]
+    ) -> str:
+        """The code that the browser is sent back with; `asked` is what the App asked for."""
         self.authorized.add((app.id, person.id))
         code = secrets.token_hex(10)
         until = self._clock.now() + CODE_LIFE
-        self.codes[code] = Code(app, person, redirect_uri, challenge, until)
+        scope = ",".join(asked.get("scope", "").split()) if app.is_classic else ""
+        told = asked.get("code_challenge")
+        self.codes[code] = Code(app, person, redirect_uri, told, scope, until)
         return code
 
     def grant(self, app: App, told: Mapping[str, str]) -> Json:
@@ -106,9 +142,10 @@ class People:
             )
         if told.get("grant_type") == "refresh_token":
             return self._made(app, self._refreshed(app, told))
-        return self._made(app, self._exchanged(app, told))
+        code = self._exchanged(app, told)
+        return self._classic(code) if app.is_classic else self._made(app, code.person)
 
-    def _exchanged(self, app: App, told: Mapping[str, str]) -> Account:
+    def _exchanged(self, app: App, told: Mapping[str, str]) -> Code:
         code = self.codes.pop(told.get("code", ""), None)
         if code is None or code.app is not app or code.expires_at <= self._clock.now():
             raise _bad_code()
@@ -121,7 +158,7 @@ class People:
             told.get("code_verifier", "")
         ):
             raise _bad_code()
-        return code.person
+        return code
 
     def _refreshed(self, app: App, told: Mapping[str, str]) -> Account:
         now, value = self._clock.now(), told.get("refresh_token", "")
@@ -130,7 +167,7 @@ class People:
             former is None
             or former.app is not app
             or former.revoked
-            or former.refresh_expires_at <= now
+            or _is_over(former.refresh_expires_at, now)
         ):
             raise TokenRefused(
                 "bad_refresh_token", "The refresh token passed is incorrect or expired."
@@ -140,23 +177,23 @@ class People:
 
     def _made(self, app: App, person: Account) -> Json:
         now = self._clock.now()
-        token = UserToken(
-            "ghu_" + secrets.token_hex(18),
-            "ghr_" + secrets.token_hex(38),
-            app,
-            person,
-            now + TOKEN_LIFE,
-            now + REFRESH_LIFE,
+        value, refresh = "ghu_" + secrets.token_hex(18), "ghr_" + secrets.token_hex(38)
+        self.tokens[value] = UserToken(
+            value, app, person, now + TOKEN_LIFE, refresh, now + REFRESH_LIFE
         )
-        self.tokens[token.value] = token
         return {
-            "access_token": token.value,
+            "access_token": value,
             "expires_in": int(TOKEN_LIFE.total_seconds()),
-            "refresh_token": token.refresh,
+            "refresh_token": refresh,
             "refresh_token_expires_in": int(REFRESH_LIFE.total_seconds()),
             "token_type": "bearer",
             "scope": "",
         }
+
+    def _classic(self, code: Code) -> Json:
+        value = "gho_" + secrets.token_hex(18)
+        self.tokens[value] = UserToken(value, code.app, code.person)
+        return {"access_token": value, "token_type": "bearer", "scope": code.scope}
 
     def signed_in(self, request: web.Request) -> Account | None:
         """Whose browser it is."""
@@ -165,7 +202,7 @@ class People:
     def living(self, value: str) -> UserToken | None:
         """The token with this value, while it lives."""
         token = self.tokens.get(value)
-        if token is None or token.revoked or token.expires_at <= self._clock.now():
+        if token is None or token.revoked or _is_over(token.expires_at, self._clock.now()):
             return None
         return token
 
@@ -188,6 +225,10 @@ class People:
         known = (app.id, person.id) in self.authorized
         self.authorized.discard((app.id, person.id))
         return known
+
+
+def _is_over(end: datetime | None, now: datetime) -> bool:
+    return end is not None and end <= now
 
 
 def _bad_code() -> TokenRefused:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _HALF_WAY = "user_session_half_way"
 _AUTHORIZE = "/login/oauth/authorize"
 _DENIED = "The user has denied your application access."
-_ASKED = ("client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method")
+_ASKED = ("client_id", "redirect_uri", "state", "scope", "code_challenge", "code_challenge_method")
 
 
 def login_page(return_to: str, problem: str = "") -> web.Response:
@@ -150,7 +150,7 @@ class SignInPages:
 
     def _granted(self, app: App, person: Account, asked: Mapping[str, str]) -> web.Response:
         where = _redirect_uri(app, asked)
-        code = self._people.authorize(app, person, where, asked.get("code_challenge"))
+        code = self._people.authorize(app, person, where, asked)
         return _back(app, asked, code=code)
 
     async def authorizations(self, request: web.Request) -> web.Response:

@@ -9,13 +9,13 @@ import base64
 import secrets
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jwt
 import orjson
 from cryptography.hazmat.primitives import serialization
 
-from zekt_bot.testing.answers import ApiRefusal, invalid
+from zekt_bot.testing.answers import ApiRefusal, invalid, shown
 from zekt_bot.testing.model import Token
 from zekt_bot.testing.shapes import iso
 
@@ -44,21 +44,22 @@ _ISSUED = (
 )
 
 
-def bearer(header: str | None) -> str | None:
-    """The credential of an Authorization header, after `Bearer` or `token`."""
+def bearer(header: str | None, *schemes: str) -> str | None:
+    """The credential of an Authorization header, after `Bearer` or `token` unless told."""
     scheme, _, value = (header or "").strip().partition(" ")
-    return value.strip() if scheme.lower() in {"bearer", "token"} and value.strip() else None
+    wanted = schemes or ("bearer", "token")
+    return value.strip() if scheme.lower() in wanted and value.strip() else None
 
 
 def check_jwt(world: World, header: str | None) -> App:
-    """The App that signed the JWT.
+    """The App that signed the JWT, which comes after `Bearer` alone.
 
     Raises:
         ApiRefusal: 401 with GitHub's text; 404 if no App has this `iss`.
     """
-    value = bearer(header)
+    value = bearer(header, "bearer") or ""
     try:
-        claims = jwt.decode(value or "", options={"verify_signature": False})
+        claims = jwt.decode(value, options={"verify_signature": False})
     except jwt.InvalidTokenError:
         raise ApiRefusal(401, _UNREADABLE) from None
     if "iss" not in claims:
@@ -68,12 +69,8 @@ def check_jwt(world: World, header: str | None) -> App:
     if app is None:
         raise ApiRefusal(404, "Integration not found")
     try:
-        jwt.decode(
-            value or "",
-            _public_key(app.private_key),
-            algorithms=["RS256"],
-            options={"verify_exp": False, "verify_iat": False, "verify_nbf": False},
-        )
+        # The signature alone: claims that GitHub does not read may be there, of any type.
+        jwt.PyJWS().decode(value, _public_key(app.private_key), algorithms=["RS256"])
     except jwt.InvalidTokenError:
         raise ApiRefusal(401, _UNREADABLE) from None
     if app.known_from is not None and world.clock.now() < app.known_from:
@@ -141,7 +138,7 @@ def mint(world: World, installation: Installation, wanted: Mapping[str, Any]) ->
     repositories = _narrowed(world, installation, wanted)
     asked = wanted.get("permissions")
     if asked is not None and not isinstance(asked, dict):
-        raise invalid(f"For 'properties/permissions', {_shown(asked)} is not an object.", MINT_DOCS)
+        raise invalid(f"For 'properties/permissions', {shown(asked)} is not an object.", MINT_DOCS)
     if asked and not installation.grants({k: str(v) for k, v in asked.items()}):
         raise ApiRefusal(422, NO_PERMISSION, MINT_DOCS)
     permissions = {**asked, "metadata": "read"} if asked else dict(installation.permissions)
@@ -181,7 +178,7 @@ def _checked(values: Any, name: str, kind: type) -> Sequence[Any]:
     if values is None:
         return ()
     if not isinstance(values, list):
-        raise invalid(f"For 'properties/{name}', {_shown(values)} is not an array.", MINT_DOCS)
+        raise invalid(f"For 'properties/{name}', {shown(values)} is not an array.", MINT_DOCS)
     if len(values) > 500:
         reason = f"No more than 500 items are allowed; {len(values)} were supplied."
         raise invalid(reason, MINT_DOCS)
@@ -189,12 +186,8 @@ def _checked(values: Any, name: str, kind: type) -> Sequence[Any]:
         if not isinstance(value, kind) or isinstance(value, bool):
             article = "an integer" if kind is int else "a string"
             place = f"properties/{name}/items"
-            raise invalid(f"For '{place}', {_shown(value)} is not {article}.", MINT_DOCS)
+            raise invalid(f"For '{place}', {shown(value)} is not {article}.", MINT_DOCS)
     return values
-
-
-def _shown(value: Any) -> str:
-    return orjson.dumps(value).decode()[:100]
 
 
 def _value(installation: Installation, now: float) -> str:
@@ -213,6 +206,18 @@ def _value(installation: Installation, now: float) -> str:
     return f"{prefix}{part(orjson.dumps(claims))}.{signature}"
 
 
-def readable(token: Token | None, repository: Repository) -> bool:
+class Viewer(Protocol):
+    """Whose token it is that looks: an installation's, or a person's."""
+
+    def reaches(self, repository: Repository) -> bool:
+        """Whether it was made for this repository."""
+        ...
+
+    def grants(self, permission: str, level: str) -> bool:
+        """Whether it has this permission."""
+        ...
+
+
+def readable(viewer: Viewer | None, repository: Repository) -> bool:
     """Whether the repository may be seen: a public one by everybody."""
-    return not repository.private or (token is not None and token.reaches(repository))
+    return not repository.private or (viewer is not None and viewer.reaches(repository))

@@ -33,7 +33,7 @@ def credentials(walk: Walk) -> set[str]:
     for app in core.world.apps.values():
         found |= {app.client_secret, app.webhook_secret, *app.private_key.splitlines()[1:3]}
     for token in core.people.tokens.values():
-        found |= {token.value, token.refresh}
+        found |= {token.value, token.refresh or ""}
     for asked in walk.scene.github.requests:
         found |= {asked.headers.get("authorization", "").partition(" ")[2]}
     return found - {""}
