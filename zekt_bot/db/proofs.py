@@ -69,8 +69,8 @@ class Binding(NamedTuple):
 def bind(connection: Connection, run: Run, facts: RunFacts) -> Binding:
     """What a run came of, as far as its news can tell; guessed hops never become fewer."""
     repository_id = run.key.repository_id
-    if run.bound_by == "token" and run.caused_by_delivery_id:  # the run itself said so
-        return told(connection, repository_id, run.caused_by_delivery_id)
+    if run.bound_by in EXACT and run.caused_by_delivery_id:
+        return known(connection, repository_id, run.caused_by_delivery_id, run.bound_by)
     if facts.event == "workflow_run":
         around = _most_hops_around(connection, repository_id, facts.created_at)
         return Binding(hops=max(run.hops, around))
@@ -98,12 +98,14 @@ def as_said(connection: Connection, run: Run) -> Run:
     return run if known is None else replace(run, caused_by_delivery_id=known[0], bound_by=known[1])
 
 
-def told(connection: Connection, repository_id: int, delivery_id: str) -> Binding:
-    """What a run of this repository came of, by its own word."""
+def known(
+    connection: Connection, repository_id: int, delivery_id: str, by: BoundBy = "token"
+) -> Binding:
+    """What a run of this repository came of for certain: by its own word, or as it is known."""
     named = _named(connection, repository_id, [delivery_id])
     if named is None:  # it was deleted by age meanwhile
-        return Binding(delivery_id, "token")
-    return Binding(delivery_id, "token", named["root"], named["hops"] + 1)
+        return Binding(delivery_id, by)
+    return Binding(delivery_id, by, named["root"], named["hops"] + 1)
 
 
 _KNOWN = Prepared(

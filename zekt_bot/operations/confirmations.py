@@ -151,7 +151,7 @@ class _Unit:
         chosen = _chosen({each.id: self._state(each) for each in said}, run)
         if isinstance(chosen, _Refused):
             return chosen
-        binding = proofs.told(self._connection, row.key.repository_id, chosen)
+        binding = proofs.known(self._connection, row.key.repository_id, chosen)
         report = reports(runs.reported(self._connection, run.id), row.report)
         values = {**binding._asdict(), "hops": max(run.hops, binding.hops), "reported": report}
         runs.change(self._connection, {run.id: values})

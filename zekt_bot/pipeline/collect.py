@@ -159,7 +159,7 @@ async def _collect(
         proving=await proving(broker, key) if facts and named_in(facts) else None,
     )
     written = await broker.database.write(_write, collected)
-    while written is None:  # the run said itself what it came of, which its title does not
+    while written is None:  # what it came of is known, though its title does not say it
         collected = collected._replace(proving=await proving(broker, key))
         written = await broker.database.write(_write, collected)
     found, resting = written
@@ -204,9 +204,9 @@ def _write(
 
 
 def _lacks_proof(row: _Collected, run: Run) -> bool:
-    """Whether the run confirmed a delivery with its token, and no entry was made for that."""
+    """Whether it is known for certain what the run came of, and no entry was made for that."""
     open_still = row.facts is not None and run.state == "open"
-    return open_still and run.bound_by == "token" and row.proving is None
+    return open_still and run.bound_by in EXACT and row.proving is None
 
 
 def _rounds(rows: Sequence[_Collected]) -> list[list[_Collected]]:
