@@ -23,6 +23,7 @@ from zekt_bot.github import installations as at_github
 from zekt_bot.github.manifest import manifest
 from zekt_bot.operations import access, fields, repositories, user_tokens
 from zekt_bot.operations.as_told import account_of
+from zekt_bot.operations.installations import not_shown
 from zekt_bot.operations.roles import Reach, Said, Waiting, may_manage
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.catalog import Account, Obstacle, Repository
     from zekt_bot.domain.consent import ConsentState, Installation, Permission
     from zekt_bot.domain.sessions import Session
+    from zekt_bot.errors import Refused
     from zekt_bot.operations.broker import Broker
     from zekt_bot.operations.repositories import Part
 
@@ -83,6 +85,7 @@ class Listing:
     `unshared`: what they manage (full names) in an account where it is, but not for these.
     `waiting`: where they asked for it. `unread`: the sign-in App is not on their own account,
     though the orchestration App is. `reaches`: where the sign-in App is, None: a classic OAuth App.
+    `names`: of all that they manage, in lower case.
     """
 
     owned: tuple[Owned, ...]
@@ -91,6 +94,7 @@ class Listing:
     waiting: tuple[Waiting, ...]
     unread: bool
     reaches: tuple[Reach, ...] | None = None
+    names: frozenset[str] = frozenset()
 
     @property
     def blind(self) -> bool:
@@ -163,6 +167,7 @@ async def listing(broker: Broker, session: Session) -> Listing:
         waiting=said.waiting,
         unread=_stands(mine) and session.person.login.lower() not in {o.lower() for o in owners},
         reaches=said.reaches,
+        names=frozenset(name.lower() for name in said.managed.values()),
     )
 
 
@@ -270,9 +275,8 @@ async def named(broker: Broker, session: Session, full_name: str) -> Repository:
     """
     try:
         return await access.named(broker, session.person, "repository:read", full_name)
-    except (NotFound, AccessDenied):
-        await _check_reached(broker, session, full_name)
-        raise
+    except (NotFound, AccessDenied, GitHubError) as error:
+        raise await _told(broker, session, full_name, error) from None
 
 
 async def take_part(
@@ -285,18 +289,23 @@ async def take_part(
     """
     try:
         await repositories.take_part(broker, session.person, full_name, parts)
-    except (NotFound, AccessDenied):
-        await _check_reached(broker, session, full_name)
-        raise
+    except (NotFound, AccessDenied, GitHubError) as error:
+        raise await _told(broker, session, full_name, error) from None
 
 
-async def _check_reached(broker: Broker, session: Session, full_name: str) -> None:
-    """Raise why the App does not see a repository that GitHub shows to this person's own token."""
-    found = await listing(broker, session)
-    mine = (each for owned in found.owned for each in owned.repositories)
-    for each in mine:
-        if each.full_name.lower() == full_name.lower() and each.obstacle in _UNREACHED:
-            raise _UNREACHED[each.obstacle]
+async def _told(
+    broker: Broker, session: Session, full_name: str, error: Refused | GitHubError
+) -> Refused | GitHubError:
+    """What they hear of it: why the App cannot see or ask of it, if GitHub shows to their own token
+    that they manage it. Else a missing one is answered alike, where an installation has no part.
+    """
+    found, name = await listing(broker, session), full_name.lower()
+    for each in (each for owned in found.owned for each in owned.repositories):
+        if each.full_name.lower() == name and each.obstacle in _UNREACHED:
+            return _UNREACHED[each.obstacle]()
+    if isinstance(error, GitHubError) and name not in found.names:
+        return not_shown(full_name)
+    return error
 
 
 async def returned(broker: Broker, session: Session, installation_id: int) -> Owned | None:

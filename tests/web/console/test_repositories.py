@@ -95,7 +95,9 @@ async def answers(org: Org, browser: Browser, name: str) -> list[tuple[int, str]
 
 @pytest.mark.parametrize("login", ["maja-lind", "eve"])
 @pytest.mark.parametrize("heard", [True, False])
-@pytest.mark.parametrize("happens", ["nothing", "suspended", "removed", "outage", "later outage"])
+@pytest.mark.parametrize(
+    "happens", ["nothing", "suspended", "removed", "limited", "outage", "later outage"]
+)
 async def test_what_one_may_not_see_is_not_there(
     org: Org, login: str, happens: str, heard: bool
 ) -> None:
@@ -115,6 +117,8 @@ async def test_what_one_may_not_see_is_not_there(
         await installations.look(
             broker, org.installed.id, [hidden.id], "github:repository:confirmed"
         )
+    if happens == "limited":
+        org.installed.rate_limit = 0
     if happens == "later outage":  # what was just said is kept for a minute
         assert {status for status, _ in await answers(org, browser, "secret")} == {200, 404}
     if "outage" in happens:
@@ -151,6 +155,19 @@ async def test_to_whom_it_belongs_is_told_why_it_cannot_be_changed(
         assert (seen.status, said in seen.words) == (409, True)
     found = await browser.get("/repositories?name=aurora-labs/docs&state=both")
     assert found.status == 200
+
+
+@pytest.mark.parametrize("name", ["docs", "new"])
+async def test_to_whom_it_belongs_is_told_that_github_does_not_answer(org: Org, name: str) -> None:
+    """The App may have asked all that it may in this hour."""
+    github = org.console.github
+    if name == "new":
+        github.grant(github.repository(org.org, "new", private=True), org.console.maja, "admin")
+    org.installed.rate_limit = 0
+    browser, path = await org.browser(), f"/repositories/aurora-labs/{name}/enable"
+    form = await browser.get("/me")
+    for seen in (await browser.get(path), await browser.send(form, path, part="both")):
+        assert (seen.status, "GitHub does not answer" in seen.words) == (503, True)
 
 
 async def test_who_only_writes_changes_nothing(org: Org) -> None:
