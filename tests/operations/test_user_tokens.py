@@ -164,6 +164,24 @@ async def test_github_s_outage_ends_no_session(
     assert await who(broker, session) == "maja-lind"
 
 
+@pytest.mark.parametrize("withdrawn", [False, True])
+async def test_pages_that_are_loaded_together_ask_once_whether_a_session_stands(
+    there: People, broker: Broker, clock: ManualClock, withdrawn: bool
+) -> None:
+    session = await there.sign_in(broker)
+    if withdrawn:
+        with there.github.outage():
+            await there.github.revoke_authorization(there.app, there.maja)
+    before = len(there.github.requests)
+    for _ in range(2):
+        clock.advance(timedelta(minutes=6))
+        each = [user_tokens.confirm(broker, session, timedelta(minutes=5)) for _ in range(5)]
+        heard = await asyncio.gather(*each, return_exceptions=True)
+        assert [type(one) for one in heard] == [SessionEnded if withdrawn else type(None)] * 5
+    asked = [one for one in there.github.requests[before:] if one.path == "/user"]
+    assert len(asked) == (1 if withdrawn else 2)
+
+
 @pytest.mark.parametrize("at", [timedelta(hours=1), timedelta(hours=9)])
 async def test_a_session_ends_with_its_authorization(
     there: People, broker: Broker, clock: ManualClock, at: timedelta

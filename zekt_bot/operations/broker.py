@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zekt_bot.domain.audit import Entry
 from zekt_bot.domain.figures import Figures
+from zekt_bot.operations.under_way import UnderWay
 from zekt_bot.tracing import NoTraces
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Broker:
     shutdown: Shutdown
     vitals: Vitals = field(default_factory=Vitals)
     traces: Traces = field(default_factory=NoTraces)
+    under_way: UnderWay = field(default_factory=UnderWay)
 
     def now(self) -> datetime:
         """The present moment."""

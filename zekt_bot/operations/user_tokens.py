@@ -126,8 +126,8 @@ async def confirm(broker: Broker, session: Session, within: timedelta) -> None:
     if broker.roles.was_asked(session.hash, within):
         return
     # Whoever stops waiting leaves the task to itself: a renewal that is cut off loses the token.
-    asking = asyncio.create_task(_confirm(broker, session))
-    asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+    name = f"confirm {session.hash}"
+    asking = broker.under_way.once(name, lambda: _confirm(broker, session))
     done, _ = await asyncio.wait({asking}, timeout=_PATIENCE)
     if done:
         await asking  # if that fails, nothing was learned
