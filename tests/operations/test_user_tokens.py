@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.db.rows import KEY, stored
 from tests.testing.walker import Walker
@@ -278,3 +279,31 @@ async def test_a_database_that_is_away_for_a_moment_loses_no_token(
     ticks.cancel()
     assert await who(broker, session) == "maja-lind"
     assert there.refreshes == 1
+
+
+async def test_a_token_that_cannot_be_stored_dies_and_the_person_signs_in_again(
+    there: People, broker: Broker, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await there.sign_in(broker)
+    clock.advance(timedelta(hours=7, minutes=55))
+    write, began = broker.database.write, clock.now()
+
+    async def away(fn: Any, row: Any, **more: Any) -> Any:
+        if fn is rows.renew:
+            raise StorageUnavailable
+        return await write(fn, row, **more)
+
+    monkeypatch.setattr(broker.database, "write", away)
+    ticks = asyncio.create_task(ticking(clock))
+    with capture_logs() as logs, pytest.raises(StorageUnavailable):
+        await who(broker, session)
+    assert clock.now() - began >= timedelta(seconds=20)
+    assert [each["log_level"] for each in logs if "token_not_stored" in each["event"]] == [
+        "warning"
+    ]
+    assert [token.revoked for token in there.github.core.people.tokens.values()][-1]
+    monkeypatch.setattr(broker.database, "write", write)
+    with pytest.raises(SessionEnded):
+        await who(broker, session)
+    ticks.cancel()
+    assert await stored(broker.database, sessions) == []

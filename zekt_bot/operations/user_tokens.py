@@ -31,11 +31,14 @@ if TYPE_CHECKING:
     from zekt_bot.domain.sessions import Session
     from zekt_bot.operations.broker import Broker
 
+    _Renewed = sessions.Renewal | ended_sessions.Renewed
+
 T = TypeVar("T")
 _BEFORE_ITS_END = timedelta(minutes=10)
 _RENEWED_WITHIN = timedelta(seconds=30)
+_STORED_WITHIN = timedelta(seconds=20)  # while nobody else may renew it
 _LOOK_AGAIN = timedelta(seconds=0.2)
-_TRIES, _TRY_AGAIN = 10, timedelta(seconds=1)
+_TRY_AGAIN = timedelta(seconds=1)
 _DEAD = "bad_refresh_token"  # GitHub's other words are this server's fault, not the person's will
 _PATIENCE = 3.0  # seconds that a page waits for GitHub's word on its session
 _log = structlog.get_logger()
@@ -190,14 +193,33 @@ async def _renew(broker: Broker, session: Session, held: sessions.Held, lease: s
         raise SessionEnded
 
 
-async def _write(broker: Broker, statement: Callable[..., list[T]], row: object) -> T:
-    """GitHub tells a token once only: a database that is away for a moment loses none."""
-    for _ in range(_TRIES - 1):
+async def _write(
+    broker: Broker,
+    statement: Callable[..., list[T]],
+    row: _Renewed,
+) -> T:
+    """GitHub tells a token once only: a database that is away for a moment loses none.
+
+    What cannot be stored for longer dies: the session ends when somebody comes with it.
+    """
+    until = broker.now() + _STORED_WITHIN
+    while True:
         try:
             return await broker.database.write(statement, row)
         except StorageUnavailable:
-            await broker.clock.sleep_until(broker.now() + _TRY_AGAIN)
-    return await broker.database.write(statement, row)
+            if broker.now() >= until:
+                await _forsake(broker, row)
+                raise
+        await broker.clock.sleep_until(broker.now() + _TRY_AGAIN)
+
+
+async def _forsake(broker: Broker, row: _Renewed) -> None:
+    """Leave no token alive that nobody holds."""
+    if row.body is None:  # a lease was to be given back; it runs out by itself
+        return
+    _log.warning("session.token_not_stored", then="the person signs in again")
+    with suppress(GitHubError, ConfigurationError, StorageUnavailable):
+        await broker.oauth.revoke(opened(broker, row.hash, row.body))
 
 
 async def _lost(broker: Broker, session: Session) -> None:
