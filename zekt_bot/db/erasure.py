@@ -259,9 +259,12 @@ def _drop_names(connection: Connection, row: Names) -> bool:
     _lose_installations(connection, own)
     forget_hands(connection, own)
     unlist(connection, own)
-    theirs = (repositories, installations, aliases, admissions, sessions, people, operators)
+    theirs = (repositories, installations, aliases, admissions, people, operators)
     for table in theirs:
         connection.execute(delete(table).where(table.c.account_id == own))
+    # A session that is over is the only way to let its token die: it goes when that is dead.
+    over = update(sessions).where(sessions.c.account_id == own)
+    connection.execute(over.values(device=""))
     account = update(accounts).where(accounts.c.id == own)
     connection.execute(account.values(login="", login_lower=""))
     forget_name(connection, row.person)

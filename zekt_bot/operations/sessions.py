@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 _TOUCH_EVERY = timedelta(minutes=1)
 MOST_SHOWN = 50
 _BATCH = 20
+_PATIENCE = 3.0  # seconds that somebody who signs out waits for GitHub
 _log = structlog.get_logger()
 
 
@@ -121,20 +124,33 @@ async def shut_out(broker: Broker, account_id: int, actor: str) -> None:
     """
     entry = await broker.entry("person:session:ended", actor, account_id=account_id)
     ending = End(account_id, entry, now=broker.now())
-    await give_back(broker, await broker.database.write(sessions.end, ending))
+    ended = await broker.database.write(sessions.end, ending)
+    await asyncio.gather(*_giving_back(broker, ended))  # the process that asks may end then
 
 
 async def give_back(broker: Broker, ended: dict[str, bytes]) -> None:
-    """Let the tokens of ended sessions (hash → sealed) die at GitHub.
+    """Let the tokens of ended sessions (hash → sealed) die at GitHub, all at once.
 
-    The sessions are over already: what GitHub does not do now, `clear` has it do later.
+    The sessions are over already: what GitHub does not do in time it may do when nobody waits any
+    more, and what it does not do now `clear` has it do later.
     """
-    for hash_, body in ended.items():
-        try:
-            await user_tokens.give_back(broker, hash_, body)
-        except ZektError as error:
-            level = _log.info if isinstance(error, GitHubError) else _log.warning
-            level("session.token_not_revoked", error=type(error).__name__)
+    if ended:
+        await asyncio.wait(_giving_back(broker, ended), timeout=_PATIENCE)
+
+
+def _giving_back(broker: Broker, ended: dict[str, bytes]) -> list[asyncio.Task[None]]:
+    return [
+        broker.under_way.once(f"give back {hash_}", partial(_given_back, broker, hash_, body))
+        for hash_, body in ended.items()
+    ]
+
+
+async def _given_back(broker: Broker, hash_: str, body: bytes) -> None:
+    try:
+        await user_tokens.give_back(broker, hash_, body)
+    except ZektError as error:
+        level = _log.info if isinstance(error, GitHubError) else _log.warning
+        level("session.token_not_revoked", error=type(error).__name__)
 
 
 async def clear(broker: Broker, stopping: Callable[[], bool]) -> None:

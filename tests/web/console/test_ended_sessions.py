@@ -113,6 +113,38 @@ async def test_the_tokens_of_who_is_erased_die_at_once(console: Console) -> None
     assert living(console) == 0
 
 
+async def test_the_tokens_of_who_is_erased_while_github_is_down_die_later(
+    on_each: Console,
+) -> None:
+    await on_each.sign_in(on_each.browser())
+    on_each.github.fail("DELETE", "/applications/*", status=502)
+    await erasure.erase(on_each.broker, ME, "maja-lind")
+    (row,) = await stored(on_each.broker.database, sessions)
+    assert (row["device"], row["expires_at"], living(on_each)) == ("", on_each.clock.now(), 1)
+    assert (await left(on_each), living(on_each)) == (0, 0)
+
+
+@pytest.mark.parametrize("path", ["/me/delete", "/logout"])
+async def test_nobody_waits_for_a_github_that_lets_no_token_die(
+    console: Console, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And of several no token waits for another."""
+    monkeypatch.setattr("zekt_bot.operations.sessions._PATIENCE", 0.1)
+    for _ in range(3):
+        browser = console.browser()
+        await console.sign_in(browser)
+    page, free = await browser.get("/me"), asyncio.Event()
+    console.github.fail("DELETE", "/applications/*", until=free, when="after", times=3)
+    assert (await browser.send(page, path, login="maja-lind")).location == "/login"
+    async with asyncio.timeout(60):
+        while living(console) > (2 if path == "/logout" else 0):
+            await asyncio.sleep(0.01)
+    free.set()
+    async with asyncio.timeout(60):
+        while len(await stored(console.broker.database, sessions)) > (path == "/logout") * 2:
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("path", ["/logout", "/me/sessions/end", "/me/delete"])
 async def test_a_token_outlives_no_session_that_was_ended_while_github_was_down(
     on_each: Console, path: str
