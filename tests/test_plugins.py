@@ -208,6 +208,7 @@ async def test_a_moment_to_wait_until_is_taken_and_none_leaves_it_to_the_built_i
         [*BOTH, BOTH[0]],
         [Draft("message", "released", "msg_1,msg_2")],
         [*BOTH, Draft("message", "released", "msg_3")],
+        [*BOTH, *[Draft("event", "flood")] * 21],
         iter(BOTH),
         5,
         "soon",

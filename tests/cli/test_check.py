@@ -104,6 +104,13 @@ async def test_what_is_wrong_is_named_with_its_cure(
         assert set(found) <= {part, "App key"}  # of an unreachable GitHub the key says so too
 
 
+async def test_a_plugin_that_is_loaded_with_a_problem_is_named(tmp_path: Path) -> None:
+    (tmp_path / "idle.py").write_text("")
+    ended = await zekt("check", "--json", ZEKT_PLUGINS_DIR=str(tmp_path))
+    (told,) = [each for each in json.loads(ended.out) if each["part"] == "plugins"]
+    assert (told["ok"], told["said"].endswith("It says what is wrong with idle.")) == (True, True)
+
+
 async def test_an_app_that_differs_from_app_yml_is_told_with_the_page_that_mends_it(
     migrated_sqlite: str, github: GitHubSimulator, app: App
 ) -> None:

@@ -29,7 +29,9 @@ async def test_a_name_that_is_none_is_refused(name: str, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["audit", "zekt", "json"])
+@pytest.mark.parametrize(
+    "name", ["audit", "zekt", "json", "class", "conftest", "pytest", "zekt-bot"]
+)
 async def test_a_name_that_is_taken_is_refused(name: str, tmp_path: Path) -> None:
     ended = await zekt("new-plugin", name, "--into", str(tmp_path))
     assert ended.code == 3

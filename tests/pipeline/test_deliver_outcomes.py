@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING
 
 import orjson
@@ -11,14 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.db.rows import lane
 from tests.pipeline.sending import answered
 from zekt_bot.db.tables import attempts, audit
-from zekt_bot.domain.deliveries import Outcome, check_outcome
+from zekt_bot.domain.deliveries import GIVE_UP_AFTER, Outcome, check_outcome
 
 if TYPE_CHECKING:
     from tests.stage import Stage
 
 MINUTE = timedelta(minutes=1)
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+class _Nowhere(tzinfo):
+    """A zone that does not know its offset."""
+
+    def utcoffset(self, moment: datetime | None) -> None: ...
+
+    dst = tzname = utcoffset
 
 
 async def test_a_channel_that_raises_is_a_retry_that_says_which_error(stage: Stage) -> None:
@@ -69,6 +79,14 @@ async def test_a_time_of_githubs_own_goes_first_but_never_into_the_past(
     assert (row["state"], row["due_at"]) == ("retrying", max(now, now + wait))
 
 
+async def test_no_channel_lets_its_delivery_or_its_lane_wait_for_ever(stage: Stage) -> None:
+    now = stage.clock.now()
+    never = datetime.max.replace(tzinfo=UTC)
+    row = await answered(stage, Outcome("retry", not_before=never, closes_lane=True))
+    assert (row["state"], row["due_at"]) == ("retrying", now + GIVE_UP_AFTER)
+    assert (await lane(stage.broker.database, row["lane"]))["open_at"] == now + GIVE_UP_AFTER
+
+
 @pytest.mark.parametrize(
     "senseless",
     [
@@ -80,6 +98,10 @@ async def test_a_time_of_githubs_own_goes_first_but_never_into_the_past(
         Outcome("dispatched", status=10**12),
         Outcome("retry", not_before=datetime.fromisoformat("2026-07-01T12:00:00")),
         Outcome("retry", closes_lane=True),
+        Outcome("dispatched", not_before=NOW.replace(tzinfo=_Nowhere())),
+        Outcome("dispatched", not_before=datetime.max.replace(tzinfo=timezone(-MINUTE))),
+        Outcome("dispatched", renamed_to=""),
+        Outcome("dispatched", renamed_to="kestrel-bank/a/b"),
         Outcome("dispatched", at_most_a_minute=0),
         Outcome("dispatched", at_most_a_minute=math.nan),
     ],
@@ -91,7 +113,7 @@ async def test_a_senseless_answer_is_a_retry_and_counts(stage: Stage, senseless:
 
 @given(st.text(max_size=2000), st.text(max_size=2000))
 def test_any_text_of_a_channel_can_be_stored(error: str, request_id: str) -> None:
-    outcome = check_outcome(Outcome("retry", error=error, request_id=request_id))
+    outcome = check_outcome(Outcome("retry", error=error, request_id=request_id), NOW)
     for text, most in ((outcome.error, 1000), (outcome.request_id, 100)):
         assert text is not None
         assert len(text) <= most
@@ -106,9 +128,10 @@ class _Word(str):
 
 @pytest.mark.parametrize("name", ["request_id", "error", "renamed_to"])
 def test_a_text_of_a_channels_own_kind_becomes_plain(name: str) -> None:
-    outcome = check_outcome(Outcome("retry", **{name: _Word("word")}))  # type: ignore[arg-type]
+    told = Outcome("retry", **{name: _Word("a/word")})  # type: ignore[arg-type]
+    outcome = check_outcome(told, NOW)
     assert type(getattr(outcome, name)) is str
-    assert outcome == Outcome("retry", **{name: "word"})  # type: ignore[arg-type]
+    assert outcome == Outcome("retry", **{name: "a/word"})  # type: ignore[arg-type]
 
 
 async def test_what_no_database_takes_is_stored_all_the_same(stage: Stage) -> None:

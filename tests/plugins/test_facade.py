@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from zekt_bot.errors import InvalidInput, PluginFailed, PluginRejected
 from zekt_bot.plugins import Plugins, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
@@ -181,6 +182,14 @@ async def test_a_channel_that_raises_anything_else_fails() -> None:
 
 
 MARKED = "from zekt_bot import hookimpl\n@hookimpl\n"
+OFFERING = f"""
+class Mine:
+    name = "mine"
+    def check(self, settings): ...
+    {{}}
+{MARKED}
+def zekt_channels(): return [{{}}]
+"""
 
 
 @pytest.mark.parametrize(
@@ -193,6 +202,14 @@ MARKED = "from zekt_bot import hookimpl\n@hookimpl\n"
         ),
         (f"{MARKED}def zekt_audited(entry): ...", "zekt_audited must be `async def`"),
         (f"{MARKED}def zekt_github_events(): return ['Push!']", "names an event that is none"),
+        (f"{MARKED}def zekt_github_events(): return 'push'", "a list is wanted, not a text"),
+        (
+            f"{MARKED[:-1]}(optionalhook=True)\ndef zekt_blok_reason(subject): ...",
+            "there is no hook zekt_blok_reason",
+        ),
+        (OFFERING.format("async def send(self, r, c): ...", "Mine"), "an object, not its class"),
+        (OFFERING.format("def send(self, r, c): ...", "Mine()"), "an `async def send`"),
+        (OFFERING.format("name = property(lambda self: 1 / 0)", "Mine()"), "ZeroDivisionError"),
         (f"{MARKED}def zekt_github_events(): raise SystemExit", "cannot say its events"),
         (f"{MARKED}def zekt_channels(): raise SystemExit", "cannot say its channels"),
         ("raise SystemExit", "cannot be imported: SystemExit"),
@@ -243,3 +260,48 @@ def test_an_installed_plugin_is_found_named_and_disabled_by_its_entry_point(
         )
         assert [handler.__name__ for handler in found.handlers] == ["starred"]
     assert "ears" not in load(None, ["ears"]).registry.plugins
+
+
+def install(folder: Path, entry_points: str, **modules: str) -> None:
+    """The package `acme` with these modules, as pip lays it out."""
+    about, package = folder / "acme-1.0.dist-info", folder / "acme"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[zekt]\n{entry_points}\n")
+    package.mkdir()
+    for name, code in {"__init__": "", **modules}.items():
+        (package / f"{name}.py").write_text(code)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder from which packages are imported, for this test alone."""
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] == "acme"]:
+        del sys.modules[name]
+
+
+def test_of_two_plugins_of_one_package_each_handler_is_one_ones(site: Path) -> None:
+    install(site, "one = acme.one\ntwo = acme.two", one=HANDLER, two=HANDLER.replace("red", "s"))
+    for _ in range(2):
+        plugins = load().registry.plugins
+        handlers = [handler for one in plugins.values() for handler in one.handlers]
+        assert sorted(handler.__name__ for handler in handlers) == ["starred", "stars"]
+
+
+def test_a_class_of_methods_stops_the_start_and_an_object_of_it_is_a_plugin(site: Path) -> None:
+    method = "    @hookimpl\n    def zekt_block_reason(self, subject): return 'full'\n"
+    code = f"from zekt_bot import hookimpl\nclass Mine:\n{method}mine = Mine()\n"
+    install(site, "ours = acme.ours:Mine\nmine = acme.ours:mine", ours=code)
+    with pytest.raises(PluginRejected, match=r"The plugin ours .* name an object of it"):
+        load()
+    assert load(None, ["ours"]).registry.plugins["mine"].hooks == ("zekt_block_reason",)
+
+
+def test_one_that_does_nothing_says_so(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def block_reason(subject): return 'full'")
+    (tmp_path / "ears.py").write_text(HANDLER.replace("star", "push"))
+    found = load(tmp_path).registry.plugins
+    assert found["mine"].problems == ["It does nothing: none of its functions is a hook."]
+    assert "It does nothing" not in str(found["ears"].problems)

@@ -110,6 +110,10 @@ async def test_what_cannot_be_reached_is_said_without_the_headers(url: str) -> N
         ("::127.0.0.1", False),
         ("64:ff9b::808:808", True),
         ("2002:7f00:1::", False),
+        ("192.0.0.192", False),
+        ("168.63.129.16", False),
+        ("64:ff9b::a83f:8110", False),
+        ("168.63.129.17", True),
     ],
 )
 def test_only_public_addresses_are_reached(address: str, reached: bool) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import keyword
 import re
-import sys
 from pathlib import Path
 
 import click
@@ -139,6 +140,12 @@ def new_plugin(name: str, into: Path) -> None:
     click.echo(f"{folder} is ready. Try it:\n\n  cd {folder}\n  python -m pytest\n")
 
 
+def _is_there(module: str) -> bool:
+    """Whether one imports it, be it from here, where a folder may lie that is none."""
+    found = importlib.util.find_spec(module)
+    return found is not None and found.origin is not None
+
+
 def _module_of(name: str) -> str:
     """The module of a plugin of this name.
 
@@ -151,6 +158,6 @@ def _module_of(name: str) -> str:
             "as zekt-quiet-hours."
         )
     module = name.replace("-", "_")
-    if module in {*BUILT_IN, "zekt", "zekt_bot"} or module in sys.stdlib_module_names:
+    if module in {*BUILT_IN, "zekt", "conftest"} or keyword.iskeyword(module) or _is_there(module):
         raise InvalidInput(f"{name} is taken: choose another name, such as zekt-{name}.")
     return module

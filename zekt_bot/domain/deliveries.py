@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from zekt_bot.domain.events import EnvelopeKind, RunFacts, RunState
@@ -49,6 +50,7 @@ BlockedReason = Literal[
 WaitsFor = Literal["pause", "app", "sequence"]
 OutcomeKind = Literal["dispatched", "retry", "blocked", "dead", "app_paused"]
 _KINDS = frozenset(get_args(OutcomeKind))
+_FULL_NAME = re.compile(r"[^/\s]+/[^/\s]+")
 _TEXTS = {"request_id": 100, "error": 1000, "renamed_to": 300}  # of an Outcome, and their length
 
 # From a state (None: new) to the states it may move to. What no line names is refused.
@@ -194,7 +196,8 @@ class Outcome:
 
     `kind` says what follows: `dispatched`; `retry` (at `not_before`, else by the schedule);
     `blocked` and `dead` for good; `app_paused` until the App's credentials work again.
-    `closes_lane`: nothing more goes to this lane before `not_before`. `at_most_a_minute`: how
+    `closes_lane`: nothing more goes to this lane before `not_before`, which is at most 96 hours
+    ahead: what is later is taken for that. `at_most_a_minute`: how
     fast the lane may go for now, if its receiver says so.
     """
 
@@ -208,11 +211,12 @@ class Outcome:
     at_most_a_minute: float | None = None
 
 
-def check_outcome(outcome: object) -> Outcome:
-    """Return what a channel answered, its texts so that every database takes them.
+def check_outcome(outcome: object, now: datetime) -> Outcome:
+    """Return what a channel answered, so that every database takes it; no wait is for ever.
 
     Raises:
-        TypeError, ValueError: it is no Outcome, or one of its parts is not what it should be.
+        TypeError, ValueError, OverflowError: it is no Outcome, or one of its parts is not what
+            it should be.
     """
     if not isinstance(outcome, Outcome):
         raise TypeError(f"an Outcome is wanted, not {type(outcome).__name__}")
@@ -222,7 +226,7 @@ def check_outcome(outcome: object) -> Outcome:
     if status is not None and (type(status) is not int or not 100 <= status <= 599):
         raise ValueError("its status is not one of HTTP's")
     when = outcome.not_before
-    if when is not None and (not isinstance(when, datetime) or when.tzinfo is None):
+    if when is not None and (not isinstance(when, datetime) or when.utcoffset() is None):
         raise TypeError("not_before is not an aware datetime")
     if outcome.closes_lane and when is None:
         raise ValueError("a lane is closed until not_before, which is missing")
@@ -234,6 +238,11 @@ def check_outcome(outcome: object) -> Outcome:
         for name, most in _TEXTS.items()
         if not _is_plain(text := getattr(outcome, name), most)
     }
+    if when is not None:
+        changed["not_before"] = min(when.astimezone(UTC), now + GIVE_UP_AFTER)
+    name = changed.get("renamed_to", outcome.renamed_to)
+    if name is not None and not _FULL_NAME.fullmatch(name):
+        raise ValueError("renamed_to is not OWNER/NAME")
     return replace(outcome, **changed) if changed else outcome
 
 

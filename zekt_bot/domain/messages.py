@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 524_288
 MOST_DEPTH = 64
 MOST_OF_A_RUN = 50
+MOST_ADDED = 20  # drafts without a message
 MOST_BYTES_OF_A_RUN = 5 * 1024 * 1024
 MOST_LATE = timedelta(hours=24)  # so long after its run's event was sent, a message follows it
 
@@ -119,11 +120,12 @@ def nests_too_deep(body: bytes) -> bool:
 def drafts_are_sensible(drafts: Sequence[Draft], messages: Sequence[Message]) -> bool:
     """Whether each message stands in exactly one draft, under its own event type.
 
-    Its event id was already promised to its sender. The kinds and types are those that there are.
+    Its event id was already promised to its sender. The kinds and types are those that there are,
+    and those without a message are few: each goes to all who subscribed.
     """
     named = [draft.message_id for draft in drafts if draft.message_id is not None]
     types = {message.id: message.event_type for message in messages}
-    if sorted(map(str, named)) != sorted(types):
+    if sorted(map(str, named)) != sorted(types) or len(drafts) - len(named) > MOST_ADDED:
         return False
     return all(
         draft.kind in get_args(EnvelopeKind)

@@ -274,7 +274,9 @@ async def _github_clock(settings: Settings, clock: Clock, session: aiohttp.Clien
 
 def _plugins(settings: Settings) -> Check:
     try:
-        plugins.load(settings.plugins_dir, settings.disabled_plugins)
+        loaded = plugins.load(settings.plugins_dir, settings.disabled_plugins)
     except PluginRejected as error:
         return Check("plugins", ok=False, said=str(error))
-    return Check("plugins", ok=True, said="All are loaded; `zekt plugins` lists them.")
+    wrong = [plugin.name for plugin in loaded.registry.plugins.values() if plugin.problems]
+    said = f" It says what is wrong with {', '.join(wrong)}." if wrong else ""
+    return Check("plugins", ok=True, said=f"All are loaded; `zekt plugins` lists them.{said}")

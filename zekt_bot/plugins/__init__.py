@@ -243,7 +243,7 @@ class Plugins:
         handed = ChannelClient(client, self._outside)
 
         async def sending() -> Outcome:
-            return check_outcome(await offered.send(request, handed))
+            return check_outcome(await offered.send(request, handed), handed.now())
 
         owner = self.registry.owners.get(channel)
         watched = trusted if owner and owner.built_in else guarded

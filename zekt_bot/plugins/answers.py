@@ -16,6 +16,7 @@ from zekt_bot.domain.audit import check_details
 from zekt_bot.domain.deliveries import GIVE_UP_AFTER
 from zekt_bot.domain.events import Draft
 from zekt_bot.domain.messages import (
+    MOST_ADDED,
     MOST_BYTES,
     Accepted,
     Redaction,
@@ -44,7 +45,7 @@ def aggregation(answer: Any, messages: Sequence[Message], now: datetime) -> list
     if not drafts_are_sensible(drafts, messages):
         raise PluginFailed(
             "zekt_aggregate must put each message into exactly one draft, with its own event type "
-            "and a kind that there is."
+            f"and a kind that there is, and add at most {MOST_ADDED} without a message."
         )
     return drafts
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     Address = IPv4Address | IPv6Address
     Network = IPv4Network | IPv6Network
 
+# Public by their numbers, but the cloud's own within it: metadata and keys of the machine. Python
+# takes the first, which is reserved, for global in some versions.
+_CLOUD = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("168.63.129.16/32"))
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # All that is given out for the public internet. Python takes more for global: fec0::/10 of old
 # private networks, 64:ff9b:1::/48 and ::ffff:0:0:0/96, which translate to any IPv4 address.
@@ -101,7 +104,10 @@ class Outside:
         meant = _meant(address)
         if any(meant in network for network in self._allowed if network.version == meant.version):
             return True
-        public = meant.version == 4 or meant in _PUBLIC
+        if meant.version == 4:
+            public = not any(meant in network for network in _CLOUD)
+        else:
+            public = meant in _PUBLIC
         return public and meant.is_global and not meant.is_multicast
 
 

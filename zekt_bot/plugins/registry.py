@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, field
-from inspect import iscoroutinefunction, unwrap
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from inspect import getattr_static, isclass, iscoroutinefunction, unwrap
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pluggy
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from zekt_bot.hookspecs import Channel
+
+Offered = TypeVar("Offered")
 
 _NEEDED = ("zekt_accept_message", "zekt_aggregate", "zekt_block_reason", "zekt_retry_delay")
 _CHANNEL = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -119,8 +122,12 @@ class Registry:
             for impl in caller.get_hookimpls():
                 if impl.plugin is not plugin:
                     continue
+                if caller.name not in HOOKS:  # pluggy passes over what is marked as optional
+                    raise ValueError(f"there is no hook {caller.name}")
                 if impl.wrapper or impl.hookwrapper:
                     raise ValueError(f"{caller.name} is a wrapper, which could weaken the policy")
+                if _lacks_object(plugin, impl.function):
+                    raise ValueError(f"{caller.name} stands in a class: name an object of it")
                 wanted = iscoroutinefunction(getattr(ZektSpec, caller.name))
                 if iscoroutinefunction(impl.function) is not wanted:
                     kind = "`async def`" if wanted else "a plain `def`"
@@ -141,19 +148,17 @@ class Registry:
                     f"No plugin implements {hook}: do not disable the built-in that does."
                 )
         for impl in self.impls("zekt_channels")[::-1]:
-            for channel in _offered(impl, "its channels"):
-                self._add_channel(impl.plugin, channel)
+            read = partial(_channel, impl.plugin)
+            for name, channel in _offered(impl, "its channels", read):
+                self._add_channel(impl.plugin, name, channel)
         for impl in self.impls("zekt_github_events"):
-            events = _offered(impl, "its events")
-            if not all(isinstance(event, str) and _EVENT.fullmatch(event) for event in events):
-                raise PluginRejected(
-                    f"The plugin {impl.plugin.name} names an event that is none: a name such as "
-                    "workflow_run is wanted."
-                )
+            events = _offered(impl, "its events", partial(_event, impl.plugin))
             impl.plugin.named = frozenset(events)
             impl.plugin.events |= impl.plugin.named
             self.heard |= impl.plugin.named
         for plugin in self.plugins.values():
+            if not (plugin.hooks or plugin.handlers):
+                plugin.problems.append("It does nothing: none of its functions is a hook.")
             hears = "zekt_github_event" in plugin.hooks
             if hears is not ("zekt_github_events" in plugin.hooks):
                 lacks = "zekt_github_events" if hears else "zekt_github_event"
@@ -168,22 +173,19 @@ class Registry:
     def adopt(self, plugin: Plugin, before: Collection[Callable[..., Any]]) -> None:
         """Give a plugin the handlers that octomachinery has since `before`, or had of its module.
 
-        A package that was imported earlier in this process registers nothing again.
+        A package that was imported earlier in this process registers nothing again. Of several
+        plugins of one package each handler is the first one's.
         """
+        owned = {handler for each in self.plugins.values() for handler in each.handlers}
         for handler, events in plugin_handlers().items():
+            if handler in owned:
+                continue
             if handler not in before or _belongs(handler, plugin.module):
                 plugin.handlers |= {handler}
                 plugin.events |= events
                 self.heard |= events
 
-    def _add_channel(self, plugin: Plugin, channel: Any) -> None:
-        name = getattr(channel, "name", None)
-        whole = all(callable(getattr(channel, part, None)) for part in ("check", "send"))
-        if not isinstance(name, str) or not _CHANNEL.fullmatch(name) or not whole:
-            raise PluginRejected(
-                f"The plugin {plugin.name} cannot say its channels: a channel has a name (1 to 64 "
-                "of a-z, 0-9 and _), check and send."
-            )
+    def _add_channel(self, plugin: Plugin, name: str, channel: Channel) -> None:
         if name in self.channels:
             raise PluginRejected(
                 f"The plugin {plugin.name} offers the channel {name}, which another plugin has: "
@@ -209,10 +211,41 @@ def _check_names(plugin: object) -> None:
             raise ValueError(f"{name} is not marked with @hookimpl")
 
 
-def _offered(impl: Impl, what: str) -> list[Any]:
+def _lacks_object(plugin: object, function: Callable[..., Any]) -> bool:
+    """Whether it is a method of a class that stands for itself: it would miss its `self`."""
+    static = getattr_static(plugin, function.__name__, None)
+    return isclass(plugin) and static is function
+
+
+def _channel(plugin: Plugin, channel: Any) -> tuple[str, Channel]:
+    """A channel by its name."""
+    name: Any = getattr(channel, "name", None)
+    named = type(name) is str and _CHANNEL.fullmatch(name)
+    whole = callable(getattr(channel, "check", None)) and not isclass(channel)
+    if not (named and whole and iscoroutinefunction(getattr(channel, "send", None))):
+        raise PluginRejected(
+            f"The plugin {plugin.name} cannot say its channels: a channel has a name (1 to 64 of "
+            "a-z, 0-9 and _), check and an `async def send`, and is an object, not its class."
+        )
+    return name, channel
+
+
+def _event(plugin: Plugin, event: Any) -> str:
+    if type(event) is not str or not _EVENT.fullmatch(event):
+        raise PluginRejected(
+            f"The plugin {plugin.name} names an event that is none: a name such as workflow_run is "
+            "wanted."
+        )
+    return event
+
+
+def _offered(impl: Impl, what: str, read: Callable[[Any], Offered]) -> list[Offered]:
     try:
-        return list(impl.function() or ())
-    except KeyboardInterrupt:
+        offered = impl.function() or ()
+        if isinstance(offered, str):  # its letters are none
+            raise TypeError("a list is wanted, not a text")
+        return [read(each) for each in offered]
+    except (KeyboardInterrupt, PluginRejected):
         raise
     except BaseException as error:
         raise PluginRejected(
