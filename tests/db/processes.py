@@ -24,7 +24,7 @@ def all_at_once(count: int, imports: str, work: str, *arguments: str) -> list[st
         assert process.stdin
         process.stdin.close()
         process.stdin = None
-    ended = [process.communicate(timeout=60) for process in started]
+    ended = [process.communicate(timeout=120) for process in started]
     for process, (_, said) in zip(started, ended, strict=True):
         assert process.returncode == 0, said
     return [out for out, _ in ended]

@@ -224,7 +224,7 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
         await run.rerun()
         await self._core.play(run)
 
-    async def wait_for_dispatches(self, count: int = 1, timeout: float = 30.0) -> list[Dispatch]:
+    async def wait_for_dispatches(self, count: int = 1, timeout: float = 60.0) -> list[Dispatch]:
         """All dispatches, once there are so many.
 
         Raises:
@@ -234,7 +234,7 @@ class GitHubSimulator(InstallationScripts, RepositoryScripts, WorkflowScripts):
         return self.dispatches
 
     async def wait_for_run(
-        self, repository: Repository, status: str = "in_progress", timeout: float = 30.0
+        self, repository: Repository, status: str = "in_progress", timeout: float = 60.0
     ) -> WorkflowRun:
         """The repository's newest run, once its status is this.
 
