@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Scene
+    from zekt_bot.testing import ManualClock
 
 
 async def test_a_version_that_is_not_supported_is_refused(scene: Scene) -> None:
@@ -79,9 +82,19 @@ async def test_what_is_known_already_is_not_sent_again_and_not_counted(scene: Sc
     assert answer.headers["X-RateLimit-Used"] == "2"
 
 
+async def test_the_time_of_an_answer_is_the_clocks(scene: Scene, clock: ManualClock) -> None:
+    scene.github.fail("GET", "/meta", status=502)
+    for _ in range(2):
+        clock.advance(timedelta(hours=1))
+        told = (await scene.client.ask("GET", "/meta")).headers["Date"]
+        assert parsedate_to_datetime(told) == clock.now()
+
+
 async def test_what_is_used_up_still_tells_the_rate_limit(scene: Scene) -> None:
     scene.github.limit_anonymous(0)
-    assert (await scene.client.ask("GET", "/meta")).status == 403
+    refused = await scene.client.ask("GET", "/meta")
+    assert refused.status == 403
+    assert refused.body["message"].startswith("API rate limit exceeded for 127.0.0.1. (But here's")
     assert (await scene.client.ask("GET", "/rate_limit")).body["rate"]["remaining"] == 0
 
 
@@ -93,3 +106,16 @@ async def test_an_internal_repository_is_private_too(scene: Scene) -> None:
     assert (told["visibility"], told["private"]) == ("internal", True)
     await scene.github.publicize(inner)
     assert (inner.visibility, inner.private) == ("public", False)
+
+
+async def test_no_number_is_too_long_to_be_answered(scene: Scene) -> None:
+    token, long = await scene.client.token(scene.installation), "9" * 5000
+    for path in (f"/app/installations/{long}", f"/app/hook/deliveries/{long}"):
+        assert (await scene.client.as_app(scene.app, path)).status == 404
+    cursor = f"/app/hook/deliveries?cursor=v1_{long}"
+    assert (await scene.client.as_app(scene.app, cursor)).status == 422
+    for path in (f"/repositories/{long}", f"/user/{long}"):
+        assert (await scene.client.ask("GET", path, token)).status == 404
+    for name in ("per_page", "page"):
+        path = f"/installation/repositories?{name}={long}"
+        assert len((await scene.client.ask("GET", path, token)).body["repositories"]) == 2

@@ -153,10 +153,14 @@ async def needed_object(request: web.Request, docs: str = "") -> dict[str, Any]:
     return parsed
 
 
+def numbered(text: str, default: int = 0) -> int:
+    """The number that a text is; for what is none, or longer than any of GitHub's, `default`."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else default
+
+
 def number(request: web.Request, name: str, default: int) -> int:
     """A number of the query; what is none counts as not given."""
-    text = request.query.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() else default
+    return numbered(request.query.get(name, ""), default)
 
 
 def page_of(request: web.Request, rows: Sequence[T], base: str) -> tuple[list[T], dict[str, str]]:

@@ -16,6 +16,7 @@ from zekt_bot.testing.answers import (
     json_object,
     not_found,
     number,
+    numbered,
     page_of,
 )
 from zekt_bot.testing.tokens import MINT_DOCS, check_jwt, mint
@@ -60,7 +61,7 @@ class AppApi:
     def _installation(self, request: web.Request, docs: str) -> Installation:
         app = self._app(request)
         text = request.match_info["installation"]
-        known = self._core.world.installations.get(int(text) if text.isdecimal() else 0)
+        known = self._core.world.installations.get(numbered(text))
         if known is None or known.deleted or known.app is not app:
             raise not_found(docs)
         return known
@@ -123,10 +124,10 @@ class AppApi:
             rows = [one for one in rows if one.counts_as == status]
         cursor = request.query.get("cursor", "")
         if cursor:
-            before = cursor.removeprefix("v1_")
-            if not before.isdecimal():
+            before = numbered(cursor.removeprefix("v1_"))
+            if not before:
                 raise ApiRefusal(422, "Invalid cursor", errors=[])
-            rows = [one for one in rows if one.id <= int(before)]
+            rows = [one for one in rows if one.id <= before]
         size = min(max(number(request, "per_page", 30), 1), 100)
         headers = {}
         if len(rows) > size:

@@ -16,6 +16,7 @@ from zekt_bot.testing.answers import (
     needed_object,
     not_found,
     not_permitted,
+    numbered,
     page_of,
 )
 from zekt_bot.testing.dispatches import Dispatch
@@ -85,7 +86,7 @@ class Finder:
         """
         parts, world = request.match_info, self._core.world
         if "id" in parts:
-            found = world.repositories.get(int(parts["id"]) if parts["id"].isdecimal() else 0)
+            found = world.repositories.get(numbered(parts["id"]))
             former = None
         else:
             full_name = f"{parts['owner']}/{parts['repo']}"
@@ -113,7 +114,7 @@ class Finder:
         """
         parts, world = request.match_info, self._core.world
         if "id" in parts:
-            found = world.accounts.get(int(parts["id"]) if parts["id"].isdecimal() else 0)
+            found = world.accounts.get(numbered(parts["id"]))
         else:
             found = world.account(parts["login"])
         if found is None or (kind is not None and found.kind != kind):

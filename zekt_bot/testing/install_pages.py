@@ -8,6 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from zekt_bot.testing.answers import numbered
 from zekt_bot.testing.pages import PageRefusal, back_to, fields_of, form, page
 from zekt_bot.testing.scripts import InstallationScripts
 from zekt_bot.testing.sign_in_pages import login_page
@@ -118,7 +119,7 @@ class InstallPages:
 
     def _installation(self, request: web.Request, person: Account) -> Installation:
         text = request.match_info["installation"]
-        known = self._core.world.installations.get(int(text) if text.isdecimal() else 0)
+        known = self._core.world.installations.get(numbered(text))
         if known is None or known.deleted or not known.account.is_owned_by(person):
             raise PageRefusal(404, _GONE)
         return known

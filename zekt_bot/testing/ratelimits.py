@@ -18,6 +18,10 @@ ANONYMOUS = 60
 APP = 5000
 USER = 5000
 PATH = "/rate_limit"
+_GOOD_NEWS = (
+    "But here's the good news: Authenticated requests get a higher rate limit. Check out the "
+    "documentation for more details."
+)
 
 
 @dataclass(frozen=True)
@@ -101,4 +105,7 @@ def is_jwt(credential: str) -> bool:
 
 def _exceeded(caller: Caller) -> ApiRefusal:
     docs = "using-the-rest-api/rate-limits-for-the-rest-api"
-    return ApiRefusal(403, f"API rate limit exceeded for {caller.whose}.", docs)
+    said = f"API rate limit exceeded for {caller.whose}."
+    if caller.key == "anonymous":
+        said += f" ({_GOOD_NEWS})"
+    return ApiRefusal(403, said, docs)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -44,6 +46,14 @@ if TYPE_CHECKING:
     from zekt_bot.testing.ratelimits import Bucket
 
 MOST_BYTES = 26_214_400
+_ALWAYS = {
+    "Server": "github.com",
+    "Cache-Control": "no-cache",
+    "Vary": "Accept, Authorization, Cookie, X-GitHub-OTP, Accept-Encoding, Accept",
+    "X-GitHub-Media-Type": "github.v3; format=json",
+    "Access-Control-Allow-Origin": "*",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 @dataclass(eq=False)
@@ -173,7 +183,7 @@ class Server:
             response = tagged(response, seen.headers.get("if-none-match"))
         if response.status == 304 and "authorization" in seen.headers:
             bucket.used -= 1
-        return _dressed(response, bucket, seen)
+        return self._dressed(response, bucket, seen)
 
     def _count(self, seen: ApiRequest) -> tuple[Bucket, ApiRefusal | None]:
         limits, credential = self._core.limits, bearer(seen.headers.get("authorization"))
@@ -192,36 +202,28 @@ class Server:
             if request.transport is not None:
                 request.transport.abort()
             return None
-        return _dressed(fault.response(), None, None)
+        return self._dressed(fault.response(), None, None)
+
+    def _dressed(
+        self, response: web.StreamResponse, bucket: Bucket | None, seen: ApiRequest | None
+    ) -> web.StreamResponse:
+        """With the headers that GitHub sends always; those that are there already stay."""
+        always = {**_ALWAYS, "X-GitHub-Request-Id": _request_id()}
+        always["Date"] = format_datetime(self._core.now().astimezone(UTC), usegmt=True)
+        version = seen and (seen.headers.get(VERSION_HEADER) or DEFAULT_VERSION)
+        if version in VERSIONS:
+            always["X-GitHub-Api-Version-Selected"] = version
+        if bucket is not None:
+            always |= bucket.headers()
+        for name, value in always.items():
+            response.headers.setdefault(name, value)
+        return response
 
 
 def _needs_token(seen: ApiRequest) -> bool:
     """Asking for a token, and what a code or a key proves, goes without."""
     free = ("/login/", "/app-manifests/", OIDC)
     return "authorization" not in seen.headers and not seen.path.startswith(free)
-
-
-def _dressed(
-    response: web.StreamResponse, bucket: Bucket | None, seen: ApiRequest | None
-) -> web.StreamResponse:
-    """With the headers that GitHub sends always; those that are there already stay."""
-    always = {
-        "Server": "github.com",
-        "Cache-Control": "no-cache",
-        "Vary": "Accept, Authorization, Cookie, X-GitHub-OTP, Accept-Encoding, Accept",
-        "X-GitHub-Media-Type": "github.v3; format=json",
-        "X-GitHub-Request-Id": _request_id(),
-        "Access-Control-Allow-Origin": "*",
-        "X-Content-Type-Options": "nosniff",
-    }
-    version = seen and (seen.headers.get(VERSION_HEADER) or DEFAULT_VERSION)
-    if version in VERSIONS:
-        always["X-GitHub-Api-Version-Selected"] = version
-    if bucket is not None:
-        always |= bucket.headers()
-    for name, value in always.items():
-        response.headers.setdefault(name, value)
-    return response
 
 
 def _request_id() -> str:
