@@ -15,7 +15,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, insert, inspect, select
+from sqlalchemy import MetaData, insert, inspect, select, text
 
 from tests import databases
 from tests.db.processes import all_at_once
@@ -24,7 +24,7 @@ from tests.db.rows import inbox_row, put_inbox, settings_for, stored
 from zekt_bot.db import engine, schema
 from zekt_bot.db.database import Database, open_database
 from zekt_bot.db.tables import inbox, metadata
-from zekt_bot.errors import StorageUnavailable
+from zekt_bot.errors import ConfigurationError, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,6 +166,22 @@ async def test_migrating_again_keeps_everything(migrated_url: str, clock: Manual
         await database.migrate()
         assert (await look(migrated_url, described), await stored(database, inbox)) == before
         assert await database.schema_is_current()
+
+
+async def test_a_later_versions_tables_are_left_alone_with_the_cure(
+    migrated_url: str, clock: ManualClock
+) -> None:
+    later = "UPDATE alembic_version SET version_num = '9999'"
+    await look(migrated_url, lambda connection: connection.execute(text(later)))
+    try:
+        with pytest.raises(ConfigurationError, match=r"revision 9999.*start that version"):
+            async with open_database(settings_for(migrated_url), clock):
+                pass
+        with pytest.raises(ConfigurationError, match=r"revision 9999.*restore the backup"):
+            await schema.migrate(engine.parse(migrated_url))
+    finally:  # the same PostgreSQL database serves one test after the other
+        newest = f"UPDATE alembic_version SET version_num = '{_SCRIPTS.get_current_head()}'"
+        await look(migrated_url, lambda connection: connection.execute(text(newest)))
 
 
 async def test_behind_a_pooler_the_migrations_go_to_postgresql_itself(

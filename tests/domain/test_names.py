@@ -14,6 +14,8 @@ from zekt_bot.domain.names import (
     check_login,
     check_slug,
     check_workflow_path,
+    is_elsewhere,
+    path_in,
     workflow_path,
 )
 from zekt_bot.errors import InvalidInput
@@ -56,6 +58,25 @@ def test_what_is_no_full_name_is_refused(name: str) -> None:
 )
 def test_a_workflow_path_loses_its_ref(path: str, kept: str) -> None:
     assert check_workflow_path(path) == workflow_path(path) == kept
+
+
+@pytest.mark.parametrize(
+    ("path", "kept", "elsewhere"),
+    [
+        (".github/workflows/ci.yml@main", ".github/workflows/ci.yml@main", False),
+        ("octo/r1/.github/workflows/ci.yml@main", ".github/workflows/ci.yml@main", False),
+        ("Octo/R1/.github/workflows/ci.yml", ".github/workflows/ci.yml", False),
+        ("octo/r12/.github/workflows/ci.yml", "octo/r12/.github/workflows/ci.yml", True),
+        ("/.github/workflows/ci.yml", "/.github/workflows/ci.yml", False),
+        ("dynamic/pages/pages-build-deployment", "dynamic/pages/pages-build-deployment", False),
+    ],
+)
+def test_a_workflow_path_loses_its_own_repository_alone(
+    path: str, kept: str, elsewhere: bool
+) -> None:
+    assert path_in("octo/r1", path) == kept
+    assert is_elsewhere(kept) == elsewhere
+    assert path_in("", path) == path  # a repository without a name has no path of its own
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,9 +42,17 @@ async def test_a_file_whose_name_begins_as_an_allowed_one_is_another_workflow(
     assert await stage.rows(envelopes) == []
 
 
-@pytest.mark.parametrize("path", [RELEASE, f"{RELEASE}@refs/heads/main"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        RELEASE,
+        f"{RELEASE}@refs/heads/main",
+        f"aurora-labs/payments-api/{RELEASE}@main",
+        f"Aurora-Labs/payments-api/{RELEASE}",
+    ],
+)
 @pytest.mark.parametrize("workflow", [{"name": "Release", "path": RELEASE}, None])
-async def test_a_ref_is_no_part_of_the_path(
+async def test_neither_a_ref_nor_its_own_repository_is_part_of_the_path(
     stage: Stage, path: str, workflow: dict[str, Any] | None
 ) -> None:
     await stage.serve()
@@ -59,3 +68,18 @@ async def test_a_run_that_contradicts_its_workflow_is_set_aside(stage: Stage) ->
         "set_aside",
         "workflow_run.path is not that of its workflow",
     )
+
+
+@pytest.mark.parametrize("owner", ["aurora-labs/payments-api2", "mallory/payments-api"])
+@pytest.mark.parametrize("workflow", [{"name": "Release", "path": RELEASE}, None])
+async def test_a_required_workflow_of_another_repository_is_none_of_this_ones(
+    stage: Stage, owner: str, workflow: dict[str, Any] | None
+) -> None:
+    await stage.serve()
+    await told(stage, f"{owner}/{RELEASE}@refs/heads/main", workflow)
+    assert (await stage.row(inbox))["state"] == "processed"
+    stage.clock.advance(timedelta(seconds=2))
+    assert await stage.aggregate() == {}
+    row = await stage.row(runs)
+    assert (row["workflow_path"], row["blocked_reason"]) == (f"{owner}/{RELEASE}", "not_allowed")
+    assert await stage.rows(envelopes) == []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from zekt_bot.db.engine import postgresql, sqlite
-from zekt_bot.errors import StorageUnavailable
+from zekt_bot.errors import ConfigurationError, StorageUnavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -37,20 +38,36 @@ def config(connection: Connection | None = None) -> Config:
 
 
 def upgrade(connection: Connection) -> None:
-    """Upgrade to the newest revision; on PostgreSQL one process at a time."""
+    """Upgrade to the newest revision; on PostgreSQL one process at a time.
+
+    Raises:
+        ConfigurationError: as `is_current`.
+    """
     from alembic import command
 
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    command.upgrade(config(connection), "head")
+    if not is_current(connection):
+        command.upgrade(config(connection), "head")
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether the database is at this version's newest revision."""
+    """Whether the database is at this version's newest revision.
+
+    Raises:
+        ConfigurationError: it is at a later one, and nothing here knows the way back.
+    """
     if not inspect(connection).has_table("alembic_version"):
         return False
-    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalars()
-    return found.all() == [_newest()]
+    rows = connection.execute(text("SELECT version_num FROM alembic_version")).scalars()
+    found = rows.one_or_none() or ""
+    if found > _newest():
+        raise ConfigurationError(
+            f"The database's tables are a later version's (revision {found}; this version of Zekt "
+            f"knows {_newest()}): start that version again, or restore the backup that was made "
+            "before the upgrade."
+        )
+    return found == _newest()
 
 
 @cache
@@ -64,7 +81,9 @@ async def migrate(address: Address) -> None:
 
     Raises:
         StorageUnavailable: it cannot be reached.
+        ConfigurationError: it is at a later one.
     """
+    import_module("alembic.command")  # takes long: not while the database is locked
     if address.path:
         engine = sqlite(address.path)
         try:

@@ -12,6 +12,7 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}[a-z0-9]")
 _ALIAS = re.compile(r"(?=.{2,39}\Z)[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _FULL_NAME = re.compile(rf"{_LOGIN.pattern}/([A-Za-z0-9._-]{{1,100}})")
+_ELSEWHERE = re.compile(rf"{_FULL_NAME.pattern}/\.github/workflows/")
 
 
 def check_line(what: str, text: str, most: int) -> str:
@@ -100,3 +101,21 @@ def workflow_path(path: str) -> str:
     """A workflow's path without the `@REF` that GitHub sometimes appends; a name may have an @."""
     cut = re.match(r"(.*?\.ya?ml)@", path, re.DOTALL)
     return cut.group(1) if cut else path
+
+
+def path_in(full_name: str, path: str) -> str:
+    """A workflow's path as its repository has it, also where GitHub writes OWNER/REPO before it.
+
+    Another repository's (a required workflow's) keeps that, and so is the path of no file here.
+
+    Source: the example of `path` in GitHub's own description of a workflow run,
+    https://docs.github.com/rest/actions/workflow-runs#get-a-workflow-run
+    """
+    before = f"{full_name}/"
+    is_here = full_name and path.lower().startswith(before.lower())
+    return path[len(before) :] if is_here else path
+
+
+def is_elsewhere(path: str) -> bool:
+    """Whether the path names another repository's workflow."""
+    return bool(_ELSEWHERE.match(path))

@@ -11,7 +11,7 @@ import structlog
 from zekt_bot.db import audit, inbox, mirror, proofs, runs, services, units
 from zekt_bot.domain.events import Job, RunFacts, RunKey, every_seen_job_completed
 from zekt_bot.domain.ids import new_correlation_id, new_id
-from zekt_bot.domain.names import workflow_path
+from zekt_bot.domain.names import is_elsewhere, path_in, workflow_path
 from zekt_bot.domain.proof import EXACT, named_in
 from zekt_bot.errors import MalformedEvent
 from zekt_bot.operations import fields, resting_services
@@ -69,7 +69,7 @@ def run_facts(body: Mapping[str, Any]) -> RunFacts:
     created_at = fields.moment(run, "created_at")
     completed = run.get("status") == "completed"
     return RunFacts(
-        workflow_path=_path(run, workflow),
+        workflow_path=_path(run, workflow, fields.optional_part(body, "repository") or {}),
         workflow_name=fields.optional_text(workflow or run, "name") or "",
         run_number=fields.number(run, "run_number"),
         event=fields.text(run, "event", 100),
@@ -87,11 +87,12 @@ def run_facts(body: Mapping[str, Any]) -> RunFacts:
     )
 
 
-def _path(run: dict[str, Any], workflow: dict[str, Any] | None) -> str:
+def _path(run: dict[str, Any], workflow: dict[str, Any] | None, repository: dict[str, Any]) -> str:
     """The workflow's own path; a run's may end with `@REF`, and a file's name with anything."""
-    told = fields.text(run, "path", 1000)
+    here = fields.optional_text(repository, "full_name") or ""
+    told = path_in(here, fields.text(run, "path", 1000))
     own = fields.optional_text(workflow, "path", 1000) if workflow else None
-    if own is None:
+    if own is None or is_elsewhere(told):
         return workflow_path(told)
     if told != own and not told.startswith(f"{own}@"):
         raise MalformedEvent("workflow_run.path is not that of its workflow")
