@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from zekt_bot.config import Settings
 from zekt_bot.domain.events import RunKey
+from zekt_bot.domain.run_tokens import VerifiedRun
 from zekt_bot.errors import KeysUnavailable, RunTokenRefused
 from zekt_bot.github.oidc import RunTokens, _key_id, issuer_of
 from zekt_bot.testing import GitHubSimulator, ManualClock
@@ -239,6 +240,33 @@ async def test_who_comes_together_with_a_new_key_asks_once(
     token = hub.oidc.token(run, OURS)
     await asyncio.gather(*(tokens.verify(token) for _ in range(20)))
     assert asked(hub) == 2
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["first keys", "known keys"])
+async def test_who_waits_for_the_keys_is_judged_by_them(
+    hub: GitHubSimulator, tokens: RunTokens, run: WorkflowRun, known: bool
+) -> None:
+    if known:
+        await tokens.verify(hub.oidc.token(run, OURS))
+        hub.oidc.rotate()
+    junk = [signed({}, key=private_key(0), kid=f"unknown-{number}") for number in range(3)]
+    good = hub.oidc.token(run, OURS)
+    told = await asyncio.gather(
+        *(tokens.verify(token) for token in (junk[0], good, *junk, good)), return_exceptions=True
+    )
+    kinds = [type(one) for one in told]
+    assert kinds == [RunTokenRefused, VerifiedRun, *[RunTokenRefused] * 3, VerifiedRun]
+    assert asked(hub) == 1 + known
+
+
+async def test_who_waits_for_keys_that_do_not_come_may_try_again(
+    hub: GitHubSimulator, tokens: RunTokens, run: WorkflowRun
+) -> None:
+    hub.fail("GET", CONFIGURATION, status=502)
+    token = hub.oidc.token(run, OURS)
+    told = await asyncio.gather(*(tokens.verify(token) for _ in range(3)), return_exceptions=True)
+    assert [type(one) for one in told] == [KeysUnavailable] * 3
+    assert asked(hub, CONFIGURATION) == 1
 
 
 async def test_a_withdrawn_key_is_taken_for_an_hour_at_most(

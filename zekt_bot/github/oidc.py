@@ -166,21 +166,25 @@ class IssuerKeys:
         self._lock = asyncio.Lock()
         self._keys: dict[str, RSAPublicKey] = {}
         self._read_at = self._asked_at = self._sought_at = -math.inf
+        self._readings = 0
         self._failed = False
 
     async def find(self, kid: str) -> RSAPublicKey:
         """The key with this id.
 
         Raises:
-            RunTokenRefused: the issuer was asked now, and has no such key.
+            RunTokenRefused: the issuer's answer came now, and has no such key.
             KeysUnavailable: it did not answer, or may have made the key since it was asked last
                 (has `retry_after`, seconds).
         """
-        asked = (self._are_old() or kid not in self._keys) and await self._refresh(kid)
+        before = self._readings
+        if self._are_old() or kid not in self._keys:
+            await self._refresh(before)
         key = self._keys.get(kid)
         if key is not None:
             return key
-        if asked:
+        # Whoever asked for it: an issuer shows a key before it signs with it.
+        if self._readings > before:
             raise RunTokenRefused(_FORGED)
         last = self._asked_at if self._failed else self._sought_at
         waited = self._clock.monotonic() - last
@@ -198,17 +202,17 @@ class IssuerKeys:
     def _are_old(self) -> bool:
         return self._clock.monotonic() - self._read_at >= self._SECONDS_KEPT
 
-    async def _refresh(self, kid: str) -> bool:
+    async def _refresh(self, before: int) -> None:
         """Ask the issuer, unless somebody did within the last minute; who comes meanwhile waits.
 
+        `before`: how often they had been read when the caller came; read since, they are its own.
         That they were read for their age alone keeps no unknown one waiting: it may be newer.
-        Answers whether they were read now.
         """
         async with self._lock:
             now, unknown = self._clock.monotonic(), not (self._failed or self._are_old())
             last = self._sought_at if unknown else self._asked_at
-            if (unknown and kid in self._keys) or now - last < self._SECONDS_BETWEEN:
-                return False
+            if self._readings > before or now - last < self._SECONDS_BETWEEN:
+                return
             self._asked_at = now
             self._sought_at = now if unknown else self._sought_at
             self._failed = True
@@ -217,9 +221,9 @@ class IssuerKeys:
                     self._keys = await self._ask()
             except (GitHubError, TimeoutError) as error:
                 _log.warning("oidc.keys_unavailable", error=str(error) or "it takes too long")
-                return False
+                return
             self._read_at, self._failed = self._clock.monotonic(), False
-            return True
+            self._readings += 1
 
     async def _ask(self) -> dict[str, RSAPublicKey]:
         found = await self._get(f"{self._issuer}/.well-known/openid-configuration")
