@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -240,6 +241,9 @@ async def test_lists_that_a_running_server_does_not_read_show(
     async with open_broker(same_key, ManualClock()) as broker:
         await broker.database.write(put, (processes, [row]))
     assert "may be missing" in (await red(settings))["missed events"]
+    under_way = [replace(each, problem=None) for each in late]
+    assert all("is being taken in" in each for each in await said(*under_way))
+    assert await red(settings) == {}
 
 
 async def test_an_api_that_is_not_githubs_and_a_clock_that_is_off_show(

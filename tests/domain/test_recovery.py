@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ from zekt_bot.domain.recovery import (
     whole,
     withheld,
 )
+from zekt_bot.pipeline.recovery import few_left
 
 ENDED = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -134,17 +137,40 @@ def test_until_when_nothing_is_missing(
 @pytest.mark.parametrize("name", READ_EVERY)
 def test_a_list_is_late_when_it_should_have_been_read_again_and_again(name: str) -> None:
     read, patience = Coverage(name, covered_to=ENDED), 3 * READ_EVERY[name]
-    assert read.unread(ENDED + patience) is None
-    said = read.unread(ENDED + patience + timedelta(microseconds=1))
-    assert said is not None
+    assert read.late(ENDED + patience, None) is None
+    late = ENDED + patience + timedelta(microseconds=1)
+    said = told(read, late)
     assert "Nobody has read GitHub's list" in said
     assert f"since {ENDED:%Y-%m-%d %H:%M:%SZ}." in said
-    why = Coverage(name, covered_to=ENDED, problem="GitHub is away.").unread(ENDED + 2 * patience)
-    assert why is not None
-    assert why.endswith("Z: GitHub is away.")
-    never = Coverage(name).unread(ENDED)
-    assert never is not None
-    assert never.endswith(" yet.")
+    away = replace(read, problem="GitHub is away.", checked_at=late)
+    assert told(away, late).endswith("Z: GitHub is away.")
+    assert told(Coverage(name), ENDED).endswith(" yet.")
+
+
+def told(each: Coverage, now: datetime, *, goes_on: bool = False, running: bool = True) -> str:
+    """What people are told of it, of a pass that has had 1,200 of 3,000 webhooks."""
+    late = each.late(now, (1_200, 3_000) if running else None)
+    assert late is not None
+    assert late.goes_on is goes_on
+    return late.said
+
+
+@pytest.mark.parametrize("name", READ_EVERY)
+def test_a_backlog_that_is_being_taken_in_is_told_as_such(name: str) -> None:
+    now, since = ENDED + 5 * HOUR, f"What was missed since {ENDED:%Y-%m-%d %H:%M:%SZ} is being"
+    under_way = Coverage(name, covered_to=ENDED, checked_at=now - HOUR / 4)
+    said = told(under_way, now, goes_on=True)
+    assert said.startswith(since)
+    assert ("1,200 of 3,000" in said) is (name == HOOK_DELIVERIES)
+    waits = told(replace(under_way, problem=str(few_left("App"))), now, goes_on=True)
+    assert waits.startswith(since)
+    assert waits.endswith("It waits for the next hour's requests.")
+    first = told(replace(under_way, covered_to=None), now, goes_on=True)
+    assert first.startswith("What was missed is being")
+    stuck: dict[str, Any]
+    for stuck in ({"problem": "GitHub is away"}, {"checked_at": now - HOUR / 2}):
+        assert told(replace(under_way, **stuck), now).startswith("Nobody ")
+    assert told(under_way, now, running=False).startswith("Nobody ")
 
 
 def read_both(

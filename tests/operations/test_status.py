@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.db.rows import put, until
+from tests.pipeline.missing import ONE, lose
 from tests.stage import ME, open_stage
 from tests.web.test_metrics import samples
 from zekt_bot.app import working
@@ -121,6 +123,41 @@ async def test_it_is_not_said_of_a_time_when_nobody_could_look(stage: Stage) -> 
     await look(stage)  # GitHub keeps three days, and is read again
     now = stage.clock.now()
     assert await whole(stage) == (now - 72 * HOUR - MINUTE, now - MINUTE, {})
+
+
+async def test_while_a_backlog_is_taken_in_it_is_told_how_far_that_is(stage: Stage) -> None:
+    await stage.serve()
+    await look(stage)
+    for _ in range(4):
+        await stage.finish_run("build")
+    sent = await lose(stage)
+    stage.clock.advance(HOUR)
+    stage.github.fail("GET", ONE, times=8)  # these are answered
+    stage.github.fail("GET", ONE, hang=True, times=1000)
+    taking = asyncio.create_task(look(stage))
+
+    async def said() -> dict[str, Any]:
+        async with beating(stage.broker, "serve"):
+            (first, _) = (await status(stage.broker, ME))["coverage"]
+        return dict(first)
+
+    async def begun() -> bool:
+        return "8 of" in str((await said())["unread"])
+
+    await until(begun)
+    told = await said()
+    since = f"{sent[7].delivered_at:%Y-%m-%d %H:%M:%SZ}"
+    assert f"missed since {since} is being taken in" in told["unread"]
+    assert f"webhooks, 8 of {len(sent)}." in told["unread"]
+    assert told["goes_on"]
+    taking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await taking
+    assert "8 of" not in (await said())["unread"]
+    stage.github.clear_faults()
+    await look(stage)
+    found = await said()
+    assert (found["unread"], found["goes_on"]) == (None, False)
 
 
 async def test_between_two_readings_nothing_is_late(stage: Stage) -> None:

@@ -344,3 +344,16 @@ async def test_it_stops_between_two_pages_when_the_process_does(
     stops = iter([False, True])
     assert await missed_webhooks.recover(stage.broker, lambda: next(stops)) == 0
     assert await recover(stage) == len(sent)
+
+
+async def test_what_held_up_a_list_is_over_when_it_is_read_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lose_a_run_of_many_pages(stage, monkeypatch)
+    monkeypatch.setattr(hook_list, "_STRETCH", 1)
+    stage.github.fail("GET", "/app/hook/deliveries", status=502)
+    await recover(stage)
+    assert "502" in (await covered(stage))["problem"]
+    stops = iter([False, True])
+    await missed_webhooks.recover(stage.broker, lambda: next(stops))
+    assert (await covered(stage))["problem"] is None

@@ -104,8 +104,9 @@ def _print(found: dict[str, Any], out: Console) -> None:
         out.print(f"Except of {name}: its runs since {at} could not be compared.", style="yellow")
     if more := gaps["repositories"] - len(gaps["first"]):
         out.print(f"And of {more} more repositories.", style="yellow")
-    for unread in filter(None, (each["unread"] for each in found["coverage"])):
-        out.print(plain(unread), style="red", markup=False)
+    for each in (each for each in found["coverage"] if each["unread"]):
+        style = "yellow" if each["goes_on"] else "red"
+        out.print(plain(each["unread"]), style=style, markup=False)
 
 
 _UNKNOWN = "Since when no event is missing is not known yet."

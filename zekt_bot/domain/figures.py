@@ -31,7 +31,8 @@ class Figures:
     """Plain numbers, so that counting costs nothing where the work is done.
 
     `webhooks` and `api`: by what was answered; `attempts`: by outcome; `limit_left`: requests that
-    GitHub still allowed an installation, at each of its answers.
+    GitHub still allowed an installation, at each of its answers; `missed`: of the webhooks that were
+    found missing how many are dealt with, and how many they are.
     """
 
     webhooks: Counter[str] = field(default_factory=Counter)
@@ -41,6 +42,8 @@ class Figures:
     api_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     limit_left: Histogram = field(default_factory=lambda: Histogram(REQUESTS))
     loop_lag_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+
+    missed: tuple[int, int] = 0, 0
 
     def told(self) -> dict[str, Any]:
         """As JSON has it: counters by word; histograms as bounds, counts and their values' sum."""
@@ -56,6 +59,7 @@ class Figures:
                 "api": dict(self.api),
                 "attempts": dict(self.attempts),
             },
+            "missed": self.missed,
             "histograms": {
                 name: {"bounds": one.bounds, "counts": one.counts, "sum": one.total}
                 for name, one in histograms.items()

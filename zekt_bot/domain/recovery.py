@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +25,19 @@ READ_EVERY = {HOOK_DELIVERIES: timedelta(minutes=5), RUNS: timedelta(hours=1)}
 """GitHub's lists that tell what was missed, and how often each is read."""
 
 _LISTS = {HOOK_DELIVERIES: "GitHub's list of the App's webhooks", RUNS: "GitHub's lists of runs"}
+FEW_LEFT = "has few requests left in this hour"
 _LATE = 3  # times that a list was not read: one reading may fail, and one take its time
 _PATIENCE = timedelta(hours=1)  # with a list that GitHub does not give
+
+
+class Late(NamedTuple):
+    """What people are told of a list that was not read in time.
+
+    `goes_on`: what was missed is being taken in, so that there is nothing to do.
+    """
+
+    said: str
+    goes_on: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +54,29 @@ class Coverage:
     checked_at: datetime | None = None
     problem: str | None = None
 
-    def unread(self, now: datetime) -> str | None:
-        """What people are told of a list that was not read in time; None: it was."""
+    def late(self, now: datetime, taken: tuple[int, int] | None) -> Late | None:
+        """None: it was read in time. `taken`: of the webhooks that were found missing how many are
+        dealt with, and how many they are; None: no process runs.
+        """
         if self.covered_to and now - self.covered_to <= _LATE * READ_EVERY[self.name]:
             return None
+        if taken and self._goes_on(now):
+            return Late(self._going_on(taken), goes_on=True)
+        return Late(self._unread(), goes_on=False)
+
+    def _goes_on(self, now: datetime) -> bool:
+        """Whether somebody is at it, and nothing but the hour's requests holds it up."""
+        noted = self.checked_at and now - self.checked_at <= _LATE * min(READ_EVERY.values())
+        return bool(noted) and (self.problem is None or FEW_LEFT in self.problem)
+
+    def _going_on(self, taken: tuple[int, int]) -> str:
+        since = f" since {self.covered_to:%Y-%m-%d %H:%M:%SZ}" if self.covered_to else ""
+        done, found = taken
+        far = f", {done:,} of {found:,}" if found and self.name == HOOK_DELIVERIES else ""
+        waits = " It waits for the next hour's requests." if self.problem else ""
+        return f"What was missed{since} is being taken in from {_LISTS[self.name]}{far}.{waits}"
+
+    def _unread(self) -> str:
         what = _LISTS[self.name]
         since = f"since {self.covered_to:%Y-%m-%d %H:%M:%SZ}" if self.covered_to else "yet"
         if self.problem:

@@ -19,7 +19,10 @@ from zekt_bot.db.processes import Beat
 from zekt_bot.errors import StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
+    from datetime import datetime
+
+    from sqlalchemy import RowMapping
 
     from zekt_bot.operations.broker import Broker
 
@@ -30,6 +33,15 @@ DEAD_AFTER = 3 * BEAT_EVERY
 MOST_OFF = timedelta(seconds=2)
 _LAG_EVERY = 1.0
 _log = structlog.get_logger()
+
+
+def taken_in(rows: Iterable[RowMapping], now: datetime) -> tuple[int, int] | None:
+    """Of the webhooks that these processes found missing how many are dealt with, and how many they
+    are; None: none of them runs.
+    """
+    told = [orjson.loads(row["figures"]) for row in rows if now - row["beat_at"] < DEAD_AFTER]
+    missed = (each.get("missed", (0, 0)) for each in told)
+    return max(((done, found) for done, found in missed), default=None, key=lambda one: one[1])
 
 
 @asynccontextmanager

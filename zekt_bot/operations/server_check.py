@@ -26,7 +26,7 @@ from zekt_bot.github.client import GitHub
 from zekt_bot.github.http import USER_AGENT, exchange
 from zekt_bot.github.oidc import RunTokens
 from zekt_bot.operations import app_check
-from zekt_bot.operations.heartbeat import DEAD_AFTER, MOST_OFF
+from zekt_bot.operations.heartbeat import DEAD_AFTER, MOST_OFF, taken_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from zekt_bot.clock import Clock
     from zekt_bot.config import App, AppCredentials, Credentials, Settings
     from zekt_bot.db.plugin_faults import Fault
-    from zekt_bot.domain.recovery import Coverage
+    from zekt_bot.domain.recovery import Coverage, Late
     from zekt_bot.operations.app_check import Point
 
 # GitHub takes an App's JWT that is a minute off; half of that leaves room for the way there.
@@ -177,12 +177,18 @@ def _processes(rows: list[RowMapping], now: datetime) -> list[Check]:
 def _lists(lists: list[Coverage], rows: list[RowMapping], now: datetime) -> list[Check]:
     """Whether those who run could look for what was missed; where nobody runs, nobody has to."""
     part, (_, until) = "missed events", whole(lists)
-    if unread := [said for each in lists if (said := each.unread(now))]:
-        ok = all(now - row["beat_at"] >= DEAD_AFTER for row in rows)
-        means = _AT_START if ok else _MAY_MISS
-        return [Check(part, ok=ok, said=f"{said} {means}") for said in unread]
+    taken = taken_in(rows, now)
+    if late := [told for each in lists if (told := each.late(now, taken))]:
+        return [_late(part, told, running=taken is not None) for told in late]
     said = f"GitHub's lists were read up to {until:%Y-%m-%d %H:%M:%SZ}." if until else ""
     return [Check(part, ok=True, said=said)] if said else []
+
+
+def _late(part: str, told: Late, *, running: bool) -> Check:
+    if told.goes_on:
+        return Check(part, ok=True, said=told.said)
+    means = _MAY_MISS if running else _AT_START
+    return Check(part, ok=not running, said=f"{told.said} {means}")
 
 
 async def _listening(database: Database) -> Check:

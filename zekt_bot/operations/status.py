@@ -9,7 +9,7 @@ import orjson
 from zekt_bot.db import backlog, coverage, mirror, processes
 from zekt_bot.domain.access import decide
 from zekt_bot.domain.recovery import whole
-from zekt_bot.operations.heartbeat import DEAD_AFTER, MOST_OFF
+from zekt_bot.operations.heartbeat import DEAD_AFTER, MOST_OFF, taken_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from zekt_bot.domain.access import Principal
-    from zekt_bot.domain.recovery import Coverage
+    from zekt_bot.domain.recovery import Coverage, Late
     from zekt_bot.operations.broker import Broker
 
 
@@ -29,7 +29,8 @@ _COVERAGE = ("name", "no_gap_since", "covered_to", "checked_at", "problem")
 async def status(broker: Broker, principal: Principal) -> dict[str, Any]:
     """What `/status` and `zekt status` show: `processes`, `waiting` and `coverage`, at `at`.
 
-    `looked_until`: as far as all lists were read; `unread`: that one was not read in time, and why.
+    `looked_until`: as far as all lists were read; `unread`: that one was not read in time, and why;
+    `goes_on`: what it tells of is being taken in.
     `gaps`: how many `repositories` could not be compared, and the `first` of them since when.
 
     Raises:
@@ -40,6 +41,7 @@ async def status(broker: Broker, principal: Principal) -> dict[str, Any]:
     now = broker.now()
     running, waiting, lists, (unread, first) = await broker.database.query(_facts)
     no_gap_since, looked_until = whole(lists)
+    taken = taken_in(running, now)
     return {
         "at": now,
         "no_gap_since": no_gap_since,
@@ -50,7 +52,7 @@ async def status(broker: Broker, principal: Principal) -> dict[str, Any]:
         },
         "processes": [_process(row, now) for row in running],
         "waiting": [_waiting(row, now) for row in waiting],
-        "coverage": [_coverage(each, now) for each in lists],
+        "coverage": [_coverage(each, each.late(now, taken)) for each in lists],
     }
 
 
@@ -70,8 +72,9 @@ def _facts(
     )
 
 
-def _coverage(each: Coverage, now: datetime) -> dict[str, Any]:
-    return {**{name: getattr(each, name) for name in _COVERAGE}, "unread": each.unread(now)}
+def _coverage(each: Coverage, late: Late | None) -> dict[str, Any]:
+    said = {"unread": late and late.said, "goes_on": late is not None and late.goes_on}
+    return {name: getattr(each, name) for name in _COVERAGE} | said
 
 
 def _process(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:

@@ -89,7 +89,7 @@ async def read(broker: Broker, state: Coverage, stopped: Callable[[], bool]) -> 
         cursor, few = page.cursor, is_few(page.share_left)
         if oldest and (few or gathered.pages % _STRETCH == 0):
             known = (*known, Place(cursor, min(oldest, until)))
-            await note(broker, at_places(state, known))
+            await note(broker, replace(at_places(state, known), problem=None))
         if few:
             raise few_left("App")
     return None

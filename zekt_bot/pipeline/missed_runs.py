@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from zekt_bot.db import coverage, inbox, mirror, runs
-from zekt_bot.domain.recovery import READ_EVERY, RUNS, provides_since
+from zekt_bot.domain.recovery import FEW_LEFT, READ_EVERY, RUNS, provides_since
 from zekt_bot.errors import (
     GitHubAnswered,
     GitHubError,
@@ -51,7 +51,7 @@ _MOST_ATTEMPTS = 10  # of a run
 _MOST_SEEN = 20_000
 _MOST_SILENT = 3  # repositories in a row of which GitHub says nothing
 _SERVER_ERROR = 500
-_LEFT_OUT = "an installation was left out in this hour"
+_LEFT_OUT = f"an installation {FEW_LEFT}"
 _NO_LONGER_SHOWN = frozenset({403, 404, 410, 451})
 _log = structlog.get_logger()
 

@@ -67,7 +67,10 @@ async def _pass(broker: Broker, stopped: Callable[[], bool]) -> tuple[int, bool]
     if found is None:
         return 0, False
     progress = _Progress(_begun(broker, found))
-    ended = await _take_in(broker, progress, found, stopped)
+    try:
+        ended = await _take_in(broker, progress, found, stopped)
+    finally:
+        broker.vitals.figures.missed = 0, 0
     if ended and progress.complete and found.whole:
         progress.reach(found.until)
     left = hook_list.places(progress.state, broker.now())
@@ -131,6 +134,7 @@ async def _take_in(
         if stopped() or progress.failures >= _MOST_FAILURES:
             return False
         some = found.missing[start : start + _AT_ONCE]
+        broker.vitals.figures.missed = start, len(found.missing)
         answers = await asyncio.gather(*(_ask(broker, each) for each in some))
         for each, answer in zip(some, answers, strict=True):
             if isinstance(answer, GitHubError):

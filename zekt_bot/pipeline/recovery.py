@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from zekt_bot.db import chores, coverage
-from zekt_bot.domain.recovery import HOOK_DELIVERIES, READ_EVERY
+from zekt_bot.domain.recovery import FEW_LEFT, HOOK_DELIVERIES, READ_EVERY
 from zekt_bot.errors import GitHubAnswered
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def is_few(share_left: float) -> bool:
 
 def few_left(whose: str) -> GitHubAnswered:
     """What is raised then; `whose` requests they are."""
-    return GitHubAnswered(200, f"the {whose} has few requests left in this hour")
+    return GitHubAnswered(200, f"the {whose} {FEW_LEFT}")
 
 
 async def note(broker: Broker, state: Coverage) -> None:
