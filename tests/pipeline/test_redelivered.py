@@ -19,7 +19,7 @@ from zekt_bot.db.tables import audit, deliveries, envelopes, inbox, messages, ru
 from zekt_bot.domain.access import Person
 from zekt_bot.domain.events import Envelope, Run
 from zekt_bot.domain.webhooks import Receipt
-from zekt_bot.errors import AccessDenied, Conflict, NotFound
+from zekt_bot.errors import AccessDenied, Conflict, Gone, NotFound
 from zekt_bot.operations import workflows
 from zekt_bot.operations.events import retry_event
 from zekt_bot.pipeline.fan_out import PAGE
@@ -202,12 +202,19 @@ async def test_what_zekt_reads_again_itself_takes_nothing_up(stage: Stage, subje
     assert await verbs(stage) == [f"zekt:{'run' if subject is Run else 'envelope'}:set_aside"]
 
 
+async def retry(stage: Stage) -> None:
+    """What an operator does."""
+    await retry_event(stage.broker, ME, (await stage.row(runs))["correlation_id"])
+
+
 async def test_what_nobody_can_send_any_more_is_not_taken_up(stage: Stage) -> None:
     await stage.serve("*")
     _, sent = await worn_out(stage, Envelope)
     gone = {"body": b"", "body_gone_at": stage.clock.now()}
     await execute(stage, update(envelopes).values(gone))
     assert await press(stage, sent[-1]) == KNOWN
+    with pytest.raises(Gone, match="deleted by age"):
+        await retry(stage)
 
 
 async def test_a_run_whose_message_is_gone_is_not_taken_up(stage: Stage) -> None:
@@ -220,8 +227,12 @@ async def test_a_run_whose_message_is_gone_is_not_taken_up(stage: Stage) -> None
     gone = {"body": b"", "body_gone_at": stage.clock.now()}
     await execute(stage, update(messages).values(gone))
     assert await press(stage, sent[-1]) == KNOWN
+    with pytest.raises(Gone, match="deleted by age"):
+        await retry(stage)
     await execute(stage, update(messages).values(body_gone_at=None))
     assert await press(stage, sent[-1]) != KNOWN
+    with pytest.raises(Conflict, match="Nothing of it"):
+        await retry(stage)
 
 
 async def test_what_a_plugin_blocks_for_this_reason_stays_blocked(stage: Stage) -> None:
@@ -232,6 +243,10 @@ async def test_what_a_plugin_blocks_for_this_reason_stays_blocked(stage: Stage) 
     await stage.flow()
     assert (await stage.row(envelopes))["blocked_reason"] == "plugin_failed"
     assert await press(stage, sent[-1]) == KNOWN
+    gone = {"body": b"", "body_gone_at": stage.clock.now()}
+    await execute(stage, update(envelopes).values(gone))
+    with pytest.raises(Conflict, match="Nothing of it"):
+        await retry(stage)
 
 
 class Blocking:

@@ -26,6 +26,8 @@ _MARKED = {
     name: tuple(LEASED[name].c[column] == mark for column, mark in marks.items())
     for name, marks in ASIDE.items()
 }
+# A plugin may block for the same reason: that is its answer, and no failure.
+_MARKED["envelopes"] = (*_MARKED["envelopes"], envelopes.c.failures > 0)
 _sent = envelopes.alias("sent")
 # A message of the run, whose body is gone, was not sent: nobody can make its event any more.
 _INCOMPLETE = exists().where(
@@ -36,12 +38,7 @@ _INCOMPLETE = exists().where(
 _STANDS = {
     "inbox": (*_MARKED["inbox"], inbox.c.raw.is_not(None)),
     "runs": (*_MARKED["runs"], ~_INCOMPLETE),
-    # A plugin may block for the same reason: that is its answer, and no failure.
-    "envelopes": (
-        *_MARKED["envelopes"],
-        envelopes.c.failures > 0,
-        envelopes.c.body_gone_at.is_(None),
-    ),
+    "envelopes": (*_MARKED["envelopes"], envelopes.c.body_gone_at.is_(None)),
 }
 _AGAIN: dict[str, dict[str, Any]] = {
     "inbox": {"state": "pending"},
@@ -85,6 +82,14 @@ def of_runs(connection: Connection, keys: Collection[RunKey]) -> dict[RunKey, li
         if envelope_id is not None:
             of_run.append(Aside("envelopes", envelope_id, correlation_id))
     return found
+
+
+def is_any(connection: Connection, key: RunKey) -> bool:
+    """Whether anything of this run is set aside, also what nobody can try again."""
+    own = [column == value for column, value in zip(_KEY, key, strict=True)]
+    of_it = exists().where(envelopes.c.run == runs.c.id, *_MARKED["envelopes"])
+    found = select(runs.c.id).where(*own, or_(*_MARKED["runs"], of_it))
+    return connection.execute(found).first() is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,8 @@ class Figures:
     """Plain numbers, so that counting costs nothing where the work is done.
 
     `webhooks` and `api`: by what was answered; `attempts`: by outcome; `limit_left`: requests that
-    GitHub still allowed an installation, at each of its answers; `missed`: of the webhooks that were
-    found missing how many are dealt with, and how many they are.
+    GitHub still allowed an installation, at each of its answers; `missed`: of the webhooks found
+    missing how many are dealt with, and how many they are.
     """
 
     webhooks: Counter[str] = field(default_factory=Counter)

@@ -12,7 +12,7 @@ from zekt_bot.db.lists import events
 from zekt_bot.domain.access import Resource, decide
 from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lists import EventFilter, Page
-from zekt_bot.errors import Conflict, NotFound
+from zekt_bot.errors import Conflict, Gone, NotFound
 from zekt_bot.operations.deliveries import held_up
 from zekt_bot.operations.visibility import PagedList, all_shown, may_show, shown
 
@@ -71,7 +71,7 @@ async def retry_event(broker: Broker, principal: Principal, event_id: str) -> No
     `event_id` is the run's, its correlation id, or that of an event of it.
 
     Raises:
-        AccessDenied, Conflict, NotFound, StorageUnavailable.
+        AccessDenied, Conflict, Gone, NotFound, StorageUnavailable.
     """
     decide(principal, "event:retry")
     found = await broker.database.query(events.one, event_id)
@@ -88,8 +88,14 @@ async def retry_event(broker: Broker, principal: Principal, event_id: str) -> No
             details={row.noun: row.id},
         )
         told.append((row, entry))
-    if not await broker.database.write(aside.requeue, Requeue(told, broker.now())):
-        raise Conflict("Nothing of it is set aside: see `zekt events show`.")
+    if await broker.database.write(aside.requeue, Requeue(told, broker.now())):
+        return
+    if await broker.database.query(aside.is_any, key):
+        raise Gone(
+            "What was set aside of it cannot be tried again: the body that it would be sent with was "
+            "deleted by age (ZEKT_PAYLOAD_DAYS)."
+        )
+    raise Conflict("Nothing of it is set aside: see `zekt events show`.")
 
 
 def _blockers(entries: Iterable[Mapping[Any, Any]]) -> dict[str | None, str]:
