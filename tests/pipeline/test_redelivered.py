@@ -20,7 +20,7 @@ from zekt_bot.domain.access import Person
 from zekt_bot.domain.events import Envelope, Run
 from zekt_bot.domain.webhooks import Receipt
 from zekt_bot.errors import AccessDenied, Conflict, Gone, NotFound
-from zekt_bot.operations import workflows
+from zekt_bot.operations import webhook_proof, workflows
 from zekt_bot.operations.events import retry_event
 from zekt_bot.pipeline.fan_out import PAGE
 from zekt_bot.pipeline.store import store
@@ -205,6 +205,24 @@ async def test_what_zekt_reads_again_itself_takes_nothing_up(stage: Stage, subje
 async def retry(stage: Stage) -> None:
     """What an operator does."""
     await retry_event(stage.broker, ME, (await stage.row(runs))["correlation_id"])
+
+
+@pytest.mark.parametrize("table", [runs, envelopes, inbox], ids=str)
+async def test_a_test_webhook_takes_nothing_up(stage: Stage, table: Any) -> None:
+    await stage.serve("*")
+    _, sent = await worn_out(stage, Run if table is runs else Envelope)
+    if table is inbox:
+        await execute(stage, update(inbox).values(state="set_aside", raw=b"sealed"))
+        with pytest.raises(Conflict, match="nor what is set aside"):
+            await webhook_proof.send_test(stage.broker, ME, "orchestrator")
+        return
+    before = await verbs(stage)
+    await webhook_proof.send_test(stage.broker, ME, "orchestrator")
+    await stage.github.settle()
+    (again,) = [one for one in stage.github.deliveries if one.redelivery]
+    assert orjson.loads(again.response_body) == KNOWN | {"delivery": again.guid}
+    assert again.guid in {one.guid for one in sent[:-1]}
+    assert await verbs(stage) == before
 
 
 async def test_what_nobody_can_send_any_more_is_not_taken_up(stage: Stage) -> None:

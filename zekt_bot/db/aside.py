@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from zekt_bot.config import App
     from zekt_bot.domain.audit import Entry
 
 _MARKED = {
@@ -61,6 +62,7 @@ class Aside(NamedTuple):
         return _NOUNS[self.table]
 
 
+_TELLS_OF_A_RUN = inbox.c.event == "workflow_run", inbox.c.run_id.is_not(None)
 _KEY = tuple(runs.c[name] for name in RunKey._fields)
 _OF_RUNS = Prepared(
     select(*_KEY, runs.c.id, runs.c.state, runs.c.correlation_id, envelopes.c.id.label("envelope"))
@@ -82,6 +84,17 @@ def of_runs(connection: Connection, keys: Collection[RunKey]) -> dict[RunKey, li
         if envelope_id is not None:
             of_run.append(Aside("envelopes", envelope_id, correlation_id))
     return found
+
+
+def taken_up_by(connection: Connection, app: App, guids: Collection[str]) -> set[str]:
+    """Those of an App's webhooks that take up what is set aside, if GitHub sends them again."""
+    own = inbox.c.app == app, inbox.c.guid.in_(list(guids))
+    key = tuple(inbox.c[name] for name in RunKey._fields)
+    of_run = select(inbox.c.guid, *key).where(*own, *_TELLS_OF_A_RUN)
+    told = {guid: RunKey(*key) for guid, *key in connection.execute(of_run)}
+    waking = of_runs(connection, set(told.values())) if told else {}
+    by_itself = connection.execute(select(inbox.c.guid).where(*own, *_STANDS["inbox"])).scalars()
+    return {*by_itself, *(guid for guid, key in told.items() if key in waking)}
 
 
 def is_any(connection: Connection, key: RunKey) -> bool:

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zekt_bot.db import inbox
+from zekt_bot.db import aside, inbox
 from zekt_bot.domain.access import decide
 from zekt_bot.errors import Conflict, GitHubError
 from zekt_bot.github import hook_deliveries
@@ -73,9 +73,10 @@ async def look(broker: Broker, principal: Principal, app: App) -> WebhookProof |
 async def send_test(broker: Broker, principal: Principal, app: App) -> None:
     """Let GitHub send once more what it sent: the ping of its making, or else the newest.
 
-    It comes within seconds. To the orchestration App it has no effect twice, known by its GUID. Of
-    the sign-in App's events nothing is kept, and one of them acts whenever it comes: that somebody
-    withdrew their authorization. It is never repeated, since they may be back.
+    It comes within seconds. To the orchestration App it has no effect twice, known by its GUID; what
+    was set aside and would be tried again by that is not repeated. Of the sign-in App's events
+    nothing is kept, and one of them acts whenever it comes: that somebody withdrew their
+    authorization. It is never repeated, since they may be back.
 
     Raises:
         AccessDenied, GitHubError, StorageUnavailable.
@@ -84,11 +85,13 @@ async def send_test(broker: Broker, principal: Principal, app: App) -> None:
     decide(principal, "server:setup")
     github = broker.github.beside(app)
     listed = (await hook_deliveries.page(github)).deliveries
-    sent = [one for one in listed if one.event != _WITHDRAWN]
+    guids = {one.guid for one in listed}
+    waking = await broker.database.query(aside.taken_up_by, app, guids)
+    sent = [one for one in listed if one.event != _WITHDRAWN and one.guid not in waking]
     if not sent:
         raise Conflict(
             "GitHub has sent this App nothing for three days that can be sent again; that somebody "
-            "withdrew their authorization is not repeated. Install it on an account, or change "
+            "withdrew their authorization is not repeated, nor what is set aside. Install it on an account, or change "
             "which repositories it has there: of that a webhook comes."
         )
     # A proxy's answer proves nothing, only what is stored here; and a ping leaves no row.
