@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import and_, case, exists, or_, select, update
 
 from zekt_bot.db import audit, units
-from zekt_bot.db.leases import ASIDE, LEASED
+from zekt_bot.db.leases import ASIDE, LEASED, hold
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.db.sql import rows_of
 from zekt_bot.db.tables import envelopes, inbox, messages, runs
@@ -118,6 +118,7 @@ def requeue(connection: Connection, wishes: Sequence[Requeue]) -> list[bool]:
 
     False: none of them still is, or their bodies are gone.
     """
+    hold(connection, [(row.table, row.id) for wish in wishes for row, _ in wish.rows])
     answers = []
     for wish in wishes:
         done = [_again(connection, *row, wish.now) for row in wish.rows]

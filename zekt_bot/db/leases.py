@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table, bindparam, case, func, literal, or_, select, update
 
-from zekt_bot.db import audit, clock_jumps, lanes, units
+from zekt_bot.db import audit, clock_jumps, lanes, units, versions
 from zekt_bot.db.inbox import places
 from zekt_bot.db.lanes import Taken
 from zekt_bot.db.prepared import Prepared
-from zekt_bot.db.sql import among
+from zekt_bot.db.sql import among, one_of
 from zekt_bot.db.tables import deliveries, envelopes, inbox, runs
 from zekt_bot.domain.lanes import MOST_SKEW
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from zekt_bot.domain.audit import Entry
 
 _A_MINUTE = timedelta(minutes=1)
-LEASED: dict[str, Table] = {"inbox": inbox, "runs": runs, "envelopes": envelopes}
+# In the order in which they are locked.
+LEASED: dict[str, Table] = {"runs": runs, "envelopes": envelopes, "inbox": inbox}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,21 @@ def _earliest(topic: str) -> Prepared:
     return Prepared(select(func.min(column)).where(column.is_not(None)))
 
 
+@cache
+def _held(name: str) -> Prepared:
+    table = LEASED[name]
+    found = select(table.c.id).where(one_of(table.c.id, "ids"))
+    return Prepared(found.order_by(*versions.in_order(table)).with_for_update(key_share=True))
+
+
+def hold(connection: Connection, rows: Collection[tuple[str, str]]) -> None:
+    """Lock these rows, each by its table and id, in the order in which every unit does."""
+    if len(rows) > 1:  # who locks one alone crosses nobody
+        for table in LEASED:
+            if ids := [row_id for name, row_id in rows if name == table]:
+                _held(table).run(connection, {"ids": ids})
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How often the step of a row has failed, and whose row it is."""
@@ -186,6 +202,7 @@ ASIDE: dict[str, dict[str, str]] = {
 
 def fail(connection: Connection, rows: Sequence[Failure]) -> list[bool]:
     """Count the failure and give the lease back; False: it is another's by now."""
+    hold(connection, [(row.table, row.id) for row in rows])
     answers = []
     for row in rows:
         table = LEASED[row.table]
@@ -220,6 +237,7 @@ def give_back(connection: Connection, rows: Sequence[Return]) -> list[None]:
     """Give leases back untouched, those that are still one's own; news of consent to the front."""
     ids = [row.id for row in rows if row.table == "inbox"]
     news = places(connection, inbox.c.id.in_(ids)) if ids else {}
+    hold(connection, [(row.table, row.id) for row in rows])
     for row in rows:
         table = LEASED[row.table]
         own = (table.c.id == row.id, table.c.lease == row.lease)

@@ -57,8 +57,9 @@ def learn(
     It gives them nothing: what is enabled changes only as GitHub answers, and a name that another
     repository has stays with that one.
     """
+    in_order = sorted(rows, key=lambda row: row["id"])
     for start in range(0, len(rows), _NOTED):
-        some = rows[start : start + _NOTED]
+        some = in_order[start : start + _NOTED]
         names = [row["full_name"].lower() for row in some]
         taken = select(repositories.c.full_name_lower).where(
             repositories.c.full_name_lower.in_(names)
@@ -76,16 +77,18 @@ def learn(
             for row, name in zip(some, names, strict=True)
         ]
         insert_new(connection, repositories, fresh)
+        ids = [row["id"] for row in some]
+        versions.held(connection, repositories, ids, to_change=True)
         own = repositories.c
         enabled = or_(own.provider_enabled_at.is_not(None), own.consumer_enabled_at.is_not(None))
         again = update(repositories).where(own.installation_id.is_(None), ~enabled)
         mine = {row["account_id"] for row in some}
         connection.execute(
-            again.where(own.id.in_([row["id"] for row in some]), own.account_id.in_(mine)).values(
+            again.where(own.id.in_(ids), own.account_id.in_(mine)).values(
                 installation_id=installation_id, version=own.version + 1, updated_at=now
             )
         )
-        returns.note(connection, own.id.in_([row["id"] for row in some]))
+        returns.note(connection, own.id.in_(ids))
 
 
 def repository_page(connection: Connection, limit: int, after: str) -> list[Repository]:
@@ -349,6 +352,7 @@ def detach(
 ) -> None:
     """Take repositories out of an installation, unless they meanwhile belong to another one."""
     for some in in_pages(sorted(repository_ids)):
+        versions.held(connection, repositories, some, to_change=True)
         connection.execute(
             update(repositories)
             .where(repositories.c.id.in_(some), repositories.c.installation_id == installation_id)

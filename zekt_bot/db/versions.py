@@ -15,7 +15,7 @@ from zekt_bot.domain.events import RunKey
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import ColumnElement, Connection, Select
 
     Read = Mapping[Table, Mapping[Any, int]]  # id → version, of each table that was read
 
@@ -27,9 +27,13 @@ def _held(table: Table, *, to_change: bool) -> Prepared:
 
 def _locking(table: Table, ids: str, *, to_change: bool) -> Select[Any]:
     """Their versions; every unit locks the rows of a table in the same order."""
-    order = [table.c[name] for name in RunKey._fields] if table is runs else [table.c.id]
     found = select(table.c.id, table.c.version).where(one_of(table.c.id, ids))
-    return found.order_by(*order).with_for_update(read=not to_change)
+    return found.order_by(*in_order(table)).with_for_update(read=not to_change)
+
+
+def in_order(table: Table) -> list[ColumnElement[Any]]:
+    """By what every unit locks the rows of a table one after the other."""
+    return [table.c[name] for name in RunKey._fields] if table is runs else [table.c.id]
 
 
 @cache
