@@ -92,8 +92,8 @@ async def retry_event(broker: Broker, principal: Principal, event_id: str) -> No
         return
     if await broker.database.query(aside.is_any, key):
         raise Gone(
-            "What was set aside of it cannot be tried again: the body that it would be sent with was "
-            "deleted by age (ZEKT_PAYLOAD_DAYS)."
+            "What was set aside of it cannot be tried again: the body that it would be sent with "
+            "was deleted by age (ZEKT_PAYLOAD_DAYS)."
         )
     raise Conflict("Nothing of it is set aside: see `zekt events show`.")
 

@@ -73,10 +73,10 @@ async def look(broker: Broker, principal: Principal, app: App) -> WebhookProof |
 async def send_test(broker: Broker, principal: Principal, app: App) -> None:
     """Let GitHub send once more what it sent: the ping of its making, or else the newest.
 
-    It comes within seconds. To the orchestration App it has no effect twice, known by its GUID; what
-    was set aside and would be tried again by that is not repeated. Of the sign-in App's events
-    nothing is kept, and one of them acts whenever it comes: that somebody withdrew their
-    authorization. It is never repeated, since they may be back.
+    It comes within seconds. To the orchestration App it has no effect twice, known by its GUID; one
+    that would let something be tried again which was set aside is not repeated. Of the sign-in
+    App's events nothing is kept, and one of them acts whenever it comes: that somebody withdrew
+    their authorization. It is never repeated, since they may be back.
 
     Raises:
         AccessDenied, GitHubError, StorageUnavailable.
@@ -91,8 +91,8 @@ async def send_test(broker: Broker, principal: Principal, app: App) -> None:
     if not sent:
         raise Conflict(
             "GitHub has sent this App nothing for three days that can be sent again; that somebody "
-            "withdrew their authorization is not repeated, nor what is set aside. Install it on an account, or change "
-            "which repositories it has there: of that a webhook comes."
+            "withdrew their authorization is not repeated, nor what is set aside. Install it on an "
+            "account, or change which repositories it has there: of that a webhook comes."
         )
     # A proxy's answer proves nothing, only what is stored here; and a ping leaves no row.
     by_row = app == "orchestrator" and unreachable(broker.settings.public_url) is not None
