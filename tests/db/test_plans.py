@@ -112,7 +112,7 @@ OFTEN: dict[str, tuple[Work, int]] = {
     "hops of a run": (lambda c: proofs.bind(c, RUN, ran(event="workflow_run")), 2),
     "cause of a run": (lambda c: proofs.bind(c, RUN, ran(event="repository_dispatch")), 3),
     "cause by a title": (lambda c: proofs.bind(c, RUN, NAMED), 1),
-    "proof": (lambda c: proofs.settle(c, {SIXTEEN[1]: proofs.Proving({}, START)}), 3),
+    "proof": (lambda c: proofs.settle(c, [(SIXTEEN[1], proofs.Proving({}, START, (1, 1)))]), 3),
     "chore": (lambda c: chores.take(c, [("lanes", START, LATER)]), 3),
     "resume": (lambda c: deliveries.resume(c, [("app", START)]), 1),
     **{f"purge of {name}": (purge_of(name), 1) for name in retention.STEPS},

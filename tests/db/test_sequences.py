@@ -67,9 +67,9 @@ def match(connection: Connection, rows: Sequence[list[dict[str, Any]]]) -> list[
 
 
 def settle(connection: Connection, rows: Sequence[list[str]]) -> list[None]:
-    news = proofs.Proving({"completed": Entry("zekt:delivery:completed", "zekt")}, START)
+    news = proofs.Proving({"completed": Entry("zekt:delivery:completed", "zekt")}, START, (1, 1))
     for row in rows:
-        proofs.settle(connection, dict.fromkeys(row, news))
+        proofs.settle(connection, [(each, news) for each in row])
     return [None] * len(rows)
 
 

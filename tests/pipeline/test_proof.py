@@ -6,11 +6,12 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from sqlalchemy import update
 
 from tests.pipeline.sending import DISPATCHES, execute, verbs
-from zekt_bot.db.tables import deliveries, lanes, runs
+from zekt_bot.db.tables import audit, deliveries, lanes, runs
 from zekt_bot.operations.preflight.findings import RUN_NAME
 
 if TYPE_CHECKING:
@@ -107,18 +108,19 @@ async def test_one_bad_run_fails_the_delivery_until_a_newer_attempt_of_it_ends_w
     assert await state(stage) == "completed"
 
 
-async def test_a_newer_attempt_came_of_what_the_title_of_the_former_named(stage: Stage) -> None:
-    (run,) = await dispatched(stage, NAMED)
-    await run.complete("failure")
+@pytest.mark.parametrize("failing", range(3))
+async def test_the_audit_names_the_run_that_says_so_of_several_heard_of_at_once(
+    stage: Stage, failing: int
+) -> None:
+    started = await dispatched(stage, NAMED, NAMED, NAMED)
     await stage.listen()
-    run.display_title = "zekt-workflow-completed"
-    await run.rerun()
-    await run.complete()
+    for number, run in enumerate(started):
+        await run.complete("failure" if number == failing else "success")
     await stage.listen()
-    first, second = sorted(await consumers(stage), key=lambda row: row["run_attempt"])
-    told = ("caused_by_delivery_id", "bound_by", "root_run_id", "hops")
-    assert [second[name] for name in told] == [first[name] for name in told]
-    assert (await state(stage), second["bound_by"]) == ("completed", "title")
+    assert await state(stage) == "failed"
+    told = [row for row in await stage.rows(audit) if row["verb"] == "zekt:delivery:failed"]
+    named = [orjson.loads(row["details"])["run_id"] for row in told]
+    assert named == [started[failing].id]
 
 
 async def test_a_probable_run_informs_and_moves_nothing(stage: Stage) -> None:

@@ -268,10 +268,14 @@ def _most_hops_around(connection: Connection, repository_id: int, moment: dateti
 
 
 class Proving(NamedTuple):
-    """A run's news for the audit: an entry for each state that it may prove."""
+    """A run's news for the audit: an entry for each state that it may prove.
+
+    `run`: its id and attempt.
+    """
 
     entries: Mapping[DeliveryState, Entry]
     now: datetime
+    run: tuple[int, int]
 
 
 _WAITING = Prepared(
@@ -298,38 +302,50 @@ _BOUND = Prepared(
 )
 
 
-def settle(connection: Connection, told: Mapping[str, Proving]) -> None:
-    """Move each delivery (id → the news that may have proved something) to where its runs say.
+def settle(connection: Connection, told: Iterable[tuple[str, Proving]]) -> None:
+    """Move each delivery (with news that may have proved something) to where its runs say.
 
-    Lanes before deliveries: everybody locks in this order.
+    The audit hears of the run that says so, where several told of one delivery. Lanes before
+    deliveries: everybody locks in this order.
     """
-    ids = sorted(told)
+    of: dict[str, list[Proving]] = {}
+    for delivery_id, news in told:
+        of.setdefault(delivery_id, []).append(news)
+    ids = sorted(of)
     if not ids:
         return
     units.run_left(connection)  # what the runs say is read below
     freed = {
-        row.lane: told[row.id].now
+        row.lane: of[row.id][0].now
         for row in _WAITING.run(connection, {"ids": ids, "sendable": SENDABLE})
     }
     if freed:
         lanes.wake(connection, freed)
         units.wake(connection, "deliveries")
     found = _SETTLED.run(connection, {"ids": ids}).mappings()
-    proved = _verdicts(connection, ids)
+    bound = _bound(connection, ids)
     moved = {}
     for row in found:
-        to, news = proved.get(row["id"]), told[row["id"]]
+        its_runs = bound.get(row["id"], [])
+        to = verdict(its_runs)
         if to is not None and to != row["state"] and may_move(row["state"], to):
+            news = _who_says(to, of[row["id"]], its_runs)
             _move(connection, row, to, news)
             moved[row["sequence_key"]] = news.now
     sequences.advance(connection, {key: now for key, now in moved.items() if key})
 
 
-def _verdicts(connection: Connection, ids: Collection[str]) -> dict[str, DeliveryState]:
+def _bound(connection: Connection, ids: Collection[str]) -> dict[str, list[BoundRun]]:
     bound: dict[str, list[BoundRun]] = {}
     for row in _BOUND.run(connection, {"ids": ids, "exact": EXACT}):
         bound.setdefault(row[0], []).append(BoundRun(*row[1:]))
-    return {name: state for name, each in bound.items() if (state := verdict(each))}
+    return bound
+
+
+def _who_says(to: DeliveryState, told: Sequence[Proving], bound: Sequence[BoundRun]) -> Proving:
+    """The news of a run that says this by itself, or else the last."""
+    alike = {each[:2] for each in bound if verdict([each]) == to}
+    return next((news for news in told if news.run in alike), told[-1])
 
 
 def _move(connection: Connection, row: Row, to: DeliveryState, news: Proving) -> None:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from zekt_bot.domain.proof import Report
     from zekt_bot.operations.broker import Broker
 
-_WEIGHT: dict[Report | None, int] = {None: 0, "success": 1, "failure": 2}  # a failure stays
 _NAME = re.compile(r"(dlv|cor)_[0-9a-z]{26}")
 
 
@@ -140,7 +139,7 @@ class _Unit:
     def __init__(self, connection: Connection, met: Mapping[RunKey, Run]) -> None:
         self._connection = connection
         self._met = dict(met)
-        self._told: dict[str, _Telling] = {}  # of each delivery, what weighs most
+        self._told: list[tuple[str, Proving]] = []
 
     def bind(self, row: _Telling, said: Sequence[Any]) -> str | _Refused:
         """The delivery that the run came of by its own word, or why none is taken."""
@@ -156,14 +155,13 @@ class _Unit:
         values = {**binding._asdict(), "hops": max(run.hops, binding.hops), "reported": report}
         runs.change(self._connection, {run.id: values})
         self._met[row.key] = replace(run, caused_by_delivery_id=chosen, bound_by=binding.bound_by)
-        told = self._told.get(chosen)
-        if told is None or _WEIGHT[row.report] > _WEIGHT[told.report]:
-            self._told[chosen] = row
+        self._told.append((chosen, row.proving))
         return chosen
 
     def _state(self, said: Any) -> DeliveryState:
         """A delivery's state, were it settled what the unit was told before."""
-        proved = said.id in self._told and may_move(said.state, "confirmed")
+        told = any(said.id == each for each, _ in self._told)
+        proved = told and may_move(said.state, "confirmed")
         state: DeliveryState = "confirmed" if proved else said.state
         return state
 
@@ -171,7 +169,7 @@ class _Unit:
         """Settle it. A run that was met for what is refused leaves no trace."""
         unbound = {run.id for run in self._met.values() if run.bound_by is None}
         runs.forget(self._connection, unbound & fresh)
-        proofs.settle(self._connection, {name: row.proving for name, row in self._told.items()})
+        proofs.settle(self._connection, self._told)
 
 
 def _chosen(found: Mapping[str, DeliveryState], run: Run) -> str | _Refused:

@@ -23,4 +23,5 @@ async def proving(broker: Broker, key: RunKey) -> Proving:
     details = {"run_id": key.run_id, "run_attempt": key.run_attempt}
     wanted = [Entry(f"zekt:delivery:{state}", SYSTEM, details=details) for state in _MAY_PROVE]
     entries = await broker.entries(wanted)
-    return Proving(dict(zip(_MAY_PROVE, entries, strict=True)), broker.now())
+    told = dict(zip(_MAY_PROVE, entries, strict=True))
+    return Proving(told, broker.now(), (key.run_id, key.run_attempt))

@@ -187,14 +187,14 @@ def _write(
     known = mirror.repositories_by_id(connection, {row.key.repository_id for row in rows})
     met: dict[str, str] = {}
     ran: dict[str, Workflow] = {}
-    proved: dict[str, Proving] = {}
+    proved: list[tuple[str, Proving]] = []
     for some in _rounds(rows):
         news = [each for each in _meet(connection, some, known) if not _lacks_proof(*each)]
         for row, run in news:
             met[row.inbox_id] = run.correlation_id
             if row.facts and run.state == "open":
                 ran[row.inbox_id] = (row.key.repository_id, row.facts.workflow_path)
-        proved |= _learn(connection, news, {key for key, each in known.items() if each.provider})
+        proved += _learn(connection, news, {key for key, each in known.items() if each.provider})
     proofs.settle(connection, proved)
     resting = services.gone(connection, ran.values())
     inbox.processed(connection, list(met), rows[0].now)
@@ -238,14 +238,14 @@ def _of(found: Sequence[Service], workflow: Workflow | None) -> tuple[Service, .
 
 def _learn(
     connection: Connection, news: Sequence[tuple[_Collected, Run]], providers: set[int]
-) -> dict[str, Proving]:
+) -> list[tuple[str, Proving]]:
     """Write one news of each run; answers what proves the deliveries that they came of."""
     runs.put_jobs(connection, {run.id: row.job for row, run in news if row.job})
     ending = [run.id for row, run in news if row.ends(run)]
     jobs = runs.jobs_of(connection, ending)
     done = {run_id for run_id in ending if every_seen_job_completed(jobs[run_id])}
     changes: dict[str, Mapping[str, Any]] = {}
-    proved: dict[str, Proving] = {}
+    proved: list[tuple[str, Proving]] = []
     for row, run in news:
         if row.job:
             changes[run.id] = {"due_at": row.now} if run.id in done else {}
@@ -254,7 +254,7 @@ def _learn(
             ended = _ended(row, row.key.repository_id in providers, run.id in done)
             changes[run.id] = _columns(row.facts) | binding._asdict() | ended
             if binding.caused_by_delivery_id and binding.bound_by in EXACT and row.proving:
-                proved[binding.caused_by_delivery_id] = row.proving
+                proved.append((binding.caused_by_delivery_id, row.proving))
             if row.entry:
                 audit.record(connection, replace(row.entry, correlation_id=run.correlation_id))
     runs.change(connection, changes)
