@@ -147,6 +147,35 @@ async def test_a_service_may_approve_by_a_list(stage: Stage) -> None:
     assert len(await told(stage, "person:subscription:requested")) == 1
 
 
+@pytest.mark.parametrize(
+    ("offered", "then", "accepted"),
+    [
+        (("released",), ("released", "deploy"), ["released"]),
+        (("released", "deploy"), ("deploy", "erase"), ["deploy"]),
+        (("*",), ("released", "deploy"), ["released", "deploy"]),
+        (("released",), ("*",), ["released"]),
+    ],
+)
+async def test_an_invitation_is_accepted_as_it_was_offered(
+    stage: Stage, offered: tuple[str, ...], then: tuple[str, ...], accepted: list[str]
+) -> None:
+    await stage.publish(*offered)
+    await go(stage, "invite")
+    await services.edit(stage.broker, ME, SERVICE, {"event_types": then})
+    await go(stage, "accept")
+    assert json.loads((await row_of(stage))["event_types"]) == accepted
+    added = [each for each in then if each not in accepted]
+    shown = await subscription_lists.show(stage.broker, ME, ENDS)
+    assert shown["not_accepted"] == added
+
+
+async def test_who_accepted_any_type_has_accepted_each(stage: Stage) -> None:
+    await stage.serve("*")
+    await services.edit(stage.broker, ME, SERVICE, {"event_types": ("released",)})
+    shown = await subscription_lists.show(stage.broker, ME, ENDS)
+    assert (shown["event_types"], shown["not_accepted"]) == (["*"], [])
+
+
 async def test_an_event_type_added_later_needs_the_consumers_acceptance(stage: Stage) -> None:
     there = people(stage)
     await stage.serve("released")

@@ -173,6 +173,29 @@ async def test_a_run_of_code_that_is_gone_counts_as_a_forks(stage: Stage) -> Non
     await blocked(stage, "from_fork")
 
 
+@pytest.mark.parametrize(
+    ("conditions", "reason"),
+    [
+        (Conditions(), "run_event_not_allowed"),
+        (Conditions(events=("push",)), "run_event_not_allowed"),
+        (Conditions(events=("issue_comment",), branches=("main",)), "branch_not_allowed"),
+        (Conditions(events=("issue_comment",)), "conclusion_not_allowed"),
+    ],
+)
+async def test_a_run_beside_the_allow_lists_conditions_sends_nothing(
+    stage: Stage, conditions: Conditions, reason: str
+) -> None:
+    name = stage.provider.full_name
+    await repositories.enable(stage.broker, ME, name)
+    await workflows.allow(stage.broker, ME, name, RELEASE, conditions)
+    options: Any = {"event": "issue_comment", "head_branch": "next"}
+    run = await stage.github.start_run(stage.provider, RELEASE, **options)
+    await run.start_job("build")
+    await run.complete("cancelled")
+    await stage.listen()
+    await blocked(stage, reason)
+
+
 async def test_a_suspended_provider_sends_nothing(stage: Stage) -> None:
     await stage.publish()
     await gathering(stage, "build")

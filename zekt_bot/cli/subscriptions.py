@@ -91,7 +91,8 @@ _accepted = click.option(
     "event_types",
     multiple=True,
     metavar="TYPE",
-    help="Accept only this event type; repeat for more. Default: all that the service declares.",
+    help="Accept only this event type; repeat for more. Default: all that the service declares; "
+    "of an invitation, what it offered.",
 )
 _words = click.option("--words", metavar="TEXT", default="", help="For the other side to read.")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zekt_bot.db import mirror
 from zekt_bot.db import subscriptions as rows_of
 from zekt_bot.domain.access import Person
+from zekt_bot.domain.catalog import ANY_TYPE
 from zekt_bot.domain.subscriptions import STATES
 from zekt_bot.errors import AccessDenied, InvalidInput
 from zekt_bot.operations import access, services
@@ -115,7 +116,7 @@ def shown(row: RowMapping, ends: Mapping[int, Repository], *, whole: bool) -> di
     repository at GitHub, where everybody might see which one that befell.
     """
     accepted = json.loads(row["event_types"])
-    declared = json.loads(row["declared"])
+    declared = [] if ANY_TYPE in accepted else json.loads(row["declared"])
     plain = (
         "id",
         "consumer",

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from zekt_bot.domain.catalog import check_number
+from zekt_bot.domain.catalog import ANY_TYPE, check_number
 from zekt_bot.domain.names import check_event_type
 from zekt_bot.domain.subscriptions import Filters, check_filters
 from zekt_bot.errors import Conflict, InvalidInput
@@ -26,7 +26,7 @@ class Terms:
     """What a consumer wants of a service.
 
     `settings` are the channel's, and kept sealed. No event types: all that the service declares
-    now. `words` are for the provider to read.
+    now, of an invitation what it offered. `words` are for the provider to read.
     """
 
     settings: Mapping[str, str] | None = None
@@ -67,7 +67,7 @@ def event_types(found: Parties, terms: Terms) -> tuple[str, ...]:
         InvalidInput: the service declares none of that name, or they are too many.
     """
     declared = found.service.profile.event_types
-    named = declared if terms.event_types is None else terms.event_types
+    named = _by_default(found) if terms.event_types is None else terms.event_types
     types = tuple(dict.fromkeys(map(check_event_type, named)))
     check_number("event types", types)
     strange = [each for each in types if not found.service.declares(each)]
@@ -89,6 +89,14 @@ def filters(found: Parties, terms: Terms) -> str:
             f"{found.name} hides its source, branches too: filter by event type and conclusion."
         )
     return json.dumps(asdict(checked))
+
+
+def _by_default(found: Parties) -> tuple[str, ...]:
+    """All that the service declares; of an invitation what it offered: more may have come since."""
+    held, service = found.held, found.service
+    if held is None or held.state != "invited" or ANY_TYPE in held.event_types:
+        return service.profile.event_types
+    return tuple(each for each in held.event_types if service.declares(each))
 
 
 async def settings(broker: Broker, found: Parties, terms: Terms) -> dict[str, Any]:
