@@ -303,6 +303,8 @@ def check_conclusion(conclusion: str) -> str:
 
 def fits(pattern: str, branch: str) -> bool:
     """Whether a branch fits: GitHub's own patterns, of which `*` and `**` are understood."""
+    if "*" not in pattern:
+        return pattern == branch
     return _compiled(pattern).fullmatch(branch) is not None
 
 
