@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import json
 import sys
+import weakref
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -13,14 +16,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.db.rows import until
-from tests.stage import open_stage
+from tests.stage import LEASE, open_stage
 from zekt_bot import hookimpl
 from zekt_bot.db import audit
 from zekt_bot.db.tables import inbox, runs
 from zekt_bot.domain.audit import Entry
-from zekt_bot.domain.webhooks import Receipt
-from zekt_bot.plugins import observers
+from zekt_bot.domain.webhooks import GitHubEvent, Receipt
+from zekt_bot.plugins import Plugin, Plugins, observers
 from zekt_bot.plugins.observers import News, Observers
+from zekt_bot.testing.clock import START
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -102,6 +106,33 @@ async def test_an_event_is_heard_once_zekt_is_done_with_it(
         actions = ("requested", "in_progress", "completed")
         assert said == {("workflow_run", action, 200) for action in actions}
         assert {row["state"] for row in await stage.rows(inbox)} == {"processed"}
+
+
+class Pausing:
+    """The machine stands still in the middle of a step, for as long as a lease lasts."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+
+    @hookimpl
+    def zekt_audit_details(self, entry: Entry) -> None:
+        if entry.verb == "github:run:completed":
+            self.stage.clock.advance(LEASE)
+
+
+async def test_what_another_worker_may_have_told_is_not_told_again(
+    migrated_sqlite: str, folder: Path
+) -> None:
+    code = HEARING.format(events=["workflow_run"])
+    async with hearing(migrated_sqlite, folder, code) as (stage, heard):
+        await stage.serve()
+        stage.broker.plugins.registry.register(Pausing(stage), Plugin("p", origin="built-in"))
+        await stage.finish_run()
+        await stage.take("workflow_run")
+        await stage.route()
+        await stage.broker.plugins.observers.close(timedelta(seconds=60))
+        assert {row["state"] for row in await stage.rows(inbox)} == {"processed"}
+        assert "completed" not in [action for _, action, _, _ in heard]
 
 
 async def test_octomachinerys_handlers_hear_with_their_context(
@@ -255,3 +286,32 @@ async def test_at_the_end_what_waits_has_the_time_that_is_left() -> None:
         await queues.close(timedelta(milliseconds=20))
     assert heard == []
     assert [(line["event"], line["count"]) for line in logs] == [("plugin.news_dropped", 2)]
+
+
+class Payload(dict[str, Any]):
+    """One that says whether somebody still holds it."""
+
+
+async def test_what_waits_holds_no_more_than_its_bytes() -> None:
+    plugins, heard = Plugins(), list[int]()
+
+    class Ears:
+        @hookimpl
+        def zekt_github_events(self) -> list[str]:
+            return ["star"]
+
+        @hookimpl
+        async def zekt_github_event(self, event: GitHubEvent) -> None:
+            heard.append(len(event.payload))
+
+    plugins.register(Ears(), "ears")
+    plugins.registry.plugins["ears"].named = frozenset({"star"})
+    payload = Payload(STAR)
+    held = weakref.ref(payload)
+    event = GitHubEvent("star", "created", "guid", None, 1, START, payload)
+    plugins.heard_github(event, json.dumps(STAR).encode(), None)  # type: ignore[arg-type]
+    del event, payload
+    gc.collect()
+    assert (held(), heard) == (None, [])
+    await plugins.close(timedelta(seconds=5))
+    assert heard == [len(STAR)]

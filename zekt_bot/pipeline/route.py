@@ -59,7 +59,8 @@ async def route(
 ) -> None:
     """Run the step of a leased inbox row; what cannot be done is tried again or set aside.
 
-    `timeout` bounds a step that asks GitHub, so that it ends before the lease does.
+    `timeout` bounds a step that asks GitHub, so that it ends before the lease does; plugins hear
+    only of what was done within it.
 
     Raises:
         StorageUnavailable: nothing was written; the lease runs out and the row is due again.
@@ -87,7 +88,8 @@ async def route(
         if row["run_id"] is not None:
             key = (row["repository_id"], row["run_id"], row["run_attempt"])
             broker.traces.tell("route", key, began_at, broker.now(), event=row["event"])
-        if broker.plugins.hears(news.event):
+        # What took longer another worker may have done too, and told.
+        if broker.plugins.hears(news.event) and broker.now() < began_at + timeout:
             _let_hear(broker, row, news, raw)
     except StorageUnavailable:
         raise

@@ -269,13 +269,14 @@ class Plugins:
         client = None
         if event.installation_id is not None:
             client = github.read_api(event.installation_id)
+        bare = replace(event, payload={})  # `raw`, which is counted, is all that waits
 
         async def told(impl: Impl) -> None:
-            own = replace(event, payload=orjson.loads(raw))
+            own = replace(bare, payload=orjson.loads(raw))
             await _tell(impl, {"event": own, "client": client})
 
         async def handled(handler: Callable[..., Any]) -> None:
-            own = replace(event, payload=orjson.loads(raw))
+            own = replace(bare, payload=orjson.loads(raw))
             await octo.tell(handler, own, await github.app())
 
         hook = "zekt_github_event"

@@ -48,16 +48,22 @@ async def test_who_cannot_be_reached_is_tried_again(zekt, receiver):
         {"url": "http://example.com", "secret": SECRET},
         {"url": "https://", "secret": SECRET},
         {"url": "https://user@example.com", "secret": SECRET},
+        {"url": "https://example.com:no", "secret": SECRET},
+        {"url": "https://münchen.example", "secret": SECRET},
         {"url": "https://example.com", "secret": "whsec_AAAA"},
         {"url": "https://example.com", "secret": "whsec_no base64 at all ----------------"},
         {"url": "https://example.com", "secret": SECRET, "more": "1"},
     ],
 )
 def test_wrong_settings_are_refused(settings):
-    with pytest.raises(ValueError, match=r"wanted|must"):
+    with pytest.raises(ValueError, match=r"wanted|must|Port"):
         StandardWebhooks().check(settings)
 
 
 def test_one_host_has_one_pace():
-    settings = {"url": "https://example.com:8443/a", "secret": SECRET}
-    assert StandardWebhooks().check(settings) == "example.com:8443"
+    for url, host in (
+        ("https://example.com:8443/a", "example.com:8443"),
+        ("https://EXAMPLE.com:443/a", "example.com:443"),
+        ("https://example.com/b", "example.com:443"),
+    ):
+        assert StandardWebhooks().check({"url": url, "secret": SECRET}) == host

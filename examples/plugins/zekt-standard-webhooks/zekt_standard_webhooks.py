@@ -37,8 +37,11 @@ class StandardWebhooks:
             raise ValueError("url must begin with https://.")
         if not parts.hostname or parts.username is not None:
             raise ValueError("url must name a host, and no user.")
+        if not parts.hostname.isascii() or " " in parts.hostname:
+            raise ValueError("url must name a host in ASCII, as DNS does (xn--…).")
         _check_secret(settings["secret"])
-        return parts.netloc
+        # However the address is written: a port that is none raises too.
+        return f"{parts.hostname}:{parts.port or 443}"
 
     async def send(self, request: DispatchRequest, client: ChannelApi) -> Outcome:
         """POST `request.body`. The delivery's id is the message's, also when sent again."""
