@@ -10,9 +10,13 @@ import orjson
 import pytest
 from sqlalchemy import update
 
+from tests.db.rows import at_once
 from tests.pipeline.sending import DISPATCHES, execute, verbs
+from tests.stage import LEASE
+from zekt_bot.db import inbox
 from zekt_bot.db.tables import audit, deliveries, lanes, runs
 from zekt_bot.operations.preflight.findings import RUN_NAME
+from zekt_bot.pipeline import route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,13 +114,16 @@ async def test_one_bad_run_fails_the_delivery_until_a_newer_attempt_of_it_ends_w
 
 @pytest.mark.parametrize("failing", range(3))
 async def test_the_audit_names_the_run_that_says_so_of_several_heard_of_at_once(
-    stage: Stage, failing: int
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
     started = await dispatched(stage, NAMED, NAMED, NAMED)
     await stage.listen()
     for number, run in enumerate(started):
         await run.complete("failure" if number == failing else "success")
-    await stage.listen()
+    await stage.take()
+    rows = await stage.broker.database.query(inbox.load, await stage.claim("inbox"))
+    steps = (route.route(stage.broker, stage.router, row, LEASE) for row in rows)
+    await at_once(stage.broker.database, monkeypatch, *steps)
     assert await state(stage) == "failed"
     told = [row for row in await stage.rows(audit) if row["verb"] == "zekt:delivery:failed"]
     named = [orjson.loads(row["details"])["run_id"] for row in told]
