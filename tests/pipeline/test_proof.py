@@ -112,6 +112,20 @@ async def test_one_bad_run_fails_the_delivery_until_a_newer_attempt_of_it_ends_w
     assert await state(stage) == "completed"
 
 
+async def test_a_newer_attempt_came_of_what_the_title_of_the_former_named(stage: Stage) -> None:
+    (run,) = await dispatched(stage, NAMED)
+    await run.complete("failure")
+    await stage.listen()
+    run.display_title = "zekt-workflow-completed"
+    await run.rerun()
+    await run.complete()
+    await stage.listen()
+    first, second = sorted(await consumers(stage), key=lambda row: row["run_attempt"])
+    told = ("caused_by_delivery_id", "bound_by", "root_run_id", "hops")
+    assert [second[name] for name in told] == [first[name] for name in told]
+    assert (await state(stage), second["bound_by"]) == ("completed", "title")
+
+
 @pytest.mark.parametrize("failing", range(3))
 async def test_the_audit_names_the_run_that_says_so_of_several_heard_of_at_once(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, failing: int
