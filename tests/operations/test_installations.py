@@ -293,6 +293,22 @@ async def test_a_malformed_list_is_refused(stage: Stage, listed: Any) -> None:
         await installations.repositories_changed(stage.broker, told_of)
 
 
+@pytest.mark.parametrize("account_id", [2**63, -1, True, "1"])
+async def test_news_of_an_account_whose_id_is_absurd_is_done_at_once(
+    stage: Stage, account_id: Any
+) -> None:
+    await know(stage)
+    body = payloads.installation_repositories(
+        stage.providing, [], [stage.provider], stage.github.sender
+    )
+    body["installation"]["account"]["id"] = account_id
+    await stage.tell("installation_repositories", body)
+    await stage.listen()
+    assert (await stage.row(tables.inbox))["state"] == "processed"
+    last = (await stage.rows(audit))[-1]
+    assert (last["verb"], last["account_id"]) == ("github:installation_repositories:removed", None)
+
+
 async def test_a_repository_that_vanishes_between_two_answers_is_not_found(stage: Stage) -> None:
     path = f"/repos/{CONSUMER}"
     stage.github.fail("GET", path, status=404)

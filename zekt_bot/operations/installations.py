@@ -308,13 +308,14 @@ async def _granted(
 
 async def _entry(broker: Broker, news: News) -> Entry:
     action = "".join(c if c.isalpha() else "_" for c in (news.action or "changed").lower())
-    installation = news.body.get("installation")
-    account = installation.get("account") if isinstance(installation, dict) else None
-    account_id = account.get("id") if isinstance(account, dict) else None
+    account_id = None
+    with contextlib.suppress(MalformedEvent):  # not every news names it
+        account = fields.part(fields.part(news.body, "installation"), "account")
+        account_id = fields.number(account, "id")
     return await broker.entry(
         f"github:{news.event}:{action if action.isascii() else 'changed'}",
         GITHUB,
-        account_id=account_id if isinstance(account_id, int) else None,
+        account_id=account_id,
     )
 
 
