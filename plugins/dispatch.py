@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 REDIRECTS = frozenset({301, 302, 307, 308})
 LONGEST_WAIT = 24 * 3600.0
+_LONGEST_GUESS = 3600.0  # within which GitHub counts anew, whatever failed before
 _LIMIT = "x-ratelimit-limit"
 _REMAINING = "x-ratelimit-remaining"
 _RESET = "x-ratelimit-reset"
@@ -186,13 +187,13 @@ def _limited(
     outcome: Outcome, headers: Mapping[str, str], request: DispatchRequest, now: datetime
 ) -> Outcome:
     """The whole lane waits: `retry-after`; or until the reset if nothing remains; or a minute,
-    doubled.
+    doubled, an hour at most.
     """
     seconds = _number(headers.get("retry-after"))
     if seconds is None:
         seconds = _until_reset(headers, now)
     if seconds is None or seconds < 0:
-        seconds = 60.0 * 2 ** min(max(request.attempt - 1, 0), 12)
+        seconds = min(60.0 * 2 ** min(max(request.attempt - 1, 0), 12), _LONGEST_GUESS)
     return replace(outcome, not_before=now + _wait(seconds), closes_lane=True)
 
 

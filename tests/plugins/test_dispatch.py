@@ -139,14 +139,16 @@ async def test_a_limit_closes_the_lane_until_github_opens_it(
     assert fake.count("GET", APP) == 0, "a limit says nothing about access"
 
 
-async def test_limits_without_a_time_double_the_wait(send: Send, fake: FakeGitHub) -> None:
+async def test_limits_without_a_time_double_the_wait_up_to_an_hour(
+    send: Send, fake: FakeGitHub
+) -> None:
     waits = []
-    for attempt in (0, 1, 2, 3, 100):
+    for attempt in (0, 1, 2, 3, 6, 7, 100):
         fake.script("POST", POST, 429)
         outcome = await send(attempt=attempt)
         assert outcome.not_before
         waits.append((outcome.not_before - fake.clock.now()).total_seconds())
-    assert waits == [60, 60, 120, 240, 86400]
+    assert waits == [60, 60, 120, 240, 1920, 3600, 3600]
 
 
 words = st.text("0123456789-+.eanif", max_size=12)
