@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.operations.people import people
+from tests.operations.subscribing import WAY, go
 from tests.stage import ME, RELEASE, SERVICE
 from zekt_bot.domain.access import Person, WorkflowRun
 from zekt_bot.domain.events import RunKey
@@ -126,6 +127,25 @@ async def test_a_hidden_source_stays_hidden_from_who_manages_the_consumer_alone(
     own = DeliveryFilter(service=SERVICE)
     (row,) = await deliveries.list_deliveries(stage.broker, there.ada, Page(), own)
     assert (whole["source"], row["source"]) == (PROVIDER, PROVIDER)
+
+
+@pytest.mark.parametrize("state", ["requested", "rejected", "revoked", "invited"])
+async def test_who_is_not_approved_learns_nothing_of_the_provider(stage: Stage, state: Any) -> None:
+    there = people(stage)
+    await stage.publish()
+    await go(stage, *WAY[state])
+    await stage.finish_run("build", head_branch="next")
+    await stage.flow()
+    to_me = DeliveryFilter(repository=CONSUMER)
+    (listed,) = await deliveries.list_deliveries(stage.broker, there.mia, Page(), to_me)
+    shown = await deliveries.show_delivery(stage.broker, there.mia, listed["id"])
+    secrets = (PROVIDER, RELEASE, str(stage.provider.id), "/actions/runs/", "Release", "success")
+    for found in (listed, shown):
+        assert (found["service"], found["blocked_reason"]) == (SERVICE, "not_approved")
+        assert [word for word in secrets if word in repr(found)] == []
+    assert [entry["verb"] for entry in shown["history"]] == ["zekt:delivery:blocked"]
+    whole = await deliveries.show_delivery(stage.broker, there.ada, listed["id"])
+    assert (whole["source"], whole["conclusion"]) == (PROVIDER, "success")
 
 
 async def test_a_pause_tells_the_consumer_nothing_of_who_hides(stage: Stage) -> None:

@@ -79,14 +79,15 @@ def _head(row: Row, out: Console) -> None:
 
 
 def _run(row: Row) -> str:
-    """Its run as GitHub writes it; of a hidden source there is no number."""
+    """Its run as GitHub writes it; of one that is not told there is no number."""
     number = f" #{row['run_number']}" if row["run_number"] else ""
     return f"{row['workflow_name']}{number}"
 
 
 def _route(row: Row, out: Console) -> None:
     """From, service, to: on one line if there is room, with what each leg took."""
-    stops = [cell(row["source"] or "(a hidden source)"), cell(row["service"]), cell(row["target"])]
+    untold = "(a hidden source)" if row["source_is_hidden"] else "(not told)"
+    stops = [cell(row["source"] or untold), cell(row["service"]), cell(row["target"])]
     legs = [
         Text(f"── {_seconds(row['created_at'] - _event_at(row))} ──▶", style="green"),
         _last_leg(row),
@@ -158,7 +159,7 @@ def _event(row: Row, began: datetime) -> _Entry:
     """Its messages came before the run ended, also those of that same second."""
     stored = (e["at"] for e in row["history"] if e["verb"] == "run:message:stored")
     place = max((at for at in stored if began < at < began + _SECOND), default=began)
-    what = f"{row['source'] or ''} {_run(row)} ended: {row['conclusion']}"
+    what = f"{row['source'] or ''} {_run(row)} ended: {row['conclusion'] or '?'}"
     return _Entry(place, 0 if place == began else 3, began, "event", Text(plain(what)), 0)
 
 

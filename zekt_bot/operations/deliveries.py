@@ -123,7 +123,7 @@ async def show_delivery(broker: Broker, principal: Principal, delivery_id: str) 
                 "details": orjson.loads(entry["details"]),
             }
             for entry in history
-            if entry["delivery_id"] or not delivery["source_is_hidden"]
+            if entry["delivery_id"] or not _is_untold(row, whole=whole)
         ],
     }
 
@@ -150,16 +150,30 @@ async def _silence(broker: Broker, principal: Principal, subscription_id: str) -
 
 
 def named(row: RowMapping, now: datetime, *, whole: bool) -> dict[str, Any]:
-    """A delivery with its service as consumers write it; unless `whole`, hidden sources stay so."""
+    """A delivery with its service as consumers write it; unless `whole`, hidden sources stay so.
+
+    Who is not approved is told no more of an event than that there was one.
+    """
     hidden = bool(row["hidden_source"]) and not whole
     owner = row["alias"] or (None if hidden else row["service_owner"]) or "?"
     service = f"{owner}/{row['slug'] or '?'}"
     told = {**shown(row), **held_up(row, now), "service": service, "source_is_hidden": hidden}
-    if hidden:
-        told |= dict.fromkeys(_OF_THE_SOURCE) | {"workflow_name": row["title"]}
+    if _is_untold(row, whole=whole):
+        told |= dict.fromkeys(_OF_THE_SOURCE) | {"workflow_name": row["title"] or row["slug"]}
+    if not whole and _is_unapproved(row):
+        told["conclusion"] = None
     if hidden and row["waits_for"] == "pause":
         told["reason"] = None  # it may be the id of the provider's account
     return told
+
+
+def _is_untold(row: RowMapping, *, whole: bool) -> bool:
+    """Whether nothing of its source is theirs to know."""
+    return not whole and (bool(row["hidden_source"]) or _is_unapproved(row))
+
+
+def _is_unapproved(row: RowMapping) -> bool:
+    return bool(row["blocked_reason"] == "not_approved")
 
 
 def _case(
