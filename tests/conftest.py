@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 import os
 import shutil
@@ -20,7 +21,7 @@ from tests import compiled, databases, figures, packages, plain_logs, wheel
 from tests.turns import is_spared
 from zekt_bot.db import engine, schema
 from zekt_bot.github import app_pages
-from zekt_bot.operations import user_tokens
+from zekt_bot.operations import sessions, user_tokens
 from zekt_bot.plugins import calls
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ packages.share()
 def unhurried() -> None:
     """On a loaded machine nothing is at once; the tests of these limits set their own."""
     calls.LIMIT = timedelta(seconds=5)
-    app_pages.MOMENT = user_tokens._PATIENCE = 60.0
+    app_pages.MOMENT = user_tokens._PATIENCE = sessions._PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -57,6 +58,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let the process that hears of all tests write down what a long run saw."""
     if PROFILE == "long" and "PYTEST_XDIST_WORKER" not in os.environ:
         config.pluginmanager.register(figures.LongRun())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Let no garbage be looked for in what is imported: all of it stays, during the tests too."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
