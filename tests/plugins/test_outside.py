@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import socket
+import threading
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
@@ -80,6 +83,34 @@ async def test_what_cannot_be_reached_is_said_without_the_headers(url: str) -> N
     assert "secret" not in str(caught.value)
     assert not isinstance(caught.value, AddressRefused)
     await outside.close()
+
+
+async def test_names_that_nobody_answers_for_hold_up_no_other_of_the_servers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered, look_up, asked = threading.Event(), socket.getaddrinfo, list[Any]()
+
+    def slow(host: Any, *rest: Any, **more: Any) -> Any:
+        if str(host).endswith(".example"):
+            asked.append(host)
+            answered.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "nobody answers")
+        return look_up(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    outside = Outside()
+    urls = [f"https://{number}.example/" for number in range(64)]
+    asking = [asyncio.create_task(outside.request("GET", url, {}, b"")) for url in urls]
+    try:
+        async with asyncio.timeout(15):
+            while len(asked) < 5:
+                await asyncio.sleep(0.01)
+            assert await asyncio.get_running_loop().getaddrinfo("localhost", 443)
+    finally:
+        answered.set()
+        ended = await asyncio.gather(*asking, return_exceptions=True)
+        await outside.close()
+    assert {type(each) for each in ended} == {RequestFailed}
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,15 @@ that resolves to another address a moment later, nor a redirect leads into the o
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from zekt_bot.errors import AddressRefused, RequestFailed
 from zekt_bot.github.http import TIMEOUT, USER_AGENT, Answer, read_body
@@ -33,8 +37,44 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _PUBLIC = ipaddress.IPv6Network("2000::/3")
 
 
+_MOST_NAMES = 8  # that are looked up at the same time
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+
+
 class _NotPublic(OSError):
     """The connector takes it for an address that cannot be connected to."""
+
+
+class _Names(AbstractResolver):
+    """Looks names up in threads of its own.
+
+    The event loop's look up GitHub's: a consumer whose names nobody answers for must not keep them.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_MOST_NAMES, thread_name_prefix="zekt-names")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        wanted = (family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
+        ask = partial(socket.getaddrinfo, host, port, *wanted)
+        found: list[tuple[Any, ...]]
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=place[0],
+                port=place[1],
+                family=kind,
+                proto=proto,
+                flags=_NUMERIC,
+            )
+            for kind, _, proto, _, place in found
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class Outside:
@@ -43,12 +83,14 @@ class Outside:
     def __init__(self, allowed: Sequence[Network] = ()) -> None:
         """`allowed`: networks that channels may reach though they are not public."""
         self._allowed = tuple(allowed)
+        self._names = _Names()  # no thread starts yet
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session:
             await self._session.close()
+        await self._names.close()
 
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
@@ -85,7 +127,7 @@ class Outside:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:  # most servers have no channel that calls out
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(socket_factory=self._socket),
+                connector=aiohttp.TCPConnector(resolver=self._names, socket_factory=self._socket),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=TIMEOUT,
                 trust_env=False,
