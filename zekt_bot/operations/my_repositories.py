@@ -265,6 +265,21 @@ async def uses(broker: Broker, repositories: Iterable[Repository]) -> dict[int, 
     return await broker.database.query(consents.use_of, [each.id for each in repositories])
 
 
+async def at_hand(broker: Broker, session: Session, full_name: str) -> Repository | None:
+    """One of which GitHub said within the last minute that they manage it: it is not asked again.
+
+    Raises:
+        GitHubError, StorageUnavailable.
+    """
+    said, name = broker.roles.listed(session.hash), full_name.lower()
+    if said is None or name not in {each.lower() for each in said.managed.values()}:
+        return None
+    try:
+        return await access.known(broker, session.person, "repository:read", full_name)
+    except (NotFound, AccessDenied):  # Zekt has not met it, or the App cannot see it
+        return None
+
+
 async def named(broker: Broker, session: Session, full_name: str) -> Repository:
     """One repository by its name, also one that the lists do not show or that is new to Zekt.
 

@@ -202,7 +202,7 @@ async def test_what_costs_github_much_is_asked_so_often_only(org: Org) -> None:
     paths = (
         "/repositories?name=aurora-labs/no-such",
         "/repositories?setup_action=install&installation_id=1",
-        "/repositories/aurora-labs/docs/enable",
+        "/repositories/aurora-labs/no-such/enable",
         "/consent/aurora-labs/export",
     )
     for number in range(MOST_QUESTIONS):
@@ -214,6 +214,18 @@ async def test_what_costs_github_much_is_asked_so_often_only(org: Org) -> None:
     assert (await browser.get("/repositories")).status == 200
     org.console.clock.advance(timedelta(minutes=1))
     assert (await browser.get(paths[0])).status == 200
+
+
+async def test_what_the_list_shows_is_no_question(org: Org) -> None:
+    """Who enables one repository after the other looks at each; GitHub need not be asked again."""
+    browser, path = await org.browser(), "/repositories/aurora-labs/docs/enable"
+    assert (await browser.get("/repositories")).status == 200
+    asked = len(org.console.github.requests)
+    for _ in range(MOST_QUESTIONS + 1):
+        ask = await browser.get(path)
+        assert ask.status == 200
+    assert len(org.console.github.requests) == asked
+    assert (await browser.send(ask, path, part="provider")).location == "/repositories"
 
 
 _SENT: tuple[tuple[str, dict[str, str]], ...] = (

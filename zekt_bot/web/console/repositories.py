@@ -150,11 +150,12 @@ async def _by_name(request: web.Request, name: str) -> tuple[Repository | None, 
 
 async def ask(request: web.Request) -> web.Response:
     """`GET /repositories/OWNER/NAME/enable` and `/disable`: what happens then."""
-    count_question(request)
+    broker, session, name = request.app[BROKER], request[VIEWER].session, _name(request)
+    found = await my_repositories.at_hand(broker, session, name)
+    if found is None:
+        count_question(request)
+        found = await my_repositories.named(broker, session, name)
     verb = request.match_info["verb"]
-    found = await my_repositories.named(
-        request.app[BROKER], request[VIEWER].session, _name(request)
-    )
     return page(request, f"repositories/{verb}.html", repository=found, standing=standing(found))
 
 
