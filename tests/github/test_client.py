@@ -23,7 +23,7 @@ from zekt_bot.testing.world import private_key
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tests.github.server import FakeGitHub, FixedCredentials, Seen
+    from tests.github.server import FakeGitHub, FixedCredentials, Seen, TestClock
     from zekt_bot.config import Settings
     from zekt_bot.errors import GitHubError
     from zekt_bot.github.client import GitHub
@@ -202,6 +202,26 @@ async def test_a_token_that_outlives_a_suspension_says_so(
         await github.repository(INSTALLATION, repository_id=CONSUMER)
     assert type(caught.value) is error
     assert await github.repository(INSTALLATION, repository_id=CONSUMER)
+
+
+async def test_whether_it_is_suspended_is_asked_once_a_minute(
+    github: GitHub, fake: FakeGitHub, clock: TestClock
+) -> None:
+    """A refusal that does not say so, as of an IP allow list, comes again at each question."""
+
+    async def refused(times: int) -> list[type[GitHubError]]:
+        seen = []
+        for _ in range(times):
+            fake.script("GET", REPOSITORY, 403, {"message": "no"})
+            with pytest.raises((GitHubAnswered, InstallationSuspended)) as caught:
+                await github.repository(INSTALLATION, repository_id=CONSUMER)
+            seen.append(caught.type)
+        return seen
+
+    assert (await refused(3), fake.count("GET", APP)) == ([GitHubAnswered] * 3, 1)
+    fake.installation = {"id": INSTALLATION, "suspended_at": "2026-07-01T12:00:00Z"}
+    clock.pass_(seconds=60)
+    assert (await refused(2), fake.count("GET", APP)) == ([InstallationSuspended] * 2, 3)
 
 
 async def test_the_app_lasts_as_long_as_its_credentials(
