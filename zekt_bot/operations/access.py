@@ -102,10 +102,11 @@ async def at_github(broker: Broker, principal: Principal, full_name: str) -> Rep
     Raises:
         NotFound, NotAdmitted, Conflict, GitHubError, StorageUnavailable.
     """
+    is_person = isinstance(principal, Person)
     try:
-        return await find_repository(broker, full_name)
+        return await find_repository(broker, full_name, for_operator=not is_person)
     except (NotAdmitted, InstallationGone, InstallationSuspended):
-        if isinstance(principal, Person):
+        if is_person:
             raise not_shown(full_name) from None
         raise
 

@@ -130,17 +130,18 @@ async def account_renamed(broker: Broker, news: News) -> None:
     await _confirm(broker, news, installation_id, ())
 
 
-async def find_repository(broker: Broker, full_name: str) -> Repository:
+async def find_repository(broker: Broker, full_name: str, *, for_operator: bool) -> Repository:
     """The repository that is named OWNER/REPO at GitHub now, and covered by the App.
 
     Raises:
         NotFound: the App is not installed there, or there is no such repository.
-        NotAdmitted: its account is not.
+        NotAdmitted: its account is not; where the App is not installed only an operator hears so.
         GitHubError: GitHub does not answer as it should.
     """
     told = await broker.github.repository_installation(full_name)
     if told is None:
-        await _admit_owner(broker, full_name)
+        if for_operator:  # what others name shall not cost some installation its requests
+            await _admit_owner(broker, full_name)
         raise not_shown(full_name)
     await admit(broker, account_of(fields.part(told, "account")))
     installation_id = fields.number(told, "id")

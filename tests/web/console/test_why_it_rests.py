@@ -253,6 +253,22 @@ async def test_what_is_sent_counts_as_a_question_like_what_is_looked_at(org: Org
     assert len(github.requests) == asked
 
 
+async def test_what_a_stranger_names_costs_no_installation_a_request(org: Org) -> None:
+    """Who is asked without a token, 60 times an hour, is then asked with an installation's."""
+    github, eve = org.console.github, org.console.browser()
+    github.account("eve", "User")
+    await org.console.sign_in(eve, "eve")
+    page = await eve.get("/repositories")
+    assert page.status == 200
+    asked = len(github.requests)
+    for name in ("nobody/nothing", "aurora-labs/nothing"):
+        assert (await eve.get(f"/repositories/{name}/enable")).status == 404
+        assert (await eve.send(page, f"/repositories/{name}/disable", part="neither")).status == 404
+    paths = [one.path for one in github.requests[asked:]]
+    wanted = ["/repos/nobody/nothing/installation", "/repos/aurora-labs/nothing/installation"]
+    assert sorted(paths) == sorted(wanted * 2)
+
+
 async def test_an_enterprise_which_has_no_login_hides_no_repository(org: Org) -> None:
     row = {"id": org.signing_in.id, "account": {"slug": "big-corp"}, "suspended_at": None}
     listed = {"total_count": 1, "installations": [row]}
