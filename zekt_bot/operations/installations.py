@@ -130,7 +130,9 @@ async def account_renamed(broker: Broker, news: News) -> None:
     await _confirm(broker, news, installation_id, ())
 
 
-async def find_repository(broker: Broker, full_name: str, *, for_operator: bool) -> Repository:
+async def find_repository(
+    broker: Broker, full_name: str, *, for_operator: bool = True
+) -> Repository:
     """The repository that is named OWNER/REPO at GitHub now, and covered by the App.
 
     Raises:
