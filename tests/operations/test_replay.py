@@ -199,12 +199,17 @@ async def test_filters_let_less_through(stage: Stage) -> None:
         assert (await count(stage.broker, ME, wanted)).total == many, wanted
     for wrong in (
         Wanted(subscription=held, service=SERVICE),
+        Wanted(subscription=held, service=""),
+        Wanted(service=""),  # a variable that is not set: never all there is
+        Wanted(repository=""),
+        Wanted(service="", repository=""),
         Wanted(state="pending"),
     ):
         with pytest.raises(InvalidInput):
             await count(stage.broker, ME, wrong)
     for nothing in (
         Wanted(subscription="sub_nothing"),
+        Wanted(subscription=""),
         Wanted(service="aurora-labs/other"),
         Wanted(repository="kestrel-bank/other"),
     ):

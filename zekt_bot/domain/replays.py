@@ -39,7 +39,8 @@ class Wanted:
 
 def check(wanted: Wanted) -> Wanted:
     """Return `wanted`, or raise InvalidInput naming what is wrong with it."""
-    if wanted.subscription and (wanted.service or wanted.repository):
+    beside = (wanted.service, wanted.repository)
+    if wanted.subscription is not None and beside != (None, None):
         raise InvalidInput("A subscription has one service and one repository: name it alone.")
     if wanted.state is not None and wanted.state not in FINAL:
         raise InvalidInput(

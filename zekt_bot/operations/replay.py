@@ -260,9 +260,9 @@ async def _selection(broker: Broker, principal: Principal, wanted: Wanted) -> Se
     if wanted.until:
         through = min(through, first_id("dlv", wanted.until))
     which = Selection(after, through, state=wanted.state)
-    if wanted.subscription:
+    if wanted.subscription is not None:
         return await _of_subscription(broker, principal, which, wanted.subscription)
-    if wanted.service and wanted.repository:
+    if wanted.service is not None and wanted.repository is not None:
         named_ends = Ends(wanted.service, wanted.repository)
         both = await parties(broker, principal, "subscription:read", named_ends)
         ends = [both.provider, both.consumer]
@@ -272,10 +272,10 @@ async def _selection(broker: Broker, principal: Principal, wanted: Wanted) -> Se
         theirs = isinstance(principal, Person) and both.consumer.id not in managed
         which = replace(which, repository_id=both.consumer.id, by_provider=theirs)
         return replace(which, service_id=both.service.id)
-    if wanted.service:
+    if wanted.service is not None:
         service, _ = await services.owned(broker, principal, "delivery:replay", wanted.service)
         return replace(which, service_id=service.id, by_provider=isinstance(principal, Person))
-    if wanted.repository:
+    if wanted.repository is not None:
         named = await access.known(broker, principal, "delivery:replay", wanted.repository)
         return replace(which, repository_id=named.id)
     if isinstance(principal, Person):
