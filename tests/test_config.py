@@ -203,6 +203,14 @@ def test_a_list_of_nobody_does_not_mean_everybody(name: str) -> None:
     assert f"{name} names nobody" in refusal({name: " , "})
 
 
+@pytest.mark.parametrize("value", ["@ada", "ada grace", "aurora-labs/payments-api"])
+def test_a_word_that_is_no_login_admits_nobody_and_is_named(value: str) -> None:
+    for name in ("ZEKT_ALLOWED_PEOPLE", "ZEKT_ALLOWED_ACCOUNTS", "ZEKT_OPERATORS"):
+        said = refusal({name: f"mona, {value}"})
+        assert said.startswith(f"{name} has a word that is no login")
+        assert value not in said
+
+
 def test_two_factor_sign_in_can_be_demanded_where_github_tells_it() -> None:
     wanted = {"ZEKT_REQUIRE_2FA": "true", "ZEKT_OAUTH_CLIENT_ID": "Ov23liClassicOAuth01"}
     assert load(wanted).require_2fa

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from zekt_bot import environment
 from zekt_bot.domain.lanes import Pace
+from zekt_bot.domain.names import check_login
 from zekt_bot.domain.quotas import Quota
 from zekt_bot.environment import Environment
-from zekt_bot.errors import ConfigurationError
+from zekt_bot.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,6 +150,14 @@ def _logins(env: Environment, name: str) -> tuple[str, ...]:
     found = tuple(word.lower() for word in env.words(name))
     if not found and env.text(name):
         raise ConfigurationError(f"{name} names nobody: list logins, or leave it out.")
+    for login in found:
+        try:
+            check_login(login)
+        except InvalidInput:
+            raise ConfigurationError(
+                f"{name} has a word that is no login: write them as GitHub does, without @, "
+                "divided by commas."
+            ) from None
     return found
 
 

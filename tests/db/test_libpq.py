@@ -140,6 +140,13 @@ def test_what_cannot_be_used_is_named_with_the_cure(query: str, named: str) -> N
     assert named in refusal(query)
 
 
+def test_the_rest_of_a_password_is_no_parameter_to_be_shown() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        options("postgresql://zekt:half?hidden@db/zekt")
+    assert "%3F" in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["sslrootcert", "sslcert", "sslkey", "sslcrl"])
 def test_a_file_that_is_there_is_handed_to_the_driver(name: str, tmp_path: Path) -> None:
     file = tmp_path / "a&b.pem"
