@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+from pathlib import Path
 
 from zekt_bot.cli import zekt
 
 
 def main() -> None:
     """Run the command line."""
+    open_streams()
     print_anywhere()
     zekt(prog_name="zekt")
+
+
+def open_streams() -> None:
+    """Print nowhere where a stream is closed (`2>&-`), instead of ending in an error."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - to the end
 
 
 def print_anywhere() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import sqlite3
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.cli.command import process, zekt
+from tests.cli.command import environment, process, zekt
 from tests.db.rows import run_row
-from zekt_bot.cli.errors import exit_code, exit_codes
+from zekt_bot.cli.errors import exit_code, exit_codes, sentence
 from zekt_bot.errors import (
     AccessDenied,
     AppRejected,
@@ -25,6 +28,7 @@ from zekt_bot.errors import (
 )
 
 SHOW = ("deliveries", "show", "dlv_0")
+FULL = Path("/dev/full")
 
 
 async def test_usage_is_2_and_help_names_every_code(sqlite_url: str) -> None:
@@ -135,3 +139,20 @@ async def test_a_bug_is_1_and_shows_its_trace_only_on_demand(sqlite_url: str) ->
 )
 def test_each_error_has_its_code(error: Exception, code: int) -> None:
     assert exit_code(error) == code
+
+
+def test_what_strangers_said_in_an_error_cannot_steer_the_terminal() -> None:
+    assert sentence(NotFound("There is no \x1b[31m\x07event.")) == "There is no ?[31m?event."
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="Linux has a device that is always full")
+async def test_a_full_disk_is_no_bug(migrated_sqlite: str) -> None:
+    settings = environment(DATABASE_URL=migrated_sqlite)
+    command = (sys.executable, "-m", "zekt_bot", "pauses", "list", "--json")
+    with FULL.open("wb") as full:
+        running = await asyncio.create_subprocess_exec(
+            *command, env=settings, stdout=full, stderr=asyncio.subprocess.PIPE
+        )
+        _, err = await running.communicate()
+    assert running.returncode == 7
+    assert err.decode().endswith("make room where the output is written.\n")

@@ -15,6 +15,7 @@ from zekt_bot.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 def commands(verb: str) -> Iterator[tuple[str, click.Command]]:
@@ -51,6 +52,40 @@ def test_a_time_is_read_as_utc_or_as_an_age() -> None:
         assert abs(SystemClock().now() - read(text) - age) < timedelta(seconds=5)
     with pytest.raises(click.BadParameter, match="24h"):
         read("yesterday")
+    for text in ("0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00"):  # no such time in UTC
+        with pytest.raises(click.BadParameter, match="24h"):
+            read(text)
+
+
+@pytest.mark.parametrize(
+    ("noun", "option"),
+    [
+        ("audit", "--account"),
+        ("audit", "--verb"),
+        ("deliveries", "--correlation"),
+        ("events", "--workflow"),
+        ("messages", "--event-type"),
+    ],
+)
+async def test_a_variable_that_is_not_set_does_not_list_everything(
+    noun: str, option: str, migrated_sqlite: str
+) -> None:
+    ended = await zekt(noun, "list", option, "", DATABASE_URL=migrated_sqlite)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"'{option}': it is empty" in ended.err
+
+
+async def test_a_file_that_is_no_text_is_named(migrated_sqlite: str, tmp_path: Path) -> None:
+    file = tmp_path / "latin-1.md"
+    file.write_bytes("für alle".encode("latin-1"))
+    for words in (
+        ("services", "edit", "aurora-labs/release", "--description-file", str(file)),
+        ("services", "edit", "aurora-labs/release", "--schema-file", str(file)),
+        ("shield", "keys", "add", "aurora-labs", str(file)),
+    ):
+        ended = await zekt(*words, DATABASE_URL=migrated_sqlite)
+        assert (ended.code, ended.out) == (2, ""), words
+        assert f"{str(file)!r} is no text in UTF-8." in ended.err
 
 
 async def test_an_empty_list_says_whether_a_filter_may_be_the_reason(migrated_sqlite: str) -> None:

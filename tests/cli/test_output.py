@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from zekt_bot.__main__ import print_anywhere
+from zekt_bot.__main__ import open_streams, print_anywhere
 from zekt_bot.cli.output import (
     Column,
     cell,
@@ -96,6 +96,15 @@ def test_what_an_encoding_lacks_is_printed_as_an_escape(monkeypatch: pytest.Monk
     console().print("✓ done")
     sys.stdout.flush()
     assert raw.getvalue() == b"\\u2713 done\n"
+
+
+def test_a_closed_stream_ends_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    open_streams()
+    for stream in (sys.stdout, sys.stderr):
+        with stream:
+            assert (stream.writable(), stream.isatty()) == (True, False)
 
 
 def test_a_marked_sentence_goes_on_below_itself() -> None:

@@ -21,7 +21,7 @@ async def test_a_payload_is_taken_once_and_its_answer_printed(
             await run.complete("success")
         file = tmp_path / "payload.json"
         file.write_bytes(held[-1].body)
-        words = ("receive", str(file), "--event", "workflow_run", "--url", s.zekt.url)
+        words = ("receive", str(file), "--event", "workflow_run", "--url", f"{s.zekt.url}/")
         first, second = [
             await zekt(*words, "--delivery", "by-hand-1", **s.zekt.environ) for _ in range(2)
         ]

@@ -242,6 +242,8 @@ async def test_lists_and_names_are_checked(stage: Stage) -> None:
             await services.list_services(stage.broker, ME, limit=limit)
         with pytest.raises(InvalidInput):
             await repositories.list_repositories(stage.broker, ME, limit=limit)
+    with pytest.raises(InvalidInput, match="no id of this list"):
+        await services.list_services(stage.broker, ME, after="svc_1")
     with pytest.raises(InvalidInput, match="OWNER/SLUG"):
         await services.show(stage.broker, ME, "release")
     listed = await repositories.list_repositories(stage.broker, ME, limit=10)

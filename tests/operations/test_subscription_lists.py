@@ -54,7 +54,7 @@ async def test_only_the_ends_see_a_subscription(stage: Stage) -> None:
         await subscription_lists.list_subscriptions(stage.broker, ME, Which(states=("ended",)))
         == []
     )
-    for wrong in (Which(limit=0), Which(states=("lost",))):  # type: ignore[arg-type]
+    for wrong in (Which(limit=0), Which(after="sub_1"), Which(states=("lost",))):  # type: ignore[arg-type]
         with pytest.raises(InvalidInput):
             await subscription_lists.list_subscriptions(stage.broker, ME, wrong)
 

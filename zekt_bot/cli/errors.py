@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ from zekt_bot.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+BUG = NOT_AS_IT_SHOULD_BE = 1
+UNUSABLE = 7
+
 # The first class that fits decides, so the narrower ones stand first.
 _CODES: tuple[tuple[type[ZektError], int], ...] = (
     (NotFound, 4),
@@ -32,8 +36,8 @@ _CODES: tuple[tuple[type[ZektError], int], ...] = (
     (Refused, 3),
     (ConfigurationError, 6),
     (DecryptionFailed, 6),
-    (StorageUnavailable, 7),
-    (ServerUnavailable, 7),
+    (StorageUnavailable, UNUSABLE),
+    (ServerUnavailable, UNUSABLE),
     (GitHubError, 8),
     (PluginError, 9),
 )
@@ -45,11 +49,11 @@ _MEANINGS = {
     4: "no such thing",
     5: "access denied",
     6: "a setting is missing or wrong",
-    7: "the database, or the server, cannot be used now",
+    7: "the database, the server or the output cannot be used now",
     8: "GitHub did not do what was asked",
     9: "a plugin is at fault",
 }
-BUG = NOT_AS_IT_SHOULD_BE = 1
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def exit_codes() -> str:
@@ -65,7 +69,7 @@ def exit_code(error: BaseException) -> int:
 
 def sentence(error: ZektError) -> str:
     """The error on one line, with the cure where its message names none."""
-    said = " ".join(str(error).split())
+    said = _plain(str(error))
     if isinstance(error, StorageUnavailable):
         cause = error.__cause__
         why = f" ({_why(cause)})" if cause is not None else ""
@@ -73,10 +77,17 @@ def sentence(error: ZektError) -> str:
     return said
 
 
+def _plain(text: str) -> str:
+    """What strangers said may be in it: one line, which cannot steer the terminal."""
+    from zekt_bot.cli.output import plain  # rich takes its time, and most commands succeed
+
+    return plain(text)
+
+
 def _why(cause: BaseException) -> str:
     """The cause's kind and what it said, without SQLAlchemy's statement and its parameters."""
     origin = getattr(cause, "orig", None) or cause
-    said = " ".join(str(origin).split())[:200]
+    said = _plain(str(origin))[:200]
     return f"{type(origin).__name__}: {said}" if said else type(origin).__name__
 
 
@@ -96,6 +107,10 @@ class ZektGroup(click.Group):
 
 
 def _report(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno in _FULL:
+        click.echo(f"zekt: {error.strerror}: make room where the output is written.", err=True)
+        _drop_output()
+        return UNUSABLE
     found = next((e for e in _leaves(error) if isinstance(e, ZektError)), None)
     if found is not None and exit_code(found) != BUG:
         click.echo(f"zekt: {sentence(found)}", err=True)
@@ -109,6 +124,14 @@ def _report(error: Exception) -> int:
             err=True,
         )
     return BUG
+
+
+def _drop_output() -> None:
+    """What is still to be written is not tried again: Python would end with a code of its own.
+
+    Source: https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -24,7 +24,7 @@ from __future__ import annotations
 import functools
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -35,7 +35,7 @@ from zekt_bot.domain.catalog import CONCLUSIONS
 from zekt_bot.domain.lists import MOST_ROWS, Page
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from zekt_bot.cli.output import Column
 
@@ -83,9 +83,24 @@ class Moment(click.ParamType[datetime]):
             return SystemClock().now() - timedelta(**{_AGES[age.group(2)]: int(age.group(1))})
         try:
             found = datetime.fromisoformat(value)
-        except ValueError:
+            return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+        except (ValueError, OverflowError):  # in UTC it may lie beyond the first or the last year
             self.fail(f"{value!r} is no time: write 2026-03-01, 2026-03-01T14:02Z or 24h.")
-        return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+
+
+class TextOf(click.File):
+    """The text of a file; `-` is standard input."""
+
+    def convert(  # type: ignore[override]
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Read it."""
+        file: IO[str] = super().convert(value, param, ctx)
+        try:
+            return file.read()
+        except UnicodeDecodeError:
+            file.close()
+            self.fail(f"{value!r} is no text in UTF-8.", param, ctx)
 
 
 def lists(noun: str, columns: Sequence[Column], key: str = "id") -> Callable[[Work], Command]:
@@ -100,6 +115,7 @@ def lists(noun: str, columns: Sequence[Column], key: str = "id") -> Callable[[Wo
         def command(
             limit: int, before: str | None, json_: bool, login: str | None, **filters: Any
         ) -> None:
+            _refuse_empty(filters)
             page = Page(limit, before)
             rows = session.run(lambda broker, who: work(broker, who, page, **filters), login)
             if json_:
@@ -115,6 +131,14 @@ def lists(noun: str, columns: Sequence[Column], key: str = "id") -> Callable[[Wo
         return command
 
     return decorated
+
+
+def _refuse_empty(filters: Mapping[str, Any]) -> None:
+    """A variable of the shell that is not set must not list what everybody has."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        if filters.get(option.name or "") == "":
+            raise click.BadParameter("it is empty: name one, or leave it out.", context, option)
 
 
 def shows(tell: Callable[[Any], None]) -> Callable[[Work], Command]:

@@ -48,7 +48,8 @@ def receive(file: BinaryIO, event: str, delivery: str | None, url: str | None) -
             "X-GitHub-Delivery": guid,
             "X-Hub-Signature-256": f"sha256={digest}",
         }
-        return await _post(f"{url or broker.settings.public_url}/webhooks/github", body, headers)
+        server = (url or broker.settings.public_url).rstrip("/")
+        return await _post(f"{server}/webhooks/github", body, headers)
 
     click.echo(session.run(send))
 

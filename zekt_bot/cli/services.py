@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zekt_bot.cli.options import (
+    TextOf,
     acts,
     lists,
     path_argument,
@@ -53,7 +54,7 @@ _PROFILE = (
     click.option("--description", metavar="TEXT", help="What it is, in Markdown."),
     click.option(
         "--description-file",
-        type=click.File(encoding="utf-8"),
+        type=TextOf(encoding="utf-8"),
         metavar="FILE",
         help="What it is, from a file (- for standard input).",
     ),
@@ -93,7 +94,7 @@ _PROFILE = (
     ),
     click.option(
         "--schema-file",
-        type=click.File(encoding="utf-8"),
+        type=TextOf(encoding="utf-8"),
         metavar="FILE",
         help="A JSON Schema (2020-12) that its messages must fit; an empty file for none.",
     ),
@@ -126,9 +127,9 @@ def _said(options: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...] | No
     if file is not None:
         if "description" in given:
             raise click.UsageError("Give --description or --description-file, not both.")
-        given["description"] = file.read()
+        given["description"] = file
     if schema is not None:
-        given["message_schema"] = schema.read().strip() or None
+        given["message_schema"] = schema.strip() or None
     if "alias" in given:
         given["alias"] = given["alias"] or None
     return given, tuple(login for login in approves if login) if approves else None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from zekt_bot.cli.options import acts, lists, shows
+from zekt_bot.cli.options import TextOf, acts, lists, shows
 from zekt_bot.cli.output import Column, console, print_facts
 from zekt_bot.operations import shield_keys as operations
 from zekt_bot.shield import open_envelope
@@ -86,15 +86,15 @@ async def show(broker: Broker, who: Principal, key_id: str) -> dict[str, Any]:
 
 @keys.command("add")
 @click.argument("whose", metavar="OWNER/REPO")
-@click.argument("file", type=click.File(encoding="utf-8"), metavar="FILE")
+@click.argument("file", type=TextOf(encoding="utf-8"), metavar="FILE")
 @acts
-async def add(broker: Broker, who: Principal, whose: str, file: TextIO) -> str:
+async def add(broker: Broker, who: Principal, whose: str, file: str) -> str:
     """Register the public RSA key in FILE (PEM) for OWNER/REPO; for OWNER: for its repositories.
 
     The keys of a repository go before those of its owner. To change a key, add the new one, wait
     until what was encrypted for the old one has arrived, and remove that.
     """
-    key = await operations.add(broker, who, whose, file.read())
+    key = await operations.add(broker, who, whose, file)
     return f"{whose} has the key {key.id} ({key.bits} bits, SHA-256 {key.fingerprint})."
 
 

@@ -12,6 +12,7 @@ from zekt_bot.db.rows import profile_columns
 from zekt_bot.domain.access import Person, Resource, decide
 from zekt_bot.domain.catalog import Profile, check_profile
 from zekt_bot.domain.ids import new_id
+from zekt_bot.domain.lists import Page, check_page
 from zekt_bot.domain.names import (
     check_full_name,
     check_service_name,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from zekt_bot.domain.catalog import Repository, Service
     from zekt_bot.operations.broker import Broker
 
-MOST_ROWS = 1000
 MOST_APPROVED = 100
 TAKEN = "taken"
 MOVED = "moved"
@@ -192,8 +192,7 @@ async def list_services(
         AccessDenied, NotFound, InvalidInput, GitHubError, StorageUnavailable.
     """
     access.refuse_runs(principal, "service:read")
-    if not 1 <= limit <= MOST_ROWS:
-        raise InvalidInput(f"A list shows 1 to {MOST_ROWS} rows.")
+    check_page(Page(limit, after or None), "svc")
     named = None
     if repository is not None:
         named = await access.known(

@@ -10,6 +10,7 @@ from zekt_bot.db import mirror
 from zekt_bot.db import subscriptions as rows_of
 from zekt_bot.domain.access import Person
 from zekt_bot.domain.catalog import ANY_TYPE
+from zekt_bot.domain.lists import Page, check_page
 from zekt_bot.domain.subscriptions import STATES
 from zekt_bot.errors import AccessDenied, InvalidInput
 from zekt_bot.operations import access, services
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from zekt_bot.domain.subscriptions import SubscriptionState
     from zekt_bot.operations.broker import Broker
     from zekt_bot.operations.subscription_parties import Named
-
-MOST_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,7 @@ async def list_subscriptions(
         AccessDenied: a person names neither a repository nor a service that they manage.
     """
     access.refuse_runs(principal, "subscription:read")
-    if not 1 <= which.limit <= MOST_ROWS:
-        raise InvalidInput(f"A list shows 1 to {MOST_ROWS} rows.")
+    check_page(Page(which.limit, which.after or None), "sub")
     strange = [each for each in which.states if each not in STATES]
     if strange:
         raise InvalidInput(f"{strange[0]!r} is no state; there are {', '.join(STATES)}.")
