@@ -78,6 +78,7 @@ async def test_attempts_keep_their_jobs(scene: Scene) -> None:
         ("created=>2026-07-01T14:00:00Z", 0),
         ("created=<2026-07-01T13:00:00Z", 1),
         ("created=2026-07-01", 3),
+        ("created=<=9999-12-31", 3),
         ("created=2026-07-01T12:30:00Z..2026-07-01T13:30:00Z", 1),
         ("created=*..2026-07-01T13:00:00%2B00:00", 2),
     ],

@@ -288,5 +288,7 @@ async def test_an_app_gives_a_token_or_all_of_them_back(
         return (await client.ask("DELETE", path, body=body, headers=sent)).status
 
     assert [await delete(one) for one in ("", wrong, basic, basic)] == [401, 404, 204, 404]
+    body = {"token": tokens[0]}
+    assert await delete(basic) == 422
     alive = [(await client.ask("GET", "/user", one)).status == 200 for one in tokens]
     assert alive.count(True) == left

@@ -139,6 +139,18 @@ async def test_only_what_is_subscribed_and_covered_is_sent(scene: Scene) -> None
     assert len(scene.receiver.hooks) == 1
 
 
+async def test_what_a_permission_is_missing_for_is_not_sent(scene: Scene) -> None:
+    await scene.github.accept_permissions(scene.installation, {"contents": "write"})
+    await (await scene.github.start_run(scene.api, "ci.yml")).complete()
+    await scene.github.archive(scene.api)
+    await scene.github.rename_account(scene.org, "aurora")
+    assert scene.receiver.names == [
+        "installation.new_permissions_accepted",
+        "repository.archived",
+        "installation_target.renamed",
+    ]
+
+
 async def test_a_suspended_installation_hears_only_of_itself(scene: Scene) -> None:
     await scene.github.suspend(scene.installation)
     await scene.github.start_run(scene.api, "ci.yml")

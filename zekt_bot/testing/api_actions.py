@@ -6,7 +6,7 @@ Source: https://docs.github.com/rest/actions/workflow-runs
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from zekt_bot.testing import run_shapes
@@ -191,4 +191,4 @@ def _day_or_moment(text: str) -> tuple[datetime, datetime]:
         raise invalid(f"{text} is not a date.", DOCS) from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     whole_day = len(text) == 10
-    return moment, moment + timedelta(days=1, seconds=-1) if whole_day else moment
+    return moment, moment.replace(hour=23, minute=59, second=59) if whole_day else moment

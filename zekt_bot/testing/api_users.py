@@ -13,7 +13,15 @@ from urllib.parse import parse_qsl, urlencode
 from aiohttp import web
 
 from zekt_bot.testing import app_shapes, shapes
-from zekt_bot.testing.answers import ApiRefusal, answer, json_object, not_found, page_of
+from zekt_bot.testing.answers import (
+    ApiRefusal,
+    answer,
+    invalid,
+    json_object,
+    needed_object,
+    not_found,
+    page_of,
+)
 from zekt_bot.testing.people import TokenRefused, role_of
 from zekt_bot.testing.tokens import bearer, check_token
 
@@ -166,7 +174,9 @@ class UserApi:
         raise not_found(_DOCS)
 
     async def _theirs(self, request: web.Request) -> UserToken:
-        app, told = self._client(request), await json_object(request)
+        app, told = self._client(request), await needed_object(request, _DOCS)
+        if "access_token" not in told:
+            raise invalid('"access_token" wasn\'t supplied.', _DOCS)
         token = self._core.people.living(str(told.get("access_token", "")))
         if token is None or token.app is not app:
             raise not_found(_DOCS)

@@ -58,7 +58,7 @@ class Core:
         """Send an event of a repository to each App that subscribed to it and is there."""
         bodies: dict[App, Json] = {}
         for installation in self.world.live_installations():
-            if event in installation.events and installation.active and installation.covers(about):
+            if installation.hears(event) and installation.covers(about):
                 part = app_shapes.installation_reference(installation)
                 bodies[installation.app] = {**payload, "installation": part}
         return await self.hooks.send(bodies, event)

@@ -18,6 +18,7 @@ import orjson
 
 from zekt_bot.testing import app_shapes, payloads
 from zekt_bot.testing.answers import answer, not_found
+from zekt_bot.testing.model import NEEDS
 from zekt_bot.testing.pages import PageRefusal, alert, back_to, fields_of, form, page
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ LONGEST_NAME = 34
 ALWAYS_SENT = frozenset(
     {"github_app_authorization", "installation", "installation_repositories", "ping"}
 )
-NEEDS = {"workflow_run": "actions", "workflow_job": "actions", "repository": "metadata"}
 NAME_TAKEN = "Name is already in use"
 
 

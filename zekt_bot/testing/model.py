@@ -18,6 +18,9 @@ Role = Literal["admin", "maintain", "write", "triage", "read"]
 HIDDEN_EVENTS = frozenset({"installation_target", "meta"})
 """Events that an App may subscribe to, but that no answer of the API lists."""
 
+NEEDS = {"workflow_run": "actions", "workflow_job": "actions", "repository": "metadata"}
+"""The permission without which an event is not sent."""
+
 WORKFLOWS = ".github/workflows/"
 
 LEVELS = {"read": 1, "write": 2, "admin": 3}
@@ -204,6 +207,11 @@ class Installation:
     def active(self) -> bool:
         """Neither suspended nor uninstalled."""
         return not self.deleted and self.suspended_at is None
+
+    def hears(self, event: str) -> bool:
+        """Whether this event is sent, of what it covers: none for which a permission is missing."""
+        needed = {NEEDS[event]: "read"} if event in NEEDS else {}
+        return self.active and event in self.events and self.grants(needed)
 
     def covers(self, repository: Repository) -> bool:
         """Whether this repository is among those that it was installed on."""

@@ -197,6 +197,6 @@ class RepositoryScripts:
         bodies = {
             one.app: {**body, "installation": app_shapes.installation_reference(one)}
             for one in world.live_installations()
-            if one.account is account and one.active and "installation_target" in one.events
+            if one.account is account and one.hears("installation_target")
         }
         await self._core.hooks.send(bodies, "installation_target")

@@ -9,6 +9,7 @@ import base64
 import secrets
 from datetime import timedelta
 from functools import cache
+from math import isnan
 from typing import TYPE_CHECKING, Any, Protocol
 
 import jwt
@@ -90,8 +91,9 @@ def _check_times(claims: Mapping[str, Any], now: float) -> None:
 
 
 def _number(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number else None
+    if isinstance(value, bool) or (isinstance(value, float) and isnan(value)):
+        return None
+    return value if isinstance(value, int | float) else None
 
 
 @cache
