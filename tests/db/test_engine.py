@@ -7,10 +7,12 @@ import sqlite3
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import Integer, bindparam, select, text
 
+from tests import databases
 from zekt_bot.db import engine
 from zekt_bot.db.prepared import Prepared
 from zekt_bot.errors import ConfigurationError
@@ -145,6 +147,23 @@ async def test_what_failed_is_told_though_its_connection_cannot_roll_back(
             await fail()
         async with kept.begin() as connection:
             assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+    finally:
+        await kept.dispose()
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize(("given", "held"), [("off", "on"), ("remote_write", "remote_write")])
+async def test_a_commit_is_on_the_disk_whatever_the_server_is_set_to(
+    migrated_postgres: str, postgres_server: str, pooled: bool, given: str, held: str
+) -> None:
+    name = urlsplit(migrated_postgres).path.lstrip("/")
+    databases.execute(postgres_server, f"ALTER DATABASE {name} SET synchronous_commit = {given}")
+    kept = engine.postgresql(engine.parse(migrated_postgres, pooled=pooled), size=1)
+    try:
+        for _ in range(2):  # a pooler's next transaction may be on another connection
+            async with kept.connect() as connection, connection.begin():
+                found = await connection.execute(text("SHOW synchronous_commit"))
+                assert found.scalar_one() == held
     finally:
         await kept.dispose()
 

@@ -7,9 +7,11 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import delete
 
 from tests.db.rows import until
 from tests.pipeline.missing import DAY, HOUR, MINUTE, ONE, asked, covered, flow, lose, recover
+from tests.pipeline.sending import execute
 from tests.stage import Stage, open_stage
 from zekt_bot.app import working
 from zekt_bot.config import AppCredentials
@@ -317,6 +319,17 @@ async def lose_a_run_of_many_pages(
     await stage.serve()
     await stage.finish_run("build", "test")
     return await lose(stage)
+
+
+async def test_what_a_standby_lacked_that_took_over_is_caught_up(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = await lose_a_run_of_many_pages(stage, monkeypatch)
+    for one in sent:
+        await stage.receive(one)
+    assert await recover(stage) == 0
+    await execute(stage, delete(inbox))
+    assert await recover(stage) == len(sent)
 
 
 async def test_a_place_that_github_forgot_is_left(

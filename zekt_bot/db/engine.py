@@ -30,6 +30,11 @@ _LOCK_MS = 4000
 # What the planner takes an index's page to cost; one in sequence is 1. A kept plan outlives its
 # table's growth: made while that was small, it would read all of it for each row.
 _RANDOM_PAGE = 0.1
+# Else a crash of PostgreSQL would lose what was acknowledged, as with SQLite's `synchronous`.
+_DURABLE = (
+    "SELECT set_config('synchronous_commit', 'on', {local})"
+    " WHERE current_setting('synchronous_commit') = 'off'"
+)
 _STATEMENTS = 300  # prepared ones that a connection keeps: about a hundred are asked all the time
 _SQLITE = {"sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"}
 _POSTGRESQL = {"postgres", "postgresql", "postgresql+asyncpg"}
@@ -125,7 +130,8 @@ async def _patient(address: Address) -> asyncpg.Connection:
 
 
 async def _bounded(address: Address) -> asyncpg.Connection:
-    """A connection that asks indexes, and waits for no lock so long that GitHub would hear nothing.
+    """A connection that asks indexes, waits for no lock so long that GitHub would hear nothing, and
+    hears of a commit when it is on the disk.
 
     Behind PgBouncer no plan is kept.
     """
@@ -133,7 +139,8 @@ async def _bounded(address: Address) -> asyncpg.Connection:
     if not address.pooled:
         try:
             await connection.execute(
-                f"SET lock_timeout = {_LOCK_MS}; SET random_page_cost = {_RANDOM_PAGE}"
+                f"SET lock_timeout = {_LOCK_MS}; SET random_page_cost = {_RANDOM_PAGE};"
+                + _DURABLE.format(local="false")
             )
         except BaseException:  # whoever asked for it never had it, and cannot close it
             connection.terminate()
@@ -143,7 +150,9 @@ async def _bounded(address: Address) -> asyncpg.Connection:
 
 def _begin(address: Address) -> str:
     """Behind PgBouncer a setting holds for one transaction; a longer one would be a stranger's."""
-    return f"BEGIN; SET LOCAL lock_timeout = {_LOCK_MS}" if address.pooled else "BEGIN"
+    if not address.pooled:
+        return "BEGIN"
+    return f"BEGIN; SET LOCAL lock_timeout = {_LOCK_MS}; {_DURABLE.format(local='true')}"
 
 
 def _say_transactions(engine: Engine, begin: str) -> None:
