@@ -33,6 +33,13 @@ async def test_a_backup_is_a_database_with_all_rows(migrated_sqlite: str, tmp_pa
     assert again.code == 3
 
 
+async def test_a_backup_names_the_key_that_opens_it(sqlite_url: str, tmp_path: Path) -> None:
+    settings = {"DATABASE_URL": sqlite_url, "ZEKT_SECRET_KEY": ""}
+    ended = await zekt("backup", str(tmp_path / "kept.db"), **settings)
+    assert ended.code == 0, ended.err
+    assert f"Keep {sqlite_url.removeprefix('sqlite:///')}.key with it" in ended.out
+
+
 async def test_an_account_is_erased_only_with_yes(migrated_sqlite: str) -> None:
     for words, code in ((("aurora-labs",), 2), (("aurora-labs", "--yes"), 4)):
         ended = await zekt("accounts", "erase", *words, DATABASE_URL=migrated_sqlite)

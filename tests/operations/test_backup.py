@@ -15,7 +15,7 @@ from tests.stage import ME, Stage, open_stage
 from zekt_bot.app import open_broker
 from zekt_bot.db import leases
 from zekt_bot.db.tables import deliveries
-from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, StorageUnavailable
+from zekt_bot.errors import AccessDenied, Conflict, InvalidInput
 from zekt_bot.operations.audit_proof import verify
 from zekt_bot.operations.backup import backup
 
@@ -37,7 +37,7 @@ async def running(migrated_sqlite: str) -> AsyncIterator[Stage]:
 async def test_what_was_due_is_sent_from_the_restored_file(running: Stage, tmp_path: Path) -> None:
     kept = tmp_path / "kept.db"
     work = asyncio.create_task(running.deliver())  # the server goes on meanwhile
-    size = await backup(running.broker, ME, kept)
+    size = (await backup(running.broker, ME, kept)).bytes
     await work
     assert size == kept.stat().st_size > 0
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
@@ -63,7 +63,7 @@ async def test_no_file_is_written_over(running: Stage, tmp_path: Path) -> None:
             await backup(running.broker, ME, kept)
         assert there.read_bytes() == b"something else"
         there.unlink()
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(InvalidInput, match="No such file"):
         await backup(running.broker, ME, tmp_path / "nowhere" / "kept.db")
 
 

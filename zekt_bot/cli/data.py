@@ -55,5 +55,5 @@ async def backup(broker: Broker, who: Principal, file: Path) -> str:
 
     A running server is not disturbed.
     """
-    size = await backups.backup(broker, who, file)
-    return f"{file}: {size} bytes. Keep ZEKT_SECRET_KEY with it, but not in the same place."
+    made = await backups.backup(broker, who, file)
+    return f"{file}: {made.bytes} bytes. Keep {made.key} with it, but not in the same place."

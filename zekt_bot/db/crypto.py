@@ -74,13 +74,18 @@ class Keyring:
         return bytes(lz4.block.decompress(value)) if packed[:1] == b"\x01" else value
 
 
+def key_file(database: Path) -> Path:
+    """Where the key of an SQLite file is, unless a setting has it."""
+    return database.with_name(database.name + ".key")
+
+
 def key_beside(database: Path) -> str:
     """The key kept beside an SQLite file, made (mode 0600) when there is none yet.
 
     Raises:
         ConfigurationError: the file cannot be read or written.
     """
-    path = database.with_name(database.name + ".key")
+    path = key_file(database)
     try:
         if not path.exists():
             _make_key(path)
