@@ -71,7 +71,9 @@ ARRIVES: dict[str, Any] = {
 }
 
 
-async def test_what_passes_is_sent_again_until_it_arrives(sqlite_url: str, tmp_path: Path) -> None:
+async def test_what_passes_is_sent_again_until_it_arrives_and_what_is_refused_is_not(
+    sqlite_url: str, tmp_path: Path
+) -> None:
     async with quick_stage(sqlite_url, tmp_path) as s:
         for number, (name, fault) in enumerate(ARRIVES.items(), start=1):
             s.github.fail("POST", POST, **fault)
@@ -82,6 +84,10 @@ async def test_what_passes_is_sent_again_until_it_arrives(sqlite_url: str, tmp_p
             s.github.revoke_tokens()
             s.github.fail("POST", MINT, **fault)
             assert (await outcome(s, "dispatched", "dead", "blocked"))["state"] == "dispatched"
+        arrived = len(s.github.dispatches)
+        s.github.fail("POST", POST, status=422)  # a refused payload is dead
+        delivery = await outcome(s, "dead")
+        assert (delivery["attempts"], len(s.github.dispatches)) == (1, arrived)
 
 
 async def test_a_rename_that_nobody_told_is_followed(database_url: str, tmp_path: Path) -> None:
@@ -92,13 +98,6 @@ async def test_a_rename_that_nobody_told_is_followed(database_url: str, tmp_path
         assert (await s.zekt.deliveries())[0]["target"] == "kestrel-bank/core-sync-2"
         posts = [r for r in s.github.requests if r.path.endswith("/dispatches")]
         assert [r.status for r in posts] == [307, 204]
-
-
-async def test_a_refused_payload_is_dead(sqlite_url: str, tmp_path: Path) -> None:
-    async with quick_stage(sqlite_url, tmp_path) as s:
-        s.github.fail("POST", POST, status=422)
-        delivery = await outcome(s, "dead")
-        assert (delivery["attempts"], s.github.dispatches) == (1, [])
 
 
 @pytest.mark.parametrize("taken", ["archived", "suspended", "uninstalled", "removed"])

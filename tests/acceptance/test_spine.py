@@ -130,16 +130,15 @@ async def test_sigterm_ends_cleanly_and_nothing_secret_was_logged(
 
 
 @pytest.mark.at_length(10)
-@pytest.mark.parametrize("hook", ["zekt_retry_delay", "zekt_audit_details"])
-async def test_an_advising_plugin_that_raises_costs_no_second_post(
-    hook: str, sqlite_url: str, tmp_path: Path
+async def test_advising_plugins_that_raise_cost_no_second_post(
+    sqlite_url: str, tmp_path: Path
 ) -> None:
-    argument = "attempt" if hook == "zekt_retry_delay" else "entry"
     (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins" / "broken.py").write_text(
-        f"from zekt_bot import hookimpl\n\n\n@hookimpl(tryfirst=True)\n"
-        f"def {hook}({argument}):\n    raise RuntimeError('a plugin of the tests')\n"
-    )
+    for hook, argument in (("zekt_retry_delay", "attempt"), ("zekt_audit_details", "entry")):
+        (tmp_path / "plugins" / f"broken_{argument}.py").write_text(
+            f"from zekt_bot import hookimpl\n\n\n@hookimpl(tryfirst=True)\n"
+            f"def {hook}({argument}):\n    raise RuntimeError('a plugin of the tests')\n"
+        )
     async with stage(sqlite_url, tmp_path, ZEKT_PLUGINS_DIR=str(tmp_path / "plugins")) as s:
         s.github.fail("POST", "/repos/*/dispatches", status=500, when="after")
         await finish_run(s)
@@ -148,6 +147,9 @@ async def test_an_advising_plugin_that_raises_costs_no_second_post(
         assert len(posts) == 1
         (delivery,) = await s.zekt.deliveries()
         assert delivery["state"] == "retrying"
+        said = s.zekt.log.read_text()
+        assert "broken_attempt" in said
+        assert "broken_entry" in said
 
 
 async def test_every_refusal_over_http(sqlite_url: str, tmp_path: Path) -> None:
@@ -192,7 +194,43 @@ async def test_every_refusal_over_http(sqlite_url: str, tmp_path: Path) -> None:
         assert b" 413 " in await reader.readline()
         writer.close()
         await writer.wait_closed()
+        await answers_a_run_of_nobody(s, session)
+        await cuts_a_chunked_body_off_at_githubs_limit(s, session)
+        await accepts_nothing_without_a_secret(s, session)
         assert _inbox(sqlite_url) == before
+
+
+async def answers_a_run_of_nobody(s: Stage, session: aiohttp.ClientSession) -> None:
+    stranger = s.github.repository(s.github.account("nobody"), "thing")
+    run = await s.github.start_run(stranger, "ci.yml")
+    body = json.dumps(payloads.workflow_run(run, "completed", urls=s.github.urls)).encode()
+    headers = webhook_headers(s.app, "workflow_run", body)
+    async with session.post(f"{s.zekt.url}/webhooks/github", data=body, headers=headers) as a:
+        assert a.status == 202
+        assert (await a.json())["ignored"]
+
+
+async def cuts_a_chunked_body_off_at_githubs_limit(
+    s: Stage, session: aiohttp.ClientSession
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(26):
+            yield b"x" * (1 << 20)
+
+    headers, url = webhook_headers(s.app, "star", b"{}"), f"{s.zekt.url}/webhooks/github"
+    async with session.post(url, data=pieces(), headers=headers) as answer:
+        assert (answer.status, list(await answer.json())) == (413, ["error"])
+
+
+async def accepts_nothing_without_a_secret(s: Stage, session: aiohttp.ClientSession) -> None:
+    await s.zekt.end()
+    del s.zekt.environ["ZEKT_ORCHESTRATOR_WEBHOOK_SECRET"]
+    await s.zekt.start()
+    headers = webhook_headers(s.app, "workflow_run", b"{}")
+    url = f"{s.zekt.url}/webhooks/github"
+    async with session.post(url, data=b"{}", headers=headers) as answer:
+        assert answer.status == 503
+        assert int(answer.headers["Retry-After"]) > 0
 
 
 async def test_of_fifty_at_once_one_is_stored(sqlite_url: str, tmp_path: Path) -> None:
@@ -239,18 +277,6 @@ async def test_what_is_not_wanted_or_too_much_over_http(sqlite_url: str, tmp_pat
         assert _inbox(sqlite_url) == before
 
 
-async def test_a_chunked_body_is_cut_off_at_githubs_limit(sqlite_url: str, tmp_path: Path) -> None:
-    async def pieces() -> AsyncIterator[bytes]:
-        for _ in range(26):
-            yield b"x" * (1 << 20)
-
-    async with stage(sqlite_url, tmp_path) as s, aiohttp.ClientSession() as session:
-        headers = webhook_headers(s.app, "star", b"{}")
-        url = f"{s.zekt.url}/webhooks/github"
-        async with session.post(url, data=pieces(), headers=headers) as answer:
-            assert (answer.status, list(await answer.json())) == (413, ["error"])
-
-
 @pytest.mark.long
 async def test_a_body_that_does_not_come_is_given_up(sqlite_url: str, tmp_path: Path) -> None:
     async with stage(sqlite_url, tmp_path) as s:
@@ -264,34 +290,9 @@ async def test_a_body_that_does_not_come_is_given_up(sqlite_url: str, tmp_path: 
         await writer.wait_closed()
 
 
-async def test_a_run_of_nobody_is_answered_and_not_stored(sqlite_url: str, tmp_path: Path) -> None:
-    async with stage(sqlite_url, tmp_path) as s, aiohttp.ClientSession() as session:
-        stranger = s.github.repository(s.github.account("nobody"), "thing")
-        run = await s.github.start_run(stranger, "ci.yml")
-        body = json.dumps(payloads.workflow_run(run, "completed", urls=s.github.urls)).encode()
-        before = _inbox(sqlite_url)
-        headers = webhook_headers(s.app, "workflow_run", body)
-        async with session.post(f"{s.zekt.url}/webhooks/github", data=body, headers=headers) as a:
-            assert a.status == 202
-            assert (await a.json())["ignored"]
-        assert _inbox(sqlite_url) == before
-
-
 def _inbox(url: str) -> int:
     connection = sqlite3.connect(url.removeprefix("sqlite:///"))
     try:
         return int(connection.execute("SELECT count(*) FROM inbox").fetchone()[0])
     finally:
         connection.close()
-
-
-async def test_without_a_secret_nothing_is_accepted(sqlite_url: str, tmp_path: Path) -> None:
-    async with stage(sqlite_url, tmp_path) as s, aiohttp.ClientSession() as session:
-        await s.zekt.end()
-        del s.zekt.environ["ZEKT_ORCHESTRATOR_WEBHOOK_SECRET"]
-        await s.zekt.start()
-        headers = webhook_headers(s.app, "workflow_run", b"{}")
-        url = f"{s.zekt.url}/webhooks/github"
-        async with session.post(url, data=b"{}", headers=headers) as answer:
-            assert answer.status == 503
-            assert int(answer.headers["Retry-After"]) > 0

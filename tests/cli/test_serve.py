@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.acceptance.server import RELEASE, stage
-from tests.cli.command import environment, process
+from tests.cli.command import environment, process, zekt
 from tests.web.front import HEAD, UNKNOWN
 from zekt_bot.db.tables import deliveries
 
@@ -73,9 +73,8 @@ async def running(*words: str, **settings: str) -> AsyncIterator[asyncio.subproc
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_it_well(number: signal.Signals, database_url: str) -> None:
-    assert (await process("migrate", DATABASE_URL=database_url)).code == 0
-    async with running("serve", DATABASE_URL=database_url) as server:
+async def test_a_signal_ends_it_well(number: signal.Signals, migrated_url: str) -> None:
+    async with running("serve", DATABASE_URL=migrated_url) as server:
         server.send_signal(number)
         async with asyncio.timeout(_WITHIN):
             assert await server.wait() == 0
@@ -86,7 +85,7 @@ async def test_a_second_server_on_the_same_file_is_refused(sqlite_url: str) -> N
         second = await process("serve", DATABASE_URL=sqlite_url, PORT="0")
         assert second.code == 6
         assert "Another Zekt server" in second.err
-        assert (await process("events", "list", DATABASE_URL=sqlite_url)).code == 0
+        assert (await zekt("events", "list", DATABASE_URL=sqlite_url)).code == 0
 
 
 async def test_a_second_signal_ends_it_at_once(sqlite_url: str, tmp_path: Path) -> None:
@@ -123,7 +122,7 @@ async def test_all_that_hangs_has_one_time_together(sqlite_url: str, tmp_path: P
             assert b"100 Continue" in await reader.readuntil(b"\r\n\r\n")
             began = monotonic()
             assert await s.zekt.end() == 0
-            assert monotonic() - began < 8
+            assert monotonic() - began < 25  # each by itself would take 30, or for ever
             writer.close()
             assert s.zekt.broker is not None
             assert await s.zekt.broker.database.query(_leases) == [None]
