@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.operations.people import people
-from tests.operations.subscribing import CONSUMER, ENDS, PROVIDER
+from tests.operations.subscribing import CONSUMER, ENDS, PROVIDER, go
 from tests.stage import RELEASE, SERVICE
 from zekt_bot.db import tables
 from zekt_bot.domain.access import WorkflowRun
 from zekt_bot.domain.events import RunKey
+from zekt_bot.domain.replays import Wanted
 from zekt_bot.domain.subscriptions import Durable, Ordered
-from zekt_bot.errors import AccessDenied, NotFound
+from zekt_bot.errors import AccessDenied, Conflict, NotFound
 from zekt_bot.operations import pauses, repositories, services, subscriptions, workflows
 from zekt_bot.operations.durability import make_durable
 from zekt_bot.operations.ordering import make_ordered
 from zekt_bot.operations.preflight import check_subscription
-from zekt_bot.operations.replay import let_provider
+from zekt_bot.operations.replay import count, let_provider, replay, replay_many
 from zekt_bot.operations.services import Publication
 from zekt_bot.operations.subscription_terms import Terms
 
@@ -89,3 +91,39 @@ async def test_who_manages_not_this_end_is_denied_and_nothing_changes(
         if who in {there.wes, run}:  # who sees the repositories is told why
             assert isinstance(refused.value, AccessDenied), name
     assert await written(stage) == before
+
+
+async def test_what_came_before_the_approval_is_the_providers_to_send(stage: Stage) -> None:
+    there, wanted = people(stage), Wanted(repository=CONSUMER)
+    await stage.publish()
+    await go(stage, "request")
+    await stage.finish_run("build")
+    await stage.flow()
+    stage.clock.advance(timedelta(seconds=1))
+    (early,) = [row["id"] for row in await stage.rows(tables.deliveries)]
+    for approved in (False, True):
+        with pytest.raises(Conflict, match="not approved when it came"):
+            await replay(stage.broker, there.mia, early)
+        found = await count(stage.broker, there.mia, wanted)
+        assert (found.total, found.left_out) == (0, {"unapproved": 1})
+        done = await replay_many(stage.broker, there.mia, wanted)
+        assert (done["made"], done["left_out"]) == (0, 1)
+        if not approved:
+            await go(stage, "approve")
+    await replay(stage.broker, there.ada, early)
+    assert [each.kind for each in await stage.deliver() if each] == ["dispatched"]
+
+
+async def test_what_was_blocked_while_approved_is_the_consumers_to_ask_for(stage: Stage) -> None:
+    there = people(stage)
+    await stage.serve()
+    stage.clock.advance(timedelta(seconds=1))
+    await stage.finish_run("build")
+    await stage.prepare()
+    await services.unpublish(stage.broker, there.ada, SERVICE)
+    await stage.deliver()
+    row = await stage.row(tables.deliveries)
+    assert row["blocked_reason"] == "not_approved"
+    await services.publish(stage.broker, there.ada, PROVIDER, Publication(RELEASE, "release"))
+    await replay(stage.broker, there.mia, row["id"])
+    assert [each.kind for each in await stage.deliver() if each] == ["dispatched"]

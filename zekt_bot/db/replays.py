@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import false, func, insert, select, update
+from sqlalchemy import and_, false, func, insert, literal_column, or_, select, update
 
 from zekt_bot.db import audit, units
 from zekt_bot.db import deliveries as delivery_rows
@@ -32,6 +32,7 @@ class Selection:
     """Final deliveries with ids after `after` and up to `through` that fit; None: any.
 
     Of one envelope for one cause only the newest counts: what it succeeds is not sent beside it.
+    `by_provider`, `by_consumer`: a person of that end alone asks.
     """
 
     after: str
@@ -42,9 +43,19 @@ class Selection:
     repository_id: int | None = None
     state: DeliveryState | None = None
     by_provider: bool = False
+    by_consumer: bool = False
 
 
+# Whoever approves (anew) approves what comes from then on. As text: it is grouped by.
+_UNAPPROVED = and_(
+    deliveries.c.blocked_reason == literal_column("'not_approved'"),
+    or_(
+        subscriptions.c.state != literal_column("'approved'"),
+        subscriptions.c.approved_at > deliveries.c.created_at,
+    ),
+)
 _FACTS = (
+    func.coalesce(_UNAPPROVED, false()).label("unapproved"),
     envelopes.c.body_gone_at.is_not(None).label("payload_gone"),
     subscriptions.c.paused_at.is_not(None).label("paused"),
     func.coalesce(subscriptions.c.provider_may_replay, false()).label("provider_may"),
@@ -101,6 +112,7 @@ def hindered(row: RowMapping, which: Selection) -> Hindrance | None:
         paused=row["paused"],
         by_provider=which.by_provider,
         provider_may=row["provider_may"],
+        unapproved=row["unapproved"] and which.by_consumer,
     )
 
 

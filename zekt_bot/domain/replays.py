@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
     from zekt_bot.domain.deliveries import DeliveryState
 
-Hindrance = Literal["payload_gone", "refused", "paused"]
+Hindrance = Literal["payload_gone", "refused", "unapproved", "paused"]
 
 WHY: dict[Hindrance, str] = {
     "payload_gone": "its payload was deleted by age, and nothing is left to send",
     "refused": "its consumer lets no provider send again; its own people can",
+    "unapproved": "its consumer was not approved when it came; its provider can send it",
     "paused": "its subscription is paused, and the consumer resumes it first",
 }
 
@@ -51,11 +52,16 @@ def check(wanted: Wanted) -> Wanted:
 
 
 def hindrance(
-    *, payload_gone: bool, paused: bool, by_provider: bool, provider_may: bool
+    *, payload_gone: bool, paused: bool, by_provider: bool, provider_may: bool, unapproved: bool
 ) -> Hindrance | None:
-    """What keeps a delivery from being sent again, or None."""
+    """What keeps a delivery from being sent again, or None.
+
+    `unapproved`: its consumer asks, who was not approved for it.
+    """
     if by_provider and not provider_may:
         return "refused"
+    if unapproved:
+        return "unapproved"
     if payload_gone:
         return "payload_gone"
     return "paused" if paused else None

@@ -46,6 +46,7 @@ _COPIED = (
     "provider_account_id",
     "consumer_account_id",
 )
+_NOT_STORED = {"only", "by_consumer"}
 _TRIES = 8
 _log = structlog.get_logger()
 
@@ -103,12 +104,13 @@ async def replay(broker: Broker, principal: Principal, delivery_id: str) -> str:
     """
     for _ in range(_TRIES):
         found = await broker.database.query(replays.newest, delivery_id)
-        by_provider = await _may_replay(broker, principal, found)
+        provider, consumer = await _may_replay(broker, principal, found)
         if found is None:
             raise NotFound(
                 f"There is no delivery {delivery_id}: list them with `zekt deliveries list`."
             )
-        which = Selection("", found["id"], only=found["id"], by_provider=by_provider)
+        which = Selection("", found["id"], only=found["id"])
+        which = replace(which, by_provider=provider, by_consumer=consumer)
         _check_one(found, which, delivery_id)
         step = _Step(which, [found], principal.actor, broker.now())
         written = await _write(broker, step)
@@ -118,15 +120,21 @@ async def replay(broker: Broker, principal: Principal, delivery_id: str) -> str:
     raise Conflict(f"{delivery_id} changed faster than it could be decided: try again.")
 
 
-async def _may_replay(broker: Broker, principal: Principal, found: RowMapping | None) -> bool:
-    """Return whether it is the provider who asks, if they may; else raise AccessDenied."""
+async def _may_replay(
+    broker: Broker, principal: Principal, found: RowMapping | None
+) -> tuple[bool, bool]:
+    """Return whether the provider alone asks or the consumer, if they may; else AccessDenied."""
     resource = Resource()
     if found is not None:
         refuses = not found["provider_may"]
         ends = (found["source_repository_id"], found["target_repository_id"])
         resource = Resource(*ends, refuses_replay=refuses)
     managed = await may_show(broker, principal, "delivery:replay", resource)
-    return isinstance(principal, Person) and resource.consumer not in managed
+    person = isinstance(principal, Person)
+    return (
+        person and resource.consumer not in managed,
+        person and resource.provider not in managed,
+    )
 
 
 def _check_one(found: RowMapping, which: Selection, delivery_id: str) -> None:
@@ -144,7 +152,14 @@ async def count(broker: Broker, principal: Principal, wanted: Wanted) -> Count:
     Raises:
         AccessDenied, InvalidInput, NotFound, GitHubError, StorageUnavailable.
     """
-    return await _count(broker, await _selection(broker, principal, wanted))
+    which = await _selection(broker, principal, wanted)
+    asks = _is_a_consumers(principal.actor, which)
+    return await _count(broker, replace(which, by_consumer=asks))
+
+
+def _is_a_consumers(actor: str, which: Selection) -> bool:
+    """Whether a person asks for many in the consumer's name."""
+    return actor.startswith("person:") and not which.by_provider
 
 
 async def _count(broker: Broker, which: Selection) -> Count:
@@ -166,7 +181,7 @@ async def replay_many(broker: Broker, principal: Principal, wanted: Wanted) -> d
         AccessDenied, InvalidInput, NotFound, GitHubError, StorageUnavailable.
     """
     which, now = await _selection(broker, principal, wanted), broker.now()
-    row = {name: value for name, value in asdict(which).items() if name != "only"}
+    row = {name: value for name, value in asdict(which).items() if name not in _NOT_STORED}
     row |= {
         "id": new_id("rpl", now),
         "requested_by": principal.actor,
@@ -213,8 +228,9 @@ async def _step(broker: Broker, replay_id: str) -> dict[str, Any] | None:
 
 async def _advance(broker: Broker, row: RowMapping) -> None:
     """One page; if its facts move meanwhile, or another process was faster, nothing."""
-    names = [name for name in Selection.__dataclass_fields__ if name != "only"]
+    names = [name for name in Selection.__dataclass_fields__ if name not in _NOT_STORED]
     which = Selection(**{name: row[name] for name in names})
+    which = replace(which, by_consumer=_is_a_consumers(row["requested_by"], which))
     found = await broker.database.query(replays.page, which)
     # Later than the end of the selection, or this replay would find what it made itself.
     now = max(broker.now(), row["requested_at"] + timedelta(milliseconds=1))
