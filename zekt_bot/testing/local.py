@@ -56,7 +56,7 @@ class LocalZekt:
     broker: Broker
     provider: Repository
     consumer: Repository
-    patience: float = 30.0
+    patience: float = 60.0
 
     async def finish_run(
         self, *jobs: str, conclusion: str = "success", message: Any = None, **options: Any
