@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from tests.cli.command import zekt
 from tests.stage import ME
 from zekt_bot import config
 from zekt_bot.app import open_broker
+from zekt_bot.cli.demo.stage import kept_port
 from zekt_bot.domain.lists import Page
 from zekt_bot.operations import repositories, services, subscriptions, workflows
 from zekt_bot.operations.deliveries import list_deliveries
@@ -132,21 +132,6 @@ class Stage:
     provider: Repository
     consumer: Repository
     zekt: Zekt
-
-
-@asynccontextmanager
-async def kept_port() -> AsyncIterator[int]:
-    """A port that nobody else is given, though its server be yet to start, or be started again.
-
-    On Linux who binds it by its number may do so while it is held here; elsewhere it is let go.
-    """
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        if sys.platform != "linux":
-            held.close()
-        yield port
 
 
 @asynccontextmanager

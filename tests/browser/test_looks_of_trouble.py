@@ -13,7 +13,7 @@ from tests.browser.furnishing import Trouble
 from tests.browser.looking import Looks
 from tests.browser.walking import begin, press, set_up, sign_in
 from zekt_bot.app import open_broker, serving
-from zekt_bot.cli.demo.stage import free_port
+from zekt_bot.cli.demo.stage import kept_port
 from zekt_bot.config import AppCredentials
 from zekt_bot.web.console import consent
 from zekt_bot.web.console.repositories import MOST_QUESTIONS
@@ -31,11 +31,11 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 @asynccontextmanager
 async def beside(door: Door, **settings: Any) -> AsyncIterator[Door]:
     """Another web process on the same database, with other settings."""
-    port = free_port()
-    url = f"http://localhost:{port}"
-    changed = replace(door.broker.settings, port=port, public_url=url, **settings)
-    async with open_broker(changed) as broker, serving(broker):
-        yield replace(door, broker=broker, url=url, link=door.link.replace(door.url, url))
+    async with kept_port() as port:
+        url = f"http://localhost:{port}"
+        changed = replace(door.broker.settings, port=port, public_url=url, **settings)
+        async with open_broker(changed) as broker, serving(broker):
+            yield replace(door, broker=broker, url=url, link=door.link.replace(door.url, url))
 
 
 async def test_of_accounts_and_repositories(door: Door, browser: Browser) -> None:

@@ -14,7 +14,7 @@ import click
 
 from zekt_bot import config, logs
 from zekt_bot.app import open_broker, serving, working
-from zekt_bot.cli.demo.stage import DEPLOY, HOST, RELEASE, free_port
+from zekt_bot.cli.demo.stage import DEPLOY, HOST, RELEASE, kept_port
 from zekt_bot.operations.heartbeat import beating
 from zekt_bot.operations.setup import first_link
 from zekt_bot.testing import GitHubSimulator
@@ -43,7 +43,7 @@ class Door:
 async def open_door() -> AsyncIterator[Door]:
     """Everything up; no App exists yet. All of it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="zekt-demo-") as folder:
-        async with GitHubSimulator(local_hooks=True) as github:
+        async with kept_port() as port, GitHubSimulator(local_hooks=True) as github:
             aurora, kestrel = github.account("aurora-labs"), github.account("kestrel-bank")
             for owned in (aurora, kestrel):
                 owned.members = {github.sender.id: "owner"}
@@ -53,7 +53,7 @@ async def open_door() -> AsyncIterator[Door]:
             github.add_workflow(
                 consumer, DEPLOY, "Deploy", on_dispatch_types=["*"], finishes="success"
             )
-            settings = config.load(_environ(github, Path(folder)))
+            settings = config.load(_environ(github, Path(folder), port))
             logs.configure(settings.log_level, settings.log_format)
             async with (
                 open_broker(settings, server=True) as broker,
@@ -67,8 +67,7 @@ async def open_door() -> AsyncIterator[Door]:
                 yield Door(github, broker, url, link, github.sender, provider, consumer)
 
 
-def _environ(github: GitHubSimulator, folder: Path) -> dict[str, str]:
-    port = free_port()
+def _environ(github: GitHubSimulator, folder: Path, port: int) -> dict[str, str]:
     return {
         "DATABASE_URL": f"sqlite:///{folder / 'zekt.db'}",
         "PORT": str(port),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -59,9 +60,9 @@ class Stage:
 async def open_stage(patience: float = 30.0, *, runs_files: bool = False) -> AsyncIterator[Stage]:
     """Everything up, nothing installed yet; all of it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="zekt-demo-") as folder:
-        async with GitHubSimulator() as github:
+        async with kept_port() as port, GitHubSimulator() as github:
             world = _world(github)
-            environ = _environ(world, Path(folder))
+            environ = _environ(world, Path(folder), port)
             settings = config.load(environ)
             logs.configure(settings.log_level, settings.log_format)
             async with (
@@ -96,11 +97,10 @@ def _world(github: GitHubSimulator) -> World:
     return World(github, github.app("zekt-orchestrator-app"), provider, *consumers)
 
 
-def _environ(world: World, folder: Path) -> dict[str, str]:
+def _environ(world: World, folder: Path, port: int) -> dict[str, str]:
     key = folder / "orchestrator.pem"
     key.touch(mode=0o600)
     key.write_text(world.app.private_key, encoding="ascii")
-    port = free_port()
     return {
         "DATABASE_URL": f"sqlite:///{folder / 'zekt.db'}",
         "PORT": str(port),
@@ -116,8 +116,17 @@ def _environ(world: World, folder: Path) -> dict[str, str]:
     }
 
 
-def free_port() -> int:
-    """Apps and tokens are made for the server's address, so that it must be known before."""
-    with socket.create_server((HOST, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+@asynccontextmanager
+async def kept_port() -> AsyncIterator[int]:
+    """A port that nobody else is given until its server starts, or starts again.
+
+    Apps and tokens are made for the server's address, so that it must be known before. On Linux
+    who names the port may listen at it while it is held here; elsewhere it is let go.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((HOST, 0))
+        port: int = held.getsockname()[1]
+        if sys.platform != "linux":
+            held.close()
+        yield port
