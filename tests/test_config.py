@@ -117,7 +117,7 @@ def test_the_api_follows_from_the_pages_unless_it_is_named(github: str, api: str
 
 
 BAD: list[tuple[str, str, str]] = [
-    *(("PORT", value, "0 to 65535") for value in ("-1", "65536", "http", "8o", "1.5")),
+    *(("PORT", value, "0 to 65535") for value in ("-1", "65536", "http", "8o", "8_0", "1.5")),
     *(("DATABASE_URL", value, "sqlite:///PATH") for value in ("mysql://h/d", "zekt.db", "sqlite:")),
     *(
         (name, value, "a URL")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -83,6 +84,8 @@ def github_api(github_url: str) -> str:
 
 def between(low: int, high: int) -> Callable[[str], int]:
     def read(value: str) -> int:
+        if not re.fullmatch(r"\s*[0-9]+\s*", value):  # int() takes 8_0 too
+            raise ValueError(value)
         number = int(value)
         if not low <= number <= high:
             raise ValueError(value)

@@ -52,9 +52,11 @@ async def test_workflows_are_listed_as_github_has_them(line: Line) -> None:
     await line.does("repositories", "enable", PROVIDER)
     (row,) = await line.json("workflows", "list", PROVIDER)
     assert (row["path"], row["allowed"], row["state"]) == (RELEASE, False, "active")
+    assert await line.json("workflows", "list", PROVIDER, "--allowed") == []
     await line.does(*ALLOW, "--branch", "main", "--event", "push", "--forks")
     shown = await line.json("workflows", "show", PROVIDER, RELEASE)
     assert shown["allowed"]
+    assert len(await line.json("workflows", "list", PROVIDER, "--allowed")) == 1
     assert shown["conditions"] == {
         "branches": ["main"],
         "events": ["push"],

@@ -62,6 +62,7 @@ def test_every_form_of_postgresql_is_the_same_address(scheme: str) -> None:
         ("sqlite://host:port/zekt", "sqlite:///PATH"),
         ("sqlite://", "no file"),
         ("sqlite:///:memory:", "no file"),
+        ("sqlite:///zekt.db?mode=ro&key=hidden", "mode, key"),
     ],
 )
 def test_what_cannot_be_used_is_refused_and_named(url: str, named: str) -> None:

@@ -16,6 +16,7 @@ from zekt_bot import hookimpl
 from zekt_bot.db import mirror, tables
 from zekt_bot.domain.access import Person
 from zekt_bot.domain.catalog import Account
+from zekt_bot.domain.lists import Page, RepositoryFilter
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotAdmitted, NotFound
 from zekt_bot.operations import (
     access,
@@ -127,7 +128,7 @@ async def test_a_person_sees_the_list_of_what_they_name(stage: Stage) -> None:
     there = people(stage)
     await stage.publish()
     with pytest.raises(AccessDenied, match="zekt repositories show"):
-        await repositories.list_repositories(stage.broker, there.ada)
+        await repositories.list_repositories(stage.broker, there.ada, Page(), RepositoryFilter())
     mine = await services.list_services(stage.broker, there.ada, repository=PROVIDER)
     assert [each["repository"] for each in mine] == [PROVIDER]
     with pytest.raises(NotFound):

@@ -14,6 +14,7 @@ from zekt_bot.db import mirror
 from zekt_bot.db.tables import aliases, audit, deliveries
 from zekt_bot.db.tables import services as services_table
 from zekt_bot.domain.catalog import Account, Profile
+from zekt_bot.domain.lists import Page, RepositoryFilter
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, MessageRefused, NotFound
 from zekt_bot.operations import (
     pauses,
@@ -235,20 +236,29 @@ async def test_what_is_disallowed_or_disabled_leaves_no_more(stage: Stage) -> No
 
 
 async def test_lists_and_names_are_checked(stage: Stage) -> None:
-    there = people(stage)
+    there, all_of_them = people(stage), RepositoryFilter()
     await stage.publish()
     for limit in (0, 1001):
         with pytest.raises(InvalidInput):
             await services.list_services(stage.broker, ME, limit=limit)
         with pytest.raises(InvalidInput):
-            await repositories.list_repositories(stage.broker, ME, limit=limit)
+            await repositories.list_repositories(stage.broker, ME, Page(limit), all_of_them)
     with pytest.raises(InvalidInput, match="no id of this list"):
         await services.list_services(stage.broker, ME, after="svc_1")
     with pytest.raises(InvalidInput, match="OWNER/SLUG"):
         await services.show(stage.broker, ME, "release")
-    listed = await repositories.list_repositories(stage.broker, ME, limit=10)
+    listed = await repositories.list_repositories(stage.broker, ME, Page(10), all_of_them)
     assert [row["repository"] for row in listed] == [PROVIDER]
-    assert await repositories.list_repositories(stage.broker, ME, after=PROVIDER) == []
+    owner = PROVIDER.partition("/")[0]
+    for page, wanted, names in (
+        (Page(before=PROVIDER), all_of_them, []),
+        (Page(), RepositoryFilter(owner.upper(), "provider"), [PROVIDER]),
+        (Page(), RepositoryFilter(owner[:-1]), []),  # the beginning of a login is none
+        (Page(), RepositoryFilter("%"), []),
+        (Page(), RepositoryFilter(part="consumer"), []),
+    ):
+        found = await repositories.list_repositories(stage.broker, ME, page, wanted)
+        assert [row["repository"] for row in found] == names
     assert (await repositories.show(stage.broker, there.ada, PROVIDER))["provider"] is True
     await services.edit(stage.broker, ME, SERVICE, {"visibility": "private"})
     assert await services.list_services(stage.broker, there.eve) == []

@@ -260,6 +260,8 @@ def test_an_installed_plugin_is_found_named_and_disabled_by_its_entry_point(
         )
         assert [handler.__name__ for handler in found.handlers] == ["starred"]
     assert "ears" not in load(None, ["ears"]).registry.plugins
+    with pytest.raises(PluginRejected, match=r"no plugin acme-ears, only .*ears"):
+        load(None, ["acme-ears"])  # the package's name, not the plugin's
 
 
 def install(folder: Path, entry_points: str, **modules: str) -> None:

@@ -8,6 +8,7 @@ import click
 
 from zekt_bot.cli.options import acts, lists, repository_argument, shows
 from zekt_bot.cli.output import Column, print_facts
+from zekt_bot.domain.lists import RepositoryFilter
 from zekt_bot.operations import repositories as operations
 
 if TYPE_CHECKING:
@@ -58,12 +59,15 @@ def repositories() -> None:
 
 
 @repositories.command("list")
+@click.option("--owner", metavar="LOGIN", help="Only those of this account.")
+@click.option(
+    "--part", type=click.Choice(("provider", "consumer")), help="Only those enabled as this."
+)
 @lists("repositories", COLUMNS, key="repository")
-async def list_(broker: Broker, who: Principal, page: Page) -> list[dict[str, Any]]:
+async def list_(broker: Broker, who: Principal, page: Page, **filters: Any) -> list[dict[str, Any]]:
     """List the repositories that Zekt has heard of, by name."""
-    return await operations.list_repositories(
-        broker, who, limit=page.limit, after=page.before or ""
-    )
+    wanted = RepositoryFilter(**filters)
+    return await operations.list_repositories(broker, who, page, wanted)
 
 
 def tell(found: Row) -> None:

@@ -38,13 +38,16 @@ def workflows() -> None:
 
 @workflows.command("list")
 @repository_argument
+@click.option("--allowed", is_flag=True, help="Only those that may send events.")
 @lists("workflows", COLUMNS, key="path")
 async def list_(
-    broker: Broker, who: Principal, page: Page, repository: str
+    broker: Broker, who: Principal, page: Page, repository: str, *, allowed: bool
 ) -> list[dict[str, Any]]:
     """List OWNER/REPO's workflows as GitHub has them, and which may send events; by path."""
     found = await operations.list_workflows(broker, who, repository)
-    return [row for row in found if row["path"] > (page.before or "")][: page.limit]
+    after = page.before or ""
+    fit = [row for row in found if row["path"] > after and (row["allowed"] or not allowed)]
+    return fit[: page.limit]
 
 
 def tell(found: Mapping[str, Any]) -> None:

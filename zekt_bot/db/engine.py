@@ -70,11 +70,16 @@ def parse(database_url: str, *, pooled: bool = False) -> Address:
     if scheme not in _SQLITE:
         raise ConfigurationError(libpq.UNREADABLE)
     try:
-        name = make_url(database_url).database
+        url = make_url(database_url)
     except (ArgumentError, ValueError):
         raise ConfigurationError(libpq.UNREADABLE) from None
+    name = url.database
     if not name or name == ":memory:":
         raise ConfigurationError("DATABASE_URL names no file: write sqlite:///PATH.")
+    if url.query:
+        raise ConfigurationError(
+            f"DATABASE_URL has parameters that SQLite's does not take: {', '.join(url.query)}."
+        )
     path = Path(name).absolute()
     return Address(str(path), path)
 

@@ -91,13 +91,6 @@ def learn(
         returns.note(connection, own.id.in_(ids))
 
 
-def repository_page(connection: Connection, limit: int, after: str) -> list[Repository]:
-    """Repositories by name, after the name `after` in small letters."""
-    name = _ROWS.table.c.full_name_lower
-    found = connection.execute(_REPOSITORIES.where(name > after).order_by(name).limit(limit))
-    return [_ROWS.read(row) for row in found.mappings()]
-
-
 def enabled(connection: Connection, after: int, limit: int) -> list[Repository]:
     """Enabled repositories that GitHub shows to the App, by id, after `after`."""
     own = _ROWS.table.c

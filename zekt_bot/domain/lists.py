@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from zekt_bot.errors import InvalidInput
 
@@ -54,6 +54,14 @@ class DeliveryFilter:
     service: str | None = None
     repository: str | None = None
     correlation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryFilter:
+    """`owner` is a login. `part`: only those that are enabled as this."""
+
+    owner: str | None = None
+    part: Literal["provider", "consumer"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zekt_bot.db import audit, mirror, tables, versions
+from zekt_bot.db.lists import repositories as lists
 from zekt_bot.domain.access import Person, decide
-from zekt_bot.errors import AccessDenied, Conflict, InvalidInput
+from zekt_bot.domain.lists import check_limit
+from zekt_bot.errors import AccessDenied, Conflict
 from zekt_bot.operations import access, withdrawals
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from zekt_bot.domain.access import Action, Principal
     from zekt_bot.domain.audit import Entry
     from zekt_bot.domain.catalog import Repository
+    from zekt_bot.domain.lists import Page, RepositoryFilter
     from zekt_bot.operations.broker import Broker
 
     Part = Literal["provider", "consumer"]
@@ -126,9 +129,9 @@ def _present(connection: Connection, row: _Enabling) -> Repository:
 
 
 async def list_repositories(
-    broker: Broker, principal: Principal, *, limit: int = 50, after: str = ""
+    broker: Broker, principal: Principal, page: Page, wanted: RepositoryFilter
 ) -> list[dict[str, Any]]:
-    """Repositories that Zekt has heard of, by name, `limit` of them after the name `after`.
+    """A page of the repositories that Zekt has heard of, by name, after the name `page.before`.
 
     Raises:
         AccessDenied, InvalidInput, StorageUnavailable.
@@ -138,9 +141,8 @@ async def list_repositories(
             "You see a repository that you manage: `zekt repositories show OWNER/REPO`."
         )
     decide(principal, "repository:read")
-    if not 1 <= limit <= MOST_ROWS:
-        raise InvalidInput(f"A list shows 1 to {MOST_ROWS} rows.")
-    found = await broker.database.query(mirror.repository_page, limit, after.lower())
+    check_limit(page)
+    found = await broker.database.query(lists.page, page, wanted)
     return [_shown(each) for each in found]
 
 

@@ -37,24 +37,36 @@ def found(folder: Path | None, disabled: Sequence[str]) -> Iterator[tuple[Plugin
     """Every plugin that is not disabled, imported, in the order in which they are registered.
 
     Raises:
-        PluginRejected: naming the plugin that cannot be imported, or the folder that is not there.
+        PluginRejected: naming the plugin that cannot be imported, the folder that is not there, or
+            the disabled plugin that there is not: another one might go on in its stead.
     """
+    there = list(_there(folder))
+    names = [plugin.name for plugin, _ in there]
+    for name in disabled:
+        if name not in names:
+            raise PluginRejected(
+                f"ZEKT_DISABLED_PLUGINS: there is no plugin {name}, only {', '.join(names)}."
+            )
+    for plugin, read in there:
+        if plugin.name not in disabled:
+            yield plugin, _imported(plugin.name, read)
+
+
+def _there(folder: Path | None) -> Iterator[tuple[Plugin, Callable[[], Any]]]:
+    """Every plugin and how it is imported."""
     home = built_in_folder()
     for name in BUILT_IN:
-        if name not in disabled:
-            about = Plugin(name, ZEKT_VERSION, "built-in", module_name(name))
-            yield about, _imported(name, partial(_module, home / f"{name}.py"))
+        path = home / f"{name}.py"
+        yield Plugin(name, ZEKT_VERSION, "built-in", module_name(name)), partial(_module, path)
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        if point.name not in disabled:
-            yield _installed(point), _imported(point.name, point.load)
+        yield _installed(point), point.load
     if folder and not folder.is_dir():
         raise PluginRejected(f"ZEKT_PLUGINS_DIR: there is no folder {folder}.")
     extra = folder or (home if home.name == "plugins" else None)
     for path in sorted(extra.glob("*.py")) if extra else ():
         own = path.parent.resolve() == home.resolve() and path.stem in BUILT_IN
-        if not own and path.stem not in disabled:
-            about = Plugin(path.stem, None, str(path), module_name(path.stem))
-            yield about, _imported(path.stem, partial(_module, path))
+        if not own:
+            yield Plugin(path.stem, None, str(path), module_name(path.stem)), partial(_module, path)
 
 
 def _installed(point: EntryPoint) -> Plugin:
