@@ -75,7 +75,12 @@ async def process(*words: str, **settings: str) -> Ended:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(120):
-        out, err = await running.communicate()
+    try:
+        async with asyncio.timeout(120):
+            out, err = await running.communicate()
+    finally:
+        if running.returncode is None:  # nobody else would end it
+            running.kill()
+            await running.communicate()
     assert running.returncode is not None
     return Ended(running.returncode, out.decode(), err.decode())
