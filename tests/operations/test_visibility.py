@@ -10,10 +10,11 @@ import pytest
 from tests.operations.people import people
 from tests.operations.subscribing import WAY, go
 from tests.stage import ME, RELEASE, SERVICE
+from zekt_bot import Delivery, hookimpl
 from zekt_bot.domain.access import Person, WorkflowRun
 from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lists import AuditFilter, DeliveryFilter, EventFilter, MessageFilter, Page
-from zekt_bot.errors import AccessDenied, InvalidInput, NotFound
+from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import (
     audit,
     deliveries,
@@ -24,6 +25,7 @@ from zekt_bot.operations import (
     services,
     workflows,
 )
+from zekt_bot.operations.replay import replay
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -146,6 +148,49 @@ async def test_who_is_not_approved_learns_nothing_of_the_provider(stage: Stage, 
     assert [entry["verb"] for entry in shown["history"]] == ["zekt:delivery:blocked"]
     whole = await deliveries.show_delivery(stage.broker, there.ada, listed["id"])
     assert (whole["source"], whole["conclusion"]) == (PROVIDER, "success")
+
+
+class _First:
+    """A plugin that is asked before the built-in policy, and has a reason of its own, or fails."""
+
+    def __init__(self, *, fails: bool) -> None:
+        self.fails = fails
+
+    @hookimpl
+    def zekt_block_reason(self, subject: object) -> str | None:
+        if not isinstance(subject, Delivery):
+            return None
+        if self.fails:
+            raise RuntimeError
+        return "quiet_hours"
+
+
+@pytest.mark.parametrize("how", ["blocks", "fails", "is held"])
+async def test_who_is_not_approved_learns_nothing_whatever_else_stands_in_the_way(
+    stage: Stage, how: str
+) -> None:
+    there = people(stage)
+    await stage.publish()
+    await go(stage, "request")
+    if how == "is held":
+        await pauses.pause(stage.broker, ME, pauses.Target())
+    else:
+        stage.broker.plugins.register(_First(fails=how == "fails"), "first")
+    await stage.finish_run("build")
+    await stage.flow()
+    to_me = DeliveryFilter(repository=CONSUMER)
+    stage.clock.advance(timedelta(seconds=1))
+    secrets = (PROVIDER, RELEASE, str(stage.provider.id), "/actions/runs/", "success")
+    for approved in (False, True):
+        (listed,) = await deliveries.list_deliveries(stage.broker, there.mia, Page(), to_me)
+        shown = await deliveries.show_delivery(stage.broker, there.mia, listed["id"])
+        assert [word for word in secrets if word in repr((listed, shown))] == []
+        with pytest.raises(Conflict):
+            await replay(stage.broker, there.mia, listed["id"])
+        if not approved:
+            await go(stage, "approve")
+    whole = await deliveries.show_delivery(stage.broker, there.ada, listed["id"])
+    assert [word for word in secrets if word not in repr(whole)] == []
 
 
 async def test_a_pause_tells_the_consumer_nothing_of_who_hides(stage: Stage) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, false, func, insert, literal_column, or_, select, update
+from sqlalchemy import false, func, insert, select, update
 
 from zekt_bot.db import audit, units
 from zekt_bot.db import deliveries as delivery_rows
+from zekt_bot.db.lists.parts import UNAPPROVED
 from zekt_bot.db.tables import deliveries, envelopes, replays, runs, subscriptions
 from zekt_bot.domain.deliveries import FINAL
 from zekt_bot.domain.replays import hindrance
@@ -46,16 +47,8 @@ class Selection:
     by_consumer: bool = False
 
 
-# Whoever approves (anew) approves what comes from then on. As text: it is grouped by.
-_UNAPPROVED = and_(
-    deliveries.c.blocked_reason == literal_column("'not_approved'"),
-    or_(
-        subscriptions.c.state != literal_column("'approved'"),
-        subscriptions.c.approved_at > deliveries.c.created_at,
-    ),
-)
 _FACTS = (
-    func.coalesce(_UNAPPROVED, false()).label("unapproved"),
+    func.coalesce(UNAPPROVED, false()).label("unapproved"),
     envelopes.c.body_gone_at.is_not(None).label("payload_gone"),
     subscriptions.c.paused_at.is_not(None).label("paused"),
     func.coalesce(subscriptions.c.provider_may_replay, false()).label("provider_may"),

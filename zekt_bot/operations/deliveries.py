@@ -160,7 +160,7 @@ def named(row: RowMapping, now: datetime, *, whole: bool) -> dict[str, Any]:
     told = {**shown(row), **held_up(row, now), "service": service, "source_is_hidden": hidden}
     if _is_untold(row, whole=whole):
         told |= dict.fromkeys(_OF_THE_SOURCE) | {"workflow_name": row["title"] or row["slug"]}
-    if not whole and _is_unapproved(row):
+    if not whole and row["unapproved"]:
         told["conclusion"] = None
     if hidden and row["waits_for"] == "pause":
         told["reason"] = None  # it may be the id of the provider's account
@@ -169,11 +169,7 @@ def named(row: RowMapping, now: datetime, *, whole: bool) -> dict[str, Any]:
 
 def _is_untold(row: RowMapping, *, whole: bool) -> bool:
     """Whether nothing of its source is theirs to know."""
-    return not whole and (bool(row["hidden_source"]) or _is_unapproved(row))
-
-
-def _is_unapproved(row: RowMapping) -> bool:
-    return bool(row["blocked_reason"] == "not_approved")
+    return not whole and bool(row["hidden_source"] or row["unapproved"])
 
 
 def _case(

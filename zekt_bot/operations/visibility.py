@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from zekt_bot.domain.lists import EventFilter, MessageFilter, Page
     from zekt_bot.operations.broker import Broker
 
-_HIDDEN = ("lease", "due_at")
+_HIDDEN = ("lease", "due_at", "unapproved")
 
 
 def shown(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A row without what only the worker needs, and without what is sealed."""
+    """A row without what only Zekt itself needs, and without what is sealed."""
     return {
         str(name): value
         for name, value in row.items()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
-from zekt_bot.db.lists.parts import is_service, read, repository_id
+from zekt_bot.db.lists.parts import UNAPPROVED, is_service, read, repository_id
 from zekt_bot.db.tables import (
     accounts,
     attempts,
@@ -17,6 +17,7 @@ from zekt_bot.db.tables import (
     repositories,
     runs,
     services,
+    subscriptions,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def with_names() -> Select[Any]:
             services.c.hidden_source,
             lanes.c.open_at.label("lane_opens_at"),
             accounts.c.login.label("service_owner"),
+            or_(UNAPPROVED, deliveries.c.blocked_reason == "not_approved").label("unapproved"),
         )
         .join(envelopes, envelopes.c.id == deliveries.c.envelope)
         .join(runs, runs.c.id == envelopes.c.run)
@@ -59,6 +61,7 @@ def with_names() -> Select[Any]:
         .outerjoin(target, target.c.id == deliveries.c.target_repository_id)
         .outerjoin(services, services.c.id == deliveries.c.service_id)
         .outerjoin(accounts, accounts.c.id == services.c.account_id)
+        .outerjoin(subscriptions, subscriptions.c.id == deliveries.c.cause_id)
     )
 
 

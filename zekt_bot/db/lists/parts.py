@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, func, literal_column, or_, select
 
-from zekt_bot.db.tables import accounts, repositories, services
+from zekt_bot.db.tables import accounts, deliveries, repositories, services, subscriptions
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, RowMapping, ScalarSelect, Select
+
+# Its consumer was not approved when it came: whoever approves (anew) approves what comes from then
+# on. Where another reason was found first, or none yet, nothing says so but that it was never sent.
+# As text: it is grouped by.
+UNAPPROVED = and_(
+    or_(
+        deliveries.c.blocked_reason == literal_column("'not_approved'"),
+        deliveries.c.attempts == literal_column("0"),
+    ),
+    or_(
+        subscriptions.c.state.is_distinct_from(literal_column("'approved'")),
+        subscriptions.c.approved_at > deliveries.c.created_at,
+    ),
+)
 
 
 def read(connection: Connection, statement: Select[Any]) -> list[RowMapping]:
