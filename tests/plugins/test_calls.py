@@ -25,7 +25,10 @@ class Watched:
 
     def __init__(self) -> None:
         self.off: list[tuple[str, str]] = []
-        self.caller = Caller(lambda plugin, hook: self.off.append((plugin, hook)))
+        self.seconds = 0.0
+        self.caller = Caller(
+            lambda plugin, hook: self.off.append((plugin, hook)), lambda: self.seconds
+        )
         self.free = threading.Event()
 
     def call(self, run: Callable[[], Any], plugin: str = "mine") -> Call:
@@ -113,6 +116,29 @@ async def test_after_three_the_plugin_is_off_and_its_restriction_stays(watched: 
     assert await watched.said(lambda: "fine again") == [OFF]
     (answer,) = await watched.caller.run([watched.call(lambda: "another's", "other")])
     assert answer == "another's"
+
+
+async def test_what_returned_late_is_forgiven_after_ten_minutes(watched: Watched) -> None:
+    ran_in: list[threading.Thread] = []
+
+    def late() -> str:
+        ran_in.append(threading.current_thread())
+        return watched.hang()
+
+    for _ in range(5):  # as on a machine that stands still now and then
+        assert await watched.said(late) == [DID_NOT]
+        watched.free.set()
+        await asyncio.to_thread(ran_in[-1].join)
+        watched.free.clear()
+        watched.seconds += 600
+    assert watched.off == []
+
+
+async def test_what_never_returns_is_not_forgiven(watched: Watched) -> None:
+    for _ in range(3):
+        assert await watched.said(watched.hang) == [DID_NOT]
+        watched.seconds += 601
+    assert await watched.said(lambda: "fine again") == [OFF]
 
 
 async def test_a_call_that_nobody_waits_for_any_more_still_holds_up_nobody(

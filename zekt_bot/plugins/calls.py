@@ -1,7 +1,8 @@
 """Running what strangers wrote: in a thread that is watched, or as a coroutine that is timed.
 
 A plain function cannot be stopped. One that does not return is left alone with its thread, and
-another thread takes what waits; a plugin that does so three times is off in this process.
+another thread takes what waits; a plugin that does so three times in ten minutes, or whose calls
+hold three threads, is off in this process.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from queue import SimpleQueue
@@ -26,6 +27,7 @@ Answer = TypeVar("Answer")
 
 LIMIT = timedelta(milliseconds=100)
 MOST_OVERRUNS = 3
+_FORGIVEN_AFTER = timedelta(minutes=10)
 _TO_STOP = 1.0
 
 
@@ -155,7 +157,8 @@ class _Thread:
         self.abandoned = False
         self._lock = threading.Lock()
         self._running: tuple[_Page, float] | None = None
-        threading.Thread(target=self._run, name="zekt-plugins", daemon=True).start()
+        self.thread = threading.Thread(target=self._run, name="zekt-plugins", daemon=True)
+        self.thread.start()
 
     def left(self) -> float:
         """Seconds until the present call is overdue; of a thread that rests, a whole limit."""
@@ -186,19 +189,30 @@ class _Thread:
             page.finish()
 
 
+class _Overrun(NamedTuple):
+    """A call that did not return in time: when, by a clock of seconds, and in which thread."""
+
+    at: float
+    thread: threading.Thread
+
+
 class Caller:
     """Runs foreign hooks in one thread a process."""
 
-    def __init__(self, off: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, off: Callable[[str, str], None], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         """`off(plugin, hook)` hears when a plugin is not asked any more. No thread starts yet."""
         self._off = off
+        self._monotonic = monotonic
         self._thread: _Thread | None = None
         self._waiting: list[_Page] = []
-        self._overruns: Counter[str] = Counter()
+        self._overruns: dict[str, list[_Overrun]] = defaultdict(list)
+        self._gone: set[str] = set()
 
     def is_off(self, plugin: str) -> bool:
         """Whether this plugin's calls did not return too often."""
-        return self._overruns.get(plugin, 0) >= MOST_OVERRUNS
+        return plugin in self._gone
 
     def close(self) -> None:
         """Let the thread end when it has done what waits."""
@@ -227,18 +241,30 @@ class Caller:
         except TimeoutError:
             stuck = thread.give_up()
             if stuck is not None:
-                self._replace(stuck)
+                self._replace(stuck, thread.thread)
 
-    def _replace(self, stuck: _Page) -> None:
+    def _replace(self, stuck: _Page, thread: threading.Thread) -> None:
         """What waits moves to a new thread, behind the rest of the page that stood."""
         call = stuck.calls[len(stuck.answers)]
         most = f"{LIMIT.total_seconds() * 1000:.0f} ms"
         stuck.answers.append(
             PluginFailed(f"The plugin {call.plugin} did not return from {call.hook} in {most}.")
         )
-        self._overruns[call.plugin] += 1
+        is_off = self._overran(call.plugin, thread)
         self._thread = _Thread(self.is_off)
         for page in sorted(self._waiting, key=lambda page: page is not stuck):
             self._thread.pages.put(page)
-        if self._overruns[call.plugin] == MOST_OVERRUNS:
+        if is_off:
             self._off(call.plugin, call.hook)
+
+    def _overran(self, plugin: str, thread: threading.Thread) -> bool:
+        """Whether the plugin is off now. A machine that stands still at times fails a call too: one
+        that has returned is forgiven.
+        """
+        now = self._monotonic()
+        since = now - _FORGIVEN_AFTER.total_seconds()
+        held = [one for one in self._overruns[plugin] if one.thread.is_alive() or one.at > since]
+        self._overruns[plugin] = held = [*held, _Overrun(now, thread)]
+        if len(held) >= MOST_OVERRUNS:
+            self._gone.add(plugin)
+        return plugin in self._gone
