@@ -88,6 +88,7 @@ async def open_broker(
             async with faults_kept(broker) if server else nullcontext():
                 yield broker
         finally:
+            await broker.under_way.ended(shutdown.left())
             await loaded.close(shutdown.left())
             await asyncio.to_thread(traces.close, shutdown.left())
 

@@ -9,6 +9,7 @@ from zekt_bot.db import admissions, mirror
 from zekt_bot.db.admissions import Listed, Ruling
 from zekt_bot.domain.access import decide
 from zekt_bot.domain.catalog import Account
+from zekt_bot.domain.lists import Page, check_limit
 from zekt_bot.domain.names import check_login
 from zekt_bot.errors import InvalidInput, NotAdmitted, NotFound
 from zekt_bot.operations import fields, lookup
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from zekt_bot.domain.sessions import Session
     from zekt_bot.operations.broker import Broker
 
-MOST_ROWS = 1000
 _HIDDEN = ("login_lower",)
 
 
@@ -66,8 +66,7 @@ async def list_accounts(
         AccessDenied, InvalidInput, StorageUnavailable.
     """
     decide(principal, "account:read")
-    if not 1 <= limit <= MOST_ROWS:
-        raise InvalidInput(f"A list shows 1 to {MOST_ROWS} rows.")
+    check_limit(Page(limit))
     if rule not in {"", "allow", "block"}:
         raise InvalidInput("A rule is allow or block.")
     rows = await broker.database.query(admissions.page, limit, after.lower(), rule or None)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     Part = Literal["provider", "consumer"]
 
-MOST_ROWS = 1000
 PARTS: tuple[Part, ...] = ("provider", "consumer")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from datetime import timedelta
 
 
 class UnderWay:
@@ -26,6 +27,11 @@ class UnderWay:
             task = self._tasks[name] = asyncio.create_task(work())
             task.add_done_callback(lambda done: self._end(name, done))
         return task
+
+    async def ended(self, within: timedelta) -> None:
+        """Wait until nothing is, so long at most: who stops cuts off the rest."""
+        if self._tasks:
+            await asyncio.wait([*self._tasks.values()], timeout=within.total_seconds())
 
     def _end(self, name: str, task: asyncio.Task[None]) -> None:
         del self._tasks[name]
