@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, get_args
 
 import pytest
@@ -17,6 +18,7 @@ from zekt_bot.domain.catalog import (
     Visibility,
     check_conditions,
     check_profile,
+    fits,
     standing,
 )
 from zekt_bot.domain.subscriptions import SUBSCRIPTION_MOVES, SubscriptionState
@@ -80,6 +82,13 @@ def test_one_star_stops_at_a_slash(branch: str) -> None:
 def test_all_else_in_a_pattern_is_only_itself(pattern: str, branch: str) -> None:
     assume("*" not in pattern)
     assert (refusal((pattern,), branch) is None) == (pattern == branch)
+
+
+@given(st.text("ab*/\n", max_size=8), st.text("ab/\n", max_size=8))
+def test_one_star_is_all_but_a_slash_and_two_are_all(pattern: str, branch: str) -> None:
+    known = {"**": "(?s:.)*", "*": "[^/]*"}
+    meant = (known.get(part, re.escape(part)) for part in re.split(r"(\*\*|\*)", pattern))
+    assert fits(pattern, branch) == bool(re.fullmatch("".join(meant), branch))
 
 
 @pytest.mark.parametrize("pattern", ["**a" * 84 + "**b", "*a" * 126 + "*b", "*" * 255, "*é" * 127])

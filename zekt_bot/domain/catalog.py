@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from zekt_bot.domain.events import DEFAULT_EVENT_TYPE
 from zekt_bot.domain.names import check_alias, check_event_type, check_line, is_whole
@@ -31,6 +30,7 @@ VISIBILITIES: tuple[Visibility, ...] = get_args(Visibility)
 SECRETS: tuple[Secrets, ...] = get_args(Secrets)
 ANY_TYPE = "*"
 MOST_NAMED = 100
+_STARS = re.compile(r"(\*\*|\*)")
 
 # Anybody may open a pull request or write a comment.
 STRANGERS_EVENTS = frozenset(
@@ -302,20 +302,32 @@ def check_conclusion(conclusion: str) -> str:
 
 
 def fits(pattern: str, branch: str) -> bool:
-    """Whether a branch fits: GitHub's own patterns, of which `*` and `**` are understood."""
+    """Whether a branch fits: GitHub's own patterns, of which `*` and `**` are understood.
+
+    Each bit says whether so many of the pattern's characters may be behind us: no pattern takes
+    long, whoever sets it, and none is kept.
+    """
     if "*" not in pattern:
         return pattern == branch
-    return _compiled(pattern).fullmatch(branch) is not None
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> Any:
-    """On RE2: `re` would go back and forth without end for some that a stranger may set."""
-    import re2
-
-    known = {"**": "(?s:.)*", "*": "[^/]*"}
-    parts = re.split(r"(\*\*|\*)", pattern)
-    return re2.compile("".join(known.get(part, re2.escape(part)) for part in parts))
+    if len(pattern) - pattern.count("*") > len(branch):
+        return False
+    behind, stays, stays_at_slash = 0, 0, 0
+    takes: dict[str, int] = {}
+    for part in _STARS.split(pattern):
+        if part in {"*", "**"}:
+            stays |= 1 << behind
+            stays_at_slash |= (part == "**") << behind
+            continue
+        for each in part:
+            takes[each] = takes.get(each, 0) | 1 << behind
+            behind += 1
+    at = 1
+    for each in branch:
+        kept = stays_at_slash if each == "/" else stays
+        at = (at & takes.get(each, 0)) << 1 | at & kept
+        if not at:
+            return False
+    return bool(at >> behind)
 
 
 def check_profile(profile: Profile) -> Profile:
