@@ -140,9 +140,10 @@ def test_what_cannot_be_used_is_named_with_the_cure(query: str, named: str) -> N
     assert named in refusal(query)
 
 
-def test_the_rest_of_a_password_is_no_parameter_to_be_shown() -> None:
+@pytest.mark.parametrize("rest", ["hidden", "hidden=1", "hidden&more"])
+def test_the_rest_of_a_password_is_no_parameter_to_be_shown(rest: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        options("postgresql://zekt:half?hidden@db/zekt")
+        options(f"postgresql://zekt:half?{rest}@db/zekt")
     assert "%3F" in str(caught.value)
     assert "hidden" not in str(caught.value)
 

@@ -149,7 +149,7 @@ def _parameters(query: str) -> dict[str, str]:
     if "database" in found:  # asyncpg's word
         found.setdefault("dbname", found.pop("database"))
     unknown = sorted(found.keys() - KNOWN)
-    if any("@" in name for name in unknown):  # it is the rest of a password, not to be shown
+    if unknown and "@" in query:  # it is the rest of a password, not to be shown
         raise ConfigurationError(f"{UNREADABLE} A `?` in its password is written %3F.")
     if unknown:
         cures = "".join(f" {name}: {_CURES[name]}." for name in unknown if name in _CURES)
