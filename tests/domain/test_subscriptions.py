@@ -57,6 +57,16 @@ def test_every_filter_must_let_it_through(filters: Filters, wanted: bool) -> Non
     assert subscription("*", filters=filters).wants("released", ran()) is wanted
 
 
+def test_who_is_not_approved_filters_by_event_type_alone() -> None:
+    for filters, wanted in (
+        (Filters(event_types=("released",)), True),
+        (Filters(conclusions=("success",)), False),
+        (Filters(branches=("**",)), False),
+    ):
+        held = subscription("*", filters=filters, state="requested")
+        assert held.wants("released", ran()) is wanted
+
+
 def test_a_run_without_a_branch_fits_only_a_pattern_for_anything() -> None:
     nameless = ran(head_branch=None)
     assert Filters(branches=("**",)).keep("a", nameless)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.operations.people import people
-from tests.operations.subscribing import WAY, go
+from tests.operations.subscribing import ENDS, WAY, go
 from tests.stage import ME, RELEASE, SERVICE
 from zekt_bot import Delivery, hookimpl
 from zekt_bot.domain.access import Person, WorkflowRun
 from zekt_bot.domain.events import RunKey
 from zekt_bot.domain.lists import AuditFilter, DeliveryFilter, EventFilter, MessageFilter, Page
+from zekt_bot.domain.subscriptions import Filters
 from zekt_bot.errors import AccessDenied, Conflict, InvalidInput, NotFound
 from zekt_bot.operations import (
     audit,
@@ -23,9 +24,11 @@ from zekt_bot.operations import (
     pauses,
     repositories,
     services,
+    subscriptions,
     workflows,
 )
 from zekt_bot.operations.replay import replay
+from zekt_bot.operations.subscription_terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -191,6 +194,21 @@ async def test_who_is_not_approved_learns_nothing_whatever_else_stands_in_the_wa
             await go(stage, "approve")
     whole = await deliveries.show_delivery(stage.broker, there.ada, listed["id"])
     assert [word for word in secrets if word not in repr(whole)] == []
+
+
+@pytest.mark.parametrize("only", [Filters(branches=("ne*",)), Filters(conclusions=("success",))])
+async def test_no_filter_of_who_is_not_approved_tells_of_a_run(stage: Stage, only: Filters) -> None:
+    there = people(stage)
+    await stage.publish()
+    await subscriptions.request(stage.broker, there.mia, ENDS, Terms(filters=only))
+    to_me = DeliveryFilter(repository=CONSUMER)
+    for many in (0, 1):
+        await stage.finish_run("build", head_branch="next")
+        await stage.flow()
+        found = await deliveries.list_deliveries(stage.broker, there.mia, Page(), to_me)
+        assert len(found) == many
+        if not many:
+            await go(stage, "approve")
 
 
 async def test_a_pause_tells_the_consumer_nothing_of_who_hides(stage: Stage) -> None:

@@ -123,9 +123,13 @@ class Subscription:
         return event_type in self.event_types or ANY_TYPE in self.event_types
 
     def wants(self, event_type: str, run: RunFacts | None) -> bool:
-        """Whether this event makes a delivery: accepted, wanted, and neither ended nor paused."""
-        resting = self.state == "ended" or self.paused
-        return self.accepts(event_type) and not resting and self.filters.keep(event_type, run)
+        """Whether this event makes a delivery: accepted, wanted, and neither ended nor paused.
+
+        Who is not approved sees that there was one: if filters would tell of its run, none is made.
+        """
+        resting, told = self.state == "ended" or self.paused, self.state == "approved"
+        wanted = self.filters.keep(event_type, run if told else None)
+        return self.accepts(event_type) and not resting and wanted
 
 
 @dataclass(frozen=True, slots=True)
