@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from zekt_bot.clock import Shutdown, SystemClock
+from zekt_bot.testing.clock import ManualClock
 
 
 class SetBack(SystemClock):
@@ -46,3 +47,12 @@ def test_a_shutdown_has_one_end_from_when_it_is_told_or_first_asked_for() -> Non
     moments = iter([100.0, 103.0])
     asked = Shutdown(timedelta(seconds=10), lambda: next(moments))
     assert [asked.left(), asked.left()] == [timedelta(seconds=10), timedelta(seconds=7)]
+
+
+def test_a_clock_of_tests_that_is_set_back_counts_on() -> None:
+    clock = ManualClock()
+    clock.advance(timedelta(hours=1))
+    clock.move_to(clock.now() - timedelta(minutes=30))
+    assert clock.monotonic() == 3600
+    clock.advance(timedelta(seconds=1))
+    assert clock.monotonic() == 3601

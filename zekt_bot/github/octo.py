@@ -164,7 +164,7 @@ class Installation(GitHubAppInstallation):
         self.id = installation_id
         self.tokens = InstallationTokens(self.mint, app.clock)
         self._client = app.client(self._refresh_api_token)
-        self._stands_until = app.clock.now()
+        self._stands_until = app.clock.monotonic()
 
     def __repr__(self) -> str:
         return f"<Installation {self.id}>"
@@ -210,11 +210,11 @@ class Installation(GitHubAppInstallation):
         if "suspend" in refusal.message.lower():
             return True
         # An IP allow list refuses all that is asked: that it stands is believed for a minute.
-        if (now := self.app.clock.now()) >= self._stands_until:
+        if (now := self.app.clock.monotonic()) >= self._stands_until:
             answer = await self.app.ask("GET", f"/app/installations/{self.id}")
             if answer.status == 200 and answer.mapping().get("suspended_at"):
                 return True
-            self._stands_until = now + timedelta(minutes=1)
+            self._stands_until = now + 60
         return False
 
     async def get_token(self) -> GitHubInstallationAccessToken:

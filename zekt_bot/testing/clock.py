@@ -24,7 +24,7 @@ class ManualClock:
         return self._now
 
     def monotonic(self) -> float:
-        """Seconds since the start."""
+        """Seconds since the start; who sets the clock back takes none of them away."""
         return (self._now - self._start).total_seconds()
 
     async def sleep_until(self, when: datetime) -> None:
@@ -46,7 +46,7 @@ class ManualClock:
     def move_to(self, when: datetime) -> None:
         """Move to a moment; set back, it makes nobody wait longer, as the system's clock does."""
         back = min(when - self._now, timedelta())
-        self._now = when.astimezone(UTC)
+        self._now, self._start = when.astimezone(UTC), self._start + back
         self._sleepers = [(until + back, sleeper) for until, sleeper in self._sleepers]
         for sleeper in sorted(self._sleepers, key=lambda one: one[0]):
             if sleeper[0] <= self._now:
