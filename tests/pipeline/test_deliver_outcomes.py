@@ -95,9 +95,21 @@ async def test_no_channel_lets_its_delivery_or_its_lane_wait_for_ever(stage: Sta
         Outcome("thrown away"),  # type: ignore[arg-type]
         Outcome("retry", status="500"),  # type: ignore[arg-type]
         Outcome("retry", error=b"bytes"),  # type: ignore[arg-type]
-        Outcome("dispatched", status=10**12),
         Outcome("retry", not_before=datetime.fromisoformat("2026-07-01T12:00:00")),
         Outcome("retry", closes_lane=True),
+        Outcome("retry", at_most_a_minute=0),
+    ],
+)
+async def test_a_senseless_answer_is_a_retry_and_counts(stage: Stage, senseless: Outcome) -> None:
+    row = await answered(stage, senseless)
+    assert (row["state"], row["attempts"]) == ("retrying", 1)
+
+
+@pytest.mark.parametrize(
+    "senseless",
+    [
+        Outcome("dispatched", status=10**12),
+        Outcome("dispatched", error=b"bytes"),  # type: ignore[arg-type]
         Outcome("dispatched", not_before=NOW.replace(tzinfo=_Nowhere())),
         Outcome("dispatched", not_before=datetime.max.replace(tzinfo=timezone(-MINUTE))),
         Outcome("dispatched", renamed_to=""),
@@ -106,9 +118,11 @@ async def test_no_channel_lets_its_delivery_or_its_lane_wait_for_ever(stage: Sta
         Outcome("dispatched", at_most_a_minute=math.nan),
     ],
 )
-async def test_a_senseless_answer_is_a_retry_and_counts(stage: Stage, senseless: Outcome) -> None:
+async def test_what_has_arrived_is_not_sent_again_for_what_else_was_said(
+    stage: Stage, senseless: Outcome
+) -> None:
     row = await answered(stage, senseless)
-    assert (row["state"], row["attempts"]) == ("retrying", 1)
+    assert (row["state"], row["attempts"]) == ("dispatched", 1)
 
 
 @given(st.text(max_size=2000), st.text(max_size=2000))

@@ -236,14 +236,24 @@ class Plugins:
     async def send(
         self, channel: str, request: DispatchRequest, client: RepositoryApi, within: timedelta
     ) -> Outcome:
-        """Let a channel send once; whatever goes wrong in it counts as `retry`."""
+        """Let a channel send once; whatever goes wrong in it counts as `retry`.
+
+        What it says has arrived is not sent again, whatever else it says.
+        """
         offered = self.channels.get(channel)
         if offered is None:
             return Outcome("retry", error=f"No plugin offers the channel {channel}.")
         handed = ChannelClient(client, self._outside)
 
         async def sending() -> Outcome:
-            return check_outcome(await offered.send(request, handed), handed.now())
+            said = await offered.send(request, handed)
+            try:
+                return check_outcome(said, handed.now())
+            except (TypeError, ValueError, OverflowError) as error:
+                if not isinstance(said, Outcome) or said.kind != "dispatched":
+                    raise
+                _log.error("channel.senseless", channel=channel, reason=str(error))
+                return Outcome("dispatched")
 
         owner = self.registry.owners.get(channel)
         watched = trusted if owner and owner.built_in else guarded
