@@ -150,15 +150,13 @@ def _logins(env: Environment, name: str) -> tuple[str, ...]:
     found = tuple(word.lower() for word in env.words(name))
     if not found and env.text(name):
         raise ConfigurationError(f"{name} names nobody: list logins, or leave it out.")
-    for login in found:
-        try:
-            check_login(login)
-        except InvalidInput:
-            raise ConfigurationError(
-                f"{name} has a word that is no login: write them as GitHub does, without @, "
-                "divided by commas."
-            ) from None
-    return found
+    try:
+        return tuple(map(check_login, found))
+    except InvalidInput:
+        raise ConfigurationError(
+            f"{name} has a word that is no login: write them as GitHub does, without @, "
+            "divided by commas."
+        ) from None
 
 
 def _days(env: Environment, name: str, default: int) -> int:

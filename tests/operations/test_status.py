@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.db.rows import put, until
-from tests.pipeline.missing import ONE, lose
+from tests.pipeline.missing import lose_and_stop_after
 from tests.stage import ME, open_stage
 from tests.web.test_metrics import samples
 from zekt_bot.app import working
@@ -128,12 +128,7 @@ async def test_it_is_not_said_of_a_time_when_nobody_could_look(stage: Stage) -> 
 async def test_while_a_backlog_is_taken_in_it_is_told_how_far_that_is(stage: Stage) -> None:
     await stage.serve()
     await look(stage)
-    for _ in range(4):
-        await stage.finish_run("build")
-    sent = await lose(stage)
-    stage.clock.advance(HOUR)
-    stage.github.fail("GET", ONE, times=8)  # these are answered
-    stage.github.fail("GET", ONE, hang=True, times=1000)
+    sent = await lose_and_stop_after(stage, 8)
     taking = asyncio.create_task(look(stage))
 
     async def said() -> dict[str, Any]:

@@ -24,6 +24,17 @@ async def lose(stage: Stage) -> list[WebhookDelivery]:
     return [await stage.github.deliver(one) for one in sent]
 
 
+async def lose_and_stop_after(stage: Stage, answered: int) -> list[WebhookDelivery]:
+    """Four runs' webhooks are lost; GitHub gives so many of them, and hangs at the next."""
+    for _ in range(4):
+        await stage.finish_run("build")
+    sent = await lose(stage)
+    stage.clock.advance(HOUR)
+    stage.github.fail("GET", ONE, times=answered)  # these are answered
+    stage.github.fail("GET", ONE, hang=True, times=1000)
+    return sent
+
+
 async def recover(stage: Stage) -> int:
     """A pass, when what is under way has had its time."""
     stage.clock.advance(2 * MINUTE)

@@ -10,7 +10,18 @@ import pytest
 from sqlalchemy import delete
 
 from tests.db.rows import until
-from tests.pipeline.missing import DAY, HOUR, MINUTE, ONE, asked, covered, flow, lose, recover
+from tests.pipeline.missing import (
+    DAY,
+    HOUR,
+    MINUTE,
+    ONE,
+    asked,
+    covered,
+    flow,
+    lose,
+    lose_and_stop_after,
+    recover,
+)
 from tests.pipeline.sending import execute
 from tests.stage import Stage, open_stage
 from zekt_bot.app import working
@@ -102,12 +113,7 @@ async def test_a_pass_goes_through_all_pages(stage: Stage) -> None:
 
 async def test_what_died_half_way_goes_on(stage: Stage) -> None:
     await stage.serve()
-    for _ in range(4):
-        await stage.finish_run("build")
-    sent = await lose(stage)
-    stage.clock.advance(HOUR)
-    stage.github.fail("GET", ONE, times=8)  # these are answered
-    stage.github.fail("GET", ONE, hang=True, times=1000)
+    sent = await lose_and_stop_after(stage, 8)
     dying = asyncio.create_task(missed_webhooks.recover(stage.broker))
 
     async def begun() -> bool:
